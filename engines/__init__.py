@@ -1,0 +1,1 @@
+"""Run networks: arrays in, arrays out. Knows nothing of dancing."""

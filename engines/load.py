@@ -1,0 +1,35 @@
+"""Load a graph as an engine."""
+
+from pathlib import Path
+
+from engines.engine import Engine
+from engines.errors import UserError
+
+
+def load_engine(graph: Path, *, backend: str = "openvino", precision: str = "f32", threads: int = 1) -> Engine:
+    """Load an exported graph.
+
+    Args:
+        graph: ONNX file (or .tflite for OpenVINO) with static shapes.
+        backend: "openvino".
+        precision: "f32" or "bf16".
+        threads: number of cores one run may use, at least 1.
+
+    Raises:
+        UserError: the graph is missing or cannot be read.
+        ValueError: unknown backend or precision.
+    """
+    if threads < 1:
+        raise ValueError(f"threads must be at least 1, not {threads}")
+    if not graph.is_file():
+        raise UserError(f"The network {graph} is missing: install or export it again.")
+    if backend == "openvino":
+        from engines.openvino import PRECISIONS, OpenVinoEngine
+
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)} for openvino, not {precision!r}")
+        try:
+            return OpenVinoEngine(graph, precision, threads)
+        except RuntimeError as error:
+            raise UserError(f"OpenVINO cannot read {graph}: {str(error).splitlines()[-1]}") from error
+    raise ValueError(f"unknown backend {backend!r}: choose openvino")

@@ -1,0 +1,1 @@
+"""The live loop, and the library that the trainer shares with it."""

@@ -1,0 +1,34 @@
+"""A one-place hand-over between two threads: the newest value wins, so delay cannot grow."""
+
+import threading
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Latest(Generic[T]):
+    """Holds at most one value that nobody has taken yet."""
+
+    def __init__(self) -> None:
+        self._ready = threading.Condition()
+        self._value: T | None = None
+        self._dropped = 0
+
+    @property
+    def dropped(self) -> int:
+        """How many values were replaced before anybody took them."""
+        return self._dropped
+
+    def put(self, value: T) -> None:
+        """Offer a value; one that still waits is dropped."""
+        with self._ready:
+            self._dropped += self._value is not None
+            self._value = value
+            self._ready.notify()
+
+    def take(self, timeout_s: float) -> T | None:
+        """Take the newest value, waiting at most `timeout_s`; None when nothing came."""
+        with self._ready:
+            self._ready.wait_for(lambda: self._value is not None, timeout_s)
+            value, self._value = self._value, None
+            return value

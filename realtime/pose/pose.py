@@ -1,0 +1,34 @@
+"""The pose of one person in one picture.
+
+K = 145 keypoints, in the order of `skeleton.NAMES`.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realtime.pose.skeleton import INDEX, K
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Pose:
+    """Where the keypoints are and how sure we are."""
+
+    xy: Floats
+    """K 2, pixels, origin at the top left corner of the picture; may lie outside of it."""
+    depth: Floats
+    """K, pixels along the camera axis relative to the hips' centre (hands: wrist; face: its centre); nearer is smaller."""
+    confidence: Floats
+    """K, 0..1; 0 means missing: then `xy` and `depth` mean nothing."""
+
+    def __post_init__(self) -> None:
+        for name, array, shape in (("xy", self.xy, (K, 2)), ("depth", self.depth, (K,)), ("confidence", self.confidence, (K,))):
+            assert array.shape == shape and array.dtype == np.float32, f"{name}: {array.shape} {array.dtype}, want {shape} float32"
+
+    def at(self, name: str) -> tuple[float, float]:
+        """The pixel position of a named keypoint."""
+        x, y = self.xy[INDEX[name]]
+        return float(x), float(y)

@@ -1,0 +1,1 @@
+"""Bring frames to browsers: WHEP, one shared encode, the viewer page. Knows nothing of poses or networks."""

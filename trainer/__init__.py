@@ -1,0 +1,1 @@
+"""Turn a few minutes of video of a person into a subject."""
