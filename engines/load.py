@@ -6,7 +6,14 @@ from engines.engine import Engine
 from engines.errors import UserError
 
 
-def load_engine(graph: Path, *, backend: str = "openvino", precision: str = "f32", threads: int = 1) -> Engine:
+def load_engine(
+    graph: Path,
+    *,
+    backend: str = "openvino",
+    precision: str = "f32",
+    threads: int = 1,
+    outputs: tuple[str, ...] | None = None,
+) -> Engine:
     """Load an exported graph.
 
     Args:
@@ -14,10 +21,11 @@ def load_engine(graph: Path, *, backend: str = "openvino", precision: str = "f32
         backend: "openvino".
         precision: "f32" or "bf16".
         threads: number of cores one run may use, at least 1.
+        outputs: names of the outputs that are wanted; what only the others need is not computed. None: all.
 
     Raises:
         UserError: the graph is missing or cannot be read.
-        ValueError: unknown backend or precision.
+        ValueError: unknown backend, precision or output.
     """
     if threads < 1:
         raise ValueError(f"threads must be at least 1, not {threads}")
@@ -29,7 +37,7 @@ def load_engine(graph: Path, *, backend: str = "openvino", precision: str = "f32
         if precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)} for openvino, not {precision!r}")
         try:
-            return OpenVinoEngine(graph, precision, threads)
+            return OpenVinoEngine(graph, precision, threads, outputs)
         except RuntimeError as error:
             raise UserError(f"OpenVINO cannot read {graph}: {str(error).splitlines()[-1]}") from error
     raise ValueError(f"unknown backend {backend!r}: choose openvino")

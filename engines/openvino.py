@@ -18,11 +18,16 @@ class OpenVinoEngine:
         graph: an .onnx, .tflite or .xml file with static shapes.
         precision: "f32" or "bf16". Set explicitly, for OpenVINO's own default depends on the machine.
         threads: number of cores that one `run` may use.
+        outputs: names of the outputs to keep, None for all; the graph is pruned of what only the others need.
     """
 
-    def __init__(self, graph: Path, precision: str, threads: int) -> None:
-        compiled = ov.Core().compile_model(
-            str(graph),
+    def __init__(self, graph: Path, precision: str, threads: int, outputs: tuple[str, ...] | None = None) -> None:
+        core = ov.Core()
+        model = core.read_model(str(graph))
+        if outputs is not None:
+            _prune(model, outputs)
+        compiled = core.compile_model(
+            model,
             "CPU",
             {
                 "INFERENCE_PRECISION_HINT": precision,
@@ -34,18 +39,27 @@ class OpenVinoEngine:
         )
         self._request = compiled.create_infer_request()
         inputs: dict[str, NDArray[Any]] = {}
-        outputs: dict[str, NDArray[Any]] = {}
+        results: dict[str, NDArray[Any]] = {}
         for ports, buffers, bind in (
             (compiled.inputs, inputs, self._request.set_input_tensor),
-            (compiled.outputs, outputs, self._request.set_output_tensor),
+            (compiled.outputs, results, self._request.set_output_tensor),
         ):
             for index, port in enumerate(ports):
                 buffer = np.zeros(tuple(port.shape), port.element_type.to_dtype())
                 buffers[port.any_name] = buffer
                 bind(index, ov.Tensor(buffer, shared_memory=True))
         self.inputs = MappingProxyType(inputs)
-        self.outputs = MappingProxyType(outputs)
+        self.outputs = MappingProxyType(results)
 
     def run(self) -> None:
         """Compute `outputs` from `inputs`."""
         self._request.infer()
+
+
+def _prune(model: ov.Model, outputs: tuple[str, ...]) -> None:
+    named = {result.input_value(0).any_name: result for result in model.get_results()}
+    if not named.keys() >= set(outputs):
+        raise ValueError(f"outputs must be among {', '.join(named)}, not {', '.join(outputs)}")
+    for name, result in named.items():
+        if name not in outputs:
+            model.remove_result(result)

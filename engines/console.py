@@ -1,0 +1,27 @@
+"""What every command line of this project does alike."""
+
+import logging
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import tyro
+from rich.logging import RichHandler
+
+from engines.errors import UserError
+
+
+def run_commands(commands: Mapping[str, Callable[..., Any]], *, prog: str, description: str) -> None:
+    """Run one of `commands`, chosen and parametrised by the command line.
+
+    Exit codes: 0 done, 2 a mistake that the user can mend (one sentence on stderr), 130 interrupted.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler(show_time=False, show_path=False)])
+    logging.getLogger("aioice").setLevel(logging.WARNING)
+    try:
+        tyro.extras.subcommand_cli_from_dict(dict(commands), prog=prog, description=description)
+    except UserError as error:
+        print(f"{prog}: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,171 @@
+"""A subject: the folder that the trainer makes and a live session plays.
+
+    alice/
+      subject.json      this manifest
+      generator.onnx    the temporal generator
+      face.onnx         the face residual network
+      plate.png         the empty room
+      thumbnail.jpg     the person
+Nothing in it is ever unpickled, and every file is checked against its hash before it is opened.
+"""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import msgspec
+import numpy as np
+
+from engines.errors import UserError
+from realtime.frame import Rgb
+from realtime.pose import figure
+from realtime.pose.normalize import MotionRange
+from realtime.pose.skeleton import SKELETON_VERSION
+
+FORMAT = 1
+MANIFEST = "subject.json"
+REQUIRED = ("generator.onnx", "face.onnx", "plate.png")
+BUNDLED = Path(__file__).parent / "subjects"
+
+
+class Consent(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """Who agreed to be played by others."""
+
+    person: str
+    """Who is shown, e.g. "fictional person"."""
+    licence: str
+    """What the subject may be used for, e.g. "CC0-1.0"."""
+
+
+class Training(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """How the subject came to be."""
+
+    footage_s: float
+    """Seconds of video trained on."""
+    steps: int
+    """Steps of the generator."""
+    face_steps: int
+    """Steps of the face network."""
+    chain_psnr_db: tuple[float, float]
+    """On held-out footage, running on its own outputs: the first and the last tenth of the chain."""
+
+
+class Manifest(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """What `subject.json` says."""
+
+    format: int
+    name: str
+    size_px: int
+    """Side of the square picture."""
+    skeleton_version: int
+    figure_style: str
+    figure_version: int
+    motion: MotionRange
+    """Where the person stood and how tall they were in the training footage, for normalization."""
+    consent: Consent
+    training: Training
+    files: dict[str, str]
+    """SHA-256 of every other file, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A subject whose files have been checked."""
+
+    folder: Path
+    manifest: Manifest
+    plate: Rgb
+
+    @property
+    def generator(self) -> Path:
+        """The temporal generator's graph."""
+        return self.folder / "generator.onnx"
+
+    @property
+    def face(self) -> Path:
+        """The face network's graph."""
+        return self.folder / "face.onnx"
+
+
+def subject_folders() -> dict[str, Path]:
+    """The subjects that can be named: those of the package, and the user's own, which come first."""
+    folders = (BUNDLED, user_subjects())
+    return {path.parent.name: path.parent for folder in folders for path in sorted(folder.glob(f"*/{MANIFEST}"))}
+
+
+def user_subjects() -> Path:
+    """Where `trainer` puts finished subjects (XDG base directory specification)."""
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "bodydouble" / "subjects"
+
+
+def load_subject(name: str) -> Subject:
+    """Open a subject by its name or by the path of its folder.
+
+    Raises:
+        UserError: there is none, it is damaged, or this version cannot play it.
+    """
+    folder = Path(name)
+    if not (folder / MANIFEST).is_file():
+        known = subject_folders()
+        if name not in known:
+            raise UserError(
+                f"There is no subject {name!r}: choose one of {', '.join(sorted(known)) or '(none yet)'}, "
+                "or give the path of a subject's folder."
+            )
+        folder = known[name]
+    manifest = _read_manifest(folder / MANIFEST)
+    for file in {*REQUIRED, *manifest.files}:
+        _check_file(folder, file, manifest.files.get(file))
+    plate = cv2.imread(str(folder / "plate.png"), cv2.IMREAD_COLOR_RGB)
+    if plate is None or plate.shape != (manifest.size_px, manifest.size_px, 3):
+        raise UserError(f"The plate of the subject {folder} is not a picture of {manifest.size_px} px: export it again.")
+    return Subject(folder, manifest, np.asarray(plate, np.uint8))
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write `subject.json`, whole or not at all."""
+    draft = folder / f"{MANIFEST}.new"
+    draft.write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+    draft.replace(folder / MANIFEST)
+
+
+def sha256(path: Path) -> str:
+    """The file's SHA-256 in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_manifest(path: Path) -> Manifest:
+    try:
+        data = path.read_bytes()
+        version = msgspec.json.decode(data, type=_Version).format
+        if version != FORMAT:
+            raise UserError(f"{path} has format {version}, this program reads {FORMAT}: install the matching bodydouble.")
+        manifest = msgspec.json.decode(data, type=Manifest)
+    except (msgspec.DecodeError, OSError) as error:
+        raise UserError(f"{path} is not a subject's manifest ({error}): export or download the subject again.") from error
+    for what, theirs, ours in (
+        ("skeleton version", manifest.skeleton_version, SKELETON_VERSION),
+        ("figure style", manifest.figure_style, figure.STYLE),
+        ("figure version", manifest.figure_version, figure.STYLE_VERSION),
+    ):
+        if theirs != ours:
+            raise UserError(f"The subject {path.parent} has {what} {theirs}, this program draws {ours}: train it again.")
+    return manifest
+
+
+class _Version(msgspec.Struct):
+    format: int
+
+
+def _check_file(folder: Path, file: str, expected: str | None) -> None:
+    again = "export or download the subject again"
+    if Path(file).name != file:
+        raise UserError(f"The manifest of {folder} names {file!r}, which is not a plain file name: do not trust it.")
+    path = folder / file
+    if expected is None or not path.is_file():
+        raise UserError(f"The subject {folder} lacks {file}: {again}.")
+    if sha256(path) != expected:
+        raise UserError(f"{path} is damaged (its SHA-256 is not the manifest's): {again}.")

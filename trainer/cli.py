@@ -1,0 +1,83 @@
+"""`trainer`: a few minutes of video of a person in, a subject out."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import tyro
+from tyro.conf import Positional
+
+from engines.console import run_commands
+from engines.errors import UserError
+from realtime.subject import user_subjects
+from trainer.config import TrainConfig
+
+RunFolder = Annotated[Positional[Path], tyro.conf.arg(metavar="RUN")]
+
+
+def prepare(
+    video: Annotated[Positional[Path], tyro.conf.arg(metavar="VIDEO")],
+    /,
+    out: Path,
+    size: int = 384,
+) -> None:
+    """Find the person in every frame of a video, and the empty room behind them.
+
+    Args:
+        video: one person, filmed for minutes with a camera that stands still, head to toes in the picture.
+        out: the run's folder; train and export take the same one.
+        size: side of the square picture in pixels, a multiple of 32; 384 is live on two cores.
+    """
+    from trainer.prepare import prepare as prepare_video
+
+    about = prepare_video(video, out / "data", size_px=size)
+    print(f"{about.frames} frames, the person in {about.seen}. Next: trainer train {out}")
+
+
+def train(run: RunFolder, /, config: Annotated[TrainConfig, tyro.conf.arg(name="")] = TrainConfig()) -> None:
+    """Train the generator, then the face network. Ctrl-C saves; the same command goes on where it stopped.
+
+    Args:
+        run: folder made by `trainer prepare`. Preview sheets (figure | truth | output) appear in it.
+    """
+    from trainer.run import train_run
+
+    file = run / "config.json"
+    text = msgspec.json.format(msgspec.json.encode(asdict(config)), indent=2) + b"\n"
+    if file.exists() and file.read_bytes() != text:
+        raise UserError(f"{run} was begun with other settings ({file}): go on with those, or use a new folder.")
+    if train_run(run, config, begin=lambda: file.write_bytes(text)):
+        print(f"Finished. Next: trainer export {run} --name NAME")
+
+
+def export(
+    run: RunFolder,
+    /,
+    name: str,
+    out: Path | None = None,
+    person: str = "not stated",
+    licence: str = "not stated",
+) -> None:
+    """Make a subject of a trained run; `realtime run --subject NAME` then plays it.
+
+    Args:
+        run: folder of a finished `trainer train`.
+        name: the subject's name.
+        out: where to put the subject's folder; by default among your own subjects.
+        person: who is shown, for the consent record.
+        licence: what the subject may be used for, for the consent record.
+    """
+    from trainer.run import export_run
+
+    folder = export_run(run, name, (out or user_subjects()) / name, person=person, licence=licence)
+    print(f"Subject {name} is in {folder}. Next: realtime run --subject {folder if out else name}")
+
+
+def main() -> None:
+    """Entry point."""
+    run_commands(
+        {"prepare": prepare, "train": train, "export": export},
+        prog="trainer",
+        description="Turn a video of a person into a subject: prepare, train, export.",
+    )

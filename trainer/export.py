@@ -1,0 +1,82 @@
+"""From trained networks to ONNX graphs with uint8 pictures at both ends."""
+
+import copy
+from pathlib import Path
+from typing import TypeVar
+
+import onnx
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from realtime.frame import Rgb
+from realtime.render import CHANNELS, NO_RESIDUAL, PATCH
+from trainer.networks.blocks import ConvBlock
+from trainer.networks.compact import CompactFace, CompactGenerator
+from trainer.networks.patches import from_bytes, to_bytes, to_patches
+
+OPSET = 20
+M = TypeVar("M", bound=nn.Module)
+
+
+class LiveGenerator(nn.Module):
+    """`CompactGenerator` as the renderer calls it, the plate inside."""
+
+    plate: Tensor
+
+    def __init__(self, generator: CompactGenerator, plate: Rgb) -> None:
+        super().__init__()
+        self.generator = fold(generator)
+        picture = from_bytes(torch.from_numpy(plate).permute(2, 0, 1)[None])
+        self.register_buffer("plate", to_patches(picture).contiguous())
+
+    def forward(self, packed: Tensor) -> Tensor:
+        """uint8 [1, H/4, W/4, 144] to uint8 [1, H/4, W/4, 48]."""
+        picture, _ = self.generator(from_bytes(packed.permute(0, 3, 1, 2)), self.plate)
+        return to_bytes(picture).permute(0, 2, 3, 1)
+
+
+class LiveFace(nn.Module):
+    """`CompactFace` as the renderer calls it."""
+
+    def __init__(self, face: CompactFace) -> None:
+        super().__init__()
+        self.face = fold(face)
+
+    def forward(self, packed: Tensor) -> Tensor:
+        """uint8 [1, F/4, F/4, 96] to uint8 [1, F/4, F/4, 48]; 128 means no residual."""
+        residual = self.face(from_bytes(packed.permute(0, 3, 1, 2)))
+        return torch.clamp(residual * 127 + (NO_RESIDUAL + 0.5), 0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+
+
+def export_generator(generator: CompactGenerator, plate: Rgb, path: Path) -> None:
+    """Write generator.onnx for a plate uint8 [H, W, 3]."""
+    height, width, _ = plate.shape
+    _export(LiveGenerator(generator, plate), (height // PATCH, width // PATCH, 3 * CHANNELS), "picture", path)
+
+
+def export_face(face: CompactFace, side_px: int, path: Path) -> None:
+    """Write face.onnx for head patches of `side_px`."""
+    _export(LiveFace(face), (side_px // PATCH, side_px // PATCH, 2 * CHANNELS), "residual", path)
+
+
+def fold(network: M) -> M:
+    """A copy in eval mode whose BatchNorms are folded into the convolutions before them."""
+    folded = copy.deepcopy(network).eval()
+    for block in folded.modules():
+        if isinstance(block, ConvBlock):
+            block[0] = fuse_conv_bn_eval(block[0], block[1])
+            block[1] = nn.Identity()
+    return folded
+
+
+def _export(network: nn.Module, shape: tuple[int, int, int], output: str, path: Path) -> None:
+    draft = path.with_suffix(".new.onnx")
+    packed = torch.zeros((1, *shape), dtype=torch.uint8)
+    program = torch.onnx.export(
+        network.eval(), (packed,), input_names=["packed"], output_names=[output], opset_version=OPSET, dynamo=True, verbose=False
+    )
+    assert program is not None
+    program.save(str(draft), external_data=False)
+    onnx.checker.check_model(str(draft), full_check=True)
+    draft.replace(path)

@@ -1,0 +1,72 @@
+"""Prepared footage, read in any order: pictures decoded as they are needed, poses in memory."""
+
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+
+from realtime.frame import Rgb
+from realtime.pose.figure import draw
+from realtime.pose.pose import Pose
+from trainer.prepare import Prepared, load_poses, load_prepared
+
+HELD_OUT = 0.1
+"""The last part of the footage is never trained on, only judged on."""
+
+
+class Footage:
+    """A folder made by `trainer prepare`."""
+
+    def __init__(self, data: Path) -> None:
+        self.about: Prepared = load_prepared(data)
+        self.poses: list[Pose | None] = load_poses(data / "poses.npz")
+        self.plate: Rgb = np.asarray(cv2.imread(str(data / "plate.png"), cv2.IMREAD_COLOR_RGB), np.uint8)
+        self._frames = data / "frames.mp4"
+
+    @property
+    def size_px(self) -> int:
+        """Side of the square pictures."""
+        return self.about.size_px
+
+    @property
+    def training_frames(self) -> int:
+        """Frames 0..this are for training, the rest is held out."""
+        return round(len(self.poses) * (1 - HELD_OUT))
+
+    def figure(self, index: int) -> Rgb:
+        """The figure of a frame, uint8 [size_px, size_px, 3]."""
+        return draw(self.poses[index], self.size_px)
+
+    def reader(self) -> "PictureReader":
+        """A reader of its own for every chain: a chain reads onwards, so it hardly ever seeks."""
+        return PictureReader(self._frames)
+
+
+class PictureReader:
+    """Decodes pictures by their number; the next one is cheap, any other costs a seek to the key frame before it."""
+
+    def __init__(self, path: Path) -> None:
+        self._container = av.open(str(path))
+        self._stream = self._container.streams.video[0]
+        self._frames = self._container.decode(self._stream)
+        self._next = 0
+
+    def read(self, index: int) -> Rgb:
+        """Picture `index`, uint8 [H, W, 3], RGB."""
+        rate, time_base = self._stream.average_rate, self._stream.time_base
+        assert rate is not None and time_base is not None
+        if index != self._next:
+            self._container.seek(round(index / rate / time_base), stream=self._stream)
+            self._frames = self._container.decode(self._stream)
+        for frame in self._frames:
+            assert frame.pts is not None
+            number = round(frame.pts * time_base * rate)
+            if number >= index:
+                self._next = number + 1
+                return frame.to_ndarray(format="rgb24")
+        raise IndexError(f"{self._container.name} has no frame {index}")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._container.close()

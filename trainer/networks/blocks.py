@@ -1,0 +1,38 @@
+"""What the compact networks are built of. Plain dense convolutions with ReLU: they stay fast in int8."""
+
+from torch import Tensor, nn
+
+
+class ConvBlock(nn.Sequential):
+    """Convolution, BatchNorm (folded at export), and ReLU if `relu`."""
+
+    def __init__(self, c_in: int, c_out: int, *, kernel: int = 3, stride: int = 1, relu: bool = True) -> None:
+        layers: list[nn.Module] = [
+            nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, bias=False),
+            nn.BatchNorm2d(c_out),
+        ]
+        super().__init__(*layers, *([nn.ReLU()] if relu else []))
+
+
+class ResidualBlock(nn.Module):
+    """relu(x + conv(relu(conv(x)))): activations stay non-negative, which suits uint8."""
+
+    def __init__(self, c: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(ConvBlock(c, c), ConvBlock(c, c, relu=False))
+        self.relu = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """B C h w to the same."""
+        out: Tensor = self.relu(x + self.body(x))
+        return out
+
+
+class Up(nn.Sequential):
+    """1x1 to fewer channels, then bilinear to twice the size: cheaper than a transposed convolution, no checkerboard."""
+
+    def __init__(self, c_in: int, c_out: int) -> None:
+        super().__init__(
+            ConvBlock(c_in, c_out, kernel=1, relu=False),
+            nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False),
+        )

@@ -1,0 +1,82 @@
+"""The compact generators of the `live` preset: pix2pixHD's shape (encoder, residual trunk, decoder) at a quarter of the
+resolution, with additive skips.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from trainer.networks.blocks import ConvBlock, ResidualBlock, Up
+from trainer.networks.patches import CHANNELS, PATCH
+
+
+class CompactTrunk(nn.Module):
+    """B c_in h w to B c_out h w: stages at 1/4, 1/8 and 1/16 of the picture.
+
+    Args:
+        c_in, c_out: channels of the input and of the head.
+        widths: channels of the three stages.
+        blocks: residual blocks at 1/4 (decoder only), at 1/8 (on either side) and at 1/16.
+    """
+
+    def __init__(self, c_in: int, c_out: int, widths: Sequence[int], blocks: Sequence[int]) -> None:
+        super().__init__()
+        (c4, c8, c16), (n4, n8, n16) = widths, blocks
+        self.stem = ConvBlock(c_in, c4, kernel=1)
+        self.down8 = nn.Sequential(ConvBlock(c4, c8, stride=2), *(ResidualBlock(c8) for _ in range(n8)))
+        self.down16 = nn.Sequential(ConvBlock(c8, c16, stride=2), *(ResidualBlock(c16) for _ in range(n16)))
+        self.up8 = Up(c16, c8)
+        self.blocks8 = nn.Sequential(*(ResidualBlock(c8) for _ in range(n8)))
+        self.up4 = Up(c8, c4)
+        self.blocks4 = nn.Sequential(*(ResidualBlock(c4) for _ in range(n4)))
+        self.relu = nn.ReLU()
+        self.head = nn.Conv2d(c4, c_out, 3, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """B c_in h w to B c_out h w."""
+        at4 = self.stem(x)
+        at8 = self.down8(at4)
+        y = self.blocks8(self.relu(self.up8(self.down16(at8)) + at8))
+        y = self.blocks4(self.relu(self.up4(y) + at4))
+        out: Tensor = self.head(y)
+        return out
+
+
+class CompactGenerator(nn.Module):
+    """Figure, previous figure and previous output to the next output; the empty room shows where the mask is 0."""
+
+    def __init__(self, widths: Sequence[int], blocks: Sequence[int]) -> None:
+        super().__init__()
+        self.trunk = CompactTrunk(3 * CHANNELS, CHANNELS + PATCH * PATCH, widths, blocks)
+
+    def forward(self, packed: Tensor, plate: Tensor) -> tuple[Tensor, Tensor]:
+        """Render one frame.
+
+        Args:
+            packed: B 144 h w in [-1, 1]: figure, previous figure, previous output, each as 48 patch channels.
+            plate: B or 1, 48 h w in [-1, 1].
+
+        Returns:
+            The picture B 48 h w in [-1, 1] (in training its gradient passes the clamp) and the mask B 48 h w in 0..1.
+        """
+        rgb, mask = self.trunk(packed).float().split((CHANNELS, PATCH * PATCH), dim=1)
+        mask = torch.sigmoid(mask).repeat_interleave(3, dim=1)
+        return mask * clamp(rgb) + (1 - mask) * plate, mask
+
+
+class CompactFace(nn.Module):
+    """The head's part of figure and picture to a residual (EDN's FaceGAN on the compact trunk)."""
+
+    def __init__(self, widths: Sequence[int], blocks: Sequence[int]) -> None:
+        super().__init__()
+        self.trunk = CompactTrunk(2 * CHANNELS, CHANNELS, widths, blocks)
+
+    def forward(self, packed: Tensor) -> Tensor:
+        """B 96 h w in [-1, 1] (figure, picture) to the residual B 48 h w in [-1, 1]."""
+        return clamp(self.trunk(packed).float())
+
+
+def clamp(x: Tensor) -> Tensor:
+    """To [-1, 1]; the gradient passes as if it were not there, or a pixel that overshoots once would never return."""
+    return x + (x.clamp(-1, 1) - x).detach() if x.requires_grad else x.clamp(-1, 1)

@@ -1,0 +1,46 @@
+"""pix2pixHD's multi-scale PatchGAN discriminator (EDN, section 3.2: it judges two frames at once)."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class PatchDiscriminator(nn.Module):
+    """The 70x70 PatchGAN: 4x4 convolutions, InstanceNorm without affine, LeakyReLU 0.2."""
+
+    def __init__(self, c_in: int, ndf: int, layers: int = 3) -> None:
+        super().__init__()
+        widths = [ndf * min(2**i, 8) for i in range(layers + 1)]
+        stages = [nn.Sequential(nn.Conv2d(c_in, widths[0], 4, 2, 2), nn.LeakyReLU(0.2))]
+        for i in range(layers):
+            stride = 2 if i < layers - 1 else 1
+            stages.append(
+                nn.Sequential(
+                    nn.Conv2d(widths[i], widths[i + 1], 4, stride, 2), nn.InstanceNorm2d(widths[i + 1]), nn.LeakyReLU(0.2)
+                )
+            )
+        stages.append(nn.Sequential(nn.Conv2d(widths[-1], 1, 4, 1, 2)))
+        self.stages = nn.ModuleList(stages)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """B c_in H W to the features of every layer; the last is the verdict per patch."""
+        features = []
+        for stage in self.stages:
+            x = stage(x)
+            features.append(x)
+        return features
+
+
+class MultiScaleDiscriminator(nn.Module):
+    """The same discriminator at 1, 1/2, 1/4 ... of the size, each with its own weights."""
+
+    def __init__(self, c_in: int, ndf: int, scales: int) -> None:
+        super().__init__()
+        self.scales = nn.ModuleList(PatchDiscriminator(c_in, ndf) for _ in range(scales))
+
+    def forward(self, x: Tensor) -> list[list[Tensor]]:
+        """B c_in H W to the features of every layer of every scale, the largest first."""
+        verdicts = []
+        for discriminator in self.scales:
+            verdicts.append(discriminator(x))
+            x = F.avg_pool2d(x, 3, 2, 1, count_include_pad=False)
+        return verdicts

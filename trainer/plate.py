@@ -1,0 +1,56 @@
+"""The empty room behind the person: a median over time of every pixel that the person does not cover."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from realtime.frame import Rgb
+from realtime.pose.measure import stature_px
+from realtime.pose.pose import Pose
+
+SAMPLES = 160
+"""Pictures that are kept, spread over the footage; enough for a median, small enough for memory."""
+
+
+class PlateEstimator:
+    """Collects pictures and where the person was in them.
+
+    Args:
+        size_px: side of the pictures.
+        total: how many pictures will come, 0 when unknown.
+    """
+
+    def __init__(self, size_px: int, total: int) -> None:
+        self._size_px = size_px
+        self._every = max(1, total // SAMPLES)
+        self._count = 0
+        self._pictures: list[Rgb] = []
+        self._covered: list[NDArray[np.bool_]] = []
+
+    def add(self, picture: Rgb, pose: Pose | None) -> None:
+        """Offer the next picture, uint8 [size_px, size_px, 3], and the pose in its pixels."""
+        if self._count % self._every == 0 and len(self._pictures) < 2 * SAMPLES:
+            self._pictures.append(picture)
+            self._covered.append(person_mask(pose, self._size_px))
+        self._count += 1
+
+    def estimate(self) -> Rgb:
+        """The plate, uint8 [size_px, size_px, 3]; a pixel always covered takes its median over all pictures."""
+        pictures, covered = np.stack(self._pictures), np.stack(self._covered)
+        plate = np.empty(pictures.shape[1:], np.uint8)
+        for row in range(self._size_px):
+            seen = np.ma.array(pictures[:, row], mask=np.repeat(covered[:, row, :, None], 3, axis=2))
+            median = np.ma.median(seen, axis=0)
+            plate[row] = np.where(np.ma.getmaskarray(median), np.median(pictures[:, row], axis=0), median.data).round()
+        return plate
+
+
+def person_mask(pose: Pose | None, size_px: int) -> NDArray[np.bool_]:
+    """[size_px, size_px], true where the person may be: the hull of the keypoints, widened for flesh, hair and clothes."""
+    mask = np.zeros((size_px, size_px), np.uint8)
+    if pose is not None:
+        hull = cv2.convexHull(pose.xy[pose.confidence > 0])
+        cv2.fillConvexPoly(mask, np.round(hull).astype(np.int32), 1)
+        margin = 2 * round(0.1 * stature_px(pose)) + 1
+        mask = np.asarray(cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (margin, margin))), np.uint8)
+    return mask.astype(bool)

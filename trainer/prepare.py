@@ -1,0 +1,150 @@
+"""From a video to training data: pictures at network size, the pose in each, the empty room, the person's range.
+
+    DATA/
+      frames.mp4     every picture, square, nearly lossless, a key frame every 12 so that training can start anywhere
+      poses.npz      xy [N, K, 2], depth [N, K], confidence [N, K], float32, in pixels of frames.mp4; seen [N] bool
+      plate.png      the empty room
+      prepare.json   `Prepared`
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from engines.errors import UserError
+from realtime.frame import Rgb
+from realtime.pose.estimate import PoseEstimator
+from realtime.pose.normalize import MotionRange, measure_range, observe
+from realtime.pose.pose import Pose
+from realtime.pose.smooth import Smoother
+from realtime.video import VideoWriter, count_frames, read_video
+from trainer.plate import PlateEstimator
+
+LEAST_SEEN_S = 0.25
+"""Less of the person than this and there is nothing to learn from."""
+
+
+class Prepared(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """What `prepare.json` says."""
+
+    video: str
+    """File name of the footage."""
+    size_px: int
+    fps: float
+    frames: int
+    seen: int
+    """Frames with the person in them."""
+    motion: MotionRange
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """The largest centred square of a picture, resized to the network's size."""
+
+    x: int
+    y: int
+    side: int
+    size_px: int
+
+    @classmethod
+    def of(cls, picture: Rgb, size_px: int) -> "Crop":
+        """The crop for pictures of this shape."""
+        height, width, _ = picture.shape
+        side = min(height, width)
+        return cls((width - side) // 2, (height - side) // 2, side, size_px)
+
+    def picture(self, rgb: Rgb) -> Rgb:
+        """uint8 [size_px, size_px, 3]."""
+        square = rgb[self.y : self.y + self.side, self.x : self.x + self.side]
+        how = cv2.INTER_AREA if self.side > self.size_px else cv2.INTER_CUBIC
+        return np.asarray(cv2.resize(square, (self.size_px, self.size_px), interpolation=how), np.uint8)
+
+    def pose(self, pose: Pose) -> Pose:
+        """The pose in the cropped picture's pixels."""
+        k = np.float32(self.size_px / self.side)
+        corner = np.array([self.x, self.y], np.float32)
+        return Pose((pose.xy - corner) * k, pose.depth * k, pose.confidence)
+
+
+def prepare(video: Path, out: Path, *, size_px: int) -> Prepared:
+    """Prepare a video for training.
+
+    Raises:
+        UserError: the video cannot be read, or nobody is in it.
+    """
+    if size_px < 64 or size_px % 32:
+        raise UserError(f"The size must be a multiple of 32 and at least 64 pixels, not {size_px}.")
+    total = count_frames(video)
+    out.mkdir(parents=True, exist_ok=True)
+    estimator, smoother, plate = PoseEstimator(threads=2), Smoother(), PlateEstimator(size_px, total)
+    poses: list[Pose | None] = []
+    crop: Crop | None = None
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    fps = _frame_rate(video)
+    with Progress(*columns) as progress, VideoWriter(out / "frames.mp4", fps, crf=10, gop=12, pix_fmt="yuv444p") as writer:
+        task = progress.add_task("Finding the person", total=total or None)
+        for rgb, at_s in read_video(video):
+            crop = crop or Crop.of(rgb, size_px)
+            pose = estimator.estimate(rgb)
+            if pose is None:
+                smoother.reset()
+            else:
+                pose = crop.pose(smoother.smooth(pose, at_s))
+            picture = crop.picture(rgb)
+            plate.add(picture, pose)
+            writer.write(picture)
+            poses.append(pose)
+            progress.advance(task)
+        seen = sum(pose is not None for pose in poses)
+        if seen < LEAST_SEEN_S * fps:
+            raise UserError(f"Nobody was found in {video}: film one person, whole body in the picture, in good light.")
+    standing = [place for place in (observe(pose) for pose in poses if pose) if place]
+    if not standing:
+        raise UserError(f"The feet are never seen in {video}: film the whole body, head to toes.")
+    save_poses(out / "poses.npz", poses)
+    cv2.imwrite(str(out / "plate.png"), cv2.cvtColor(plate.estimate(), cv2.COLOR_RGB2BGR))
+    prepared = Prepared(
+        video=video.name, size_px=size_px, fps=fps, frames=len(poses), seen=seen, motion=measure_range(standing)
+    )
+    (out / "prepare.json").write_bytes(msgspec.json.format(msgspec.json.encode(prepared), indent=2) + b"\n")
+    return prepared
+
+
+def load_prepared(data: Path) -> Prepared:
+    """Read `prepare.json`.
+
+    Raises:
+        UserError: the folder was not made by `trainer prepare`.
+    """
+    try:
+        return msgspec.json.decode((data / "prepare.json").read_bytes(), type=Prepared)
+    except (OSError, msgspec.DecodeError) as error:
+        raise UserError(f"{data} holds no prepared footage: run `trainer prepare VIDEO --out {data}` first.") from error
+
+
+def save_poses(path: Path, poses: list[Pose | None]) -> None:
+    """Write one row per frame; rows of frames with nobody in them are zero."""
+    some = next(pose for pose in poses if pose)
+    rows: dict[str, NDArray[np.float32]] = {
+        field: np.stack([getattr(pose, field) if pose else np.zeros_like(getattr(some, field)) for pose in poses])
+        for field in ("xy", "depth", "confidence")
+    }
+    np.savez_compressed(path, allow_pickle=False, seen=np.array([pose is not None for pose in poses]), **rows)
+
+
+def load_poses(path: Path) -> list[Pose | None]:
+    """The inverse of `save_poses`."""
+    with np.load(path, allow_pickle=False) as rows:
+        xy, depth, confidence, seen = rows["xy"], rows["depth"], rows["confidence"], rows["seen"]
+    return [Pose(xy[i], depth[i], confidence[i]) if seen[i] else None for i in range(len(seen))]
+
+
+def _frame_rate(video: Path) -> float:
+    """Frames per second from the times of the first pictures."""
+    times = [at_s for (_, at_s), _ in zip(read_video(video), range(30), strict=False)]
+    return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 and times[-1] > times[0] else 30.0
