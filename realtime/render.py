@@ -39,7 +39,7 @@ class PatchView:
     def __init__(self, buffer: NDArray[np.uint8], first_channel: int) -> None:
         _, self._h, self._w, channels = buffer.shape
         words = buffer.view(np.uint32)[0, :, :, first_channel // 4 : first_channel // 4 + CHANNELS // 4]
-        assert channels % 4 == 0 and first_channel % 4 == 0, f"{channels} channels from {first_channel}: not whole words"
+        assert (channels | first_channel) % 4 == 0, f"{channels} channels from {first_channel}: not whole words"
         self._words = words
         self._rows = words.reshape(self._h, self._w, PATCH, 3)
         assert np.shares_memory(self._rows, buffer)
@@ -113,7 +113,7 @@ class Renderer:
 
 
 class FaceRenderer:
-    """Adds the face network's residual to a picture (EDN, section 3.3: FaceGAN), scaled by the head, with a soft edge."""
+    """Adds the face network's residual to a picture (EDN, section 3.3: FaceGAN), scaled by the head, soft-edged."""
 
     def __init__(self, engine: Engine) -> None:
         packed = engine.inputs["packed"]

@@ -120,7 +120,9 @@ def load_subject(name: str) -> Subject:
         _check_file(folder, file, manifest.files.get(file))
     plate = cv2.imread(str(folder / "plate.png"), cv2.IMREAD_COLOR_RGB)
     if plate is None or plate.shape != (manifest.size_px, manifest.size_px, 3):
-        raise UserError(f"The plate of the subject {folder} is not a picture of {manifest.size_px} px: export it again.")
+        raise UserError(
+            f"The plate of the subject {folder} is not a picture of {manifest.size_px} px: export it again."
+        )
     return Subject(folder, manifest, np.asarray(plate, np.uint8))
 
 
@@ -142,17 +144,23 @@ def _read_manifest(path: Path) -> Manifest:
         data = path.read_bytes()
         version = msgspec.json.decode(data, type=_Version).format
         if version != FORMAT:
-            raise UserError(f"{path} has format {version}, this program reads {FORMAT}: install the matching bodydouble.")
+            raise UserError(
+                f"{path} has format {version}, this program reads {FORMAT}: install the matching bodydouble."
+            )
         manifest = msgspec.json.decode(data, type=Manifest)
     except (msgspec.DecodeError, OSError) as error:
-        raise UserError(f"{path} is not a subject's manifest ({error}): export or download the subject again.") from error
+        raise UserError(
+            f"{path} is not a subject's manifest ({error}): export or download the subject again."
+        ) from error
     for what, theirs, ours in (
         ("skeleton version", manifest.skeleton_version, SKELETON_VERSION),
         ("figure style", manifest.figure_style, figure.STYLE),
         ("figure version", manifest.figure_version, figure.STYLE_VERSION),
     ):
         if theirs != ours:
-            raise UserError(f"The subject {path.parent} has {what} {theirs}, this program draws {ours}: train it again.")
+            raise UserError(
+                f"The subject {path.parent} has {what} {theirs}, this program draws {ours}: train it again."
+            )
     return manifest
 
 

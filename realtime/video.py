@@ -52,7 +52,8 @@ def read_video(path: Path) -> Iterator[tuple[Rgb, float]]:
         number = 0
         try:
             for number, frame in enumerate(container.decode(stream)):
-                yield frame.to_ndarray(format="rgb24"), number / rate if frame.time is None else float(frame.time)
+                at_s = number / rate if frame.time is None else float(frame.time)
+                yield np.asarray(frame.to_ndarray(format="rgb24"), np.uint8), at_s
         except av.error.FFmpegError as error:
             raise UserError(f"The video {path} is damaged after {number / rate:.1f} s: {error.strerror}.") from error
 
@@ -88,7 +89,9 @@ class VideoWriter:
     def __enter__(self) -> "VideoWriter":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if kind is None and self._stream is not None:
             self._container.mux(self._stream.encode(None))
         self._container.close()

@@ -4,20 +4,21 @@ The method's weak spot is that a chain trained for two frames decays when it run
 batch is a chain that goes on from its own last output for hundreds of frames before it starts anew.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from realtime.frame import Rgb
+from trainer.adversary import Adversary, adam, average, descend, set_rate
 from trainer.config import TrainConfig
 from trainer.dataset import Batch, Loader
 from trainer.footage import Footage
-from trainer.losses import discriminator_loss, feature_matching, lsgan, weighted_l1
+from trainer.losses import weighted_l1
 from trainer.metrics import psnr_db
 from trainer.networks.compact import CompactGenerator
-from trainer.networks.discriminator import MultiScaleDiscriminator
 from trainer.networks.patches import from_bytes, from_patches, to_bytes, to_patches
 from trainer.perceptual import PerceptualLoss
 
@@ -35,13 +36,11 @@ class BodyStage:
         self.steps, self.step_number = config.steps, 0
         self._footage, self._config = footage, config
         self.generator = CompactGenerator(config.generator.widths, config.generator.blocks)
-        self.generator.to(memory_format=torch.channels_last)
-        self.ema = AveragedModel(self.generator, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True)
-        self._discriminator = MultiScaleDiscriminator(12, config.ndf, 2).to(memory_format=torch.channels_last)
+        self.generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.ema = average(self.generator, config.ema_decay)
+        self._optimizer = adam(self.generator, config.rate)
+        self._adversary = Adversary(12, 2, config)
         self._perceptual = PerceptualLoss()
-        betas = (0.5, 0.999)
-        self._g_optimizer = torch.optim.Adam(self.generator.parameters(), config.rate, betas, fused=True)
-        self._d_optimizer = torch.optim.Adam(self._discriminator.parameters(), config.rate / 3, betas, fused=True)
         side = config.window_px // 4
         self._figures, self._pictures = (torch.zeros(config.chains, 48, side, side) for _ in range(2))
         self._loader: Loader | None = None
@@ -51,7 +50,7 @@ class BodyStage:
         config = self._config
         self._loader = self._loader or Loader(self._footage, config, self.step_number)
         batch = self._loader.next()
-        self._set_rates()
+        self._prepare()
         rng = torch.Generator().manual_seed(config.seed * 1_000_003 + self.step_number)
         pictures, masks = self._roll_out(batch, rng)
 
@@ -60,13 +59,12 @@ class BodyStage:
             "mask": config.mask_weight * masks.mean(),
             "vgg": config.perceptual_weight * self._perceive(pictures, batch),
         }
-        fakes = torch.stack([from_patches(picture) for picture in pictures[-2:]])
         if self.step_number >= config.warmup:
-            losses |= self._adversarial(fakes, batch)
-        self._g_optimizer.zero_grad(set_to_none=True)
-        torch.stack([losses[name] for name in losses if name != "d"]).sum().backward()
-        nn.utils.clip_grad_norm_(self.generator.parameters(), 5.0)
-        self._g_optimizer.step()
+            figures, truths = (torch.cat([*frames[-2:]], dim=1) for frames in (batch.figures, batch.truths))
+            fakes = torch.cat([from_patches(picture) for picture in pictures[-2:]], dim=1)
+            losses |= self._adversary.judge(figures, fakes, truths)
+        total = torch.stack([loss for name, loss in losses.items() if name != "d"]).sum()
+        descend(self._optimizer, total, self.generator.parameters())
         self.ema.update_parameters(self.generator)
         self.step_number += 1
         return {name: float(loss.detach()) for name, loss in losses.items()}
@@ -105,35 +103,14 @@ class BodyStage:
             loss: Tensor = self._perceptual(from_patches(pictures[-1])[crop], batch.truths[-1][crop])
         return loss
 
-    def _adversarial(self, fakes: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Train the discriminator once, then let it judge for the generator."""
-        fake = torch.cat([*batch.figures[-2:], *fakes], dim=1).contiguous(memory_format=torch.channels_last)
-        real = torch.cat([*batch.figures[-2:], *batch.truths[-2:]], dim=1).contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16):
-            self._discriminator.requires_grad_(True)
-            verdicts_real = self._discriminator(real)
-            d_loss = discriminator_loss(verdicts_real, self._discriminator(fake.detach()))
-            self._d_optimizer.zero_grad(set_to_none=True)
-            d_loss.backward()
-            self._d_optimizer.step()
-            self._discriminator.requires_grad_(False)
-            verdicts = self._discriminator(fake)
-        return {
-            "gan": self._config.adversarial_weight * lsgan(verdicts, 1.0),
-            "fm": self._config.matching_weight * feature_matching(verdicts, verdicts_real),
-            "d": d_loss.detach(),
-        }
-
-    def _set_rates(self) -> None:
-        """Constant for the first half, then a cosine down to 2 %; and BatchNorm freezes when its time has come."""
+    def _prepare(self) -> None:
+        """Set the learning rates; when its time has come, freeze BatchNorm: the network is then what is exported."""
         config, done = self._config, self.step_number / self.steps
+        set_rate(self._optimizer, config.rate, done)
+        set_rate(self._adversary.optimizer, config.rate / 3, done)
         self.generator.train()
         if done >= config.freeze_at:
             freeze_statistics(self.generator, self.ema.module)
-        fall = 0.02 + 0.98 * (1 + np.cos(np.pi * max(0.0, 2 * done - 1))) / 2
-        for optimizer, rate in ((self._g_optimizer, config.rate), (self._d_optimizer, config.rate / 3)):
-            for group in optimizer.param_groups:
-                group["lr"] = rate * fall
 
     @torch.no_grad()
     def validate(self, frames: int) -> tuple[tuple[float, float], Rgb]:
@@ -164,34 +141,27 @@ class BodyStage:
         ends = float(np.mean(psnrs[:tenth])), float(np.mean(psnrs[-tenth:]))
         return ends, np.concatenate(rows)
 
-    def state_dict(self) -> dict[str, object]:
+    def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on."""
-        return {
-            "step": self.step_number,
-            "generator": self.generator.state_dict(),
-            "ema": self.ema.state_dict(),
-            "discriminator": self._discriminator.state_dict(),
-            "g_optimizer": self._g_optimizer.state_dict(),
-            "d_optimizer": self._d_optimizer.state_dict(),
-            "figures": self._figures,
-            "pictures": self._pictures,
-        }
+        parts = {name: part.state_dict() for name, part in self._parts().items()}
+        return {"step": self.step_number, "figures": self._figures, "pictures": self._pictures, **parts}
 
-    def load_state_dict(self, state: dict[str, object]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on exactly where `state_dict` was taken."""
         self.close()
-        for name, part in (
-            ("generator", self.generator),
-            ("ema", self.ema),
-            ("discriminator", self._discriminator),
-            ("g_optimizer", self._g_optimizer),
-            ("d_optimizer", self._d_optimizer),
-        ):
-            part.load_state_dict(state[name])  # type: ignore[arg-type]
-        assert isinstance(state["step"], int)
         self.step_number = state["step"]
-        self._figures.copy_(state["figures"])  # type: ignore[arg-type]
-        self._pictures.copy_(state["pictures"])  # type: ignore[arg-type]
+        self._figures, self._pictures = state["figures"], state["pictures"]
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+
+    def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
+        return {
+            "generator": self.generator,
+            "ema": self.ema,
+            "optimizer": self._optimizer,
+            "discriminator": self._adversary.network,
+            "d_optimizer": self._adversary.optimizer,
+        }
 
     def close(self) -> None:
         """Stop reading footage."""

@@ -8,7 +8,7 @@ import torch
 from engines.errors import UserError
 
 
-def save_checkpoint(path: Path, state: dict[str, object]) -> None:
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write `state` under `path`, whole or not at all."""
     draft = path.with_suffix(".new")
     torch.save(state, draft)

@@ -138,7 +138,8 @@ class Loader:
     def _offer(self, item: Batch | BaseException) -> None:
         while not self._stop.is_set():
             try:
-                return self._ready.put(item, timeout=0.2)
+                self._ready.put(item, timeout=0.2)
+                break
             except queue.Full:
                 continue
 

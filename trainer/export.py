@@ -12,7 +12,6 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from realtime.frame import Rgb
 from realtime.render import CHANNELS, NO_RESIDUAL, PATCH
 from trainer.networks.blocks import ConvBlock
-from trainer.networks.compact import CompactFace, CompactGenerator
 from trainer.networks.patches import from_bytes, to_bytes, to_patches
 
 OPSET = 20
@@ -24,7 +23,7 @@ class LiveGenerator(nn.Module):
 
     plate: Tensor
 
-    def __init__(self, generator: CompactGenerator, plate: Rgb) -> None:
+    def __init__(self, generator: nn.Module, plate: Rgb) -> None:
         super().__init__()
         self.generator = fold(generator)
         picture = from_bytes(torch.from_numpy(plate).permute(2, 0, 1)[None])
@@ -39,7 +38,7 @@ class LiveGenerator(nn.Module):
 class LiveFace(nn.Module):
     """`CompactFace` as the renderer calls it."""
 
-    def __init__(self, face: CompactFace) -> None:
+    def __init__(self, face: nn.Module) -> None:
         super().__init__()
         self.face = fold(face)
 
@@ -49,13 +48,13 @@ class LiveFace(nn.Module):
         return torch.clamp(residual * 127 + (NO_RESIDUAL + 0.5), 0, 255).to(torch.uint8).permute(0, 2, 3, 1)
 
 
-def export_generator(generator: CompactGenerator, plate: Rgb, path: Path) -> None:
+def export_generator(generator: nn.Module, plate: Rgb, path: Path) -> None:
     """Write generator.onnx for a plate uint8 [H, W, 3]."""
     height, width, _ = plate.shape
     _export(LiveGenerator(generator, plate), (height // PATCH, width // PATCH, 3 * CHANNELS), "picture", path)
 
 
-def export_face(face: CompactFace, side_px: int, path: Path) -> None:
+def export_face(face: nn.Module, side_px: int, path: Path) -> None:
     """Write face.onnx for head patches of `side_px`."""
     _export(LiveFace(face), (side_px // PATCH, side_px // PATCH, 2 * CHANNELS), "residual", path)
 
@@ -65,7 +64,10 @@ def fold(network: M) -> M:
     folded = copy.deepcopy(network).eval()
     for block in folded.modules():
         if isinstance(block, ConvBlock):
-            block[0] = fuse_conv_bn_eval(block[0], block[1])
+            convolution, norm = block[0], block[1]
+            assert isinstance(convolution, nn.Conv2d)
+            assert isinstance(norm, nn.BatchNorm2d)
+            block[0] = fuse_conv_bn_eval(convolution, norm)
             block[1] = nn.Identity()
     return folded
 
@@ -74,7 +76,13 @@ def _export(network: nn.Module, shape: tuple[int, int, int], output: str, path: 
     draft = path.with_suffix(".new.onnx")
     packed = torch.zeros((1, *shape), dtype=torch.uint8)
     program = torch.onnx.export(
-        network.eval(), (packed,), input_names=["packed"], output_names=[output], opset_version=OPSET, dynamo=True, verbose=False
+        network.eval(),
+        (packed,),
+        input_names=["packed"],
+        output_names=[output],
+        opset_version=OPSET,
+        dynamo=True,
+        verbose=False,
     )
     assert program is not None
     program.save(str(draft), external_data=False)

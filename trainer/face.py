@@ -1,27 +1,26 @@
 """Stage two: the face network, trained with the body's generator frozen (EDN, section 3.3: FaceGAN).
 
-Its material is what the exported generator renders, live renderer and all: so it mends the very faults that viewers see.
+Its material is what the exported generator renders, as live: so it mends the very faults that viewers see.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from rich.progress import track
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from engines.load import load_engine
 from realtime.frame import Rgb
 from realtime.pose.measure import head_box
 from realtime.render import Renderer, crop_head, feather
+from trainer.adversary import Adversary, adam, average, descend, set_rate
 from trainer.config import TrainConfig
 from trainer.footage import Footage
-from trainer.losses import discriminator_loss, feature_matching, lsgan
 from trainer.metrics import psnr_db
 from trainer.networks.compact import CompactFace
-from trainer.networks.discriminator import MultiScaleDiscriminator
 from trainer.networks.patches import from_bytes, from_patches, to_bytes, to_patches
 from trainer.perceptual import PerceptualLoss
 
@@ -56,7 +55,9 @@ def render_heads(footage: Footage, generator: Path, indices: range, *, threads: 
             head = head_box(pose)
             rows.append(tuple(crop_head(source, head, side) for source in (figure, picture, reader.read(index))))  # type: ignore[arg-type]
     reader.close()
-    return Heads(*(torch.from_numpy(np.stack(column)).permute(0, 3, 1, 2).contiguous() for column in zip(*rows, strict=True)))
+    return Heads(
+        *(torch.from_numpy(np.stack(column)).permute(0, 3, 1, 2).contiguous() for column in zip(*rows, strict=True))
+    )
 
 
 class FaceStage:
@@ -69,14 +70,13 @@ class FaceStage:
         self.steps, self.step_number = config.face_steps, 0
         self.side_px = heads.figures.shape[-1]
         self._heads, self._held_out, self._config = heads, held_out, config
-        self.network = CompactFace(config.face.widths, config.face.blocks).to(memory_format=torch.channels_last)
+        self.network = CompactFace(config.face.widths, config.face.blocks)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         nn.init.zeros_(self.network.trunk.head.weight)
-        self.ema = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True)
-        self._discriminator = MultiScaleDiscriminator(6, config.ndf, 1).to(memory_format=torch.channels_last)
+        self.ema = average(self.network, config.ema_decay)
+        self._optimizer = adam(self.network, config.rate)
+        self._adversary = Adversary(6, 1, config)
         self._perceptual = PerceptualLoss()
-        betas = (0.5, 0.999)
-        self._g_optimizer = torch.optim.Adam(self.network.parameters(), config.rate, betas, fused=True)
-        self._d_optimizer = torch.optim.Adam(self._discriminator.parameters(), config.rate / 3, betas, fused=True)
         self._feather = torch.from_numpy(feather(self.side_px))
 
     def step(self) -> dict[str, float]:
@@ -85,38 +85,26 @@ class FaceStage:
         rng = torch.Generator().manual_seed(config.seed * 1_000_003 + self.step_number)
         chosen = torch.randint(len(self._heads.figures), (BATCH,), generator=rng)
         figure, picture, truth = self._take(self._heads, chosen)
-        fall = 0.02 + 0.98 * (1 + np.cos(np.pi * self.step_number / self.steps)) / 2
-        for optimizer, rate in ((self._g_optimizer, config.rate), (self._d_optimizer, config.rate / 3)):
-            for group in optimizer.param_groups:
-                group["lr"] = rate * fall
+        set_rate(self._optimizer, config.rate, self.step_number / self.steps)
+        set_rate(self._adversary.optimizer, config.rate / 3, self.step_number / self.steps)
         self.network.train()
         with torch.autocast("cpu", torch.bfloat16):
             output = self._refine(self.network, figure, picture)
-            losses = {
-                "l1": config.l1_weight * (output - truth).abs().mean(),
-                "vgg": config.perceptual_weight * self._perceptual(output[:2], truth[:2]),
-            }
-            self._discriminator.requires_grad_(True)
-            real = self._discriminator(torch.cat([figure, truth], dim=1))
-            d_loss = discriminator_loss(real, self._discriminator(torch.cat([figure, output.detach()], dim=1)))
-            self._d_optimizer.zero_grad(set_to_none=True)
-            d_loss.backward()
-            self._d_optimizer.step()
-            self._discriminator.requires_grad_(False)
-            fake = self._discriminator(torch.cat([figure, output], dim=1))
-            losses["gan"] = config.adversarial_weight * lsgan(fake, 1.0)
-            losses["fm"] = config.matching_weight * feature_matching(fake, real)
-        self._g_optimizer.zero_grad(set_to_none=True)
-        torch.stack(list(losses.values())).sum().backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
-        self._g_optimizer.step()
+            perceived = self._perceptual(output[:2], truth[:2])
+        losses = {
+            "l1": config.l1_weight * (output - truth).abs().mean(),
+            "vgg": config.perceptual_weight * perceived,
+            **self._adversary.judge(figure, output, truth),
+        }
+        total = torch.stack([loss for name, loss in losses.items() if name != "d"]).sum()
+        descend(self._optimizer, total, self.network.parameters())
         self.ema.update_parameters(self.network)
         self.step_number += 1
-        return {**{name: float(loss.detach()) for name, loss in losses.items()}, "d": float(d_loss)}
+        return {name: float(loss.detach()) for name, loss in losses.items()}
 
     @torch.no_grad()
     def validate(self, frames: int) -> tuple[tuple[float, float], Rgb]:
-        """PSNR in dB of held-out heads without and with the face network, and a sheet (figure | truth | without | with)."""
+        """PSNR in dB of held-out heads without and with the network, and a sheet (figure | truth | without | with)."""
         chosen = torch.linspace(0, len(self._held_out.figures) - 1, min(frames, len(self._held_out.figures))).long()
         figure, picture, truth = self._take(self._held_out, chosen)
         output = self._refine(self.ema.module.eval(), figure, picture)
@@ -137,13 +125,12 @@ class FaceStage:
     def _take(self, heads: Heads, chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         return from_bytes(heads.figures[chosen]), from_bytes(heads.pictures[chosen]), from_bytes(heads.truths[chosen])
 
-    def state_dict(self) -> dict[str, object]:
+    def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on."""
         return {"step": self.step_number} | {name: part.state_dict() for name, part in self._parts().items()}
 
-    def load_state_dict(self, state: dict[str, object]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on exactly where `state_dict` was taken."""
-        assert isinstance(state["step"], int)
         self.step_number = state["step"]
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
@@ -155,7 +142,7 @@ class FaceStage:
         return {
             "network": self.network,
             "ema": self.ema,
-            "discriminator": self._discriminator,
-            "g_optimizer": self._g_optimizer,
-            "d_optimizer": self._d_optimizer,
+            "optimizer": self._optimizer,
+            "discriminator": self._adversary.network,
+            "d_optimizer": self._adversary.optimizer,
         }

@@ -55,7 +55,8 @@ class PictureReader:
     def read(self, index: int) -> Rgb:
         """Picture `index`, uint8 [H, W, 3], RGB."""
         rate, time_base = self._stream.average_rate, self._stream.time_base
-        assert rate is not None and time_base is not None
+        assert rate is not None
+        assert time_base is not None
         if index != self._next:
             self._container.seek(round(index / rate / time_base), stream=self._stream)
             self._frames = self._container.decode(self._stream)
@@ -64,7 +65,7 @@ class PictureReader:
             number = round(frame.pts * time_base * rate)
             if number >= index:
                 self._next = number + 1
-                return frame.to_ndarray(format="rgb24")
+                return np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
         raise IndexError(f"{self._container.name} has no frame {index}")
 
     def close(self) -> None:

@@ -5,7 +5,7 @@ import signal
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -27,10 +27,10 @@ class Stage(Protocol):
     def validate(self, frames: int) -> tuple[tuple[float, float], Rgb]:
         """PSNR in dB at the start and at the end of a held-out run, and a picture to look at."""
 
-    def state_dict(self) -> dict[str, object]:
+    def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on."""
 
-    def load_state_dict(self, state: dict[str, object]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a `state_dict`."""
 
     def close(self) -> None:

@@ -22,7 +22,9 @@ def discriminator_loss(real: Verdicts, fake: Verdicts) -> Tensor:
 def feature_matching(fake: Verdicts, real: Verdicts) -> Tensor:
     """L1 between the discriminator's inner features of fake and real, summed over layers, averaged over scales."""
     scales = [
-        torch.stack([(f.float() - r.detach().float()).abs().mean() for f, r in zip(fs[:-1], rs[:-1], strict=True)]).sum()
+        torch.stack(
+            [(f.float() - r.detach().float()).abs().mean() for f, r in zip(fs[:-1], rs[:-1], strict=True)]
+        ).sum()
         for fs, rs in zip(fake, real, strict=True)
     ]
     return torch.stack(scales).mean()

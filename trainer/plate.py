@@ -1,4 +1,7 @@
-"""The empty room behind the person: a median over time of every pixel that the person does not cover."""
+"""The empty room behind the person: a quantile over time of every pixel that the person does not cover.
+
+Above the median, for shadows only darken: where the person's shadow lies most of the time, the median is the shadow.
+"""
 
 import cv2
 import numpy as np
@@ -9,7 +12,8 @@ from realtime.pose.measure import stature_px
 from realtime.pose.pose import Pose
 
 SAMPLES = 160
-"""Pictures that are kept, spread over the footage; enough for a median, small enough for memory."""
+"""Pictures that are kept, spread over the footage; enough for a quantile, small enough for memory."""
+QUANTILE = 0.75
 
 
 class PlateEstimator:
@@ -35,18 +39,19 @@ class PlateEstimator:
         self._count += 1
 
     def estimate(self) -> Rgb:
-        """The plate, uint8 [size_px, size_px, 3]; a pixel always covered takes its median over all pictures."""
-        pictures, covered = np.stack(self._pictures), np.stack(self._covered)
-        plate = np.empty(pictures.shape[1:], np.uint8)
-        for row in range(self._size_px):
-            seen = np.ma.array(pictures[:, row], mask=np.repeat(covered[:, row, :, None], 3, axis=2))
-            median = np.ma.median(seen, axis=0)
-            plate[row] = np.where(np.ma.getmaskarray(median), np.median(pictures[:, row], axis=0), median.data).round()
+        """The plate, uint8 [size_px, size_px, 3]; a pixel that is always covered takes its quantile over all pictures."""
+        plate = np.empty((self._size_px, self._size_px, 3), np.uint8)
+        for row in range(self._size_px):  # row by row, to need little memory
+            pictures = np.stack([picture[row] for picture in self._pictures]).astype(np.float32)
+            covered = np.stack([mask[row] for mask in self._covered])
+            covered &= ~covered.all(axis=0)
+            pictures[covered] = np.nan
+            plate[row] = np.nanquantile(pictures, QUANTILE, axis=0).round()
         return plate
 
 
 def person_mask(pose: Pose | None, size_px: int) -> NDArray[np.bool_]:
-    """[size_px, size_px], true where the person may be: the hull of the keypoints, widened for flesh, hair and clothes."""
+    """[size_px, size_px], true where the person may be: the keypoints' hull, widened for flesh, hair and clothes."""
     mask = np.zeros((size_px, size_px), np.uint8)
     if pose is not None:
         hull = cv2.convexHull(pose.xy[pose.confidence > 0])

@@ -1,10 +1,10 @@
 """From a video to training data: pictures at network size, the pose in each, the empty room, the person's range.
 
-    DATA/
-      frames.mp4     every picture, square, nearly lossless, a key frame every 12 so that training can start anywhere
-      poses.npz      xy [N, K, 2], depth [N, K], confidence [N, K], float32, in pixels of frames.mp4; seen [N] bool
-      plate.png      the empty room
-      prepare.json   `Prepared`
+DATA/
+  frames.mp4     every picture, square, nearly lossless, a key frame every 12 so that training can start anywhere
+  poses.npz      xy [N, K, 2], depth [N, K], confidence [N, K], float32, in pixels of frames.mp4; seen [N] bool
+  plate.png      the empty room
+  prepare.json   `Prepared`
 """
 
 from dataclasses import dataclass
@@ -86,7 +86,10 @@ def prepare(video: Path, out: Path, *, size_px: int) -> Prepared:
     crop: Crop | None = None
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     fps = _frame_rate(video)
-    with Progress(*columns) as progress, VideoWriter(out / "frames.mp4", fps, crf=10, gop=12, pix_fmt="yuv444p") as writer:
+    with (
+        Progress(*columns) as progress,
+        VideoWriter(out / "frames.mp4", fps, crf=10, gop=12, pix_fmt="yuv444p") as writer,
+    ):
         task = progress.add_task("Finding the person", total=total or None)
         for rgb, at_s in read_video(video):
             crop = crop or Crop.of(rgb, size_px)

@@ -1,10 +1,10 @@
 """A whole run: stage after stage over one folder, and the subject that comes out of it.
 
-    RUN/
-      data/        made by `prepare`
-      config.json  `TrainConfig`
-      body.pt, face.pt, *.jsonl, *.jpg
-      generator.onnx
+RUN/
+  data/        made by `prepare`
+  config.json  `TrainConfig`
+  body.pt, face.pt, *.jsonl, *.jpg
+  generator.onnx
 """
 
 import shutil
@@ -32,7 +32,7 @@ from trainer.face import FaceStage, face_side_px, render_heads
 from trainer.footage import Footage
 from trainer.loop import train
 from trainer.metrics import psnr_db
-from trainer.networks.compact import CompactFace, CompactGenerator
+from trainer.networks.compact import CompactFace
 
 
 def train_run(run: Path, config: TrainConfig, *, begin: Callable[[], object]) -> bool:
@@ -113,8 +113,11 @@ def _play(footage: Footage, folder: Path) -> tuple[float, float]:
     Returns:
         PSNR in dB of the first and of the last tenth of the chain.
     """
-    engines = (load_engine(folder / file, precision="bf16", threads=torch.get_num_threads()) for file in ("generator.onnx", "face.onnx"))
-    renderer = Renderer(*engines, plate=footage.plate)
+    threads = torch.get_num_threads()
+    generator, face = (
+        load_engine(folder / file, precision="bf16", threads=threads) for file in ("generator.onnx", "face.onnx")
+    )
+    renderer = Renderer(generator, face, footage.plate)
     reader, psnrs_db = footage.reader(), []
     for index in range(footage.training_frames, len(footage.poses)):
         pose = footage.poses[index]

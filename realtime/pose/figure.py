@@ -107,7 +107,7 @@ def draw(pose: Pose | None, size_px: int) -> Rgb:
     return canvas
 
 
-def _fixed(points: Iterable[NDArray[np.float32]]) -> NDArray[np.int32]:
+def _fixed(points: Iterable[NDArray[np.floating]]) -> NDArray[np.int32]:
     return np.round(np.stack(list(points)) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
 
 

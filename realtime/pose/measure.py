@@ -1,6 +1,7 @@
 """Lengths and places that follow from a pose."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -46,4 +47,4 @@ def head_box(pose: Pose) -> HeadBox:
 
 
 def _length(*points: Floats) -> float:
-    return float(sum(np.linalg.norm(b - a) for a, b in zip(points, points[1:], strict=False)))
+    return float(sum(np.linalg.norm(b - a) for a, b in pairwise(points)))

@@ -34,13 +34,13 @@ class MotionRange(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_on
 def measure_range(observations: list[tuple[float, float, float]]) -> MotionRange:
     """The robust range of (ankle line, stature, hips' x) triples; quantiles, so that single bad frames do not count.
 
-    On a level floor the stature is a linear function of the ankle line, so far and near are two points of one fitted line.
+    On a level floor the stature is a linear function of the ankle line: far and near are two points of one line.
     """
     ankle, stature, x = np.array(observations, np.float64).T
     tall = float(np.median(stature))
     far, near = (float(v) for v in np.quantile(ankle, (0.02, 0.98)))
-    # A performer who has hardly moved yet says nothing of slopes: assume that stature grows with nearness as if the
-    # camera stood at chest height, which is twice the stature per pixel of ankle line.
+    # A performer who has hardly moved yet says nothing of the slope, which is the stature over the camera's height:
+    # assume that they are equal.
     spread = near - far
     least = 0.1 * tall
     if spread < least:
@@ -104,7 +104,10 @@ class Normalizer:
         old = self._source
         gain = 0.05
         self._source = MotionRange(
-            **{name: (1 - gain) * getattr(old, name) + gain * getattr(fresh, name) for name in MotionRange.__struct_fields__}
+            **{
+                name: (1 - gain) * getattr(old, name) + gain * getattr(fresh, name)
+                for name in MotionRange.__struct_fields__
+            }
         )
 
 

@@ -20,13 +20,18 @@ class Pose:
     xy: Floats
     """K 2, pixels, origin at the top left corner of the picture; may lie outside of it."""
     depth: Floats
-    """K, pixels along the camera axis relative to the hips' centre (hands: wrist; face: its centre); nearer is smaller."""
+    """K, pixels along the camera axis from the hips' centre (hands: wrist; face: its centre); nearer is smaller."""
     confidence: Floats
     """K, 0..1; 0 means missing: then `xy` and `depth` mean nothing."""
 
     def __post_init__(self) -> None:
-        for name, array, shape in (("xy", self.xy, (K, 2)), ("depth", self.depth, (K,)), ("confidence", self.confidence, (K,))):
-            assert array.shape == shape and array.dtype == np.float32, f"{name}: {array.shape} {array.dtype}, want {shape} float32"
+        for name, array, shape in (
+            ("xy", self.xy, (K, 2)),
+            ("depth", self.depth, (K,)),
+            ("confidence", self.confidence, (K,)),
+        ):
+            assert array.shape == shape, f"{name}: {array.shape}, want {shape}"
+            assert array.dtype == np.float32, f"{name}: {array.dtype}, want float32"
 
     def at(self, name: str) -> tuple[float, float]:
         """The pixel position of a named keypoint."""

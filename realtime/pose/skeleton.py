@@ -17,7 +17,10 @@ BODY_NAMES = (
     "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
     "left_heel", "right_heel", "left_foot_index", "right_foot_index",
 )  # fmt: skip
-_HAND_NAMES = ("wrist", *(f"{finger}_{i}" for finger in ("thumb", "index", "middle", "ring", "pinky") for i in range(1, 5)))
+_HAND_NAMES = (
+    "wrist",
+    *(f"{finger}_{i}" for finger in ("thumb", "index", "middle", "ring", "pinky") for i in range(1, 5)),
+)
 _FACE_PARTS = (
     ("jaw", 17), ("right_brow", 5), ("left_brow", 5), ("nose_bridge", 4), ("nose_base", 5),
     ("right_eye", 6), ("left_eye", 6), ("outer_lip", 12), ("inner_lip", 8), ("right_pupil", 1), ("left_pupil", 1),

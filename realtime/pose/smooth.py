@@ -1,4 +1,4 @@
-"""Causal smoothing of keypoints: the One-Euro filter (Casiez, Roussel, Vogel, CHI 2012), the same in training and live."""
+"""Causal smoothing of keypoints, in training as live: the One-Euro filter (Casiez, Roussel, Vogel, CHI 2012)."""
 
 from dataclasses import dataclass
 

@@ -29,7 +29,7 @@ class ResidualBlock(nn.Module):
 
 
 class Up(nn.Sequential):
-    """1x1 to fewer channels, then bilinear to twice the size: cheaper than a transposed convolution, no checkerboard."""
+    """1x1 to fewer channels, bilinear to twice the size: cheaper than a transposed convolution, no checkerboard."""
 
     def __init__(self, c_in: int, c_out: int) -> None:
         super().__init__(

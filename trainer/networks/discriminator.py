@@ -15,7 +15,9 @@ class PatchDiscriminator(nn.Module):
             stride = 2 if i < layers - 1 else 1
             stages.append(
                 nn.Sequential(
-                    nn.Conv2d(widths[i], widths[i + 1], 4, stride, 2), nn.InstanceNorm2d(widths[i + 1]), nn.LeakyReLU(0.2)
+                    nn.Conv2d(widths[i], widths[i + 1], 4, stride, 2),
+                    nn.InstanceNorm2d(widths[i + 1]),
+                    nn.LeakyReLU(0.2),
                 )
             )
         stages.append(nn.Sequential(nn.Conv2d(widths[-1], 1, 4, 1, 2)))

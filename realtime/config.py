@@ -1,0 +1,21 @@
+"""What a person decides when a session starts; everything else comes with the subject."""
+
+import os
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineConfig:
+    """How the networks run on this machine."""
+
+    backend: Literal["openvino"] = "openvino"
+    """What runs the subject's networks."""
+    precision: Literal["bf16", "f32"] = "bf16"
+    """Arithmetic of the subject's networks; the pose is always estimated in f32."""
+    threads: int = max(1, (os.cpu_count() or 2) - 1)
+    """Cores for the renderer; one more is busy with the pose."""
+
+    def __post_init__(self) -> None:
+        if self.threads < 1:
+            raise ValueError(f"threads must be at least 1, not {self.threads}")

@@ -1,0 +1,52 @@
+"""A session with its server, from start to Ctrl-C."""
+
+import asyncio
+import signal
+
+from engines.errors import UserError
+from realtime.config import EngineConfig
+from realtime.session import Session
+from realtime.source import open_source
+from realtime.subject import load_subject
+from server.app import ListenError, Server
+
+
+async def serve(
+    subject_name: str, camera: int | None, source_name: str | None, *, host: str, port: int, engines: EngineConfig
+) -> None:
+    """Play until Ctrl-C, SIGTERM or the source's end; closes every viewer's connection before it returns.
+
+    Raises:
+        UserError: the subject, the source or the address cannot be used.
+    """
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    subject = load_subject(subject_name)
+    source, remark = open_source(camera, source_name)
+    if remark:
+        print(remark)
+    session = Session(subject, source, engines)
+    server = Server(session.streams, title=subject.manifest.name, host=host, port=port, info=session.info)
+    try:
+        await server.start()
+        session.start()
+        print(f"{subject.manifest.name} follows {source.name}. Watch at {server.url} (Ctrl-C ends)", flush=True)
+        await _until(stop, session)
+    except ListenError as error:
+        raise UserError(str(error)) from error
+    finally:
+        await server.stop()
+        await asyncio.to_thread(session.stop)
+
+
+async def _until(stop: asyncio.Event, session: Session) -> None:
+    """Return when `stop` is set or the session has ended; raise what ended it."""
+    while not stop.is_set():
+        if session.wait(0):
+            print("The source has ended.")
+            return
+        try:
+            await asyncio.wait_for(stop.wait(), 0.2)
+        except TimeoutError:
+            continue

@@ -1,0 +1,46 @@
+"""How long each stage takes, and the whole way: measured on every frame, always."""
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+KEEP = 3600
+"""Newest durations that count: two minutes at 30 fps."""
+
+
+class Meter:
+    """Durations by stage. Each stage is written by one thread; anybody may read."""
+
+    def __init__(self, *stages: str) -> None:
+        self._durations_s = {stage: deque[float](maxlen=KEEP) for stage in stages}
+
+    @contextmanager
+    def time(self, stage: str) -> Iterator[None]:
+        """Measure a block."""
+        begun_at_s = time.perf_counter()
+        yield
+        self.add(stage, time.perf_counter() - begun_at_s)
+
+    def add(self, stage: str, duration_s: float) -> None:
+        """Count a duration that was measured elsewhere."""
+        self._durations_s[stage].append(duration_s)
+
+    def count(self, stage: str) -> int:
+        """How many durations are kept of a stage."""
+        return len(self._durations_s[stage])
+
+    def clear(self) -> None:
+        """Forget everything, e.g. the first, cold frames."""
+        for durations_s in self._durations_s.values():
+            durations_s.clear()
+
+    def percentiles_ms(self, stage: str, *percents: int) -> dict[str, float]:
+        """{"p50": ...} in milliseconds, to 1/100; empty while nothing was measured."""
+        durations_s = list(self._durations_s[stage].copy())
+        if not durations_s:
+            return {}
+        values = np.percentile(durations_s, percents) * 1000
+        return {f"p{percent}": round(float(value), 2) for percent, value in zip(percents, values, strict=True)}

@@ -1,0 +1,139 @@
+"""A live session: which threads exist, who starts and stops them.
+
+    capture ─ frames ─> pose ─ figures ─> render ─ pictures ─> stream "subject"
+       └───── previews ──────────────────────────────────────> stream "source"
+Every hand-over is a `Latest`: the newest value wins, nothing queues.
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from engines.load import load_engine
+from realtime.config import EngineConfig
+from realtime.frame import Frame
+from realtime.latest import Latest
+from realtime.meter import Meter
+from realtime.pipeline import STAGES, Drawn, PosePipeline, RenderPipeline
+from realtime.render import Renderer
+from realtime.source import Source
+from realtime.subject import Subject
+from server.encode import SharedStream
+
+PREVIEW_WIDTH_PX = 256
+WAIT_S = 0.1
+NOBODY = "Nobody in front of the camera."
+
+
+class Session:
+    """Plays a subject from a source.
+
+    Args:
+        subject: who is shown.
+        source: who is moving; the session closes it.
+        engines: how the networks run.
+        always: encode even while nobody watches.
+    """
+
+    def __init__(self, subject: Subject, source: Source, engines: EngineConfig, *, always: bool = False) -> None:
+        self.meter = Meter(*STAGES)
+        self._source = source
+        generator, face = (
+            load_engine(graph, backend=engines.backend, precision=engines.precision, threads=engines.threads)
+            for graph in (subject.generator, subject.face)
+        )
+        self._pose = PosePipeline(subject, self.meter, threads=1)
+        self._render = RenderPipeline(Renderer(generator, face, subject.plate), self.meter)
+        self._frames, self._figures = Latest[Frame](), Latest[Drawn]()
+        self._pictures, self._previews = Latest[Frame](), Latest[Frame]()
+        self._nobody = False
+        self._stop = threading.Event()
+        self._error: BaseException | None = None
+        self.streams = (
+            SharedStream(subject.manifest.name, self._pictures, always=always, on_encoded=self._encoded),
+            SharedStream(source.name, self._previews, bitrate_bps=300_000),
+        )
+        bodies: Mapping[str, Callable[[], None]] = {
+            "capture": self._capture,
+            "pose": self._estimate,
+            "render": self._draw,
+            "encode": lambda: self.streams[0].run(self._stop),
+            "encode source": lambda: self.streams[1].run(self._stop),
+        }
+        self._threads = [
+            threading.Thread(target=self._guard, args=(body,), name=name, daemon=True) for name, body in bodies.items()
+        ]
+
+    def start(self) -> None:
+        """Start every thread."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Stop every thread; returns when all have ended."""
+        self._stop.set()
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join()
+        self._source.close()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until the session has ended by itself; False when `timeout_s` passed first.
+
+        Raises:
+            BaseException: whatever ended one of its threads.
+        """
+        ended = self._stop.wait(timeout_s)
+        if self._error is not None:
+            raise self._error
+        return ended
+
+    @property
+    def dropped(self) -> int:
+        """Frames that a newer one overtook, at any hand-over."""
+        return self._frames.dropped + self._figures.dropped + self._pictures.dropped
+
+    def info(self) -> dict[str, object]:
+        """Figures for the viewer's page."""
+        info: dict[str, object] = {"notice": NOBODY} if self._nobody else {}
+        latency = self.meter.percentiles_ms("latency", 50)
+        if latency:
+            info["delay_ms"] = latency["p50"]
+        return info
+
+    def _guard(self, body: Callable[[], None]) -> None:
+        """Whatever ends a thread ends the session, and its owner hears of it in `wait`."""
+        try:
+            body()
+        except BaseException as error:  # noqa: BLE001 - handed over to `wait`, which raises it
+            self._error = error
+        finally:
+            self._stop.set()
+
+    def _capture(self) -> None:
+        while not self._stop.is_set() and (frame := self._source.read()) is not None:
+            self._frames.put(frame)
+            height, width, _ = frame.rgb.shape
+            size_px = PREVIEW_WIDTH_PX, max(2, round(PREVIEW_WIDTH_PX * height / width / 2) * 2)
+            small = cv2.resize(frame.rgb, size_px, interpolation=cv2.INTER_AREA)
+            self._previews.put(replace(frame, rgb=np.asarray(small, np.uint8)))
+
+    def _estimate(self) -> None:
+        while not self._stop.is_set():
+            frame = self._frames.take(WAIT_S)
+            if frame is not None:
+                drawn = self._pose.step(frame)
+                self._nobody = drawn.head is None
+                self._figures.put(drawn)
+
+    def _draw(self) -> None:
+        while not self._stop.is_set():
+            drawn = self._figures.take(WAIT_S)
+            if drawn is not None:
+                self._pictures.put(self._render.step(drawn))
+
+    def _encoded(self, frame: Frame, encoded_at_s: float) -> None:
+        self.meter.add("latency", encoded_at_s - frame.captured_at_s)
