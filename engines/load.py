@@ -18,8 +18,8 @@ def load_engine(
 
     Args:
         graph: ONNX file (or .tflite for OpenVINO) with static shapes.
-        backend: "openvino".
-        precision: "f32" or "bf16".
+        backend: "openvino", or "torch", the slow twin.
+        precision: "f32", or "bf16" with openvino.
         threads: number of cores one run may use, at least 1.
         outputs: names of the outputs that are wanted; what only the others need is not computed. None: all.
 
@@ -40,4 +40,12 @@ def load_engine(
             return OpenVinoEngine(graph, precision, threads, outputs)
         except RuntimeError as error:
             raise UserError(f"OpenVINO cannot read {graph}: {str(error).splitlines()[-1]}") from error
-    raise ValueError(f"unknown backend {backend!r}: choose openvino")
+    if backend == "torch":
+        try:
+            from engines.eager import EagerEngine
+        except ModuleNotFoundError as error:
+            raise UserError("The torch backend needs torch and onnx: pip install 'bodydouble[train]'.") from error
+        if precision != "f32":
+            raise ValueError(f"precision must be f32 for torch, not {precision!r}")
+        return EagerEngine(graph, threads)
+    raise ValueError(f"unknown backend {backend!r}: choose openvino or torch")

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from trainer.config import TrainConfig
 from trainer.losses import discriminator_loss, feature_matching, lsgan
@@ -59,8 +59,14 @@ def adam(network: nn.Module, rate: float) -> torch.optim.Adam:
 
 
 def average(network: nn.Module, decay: float) -> AveragedModel:
-    """An exponential moving average of a network, its BatchNorm statistics included."""
-    return AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)  # type: ignore[no-untyped-call]
+    """An exponential moving average of a network, its BatchNorm statistics included; short at first, for a quick start."""
+
+    def move(average: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
+        if not average.is_floating_point():
+            return current
+        return average.lerp(current, 1 - min(decay, (1 + int(count)) / (10 + int(count))))
+
+    return AveragedModel(network, avg_fn=move, use_buffers=True)
 
 
 def descend(optimizer: torch.optim.Optimizer, loss: Tensor, clip: Iterable[nn.Parameter] = ()) -> None:

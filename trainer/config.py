@@ -36,7 +36,7 @@ class TrainConfig:
     ndf: int = 32
     """Width of the discriminators."""
 
-    rate: float = 6e-4
+    rate: float = 8e-4
     """Adam's learning rate of the generator; the discriminator's is a third."""
     warmup: int = 300
     """Steps without the adversarial losses."""

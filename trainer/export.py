@@ -7,6 +7,7 @@ from typing import TypeVar
 import onnx
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from realtime.frame import Rgb
@@ -60,7 +61,7 @@ def export_face(face: nn.Module, side_px: int, path: Path) -> None:
 
 
 def fold(network: M) -> M:
-    """A copy in eval mode whose BatchNorms are folded into the convolutions before them."""
+    """A copy in eval mode, BatchNorms folded into the convolutions before them, weights stored in half precision."""
     folded = copy.deepcopy(network).eval()
     for block in folded.modules():
         if isinstance(block, ConvBlock):
@@ -69,7 +70,18 @@ def fold(network: M) -> M:
             assert isinstance(norm, nn.BatchNorm2d)
             block[0] = fuse_conv_bn_eval(convolution, norm)
             block[1] = nn.Identity()
+    for module in folded.modules():
+        if isinstance(module, nn.Conv2d):
+            module.weight = nn.Parameter(module.weight.half(), requires_grad=False)
+            parametrize.register_parametrization(module, "weight", _Float(), unsafe=True)
     return folded
+
+
+class _Float(nn.Module):
+    """Computes in float32 with a weight that is stored as float16."""
+
+    def forward(self, stored: Tensor) -> Tensor:
+        return stored.float()
 
 
 def _export(network: nn.Module, shape: tuple[int, int, int], output: str, path: Path) -> None:

@@ -39,7 +39,7 @@ class PlateEstimator:
         self._count += 1
 
     def estimate(self) -> Rgb:
-        """The plate, uint8 [size_px, size_px, 3]; a pixel that is always covered takes its quantile over all pictures."""
+        """The plate, uint8 [size_px, size_px, 3]; a pixel that is always covered counts all pictures."""
         plate = np.empty((self._size_px, self._size_px, 3), np.uint8)
         for row in range(self._size_px):  # row by row, to need little memory
             pictures = np.stack([picture[row] for picture in self._pictures]).astype(np.float32)

@@ -37,26 +37,23 @@ def measure_range(observations: list[tuple[float, float, float]]) -> MotionRange
     On a level floor the stature is a linear function of the ankle line: far and near are two points of one line.
     """
     ankle, stature, x = np.array(observations, np.float64).T
-    tall = float(np.median(stature))
     far, near = (float(v) for v in np.quantile(ankle, (0.02, 0.98)))
+    centre, tall = float(np.median(ankle)), float(np.median(stature))
+    order = np.argsort(ankle)
+    third = (len(order) + 2) // 3
+    rise, run = (float(np.median(v[order[-third:]]) - np.median(v[order[:third]])) for v in (stature, ankle))
+    least = 0.1 * tall
+    if near - far < least:
+        far, near = (far + near - least) / 2, (far + near + least) / 2
     # A performer who has hardly moved yet says nothing of the slope, which is the stature over the camera's height:
     # assume that they are equal.
-    spread = near - far
-    least = 0.1 * tall
-    if spread < least:
-        centre = (near + far) / 2
-        far, near = centre - least / 2, centre + least / 2
-        slope = 1.0
-    else:
-        inside = (ankle >= far) & (ankle <= near)
-        slope = float(np.clip(np.polyfit(ankle[inside], stature[inside], 1)[0], 0.0, 3.0))
-    centre_ankle = float(np.median(ankle))
+    slope = float(np.clip(rise / run, 0, 3)) if run > least / 2 else 1.0
     left, right = (float(v) for v in np.quantile(x, (0.02, 0.98)))
     return MotionRange(
         far_ankle=far,
         near_ankle=near,
-        far_stature=max(1.0, tall + slope * (far - centre_ankle)),
-        near_stature=max(1.0, tall + slope * (near - centre_ankle)),
+        far_stature=max(1.0, tall + slope * (far - centre)),
+        near_stature=max(1.0, tall + slope * (near - centre)),
         middle=(left + right) / 2,
         reach=max(1.0, (right - left) / 2),
     )

@@ -1,0 +1,78 @@
+"""The arrows of the design: who may import whom, and what must never be imported to play."""
+
+import ast
+import graphlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ARROWS = {
+    "engines": set(),
+    "server": set(),
+    "realtime": {"engines", "server"},
+    "trainer": {"engines", "realtime"},
+}
+TRAINER_MAY_USE = ("realtime.frame", "realtime.pose", "realtime.render", "realtime.subject", "realtime.video")
+HEAVY = ("torch", "onnx", "tensorrt", "tensorrt_rtx", "torch_tensorrt", "mediapipe", "nncf", "openvino_telemetry")
+HOMES = {"openvino": {"engines/openvino.py"}, "onnx": {"engines/eager.py", "trainer/export.py"}}
+
+
+def imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found.add(node.module or "")
+    return found
+
+
+def files() -> list[Path]:
+    return [path for package in ARROWS for path in (ROOT / package).rglob("*.py")]
+
+
+def test_packages_import_only_downwards() -> None:
+    for path in files():
+        package = path.relative_to(ROOT).parts[0]
+        ours = {name.split(".")[0] for name in imports(path)} & ARROWS.keys()
+        assert ours <= ARROWS[package] | {package}, path
+
+
+def test_trainer_imports_only_the_library_of_realtime() -> None:
+    for path in (ROOT / "trainer").rglob("*.py"):
+        for name in imports(path):
+            if name.startswith("realtime"):
+                assert name.startswith(TRAINER_MAY_USE), f"{path} imports {name}"
+
+
+def test_modules_have_no_cycles() -> None:
+    modules = {".".join(path.relative_to(ROOT).with_suffix("").parts): imports(path) for path in files()}
+    graph = {name: {other for other in used if other in modules} for name, used in modules.items()}
+    assert list(graphlib.TopologicalSorter(graph).static_order())
+
+
+def test_optional_dependencies_live_in_one_place() -> None:
+    for path in files():
+        for name, homes in HOMES.items():
+            if str(path.relative_to(ROOT)) not in homes:
+                assert name not in {each.split(".")[0] for each in imports(path)}, f"{path} imports {name}"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["bench", "--subject", "alice", "--source", "bob", "--seconds", "1"]])
+def test_playing_imports_nothing_heavy(arguments: list[str]) -> None:
+    program = f"""
+import sys
+from realtime.cli import main
+sys.argv = ["realtime", *{arguments!r}]
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+print("heavy:", [name for name in {HEAVY!r} if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout.splitlines()[-1:] == ["heavy: []"], done.stdout + done.stderr
