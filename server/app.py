@@ -1,0 +1,139 @@
+"""The web server: the viewer page, its figures and the WHEP endpoint."""
+
+import asyncio
+import errno
+import secrets
+import socket
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from server.access import add_security_headers, same_site_only
+from server.encode import SharedStream
+from server.offer import MAX_OFFER_BYTES
+from server.whep import Whep
+
+_VIEWER = Path(__file__).parent / "viewer"
+_CONTENT_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+_SHUTDOWN_S = 0.1
+
+
+class ListenError(OSError):
+    """The address cannot be used; the message is one sentence that says what to do."""
+
+
+class Server:
+    """Serves the streams to browsers: the first is the main picture, the second a small one beside it."""
+
+    def __init__(
+        self,
+        streams: Sequence[SharedStream[Any]],
+        *,
+        title: str = "bodydouble",
+        host: str = "127.0.0.1",
+        port: int = 8080,
+        info: Callable[[], Mapping[str, object]] = dict,
+        viewers_limit: int = 100,
+        half_open_s: float = 10.0,
+        allowed_hosts: Collection[str] = (),
+    ) -> None:
+        """Prepare the server; nothing listens before `start`.
+
+        `info` is called on the event loop for each look at the figures, so it must be quick; it returns what JSON can
+        hold. Two of its keys are shown by the page: `notice`, a sentence over the picture, and `delay_ms`, the time
+        from the camera to the encoded picture. `port` 0 takes a free one. Viewers that do not connect within
+        `half_open_s` are dropped. Names other than `localhost` under which browsers reach this machine go to
+        `allowed_hosts`; addresses always work.
+        """
+        if not 1 <= len(streams) <= 2:
+            raise ValueError(f"The server sends one or two streams, not {len(streams)}.")
+        if not 0 <= port <= 65535:
+            raise ValueError(f"A port is a number from 0 to 65535, not {port}.")
+        self._streams = tuple(streams)
+        self._title = title
+        self._host = host
+        self._port = port
+        self._info = info
+        self._instance = ""
+        self._whep = Whep(self._streams, viewers_limit=viewers_limit, half_open_s=half_open_s)
+        self._allowed_hosts = allowed_hosts
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def url(self) -> str:
+        """The page's address; with port 0 it is known after `start`."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{self._port}/"
+
+    @property
+    def viewers(self) -> int:
+        """How many viewers there are, those that are still connecting included."""
+        return self._whep.viewers
+
+    async def start(self) -> None:
+        """Listen. Raises `ListenError`, for example when the port is in use."""
+        assert self._runner is None
+        files = await asyncio.to_thread(_read_viewer)
+        app = web.Application(client_max_size=MAX_OFFER_BYTES, middlewares=[same_site_only(self._allowed_hosts)])
+        app.on_response_prepare.append(add_security_headers)
+        app.add_routes([*self._whep.routes(), web.get("/stats", self._stats)])
+        app.add_routes([web.get(path, file) for path, file in files.items()])
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, self._host, self._port).start()
+        except OSError as problem:
+            await runner.cleanup()
+            raise ListenError(_why(problem, self._host, self._port)) from problem
+        self._port = runner.addresses[0][1]
+        self._instance = secrets.token_urlsafe(8)  # by which the page notices a restart
+        self._runner = runner
+
+    async def stop(self) -> None:
+        """Close every viewer's connection and stop listening, within a second."""
+        if self._runner is None:
+            return
+        runner, self._runner = self._runner, None
+        await runner.cleanup()  # first, so that nobody comes in behind those who leave
+        await self._whep.close()
+
+    async def _stats(self, _: web.Request) -> web.Response:
+        streams = [{"name": each.name, "viewers": each.viewers, **asdict(each.figures)} for each in self._streams]
+        own = {"title": self._title, "instance": self._instance, "viewers": self._whep.viewers, "streams": streams}
+        return web.Response(
+            body=msgspec.json.encode({**self._info(), **own}),
+            content_type="application/json",
+            headers={"Cache-Control": "no-store"},
+        )
+
+
+def _read_viewer() -> dict[str, Callable[[web.Request], Any]]:
+    """The page's files, held in memory: they are few, small, and then no path from outside meets the disk."""
+
+    def serve(body: bytes, content_type: str) -> Callable[[web.Request], Any]:
+        async def file(_: web.Request) -> web.Response:
+            headers = {"Cache-Control": "no-cache"}
+            return web.Response(body=body, content_type=content_type, charset="utf-8", headers=headers)
+
+        return file
+
+    files = {
+        f"/{path.name}": serve(path.read_bytes(), _CONTENT_TYPES[path.suffix])
+        for path in _VIEWER.iterdir()
+        if path.suffix in _CONTENT_TYPES
+    }
+    return {"/": files["/index.html"], **files}
+
+
+def _why(problem: OSError, host: str, port: int) -> str:
+    if problem.errno == errno.EADDRINUSE:
+        return f"Port {port} on {host} is in use: stop the other program or choose another port with --port."
+    if problem.errno == errno.EACCES:
+        return f"Port {port} on {host} needs special rights: choose one above 1023 with --port."
+    if problem.errno == errno.EADDRNOTAVAIL or isinstance(problem, socket.gaierror):
+        return f"{host} is no address of this machine: choose another with --host."
+    return f"Port {port} on {host} cannot be listened on: {problem.strerror or problem}."

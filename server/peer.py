@@ -1,0 +1,99 @@
+"""One viewer's WebRTC connection: aiortc with the shared, already encoded streams behind its tracks."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from aiortc import (
+    MediaStreamTrack,
+    RTCConfiguration,
+    RTCPeerConnection,
+    RTCRtpSender,
+    RTCRtpTransceiver,
+    RTCSessionDescription,
+)
+from aiortc.mediastreams import MediaStreamError
+
+from server.encode import SharedStream
+from server.offer import OfferError
+from server.viewing import Viewing
+from server.vp8 import Packet
+
+
+class StreamTrack(MediaStreamTrack):
+    """A track of packets that are encoded already. It watches from its first `recv`, when the peer is connected."""
+
+    kind = "video"
+
+    def __init__(self, stream: SharedStream[Any]) -> None:
+        super().__init__()
+        self._stream = stream
+        self._viewing: Viewing | None = None
+
+    async def recv(self) -> Packet:
+        """Wait for the next packet; the first is a key frame. Raises MediaStreamError once stopped."""
+        if self.readyState != "live":
+            raise MediaStreamError
+        if self._viewing is None:
+            self._viewing = self._stream.subscribe()
+        return await self._viewing.next()
+
+    def stop(self) -> None:
+        """Stop watching."""
+        super().stop()
+        if self._viewing is not None:
+            self._stream.unsubscribe(self._viewing)
+            self._viewing = None
+
+
+class Peer:
+    """A connection that sends each stream in its order, first stream to first media section."""
+
+    def __init__(self, streams: Sequence[SharedStream[Any]]) -> None:
+        # Without a configuration aiortc would contact a public STUN server.
+        self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self._tracks = [StreamTrack(stream) for stream in streams]
+        self._streams = streams
+        self.settled = asyncio.Event()
+        """The connection stands, or has ended."""
+        self.ended = asyncio.Event()
+        """The connection failed, was closed by the viewer, or shall be closed."""
+
+    async def answer(self, offer: str) -> str:
+        """Answer an admitted offer. Raises `OfferError`; the peer must be closed in any case."""
+        self._connection.on("connectionstatechange", self._note_state)
+        try:
+            for track, stream in zip(self._tracks, self._streams, strict=True):
+                transceiver = self._connection.addTransceiver(track, direction="sendonly")
+                # aiortc forwards picture losses to its own encoder only, of which there is none here.
+                transceiver.sender._send_keyframe = stream.request_keyframe  # type: ignore[method-assign]
+                _prefer_vp8(transceiver)
+            await self._connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+            await self._connection.setLocalDescription(await self._connection.createAnswer())
+        except Exception as problem:  # measured: six kinds of exceptions for mutated offers
+            raise OfferError("The offer cannot be answered: it contradicts itself.") from problem
+        return self._connection.localDescription.sdp
+
+    async def close(self) -> None:
+        """End the connection and everything that belongs to it."""
+        self.end()
+        for track in self._tracks:  # aiortc leaves a track alone whose connection never came about
+            track.stop()
+        await self._connection.close()
+
+    def end(self) -> None:
+        """Ask whoever attends to this peer to close it."""
+        self.ended.set()
+        self.settled.set()
+
+    def _note_state(self) -> None:
+        state = self._connection.connectionState
+        if state == "connected":
+            self.settled.set()
+        elif state in ("failed", "closed"):
+            self.end()
+
+
+def _prefer_vp8(transceiver: RTCRtpTransceiver) -> None:
+    codecs = RTCRtpSender.getCapabilities("video").codecs
+    transceiver.setCodecPreferences([codec for codec in codecs if codec.mimeType in ("video/VP8", "video/rtx")])

@@ -1,0 +1,67 @@
+// Keeps a session alive: connects, and connects again, a little more patiently each time.
+
+import { Session, SessionError } from "./whep.js";
+
+const BACKOFF_MS = [300, 700, 1500, 3000, 5000];
+
+export class Link {
+  #session = null;
+  #wanted = false;
+  #wake = () => {};
+
+  /**
+   * @param {(stream: MediaStream, index: number) => void} onPicture
+   * @param {(state: "connecting" | "live" | "waiting", sentence: string) => void} onState
+   */
+  constructor(onPicture, onState) {
+    this.onPicture = onPicture;
+    this.onState = onState;
+  }
+
+  async run() {
+    this.#wanted = true;
+    let sentence = "Connecting…";
+    for (let failures = 0; this.#wanted; failures += 1) {
+      this.onState("connecting", sentence);
+      const session = this.#session = new Session((stream, index) => this.onPicture(stream, index));
+      try {
+        await session.open();
+        this.onState("live", "");
+        failures = 0;
+        await session.ended;
+        sentence = "The connection was lost. Trying again…";
+      } catch (problem) {
+        if (problem instanceof SessionError) sentence = `${problem.message} Trying again…`;
+        else sentence = "The server does not answer. Trying again…";
+      }
+      session.close();
+      this.#session = null;
+      if (!this.#wanted) return;
+      this.onState("waiting", sentence);
+      await this.#pause(BACKOFF_MS[Math.min(failures, BACKOFF_MS.length - 1)]);
+    }
+  }
+
+  /** Give the present session up; another one follows. */
+  renew() {
+    this.#session?.end();
+  }
+
+  /** Leave for good, at once. */
+  stop() {
+    this.#wanted = false;
+    this.#session?.close();
+    this.#wake();
+  }
+
+  stats() {
+    return this.#session?.stats() ?? new Map();
+  }
+
+  #pause(ms) {
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+      setTimeout(resolve, ms * (0.8 + 0.4 * Math.random()));  // viewers of one server shall not return in step
+    });
+  }
+}

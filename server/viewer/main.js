@@ -1,0 +1,131 @@
+// The page: what is shown, said and pressed.
+
+import { Figures } from "./figures.js";
+import { Link } from "./link.js";
+import { Source } from "./source.js";
+
+const FIGURES_MS = 1000;
+const ASK_EVERY = 2;
+const STALLED_MS = 3000;
+const IDLE_MS = 3500;
+
+const $ = (id) => document.getElementById(id);
+const person = $("person");
+const source = new Source($("source"), $("source-video"), $("source-name"), $("source-button"));
+const figures = new Figures(person);
+const link = new Link(showPicture, showState);
+let server = {};
+let idleTimer = 0;
+
+function showPicture(stream, index) {
+  const video = index === 0 ? person : source.video;
+  video.srcObject = stream;
+  video.play().catch((problem) => {
+    if (problem.name === "NotAllowedError") askToPlay();
+  });
+}
+
+function askToPlay() {
+  document.body.dataset.state = "asking";
+  $("state").textContent = "Ready";
+  $("play").hidden = false;
+  $("sentence").textContent = "Press to watch";
+  $("play").focus();
+}
+
+async function play() {
+  $("play").hidden = true;
+  await Promise.allSettled([person.play(), source.video.play()]);
+  showState("live", "");
+}
+
+function showState(state, sentence) {
+  document.body.dataset.state = state;
+  $("play").hidden = true;
+  $("sentence").textContent = sentence;
+  $("state").textContent = { connecting: "Connecting", live: "Live", waiting: "Reconnecting" }[state];
+  if (state !== "live") {
+    $("figures").textContent = "";
+    showNotice("");
+    wake();
+  } else if (person.paused && person.srcObject) {
+    person.play().catch(askToPlay);
+  }
+}
+
+function showNotice(sentence) {
+  $("notice").hidden = !sentence;
+  if (sentence) $("notice").textContent = sentence;
+}
+
+function showFigures({ fps, delayMs }) {
+  const whole = Number.isFinite(server.delay_ms);
+  const parts = [`${Math.round(fps)} fps`];
+  if (delayMs !== null) parts.push(`${Math.round(delayMs + (whole ? server.delay_ms : 0))} ms`);
+  $("figures").textContent = parts.join("  ·  ");
+  $("figures").title = `Pictures per second, and the time from the ${whole ? "camera" : "server"} to this screen`;
+}
+
+async function askServer() {
+  try {
+    const response = await fetch("/stats", { signal: AbortSignal.timeout(5000) });
+    const answer = await response.json();
+    if (server.instance && answer.instance !== server.instance) link.renew();  // it was restarted
+    server = answer;
+    document.title = $("title").textContent = server.title;
+    person.setAttribute("aria-label", `${server.streams[0].name}, live`);
+    source.name = server.streams[1]?.name ?? "";
+  } catch {
+    if (figures.stalledMs > FIGURES_MS) link.renew();  // neither answers nor pictures: it has gone
+  }
+}
+
+async function refresh(round) {
+  if (round % ASK_EVERY === 0) await askServer();
+  if (document.body.dataset.state === "live") {
+    showFigures(figures.read(await link.stats()));
+    showNotice(server.notice || (figures.stalledMs > STALLED_MS && !document.hidden ? "Waiting for a picture…" : ""));
+  }
+  setTimeout(refresh, FIGURES_MS, round + 1);
+}
+
+function wake() {
+  document.body.classList.remove("idle");
+  clearTimeout(idleTimer);
+  idleTimer = setTimeout(() => {
+    document.body.classList.toggle("idle", document.body.dataset.state === "live" && !$("help").open);
+  }, IDLE_MS);
+}
+
+function toggleFullscreen() {
+  if (document.fullscreenElement) document.exitFullscreen();
+  else document.documentElement.requestFullscreen?.().catch(() => { /* the browser said no: nothing changes */ });
+}
+
+function toggleHelp() {
+  if ($("help").open) $("help").close();
+  else $("help").showModal();
+}
+
+const KEYS = { f: toggleFullscreen, s: () => source.toggle(), c: () => source.move(), "?": toggleHelp };
+
+document.addEventListener("keydown", (event) => {
+  wake();
+  if (!event.ctrlKey && !event.metaKey && !event.altKey) KEYS[event.key]?.();
+});
+for (const kind of ["pointermove", "pointerdown", "focusin"]) document.addEventListener(kind, wake);
+$("play").addEventListener("click", play);
+$("help-button").addEventListener("click", toggleHelp);
+$("fullscreen-button").addEventListener("click", toggleFullscreen);
+$("fullscreen-button").hidden = !document.fullscreenEnabled;
+person.addEventListener("resize", () => {
+  $("frame").style.setProperty("--aspect", person.videoWidth / person.videoHeight);
+});
+addEventListener("pagehide", () => link.stop());
+addEventListener("pageshow", (event) => {
+  if (event.persisted) link.run();
+});
+
+wake();
+link.run();
+refresh(0);

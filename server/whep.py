@@ -1,0 +1,101 @@
+"""WHEP (draft-ietf-wish-whep): a viewer posts an offer, gets the answer, and deletes the session when it leaves."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+from aiohttp import web
+
+from server.encode import SharedStream
+from server.offer import OfferError, admit
+from server.peer import Peer
+
+logger = logging.getLogger(__name__)
+
+_CLOSE_S = 0.8
+_RETRY_S = 5
+
+
+class Whep:
+    """The WHEP endpoint and the peers it lets in. Lives on the event loop."""
+
+    def __init__(self, streams: Sequence[SharedStream[Any]], *, viewers_limit: int, half_open_s: float) -> None:
+        self._streams = streams
+        self._viewers_limit = viewers_limit
+        self._half_open_s = half_open_s
+        self._peers: dict[str, Peer] = {}
+        self._attendants: dict[str, asyncio.Task[None]] = {}
+
+    @property
+    def viewers(self) -> int:
+        """How many peers there are, those that are still connecting included."""
+        return len(self._peers)
+
+    def routes(self) -> list[web.RouteDef]:
+        """The endpoint's routes."""
+        return [web.post("/whep", self._post), web.delete("/whep/{session}", self._delete)]
+
+    async def close(self) -> None:
+        """Close every peer; those that take longer than 0.8 s are abandoned to their own clean-up."""
+        for peer in self._peers.values():
+            peer.end()
+        if self._attendants:
+            await asyncio.wait(self._attendants.values(), timeout=_CLOSE_S)
+
+    async def _post(self, request: web.Request) -> web.Response:
+        if request.content_type != "application/sdp":
+            raise web.HTTPUnsupportedMediaType(text="Send the offer as application/sdp.")
+        body = await request.read()
+        if len(self._peers) >= self._viewers_limit:  # from here to the peer's entry nothing is awaited
+            raise web.HTTPServiceUnavailable(
+                text=f"All {self._viewers_limit} places are taken.",
+                headers={"Retry-After": str(_RETRY_S)},
+            )
+        try:
+            session, answer = await self._open(body)
+        except OfferError as problem:
+            logger.info("Refused an offer: %s (%r)", problem, problem.__cause__)
+            raise web.HTTPBadRequest(text=str(problem)) from problem
+        return web.Response(
+            status=201,
+            text=answer,
+            content_type="application/sdp",
+            headers={"Location": f"/whep/{session}", "ETag": f'"{session}"'},
+        )
+
+    async def _delete(self, request: web.Request) -> web.Response:
+        session = request.match_info["session"]
+        if session not in self._peers:
+            raise web.HTTPNotFound(text="There is no such session; it may have ended already.")
+        self._peers[session].end()
+        await asyncio.wait([self._attendants[session]])
+        return web.Response(text="The session has ended.")
+
+    async def _open(self, body: bytes) -> tuple[str, str]:
+        offer, videos = admit(body)
+        peer = Peer(self._streams[:videos])
+        session = secrets.token_urlsafe(24)
+        self._peers[session] = peer
+        attendant = self._attendants[session] = asyncio.create_task(self._attend(session, peer))
+        try:
+            return session, await peer.answer(offer)
+        except BaseException:
+            peer.end()
+            await asyncio.wait([attendant])
+            raise
+
+    async def _attend(self, session: str, peer: Peer) -> None:
+        """Stay with a peer from its first day to its last; nobody else closes it."""
+        try:
+            async with asyncio.timeout(self._half_open_s):
+                await peer.settled.wait()
+            await peer.ended.wait()
+        except TimeoutError:
+            logger.info("A viewer did not connect within %g s.", self._half_open_s)
+        finally:
+            try:
+                await peer.close()
+            finally:
+                del self._peers[session], self._attendants[session]

@@ -1,0 +1,241 @@
+"""The viewer page in a real browser."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, Page, expect
+
+from realtime.frame import Frame
+from server.app import Server
+from server.encode import SharedStream
+from tests.conftest import BITS, BLOCK_PX, moving_streams
+
+READ_NUMBERS = """async ([id, count, bits, block]) => {
+  const video = document.getElementById(id);
+  const canvas = new OffscreenCanvas(bits * block, block);
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  const numbers = [];
+  while (numbers.length < count) {
+    await new Promise((resolve) => video.requestVideoFrameCallback(resolve));
+    context.drawImage(video, 0, 0);
+    const { data } = context.getImageData(0, block / 2, bits * block, 1);
+    let number = 0;
+    for (let bit = 0; bit < bits; bit += 1) if (data[4 * (bit * block + block / 2) + 1] > 128) number += 2 ** bit;
+    numbers.push(number);
+  }
+  return numbers;
+}"""
+"""Reads in the page what `conftest.numbered_picture` wrote."""
+
+REFUSE_TO_PLAY_UNASKED = """
+  let asked = false;  // navigator.userActivation would not do: Playwright's own look at the page sets it
+  addEventListener("click", () => { asked = true; }, true);
+  const play = HTMLMediaElement.prototype.play;
+  HTMLMediaElement.prototype.play = function () {
+    if (asked) return play.call(this);
+    return Promise.reject(new DOMException("not asked", "NotAllowedError"));
+  };
+  addEventListener("DOMContentLoaded", () => {
+    for (const video of document.querySelectorAll("video")) video.autoplay = false;
+  });
+"""
+"""Does to the page what a strict browser does; Chromium itself always lets muted videos play."""
+
+
+class Visit:
+    """A page, and what it asked for and complained about."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        page.on("console", lambda message: self.complaints.append(message.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("request", lambda request: self.requests.append(request.url))
+
+    async def numbers(self, video: str, count: int, timeout_s: float = 15) -> list[int]:
+        async with asyncio.timeout(timeout_s):
+            numbers: list[int] = await self.page.evaluate(READ_NUMBERS, [video, count, BITS, BLOCK_PX])
+        return numbers
+
+    async def live(self, timeout_s: float = 10) -> None:
+        await self.page.locator("body[data-state=live]").wait_for(timeout=1000 * timeout_s)
+
+
+class Stage:
+    """A server that can be restarted on its port while cameras and streams go on."""
+
+    def __init__(self, streams: list[SharedStream[Frame]], **options: Any) -> None:
+        self.streams = streams
+        self.info: dict[str, object] = {}
+        self.options: dict[str, Any] = {"title": "Tea party", "info": lambda: self.info, **options}
+        self.server = Server(streams, port=0, **self.options)
+
+    async def restart(self) -> None:
+        port = int(self.server.url.rsplit(":", 1)[1].strip("/"))
+        self.server = Server(self.streams, port=port, **self.options)
+        await self.server.start()
+
+
+@asynccontextmanager
+async def stage(*, streams: int = 2, **options: Any) -> AsyncIterator[Stage]:
+    with moving_streams(streams) as shared:
+        on_stage = Stage(shared, **options)
+        await on_stage.server.start()
+        try:
+            yield on_stage
+        finally:
+            await on_stage.server.stop()
+
+
+async def visit(browser: Browser, url: str, *, script: str = "", **options: Any) -> Visit:
+    page = await browser.new_page(**options)
+    if script:
+        await page.add_init_script(script)
+    visit = Visit(page)
+    await page.goto(url)
+    return visit
+
+
+async def until(condition: Callable[[], bool], timeout_s: float = 5) -> None:
+    async with asyncio.timeout(timeout_s):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+async def test_it_plays_both_pictures_without_a_touch(browser: Browser) -> None:
+    async with stage() as on_stage:
+        visitor = await visit(browser, on_stage.server.url)
+        await visitor.live()
+        numbers = await visitor.numbers("person", 70)
+        assert numbers == sorted(numbers)
+        assert len(set(numbers)) >= 60
+        await expect(visitor.page.locator("#source")).to_be_visible()
+        assert len(set(await visitor.numbers("source-video", 10))) >= 8
+        await expect(visitor.page).to_have_title("Tea party")
+        await expect(visitor.page.locator("#figures")).to_contain_text(" fps  ·  ")
+        await expect(visitor.page.locator("#person")).to_have_attribute("aria-label", "alice, live")
+        assert visitor.complaints == []
+        assert {request for request in visitor.requests if not request.startswith(on_stage.server.url)} == set()
+
+
+async def test_it_says_that_the_server_is_gone_and_comes_back_by_itself(browser: Browser) -> None:
+    async with stage() as on_stage:
+        visitor = await visit(browser, on_stage.server.url)
+        await visitor.live()
+        await visitor.numbers("person", 5)
+        await on_stage.server.stop()
+        await expect(visitor.page.locator("#sentence")).to_have_text(
+            "The server does not answer. Trying again…", timeout=10_000
+        )
+        await expect(visitor.page.locator("#source")).not_to_be_visible()
+        await on_stage.restart()
+        await visitor.live()
+        assert len(set(await visitor.numbers("person", 20))) >= 18
+        assert len(set(await visitor.numbers("source-video", 5))) >= 4
+        # Chromium itself logs requests that find no server, or none that knows the old session.
+        assert {text for text in visitor.complaints if not text.startswith("Failed to load resource")} == set()
+
+
+async def test_a_quick_restart_is_noticed_too(browser: Browser) -> None:
+    async with stage(streams=1) as on_stage:
+        visitor = await visit(browser, on_stage.server.url)
+        await visitor.live()
+        await on_stage.server.stop()
+        await on_stage.restart()
+        await until(lambda: on_stage.streams[0].viewers == 1, timeout_s=10)
+        await visitor.live()
+        assert len(set(await visitor.numbers("person", 20))) >= 18
+
+
+async def test_a_closed_page_leaves_at_once(browser: Browser) -> None:
+    async with stage() as on_stage:
+        visitor = await visit(browser, on_stage.server.url)
+        await visitor.live()
+        assert on_stage.server.viewers == 1
+        await visitor.page.goto("about:blank")
+        await until(lambda: on_stage.server.viewers == 0, timeout_s=3)
+
+
+async def test_with_one_stream_there_is_no_source_picture(browser: Browser) -> None:
+    async with stage(streams=1) as on_stage:
+        visitor = await visit(browser, on_stage.server.url)
+        await visitor.live()
+        await visitor.numbers("person", 5)
+        await expect(visitor.page.locator("#source")).to_be_hidden()
+        await expect(visitor.page.locator("#source-button")).to_be_hidden()
+        assert visitor.complaints == []
+
+
+async def test_keys_and_clicks(browser: Browser) -> None:
+    async with stage() as on_stage:
+        page = (await visit(browser, on_stage.server.url)).page
+        source = page.locator("#source")
+        await expect(source).to_be_visible()
+        await page.keyboard.press("s")
+        await expect(source).to_be_hidden()
+        await expect(page.get_by_role("button", name="Show the source picture", pressed=False)).to_be_visible()
+        await page.keyboard.press("s")
+        await expect(source).to_be_visible()
+        await source.click()
+        await expect(source).to_have_attribute("data-corner", "3")
+        await page.keyboard.press("c")
+        await expect(source).to_have_attribute("data-corner", "0")
+        await page.keyboard.press("?")
+        await expect(page.get_by_role("dialog")).to_be_visible()
+        await page.keyboard.press("Escape")
+        await expect(page.get_by_role("dialog")).to_be_hidden()
+        await page.keyboard.press("f")
+        await expect(page.locator(":fullscreen")).to_have_count(1)
+        await page.keyboard.press("f")
+        await expect(page.locator(":fullscreen")).to_have_count(0)
+
+
+async def test_notices_of_the_server_are_shown(browser: Browser) -> None:
+    async with stage() as on_stage:
+        visitor = await visit(browser, on_stage.server.url)
+        await visitor.live()
+        notice = visitor.page.locator("#notice")
+        await expect(notice).to_be_hidden()
+        on_stage.info["notice"] = "No one in front of the camera <b>"
+        await expect(notice).to_have_text("No one in front of the camera <b>")
+        on_stage.info.clear()
+        await expect(notice).to_be_hidden()
+
+
+async def test_a_refusal_is_told_in_the_server_s_words(browser: Browser) -> None:
+    async with stage(viewers_limit=0) as on_stage:
+        page = (await visit(browser, on_stage.server.url)).page
+        await expect(page.locator("#sentence")).to_have_text("All 0 places are taken. Trying again…")
+
+
+async def test_where_autoplay_is_refused_one_button_plays(browser: Browser) -> None:
+    async with stage() as on_stage:
+        visitor = await visit(browser, on_stage.server.url, script=REFUSE_TO_PLAY_UNASKED)
+        button = visitor.page.get_by_role("button", name="Play")
+        await expect(button).to_be_visible()
+        await button.click()
+        await visitor.live()
+        await expect(button).to_be_hidden()
+        assert len(set(await visitor.numbers("person", 10))) >= 8
+
+
+@pytest.mark.parametrize(("width_px", "height_px"), [(320, 568), (390, 844), (844, 390), (1440, 900)])
+async def test_everything_fits(browser: Browser, width_px: int, height_px: int) -> None:
+    async with stage() as on_stage:
+        visitor = await visit(browser, on_stage.server.url, viewport={"width": width_px, "height": height_px})
+        await expect(visitor.page.locator("#source")).to_be_visible()
+        for element in ("#frame", "#source", "#fullscreen-button", "#status"):
+            box = await visitor.page.locator(element).bounding_box()
+            assert box is not None
+            assert box["x"] >= 0
+            assert box["y"] >= 0
+            assert box["x"] + box["width"] <= width_px
+            assert box["y"] + box["height"] <= height_px
+        frame = await visitor.page.locator("#frame").bounding_box()
+        assert frame is not None
+        assert frame["width"] == pytest.approx(frame["height"], abs=1)
+        assert frame["width"] > 0.7 * min(width_px, height_px)
