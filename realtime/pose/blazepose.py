@@ -1,0 +1,136 @@
+"""Find and follow a body: the pose part of MediaPipe Holistic (BlazePose, arXiv 2006.10204)."""
+
+from dataclasses import dataclass
+from math import hypot, pi
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realtime.pose.detect import PersonDetector
+from realtime.pose.network import RegionNetwork, Rgba, sigmoid
+from realtime.pose.region import Floats, Region, aligned
+
+_MIN_PRESENCE = 0.5
+_POINTS = 35
+"""33 landmarks, then the two that place the next region: the hips' centre, and the end of the body's circle."""
+_FRAME_S = 1 / 30
+"""The time between frames that MediaPipe's steadying of the region was tuned for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The 33 landmarks of a body, in the order of `skeleton.BODY_NAMES`."""
+
+    xy: Floats
+    """33 2, pixels."""
+    depth: Floats
+    """33, pixels, from the hips' centre, nearer is smaller."""
+    visibility: Floats
+    """33, 0..1: inside the picture and not hidden."""
+    presence: Floats
+    """33, 0..1: inside the picture."""
+
+
+class BodyTracker:
+    """Follows one body from frame to frame; the detector runs only while there is none."""
+
+    def __init__(self, threads: int) -> None:
+        self._detector = PersonDetector(threads)
+        self._network = RegionNetwork("pose_landmark_full", ("Identity", "Identity_1", "Identity_3"), threads)
+        self._steady = _SteadyPoints()
+        self._region: Region | None = None
+
+    def reset(self) -> None:
+        """Forget the body."""
+        self._region = None
+        self._steady.reset()
+
+    def track(self, rgba: Rgba) -> Body | None:
+        """The body in a picture (H W 4), None if there is none."""
+        region = self._region or self._detect(rgba)
+        if region is None:
+            return None
+        landmarks, presence, heatmaps = self._network(rgba, region)
+        if presence.item() <= _MIN_PRESENCE:
+            self.reset()
+            return None
+        raw = landmarks.reshape(-1, 5)[:_POINTS]
+        points = raw[:, :2] / np.float32(self._network.side)
+        xy = region.to_frame(_refine(points, heatmaps[:, :, :_POINTS]))
+        center, tip = self._steady(xy[33:])
+        self._region = aligned(center, tip, pi / 2, scale=1.25)
+        visibility, in_frame = sigmoid(raw[:33, 3:].T)
+        depth = raw[:33, 2] * np.float32(region.size / self._network.side)
+        return Body(xy[:33], depth, visibility, in_frame)
+
+    def _detect(self, rgba: Rgba) -> Region | None:
+        points = self._detector.find(rgba)
+        if points is None:
+            return None
+        center, tip = points.tolist()
+        return aligned(center, tip, pi / 2, scale=1.25)
+
+
+_KERNEL = np.arange(-4, 5)
+"""9 cells: what the library does, and 7 does not fit its results, though its graph's text says 7."""
+
+
+def _refine(points: Floats, heatmaps: Floats) -> Floats:
+    """Move points to the centre of mass of the heat around them (RefineLandmarksFromHeatmap).
+
+    Args:
+        points: N 2, 0..1 within the region.
+        heatmaps: H W N, logits.
+
+    Returns:
+        N 2, the points whose heatmap is not sure (below 0.5) as they were.
+    """
+    height, width, count = heatmaps.shape
+    cell = (points * (width, height)).astype(np.int64)  # toward zero, as the original does
+    column, row = cell[:, :1] + _KERNEL, cell[:, 1:] + _KERNEL
+    in_columns, in_rows = (column >= 0) & (column < width), (row >= 0) & (row < height)
+    around = row.clip(0, height - 1)[:, :, None], column.clip(0, width - 1)[:, None, :]
+    heat = sigmoid(heatmaps[*around, np.arange(count)[:, None, None]])
+    heat *= in_rows[:, :, None] & in_columns[:, None, :]
+    inside = (cell >= 0).all(1) & (cell[:, 0] < width)
+    sure = inside & (heat.max((1, 2)) >= 0.5)
+    total = heat.sum((1, 2)).clip(1e-9)
+    x = (heat.sum(1) * column).sum(1) / (total * width)
+    y = (heat.sum(2) * row).sum(1) / (total * height)
+    return np.where(sure[:, None], np.stack([x, y], 1), points).astype(np.float32)
+
+
+class _SteadyPoints:
+    """A One Euro filter (Casiez 2012) with MediaPipe's settings on the two points that place the next region.
+
+    The region thereby stands still with the person, which calms the landmarks; they themselves stay unfiltered.
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self._last: Floats | None = None
+        self._speed = np.zeros((2, 2))
+        self._value = np.zeros((2, 2))
+
+    def __call__(self, points: Floats) -> list[list[float]]:
+        """Filter the centre and the tip, 2 2, pixels."""
+        if self._last is None:
+            self._value[:] = points
+        else:
+            (x0, y0), (x1, y1) = points.tolist()
+            body_px = 2 * max(hypot(x1 - x0, y1 - y0), 1.0)
+            speed = (points - self._last) / (body_px * _FRAME_S)  # bodies a second
+            self._speed += _gain(1.0) * (speed - self._speed)
+            self._value += _gain(0.01 + 10 * np.abs(self._speed)) * (points - self._value)
+        self._last = points
+        values: list[list[float]] = self._value.tolist()
+        return values
+
+
+def _gain(cutoff_hz: NDArray[np.float64] | float) -> NDArray[np.float64]:
+    """The weight of the new value in a low-pass filter."""
+    turn = 2 * pi * _FRAME_S * np.asarray(cutoff_hz, np.float64)
+    gain: NDArray[np.float64] = turn / (turn + 1)
+    return gain

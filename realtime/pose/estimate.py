@@ -1,0 +1,72 @@
+"""From a picture to a pose: body, hands and face of one person, followed from frame to frame.
+
+The graph of MediaPipe Holistic (model complexity 1, without the smoothing of its results), run on our own engines.
+"""
+
+import cv2
+import numpy as np
+
+from realtime.frame import Rgb
+from realtime.pose.blazepose import BodyTracker
+from realtime.pose.face import FaceTracker, openpose_face
+from realtime.pose.hands import HandTracker
+from realtime.pose.pose import Pose
+from realtime.pose.skeleton import BODY, FACE, LEFT_HAND, RIGHT_HAND, K
+
+
+class PoseEstimator:
+    """Estimates the pose of one person, frame after frame.
+
+    It remembers where body, hands and face were, so give it every frame of one stream, in order.
+
+    Args:
+        threads: cores that one estimate may use.
+    """
+
+    def __init__(self, threads: int = 1) -> None:
+        self._body = BodyTracker(threads)
+        self._hands = HandTracker(threads)
+        self._face = FaceTracker(threads)
+        self._rgba = np.zeros((0, 0, 4), np.uint8)
+
+    def reset(self) -> None:
+        """Forget the person: the next estimate is as that of a new estimator."""
+        self._body.reset()
+        self._hands.reset()
+        self._face.reset()
+
+    def estimate(self, rgb: Rgb) -> Pose | None:
+        """Estimate the pose in a picture.
+
+        Args:
+            rgb: H W 3, uint8, RGB, any size.
+
+        Returns:
+            The pose in pixels of `rgb`, None where there is nobody. The confidence of a body keypoint is the smaller of
+            its visibility and its presence, that of a hand or the face its presence, 0 where it is not seen.
+
+        Raises:
+            ValueError: not a picture.
+        """
+        if rgb.ndim != 3 or rgb.shape[2] != 3 or not rgb.size or rgb.dtype != np.uint8:
+            raise ValueError(f"want a picture H W 3 uint8, not {rgb.shape} {rgb.dtype}")
+        if rgb.shape[:2] != self._rgba.shape[:2]:  # a browser's camera may change its size at any time
+            self.reset()
+            self._rgba = np.zeros((*rgb.shape[:2], 4), np.uint8)
+        cv2.cvtColor(rgb, cv2.COLOR_RGB2RGBA, dst=self._rgba)
+        body = self._body.track(self._rgba)
+        if body is None:
+            self.reset()
+            return None
+        xy = np.zeros((K, 2), np.float32)
+        depth = np.zeros(K, np.float32)
+        confidence = np.zeros(K, np.float32)
+        xy[BODY], depth[BODY], confidence[BODY] = body.xy, body.depth, np.minimum(body.visibility, body.presence)
+        for side, part in (("left", LEFT_HAND), ("right", RIGHT_HAND)):
+            hand = self._hands.track(self._rgba, body, side)
+            if hand is not None:
+                xy[part], depth[part], confidence[part] = hand.xy, hand.depth, hand.presence
+        face = self._face.track(self._rgba, body)
+        if face is not None:
+            xy[FACE], depth[FACE], confidence[FACE] = openpose_face(face.xy), openpose_face(face.depth), face.presence
+        return Pose(xy, depth, confidence)

@@ -1,0 +1,114 @@
+"""Rotated squares of a picture: what the pose networks look at, and the way back.
+
+The geometry of MediaPipe's RectTransformation, AlignmentPointsRects, DetectionsToRects and RoiTracking calculators,
+in pixels. A point (u, v) of a region runs from (0, 0) at its upper left to (1, 1) at its lower right corner.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import atan2, cos, floor, hypot, pi, sin
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Point = Sequence[float]
+"""x, y in pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A square of a picture, turned about its centre."""
+
+    x: float
+    """Centre, pixels."""
+    y: float
+    size: float
+    """Side, pixels."""
+    rotation: float
+    """Radians, clockwise in the picture, -pi to pi."""
+
+    def crop_matrix(self, side: int) -> NDArray[np.float64]:
+        """The 2 3 matrix that takes the pixels of a `side` x `side` crop to the picture's pixels."""
+        step = self.size / side
+        a, b = step * cos(self.rotation), step * sin(self.rotation)
+        half = 0.5 * side
+        return np.array([[a, -b, self.x - half * (a - b)], [b, a, self.y - half * (a + b)]])
+
+    def to_frame(self, points: Floats) -> Floats:
+        """Take N 2 points of the region to pixels of the picture."""
+        a, b = self.size * cos(self.rotation), self.size * sin(self.rotation)
+        turned = (points - np.float32(0.5)) @ np.array([[a, b], [-b, a]], np.float32)
+        turned += np.array([self.x, self.y], np.float32)
+        return turned
+
+    def from_frame(self, points: Floats) -> Floats:
+        """Take N 2 pixels of the picture to points of the region: the inverse of `to_frame`."""
+        a, b = cos(self.rotation) / self.size, sin(self.rotation) / self.size
+        turned = (points - np.array([self.x, self.y], np.float32)) @ np.array([[a, -b], [b, a]], np.float32)
+        turned += np.float32(0.5)
+        return turned
+
+
+def whole(height: int, width: int) -> Region:
+    """The smallest upright square around the whole picture: a crop of it is the letterboxed picture."""
+    return Region(width / 2, height / 2, max(width, height), 0.0)
+
+
+def turn(start: Point, end: Point, upright: float) -> float:
+    """The rotation, radians, of a region in which the way from `start` to `end` points `upright` (0 right, pi/2 up)."""
+    angle = upright - atan2(start[1] - end[1], end[0] - start[0])
+    return angle - 2 * pi * floor((angle + pi) / (2 * pi))
+
+
+def square(
+    center: Point, width: float, height: float, rotation: float, *, scale: float = 1.0, raised: float = 0.0
+) -> Region:
+    """Grow a turned box to a square of `scale` times its longer side, raised by `raised` times its height."""
+    shift = -raised * height
+    return Region(
+        center[0] - shift * sin(rotation),
+        center[1] + shift * cos(rotation),
+        # A region of no size has no way back to the picture.
+        max(scale * max(width, height), 1.0),
+        rotation,
+    )
+
+
+def aligned(center: Point, tip: Point, upright: float, *, scale: float = 1.0, raised: float = 0.0) -> Region:
+    """The region around `center` with `tip` in the middle of one side (for scale 1), in the direction `upright`."""
+    side = 2 * hypot(tip[0] - center[0], tip[1] - center[1])
+    return square(center, side, side, turn(center, tip, upright), scale=scale, raised=raised)
+
+
+def around(points: Floats, rotation: float, *, scale: float, raised: float = 0.0) -> Region:
+    """The region around the upright bounding box of N 2 points, then turned."""
+    left, top = points.min(0).tolist()
+    right, bottom = points.max(0).tolist()
+    center = ((left + right) / 2, (top + bottom) / 2)
+    return square(center, right - left, bottom - top, rotation, scale=scale, raised=raised)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leash:
+    """How far a tracked region may be from the one proposed anew before the new one is taken."""
+
+    rotation: float
+    """Radians."""
+    shift: float
+    """Of the centre along either axis of the proposal, in sizes of the proposal."""
+    growth: float
+    """Change of size, in sizes of the proposal."""
+    margin: float
+    """The last landmarks must lie in the proposal grown by this part of its size (negative: shrunk)."""
+
+    def holds(self, tracked: Region, landmarks: Floats, proposed: Region) -> bool:
+        """Whether `tracked`, that was made from N 2 `landmarks` of the picture before, is still good."""
+        difference = abs(tracked.rotation - proposed.rotation)
+        center = proposed.from_frame(np.array([[tracked.x, tracked.y]], np.float32))
+        return bool(
+            min(difference, 2 * pi - difference) <= self.rotation
+            and abs(tracked.size - proposed.size) <= self.growth * proposed.size
+            and np.abs(center - 0.5).max() <= self.shift
+            and np.abs(proposed.from_frame(landmarks) - 0.5).max() < 0.5 * (1 + self.margin)
+        )
