@@ -1,7 +1,7 @@
 """The one exception that means: the user can mend this."""
 
 
-class UserError(Exception):
+class UserError(ValueError):
     """A mistake outside the program. The message is one sentence: what is wrong, where, and what to do.
 
     Command lines print it without a traceback and exit with code 2.

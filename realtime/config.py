@@ -4,6 +4,8 @@ import os
 from dataclasses import dataclass
 from typing import Literal
 
+from engines.errors import UserError
+
 
 @dataclass(frozen=True, kw_only=True)
 class EngineConfig:
@@ -18,4 +20,4 @@ class EngineConfig:
 
     def __post_init__(self) -> None:
         if self.threads < 1:
-            raise ValueError(f"threads must be at least 1, not {self.threads}")
+            raise UserError(f"--threads must be at least 1, not {self.threads}.")

@@ -6,6 +6,7 @@ Every hand-over is a `Latest`: the newest value wins, nothing queues.
 """
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -36,11 +37,21 @@ class Session:
         source: who is moving; the session closes it.
         engines: how the networks run.
         always: encode even while nobody watches.
+        on_picture: called with every rendered frame once it is encoded, in the encoding thread.
     """
 
-    def __init__(self, subject: Subject, source: Source, engines: EngineConfig, *, always: bool = False) -> None:
+    def __init__(
+        self,
+        subject: Subject,
+        source: Source,
+        engines: EngineConfig,
+        *,
+        always: bool = False,
+        on_picture: Callable[[Frame], None] | None = None,
+    ) -> None:
         self.meter = Meter(*STAGES)
-        self._source = source
+        self._source, self._on_picture = source, on_picture
+        cv2.setNumThreads(1)  # every stage has a core of its own; OpenCV's pool would take them all
         generator, face = (
             load_engine(graph, backend=engines.backend, precision=engines.precision, threads=engines.threads)
             for graph in (subject.generator, subject.face)
@@ -135,5 +146,8 @@ class Session:
             if drawn is not None:
                 self._pictures.put(self._render.step(drawn))
 
-    def _encoded(self, frame: Frame, encoded_at_s: float) -> None:
-        self.meter.add("latency", encoded_at_s - frame.captured_at_s)
+    def _encoded(self, frame: Frame, encode_s: float) -> None:
+        self.meter.add("encode", encode_s)
+        self.meter.add("latency", time.perf_counter() - frame.captured_at_s)
+        if self._on_picture is not None:
+            self._on_picture(frame)

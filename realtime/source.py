@@ -38,7 +38,10 @@ class CameraSource:
 
     def __init__(self, index: int) -> None:
         self.name = f"camera {index}"
+        log_level = cv2.utils.logging.getLogLevel()
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # it warns of what we say better ourselves
         self._camera = cv2.VideoCapture(index)
+        cv2.utils.logging.setLogLevel(log_level)
         if not self._camera.isOpened():
             raise UserError(
                 f"Camera {index} cannot be opened: connect one, close other programs that use it, "

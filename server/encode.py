@@ -51,7 +51,7 @@ class SharedStream(Generic[P]):
         """Prepare the stream; nothing is encoded before `run`.
 
         `fps` is what the encoder budgets its bits for, `always` encodes even when nobody watches. `on_encoded` is
-        called in the encoding thread with each picture from the slot and the `time.perf_counter()` of its end.
+        called in the encoding thread with each picture from the slot, once it is encoded, and the seconds that took.
         """
         self.name = name
         self._slot = slot
@@ -125,7 +125,7 @@ class SharedStream(Generic[P]):
                 number += 1
             window.add(packets, ended_at_s - begun_at_s)
             if picture is not None and self._on_encoded is not None:
-                self._on_encoded(picture, ended_at_s)
+                self._on_encoded(picture, ended_at_s - begun_at_s)
 
     def _send(self, numbered: Numbered) -> None:
         loop = self._loop

@@ -19,6 +19,8 @@ from realtime.latest import Latest
 from server.encode import SharedStream
 from tests.commands import DATA, command
 
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch is imported: as `trainer` does
+
 BITS = 16
 BLOCK_PX = 16
 
@@ -142,7 +144,8 @@ def toy_flags() -> list[str]:
 def toy_run(tmp_path_factory: pytest.TempPathFactory, toy_flags: list[str]) -> Path:
     """The run folder of a subject of 64 pixels, trained for four steps."""
     run = tmp_path_factory.mktemp("toy") / "run"
-    for arguments in (["prepare", DATA / "alice_clip.mp4", "--out", run, "--size", "64"], ["train", run, *toy_flags]):
+    prepare: list[str | Path] = ["prepare", DATA / "alice_clip.mp4", "--out", run, "--size", "64"]
+    for arguments in (prepare, ["train", run, *toy_flags]):
         done = command("trainer", *arguments)
         assert done.returncode == 0, done.stdout + done.stderr
     return run

@@ -15,7 +15,7 @@ _BODY = {
 
 
 def standing(*, x: float = 0.0, y: float = 0.0, scale: float = 1.0) -> Pose:
-    """Facing the camera, arms a little away; feet near y 112 and 88 tall in a picture of 128 when not moved or scaled."""
+    """Facing the camera, arms a little away; feet near y 112, 88 px tall, in a picture of 128 unless moved."""
     xy = np.full((K, 2), 64, np.float32)
     for name, point in _BODY.items():
         xy[INDEX[name]] = point

@@ -62,7 +62,9 @@ def test_optional_dependencies_live_in_one_place() -> None:
                 assert name not in {each.split(".")[0] for each in imports(path)}, f"{path} imports {name}"
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["bench", "--subject", "alice", "--source", "bob", "--seconds", "1"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["bench", "--subject", "alice", "--source", "bob", "--seconds", "1"]]
+)
 def test_playing_imports_nothing_heavy(arguments: list[str]) -> None:
     program = f"""
 import sys

@@ -52,7 +52,7 @@ def test_missing_keypoints_are_not_drawn(part: slice) -> None:
     assert draw(without, 128).sum() < draw(pose, 128).sum()
     moved = without.xy.copy()
     moved[part] = 0
-    # Wherever a missing keypoint claims to be, no pixel depends on it (the neck needs the ears' place, not their trust).
+    # Wherever a missing keypoint claims to be, no pixel depends on it. (But the neck needs the ears.)
     if part is not BODY:
         assert np.array_equal(draw(without, 128), draw(Pose(moved, pose.depth, confidence), 128))
 

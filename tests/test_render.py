@@ -75,7 +75,9 @@ def test_feeds_back_its_own_output_and_the_figure_before() -> None:
     outputs = [renderer.step(figure, None) for figure in figures]
     assert [int(output[0, 0, 0]) for output in outputs] == [1, 2, 3]
     first, second, third = (packed[0] for packed in engine.seen)
-    assert np.array_equal(first, np.concatenate([to_patches(figures[0]), to_patches(figures[0]) * 0, to_patches(plate)], 2))
+    assert np.array_equal(
+        first, np.concatenate([to_patches(figures[0]), to_patches(figures[0]) * 0, to_patches(plate)], 2)
+    )
     assert np.array_equal(second[..., 48:96], to_patches(figures[0]))
     assert (second[..., 96:] == 1).all()
     assert np.array_equal(third[..., :48], to_patches(figures[2]))

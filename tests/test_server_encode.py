@@ -145,8 +145,8 @@ def test_the_bench_encodes_always_and_without_a_loop() -> None:
     times: list[tuple[float, float]] = []
     done = threading.Event()
 
-    def note(picture: Frame, encoded_at_s: float) -> None:
-        times.append((picture.captured_at_s, encoded_at_s))
+    def note(picture: Frame, encode_s: float) -> None:
+        times.append((time.perf_counter() - picture.captured_at_s, encode_s))
         done.set()
 
     stream = SharedStream("alice", slot, always=True, on_encoded=note)
@@ -157,7 +157,7 @@ def test_the_bench_encodes_always_and_without_a_loop() -> None:
             assert done.wait(5)
         time.sleep(1.3)
     assert len(times) == 5
-    assert all(0 < encoded_at_s - captured_at_s < 1 for captured_at_s, encoded_at_s in times)
+    assert all(0 < encode_s < latency_s < 1 for latency_s, encode_s in times)
     figures = stream.figures
     assert (figures.encoded_frames, figures.keyframes) == (5, 1)
     assert figures.bitrate_bps > 0

@@ -59,7 +59,7 @@ def adam(network: nn.Module, rate: float) -> torch.optim.Adam:
 
 
 def average(network: nn.Module, decay: float) -> AveragedModel:
-    """An exponential moving average of a network, its BatchNorm statistics included; short at first, for a quick start."""
+    """An exponential moving average of a network and its BatchNorm statistics; short at first, to start quickly."""
 
     def move(average: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
         if not average.is_floating_point():

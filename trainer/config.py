@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from engines.errors import UserError
+
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkConfig:
@@ -55,8 +57,11 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         if self.unroll < 2:
-            raise ValueError(f"unroll must be at least 2, not {self.unroll}")
+            raise UserError(f"--unroll must be at least 2, not {self.unroll}.")
         if self.chains < self.batch:
-            raise ValueError(f"chains ({self.chains}) must be at least batch ({self.batch})")
+            raise UserError(f"--chains must be at least --batch, {self.batch}, not {self.chains}.")
         if self.window_px % 32 or self.perceptual_px > self.window_px:
-            raise ValueError(f"window_px {self.window_px} must be a multiple of 32 and at least {self.perceptual_px}")
+            raise UserError(
+                f"--window-px must be a multiple of 32 and at least --perceptual-px ({self.perceptual_px}), "
+                f"not {self.window_px}."
+            )

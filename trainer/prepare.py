@@ -81,6 +81,7 @@ def prepare(video: Path, out: Path, *, size_px: int) -> Prepared:
         raise UserError(f"The size must be a multiple of 32 and at least 64 pixels, not {size_px}.")
     total = count_frames(video)
     out.mkdir(parents=True, exist_ok=True)
+    (out / "prepare.json").unlink(missing_ok=True)  # written last: it says that the rest is whole
     estimator, smoother, plate = PoseEstimator(threads=2), Smoother(), PlateEstimator(size_px, total)
     poses: list[Pose | None] = []
     crop: Crop | None = None

@@ -26,7 +26,7 @@ class MotionRange(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_on
     far_stature: float
     near_stature: float
     middle: float
-    """x of the hips, in the middle of their range."""
+    """x of the hips most of the time: their median."""
     reach: float
     """How far the hips go to either side of it."""
 
@@ -48,14 +48,14 @@ def measure_range(observations: list[tuple[float, float, float]]) -> MotionRange
     # A performer who has hardly moved yet says nothing of the slope, which is the stature over the camera's height:
     # assume that they are equal.
     slope = float(np.clip(rise / run, 0, 3)) if run > least / 2 else 1.0
-    left, right = (float(v) for v in np.quantile(x, (0.02, 0.98)))
+    left, middle_x, right = (float(v) for v in np.quantile(x, (0.02, 0.5, 0.98)))
     return MotionRange(
         far_ankle=far,
         near_ankle=near,
         far_stature=max(1.0, tall + slope * (far - centre)),
         near_stature=max(1.0, tall + slope * (near - centre)),
-        middle=(left + right) / 2,
-        reach=max(1.0, (right - left) / 2),
+        middle=middle_x,
+        reach=max(1.0, right - middle_x, middle_x - left),
     )
 
 

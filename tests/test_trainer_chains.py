@@ -1,0 +1,138 @@
+"""Persistent chains: what a step sees, what it hands on, and that a resumed run goes on to the bit."""
+
+from dataclasses import replace
+from itertools import islice, pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from realtime.video import read_video
+from trainer.body import NO_FIGURE, BodyStage, disturb
+from trainer.config import NetworkConfig, TrainConfig
+from trainer.dataset import Loader, chain_plan
+from trainer.footage import Footage
+from trainer.networks.patches import to_bytes
+
+SMALL = NetworkConfig(widths=(16, 16, 16), blocks=(1, 1, 1))
+CONFIG = TrainConfig(
+    steps=12, batch=2, chains=4, window_px=32, perceptual_px=32, warmup=2, ndf=8, life_frames=8, generator=SMALL
+)
+
+
+@pytest.fixture(scope="module")
+def footage(toy_run: Path) -> Footage:
+    return Footage(toy_run / "data")
+
+
+def test_plans_play_onwards_and_start_anew(footage: Footage) -> None:
+    segments = list(islice(chain_plan(footage, CONFIG, 0), 400))
+    assert segments[0].restart
+    for before, after in pairwise(segments):
+        if not after.restart:
+            assert after.start == before.start + CONFIG.unroll
+            assert (after.x, after.y) == (before.x, before.y)
+        assert 0 <= after.start <= footage.training_frames - CONFIG.unroll
+        assert after.x % 4 == after.y % 4 == 0
+    assert 60 < sum(segment.restart for segment in segments) < 160
+    assert segments == list(islice(chain_plan(footage, CONFIG, 0), 400))
+    assert segments != list(islice(chain_plan(footage, CONFIG, 1), 400))
+
+
+def test_held_out_footage_is_never_trained_on(footage: Footage) -> None:
+    plan = chain_plan(footage, replace(CONFIG, life_frames=10**9), 0)
+    assert max(segment.start for segment in islice(plan, 300)) + CONFIG.unroll <= footage.training_frames
+    assert footage.training_frames == round(0.9 * len(footage.poses))
+
+
+def test_batches_hold_what_the_plan_says(footage: Footage) -> None:
+    loader = Loader(footage, CONFIG, 0)
+    plans = [chain_plan(footage, CONFIG, chain) for chain in range(CONFIG.chains)]
+    reader = footage.reader()
+    for step in range(4):
+        batch = loader.next()
+        assert batch.chains == [(2 * step) % 4, (2 * step + 1) % 4]
+        for row, chain in enumerate(batch.chains):
+            segment = next(plans[chain])
+            assert bool(batch.restart[row]) == segment.restart
+            window = np.s_[segment.y : segment.y + 32, segment.x : segment.x + 32]
+            for frame in range(CONFIG.unroll):
+                truth, figure = (
+                    to_bytes(part[frame, row]).permute(1, 2, 0).numpy() for part in (batch.truths, batch.figures)
+                )
+                assert np.array_equal(truth, reader.read(segment.start + frame)[window])
+                assert np.array_equal(figure, footage.figure(segment.start + frame)[window])
+    loader.close()
+    reader.close()
+
+
+def test_a_later_start_sees_the_same_batches(footage: Footage) -> None:
+    one, two = Loader(footage, CONFIG, 0), Loader(footage, CONFIG, 3)
+    for _ in range(3):
+        one.next()
+    for _ in range(3):
+        a, b = one.next(), two.next()
+        assert torch.equal(a.truths, b.truths)
+        assert torch.equal(a.restart, b.restart)
+        assert a.focus == b.focus
+    one.close()
+    two.close()
+
+
+def test_pictures_are_read_in_any_order(footage: Footage, toy_run: Path) -> None:
+    pictures = [rgb for rgb, _ in read_video(toy_run / "data" / "frames.mp4")]
+    reader = footage.reader()
+    for index in (0, 1, 2, 77, 78, 5, 149, 3, 12, 11):
+        assert np.array_equal(reader.read(index), pictures[index]), index
+    with pytest.raises(IndexError):
+        reader.read(len(pictures))
+    reader.close()
+
+
+def test_the_chain_carries_its_own_output_on(footage: Footage) -> None:
+    stage = BodyStage(footage, replace(CONFIG, batch=4))
+    stage.step()
+    carried = stage.state_dict()["pictures"].clone()
+    assert not carried.requires_grad
+    assert carried.abs().sum() > 0
+    seen = []
+    stage.generator.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach().float()))
+    stage.step()
+    stage.close()
+    assert len(seen) == CONFIG.unroll
+    restarted = (seen[0][:, 48:96] == NO_FIGURE).flatten(1).all(dim=1)
+    exact = (seen[0][:, 96:] == carried).flatten(1).all(dim=1)
+    assert (exact | restarted).any()
+
+
+def test_a_resumed_run_goes_on_to_the_bit(footage: Footage, tmp_path: Path) -> None:
+    whole = BodyStage(footage, CONFIG)
+    losses = [whole.step() for _ in range(10)]
+    whole.close()
+    first = BodyStage(footage, CONFIG)
+    for _ in range(5):
+        first.step()
+    torch.save(first.state_dict(), tmp_path / "half.pt")
+    first.close()
+    second = BodyStage(footage, CONFIG)
+    second.load_state_dict(torch.load(tmp_path / "half.pt", weights_only=True))
+    assert [second.step() for _ in range(5)] == losses[5:]
+    second.close()
+
+
+def test_disturbing_spoils_some_pictures_and_keeps_most() -> None:
+    picture, plate = torch.zeros(400, 48, 8, 8), torch.ones(400, 48, 8, 8)
+    spoilt = disturb(picture, plate, torch.Generator().manual_seed(0))
+    kinds = [(part == 1).all() for part in spoilt], [(part == 0).all() for part in spoilt]
+    lost, kept = (sum(map(bool, kind)) / 400 for kind in kinds)
+    assert 0.05 < lost < 0.15
+    assert 0.5 < kept < 0.7
+    assert spoilt.abs().max() <= 1
+
+
+def test_learns(footage: Footage) -> None:
+    stage = BodyStage(footage, replace(CONFIG, steps=60, warmup=1000, rate=3e-3))
+    losses = [stage.step()["l1"] for _ in range(40)]
+    stage.close()
+    assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:5]), losses

@@ -1,0 +1,118 @@
+"""From footage to a subject to a picture, at toy size, through the public commands."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engines.load import load_engine
+from realtime.pose.figure import draw
+from realtime.pose.measure import head_box
+from realtime.render import Renderer
+from realtime.subject import load_subject
+from realtime.video import VideoWriter
+from tests.commands import DATA, assert_refused, command
+from tests.people import standing
+
+
+def test_the_run_leaves_pictures_to_look_at(toy_run: Path) -> None:
+    for name in ("body_000004.jpg", "face_000002.jpg", "data/plate.png"):
+        assert (toy_run / name).stat().st_size > 500
+    rows = [json.loads(line) for line in (toy_run / "body.jsonl").read_text().splitlines()]
+    assert rows[-1]["step"] == 4
+    assert rows[-1].keys() >= {"l1", "vgg", "gan", "fm", "d", "mask", "chain_psnr_db"}
+
+
+def test_the_subject_renders(toy_subject: Path) -> None:
+    subject = load_subject(str(toy_subject))
+    assert subject.manifest.training.steps == 4
+    assert subject.manifest.consent.licence == "CC0-1.0"
+    generator, face = (load_engine(graph) for graph in (subject.generator, subject.face))
+    renderer = Renderer(generator, face, subject.plate)
+    pose = standing(scale=0.5)
+    pictures = [renderer.step(draw(pose, 64), head_box(pose)) for _ in range(3)]
+    assert pictures[0].shape == (64, 64, 3)
+    assert not np.array_equal(pictures[0], subject.plate), "the person is nowhere"
+    empty = renderer.step(draw(None, 64), None)
+    assert not np.array_equal(empty, pictures[-1])
+
+
+def test_training_again_says_that_it_is_finished(toy_run: Path, toy_flags: list[str]) -> None:
+    done = command("trainer", "train", toy_run, *toy_flags)
+    assert done.returncode == 0, done.stderr
+    assert "Finished" in done.stdout
+
+
+def test_other_settings_are_refused(toy_run: Path, toy_flags: list[str]) -> None:
+    assert_refused(command("trainer", "train", toy_run, *toy_flags, "--seed", "1"), "other settings")
+
+
+def test_export_replaces_a_subject_but_nothing_else(toy_run: Path, toy_subject: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "toy"
+    shutil.copytree(toy_subject, copy)
+    assert command("trainer", "export", toy_run, "--name", "toy", "--out", tmp_path).returncode == 0
+    assert load_subject(str(copy)).manifest.name == "toy"
+    (tmp_path / "precious").mkdir()
+    refused = command("trainer", "export", toy_run, "--name", "precious", "--out", tmp_path)
+    assert_refused(refused, "precious", "not a subject")
+
+
+def test_export_of_an_unfinished_run(toy_run: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(toy_run, run)
+    (run / "face.pt").unlink()
+    assert_refused(command("trainer", "export", run, "--name", "x", "--out", tmp_path), "face.pt", "trainer train")
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.fixture
+def empty_room(tmp_path: Path) -> Path:
+    path, rng = tmp_path / "room.mp4", np.random.default_rng(0)
+    room = np.full((96, 128, 3), (90, 110, 130), np.uint8)
+    with VideoWriter(path, 30) as writer:
+        for _ in range(12):
+            writer.write(np.clip(room + rng.normal(0, 2, room.shape), 0, 255).astype(np.uint8))
+    return path
+
+
+def test_nobody_in_the_video(empty_room: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    refused = command("trainer", "prepare", empty_room, "--out", out, "--size", "64")
+    assert_refused(refused, "Nobody was found", "room.mp4")
+    assert not list(out.rglob("*.*")), "nothing is half-written"
+
+
+def test_a_missing_and_an_unreadable_video(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert_refused(command("trainer", "prepare", tmp_path / "no.mp4", "--out", out), "no.mp4", "no such file")
+    noise = tmp_path / "noise.mp4"
+    noise.write_bytes(bytes(range(256)) * 20)
+    assert_refused(command("trainer", "prepare", noise, "--out", out), "noise.mp4", "cannot be opened")
+    assert not out.exists()
+
+
+def test_a_size_the_networks_cannot_take(tmp_path: Path) -> None:
+    refused = command("trainer", "prepare", DATA / "alice_clip.mp4", "--out", tmp_path / "run", "--size", "100")
+    assert_refused(refused, "multiple of 32", "100")
+
+
+def test_training_without_footage(tmp_path: Path) -> None:
+    assert_refused(command("trainer", "train", tmp_path), "trainer prepare")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_damaged_checkpoint(toy_run: Path, toy_flags: list[str], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(toy_run, run)
+    (run / "body.pt").write_bytes((run / "body.pt").read_bytes()[:1000])
+    assert_refused(command("trainer", "train", run, *toy_flags), "body.pt", "damaged")
+
+
+@pytest.mark.parametrize("program", ["realtime", "trainer", "engines"])
+def test_help_teaches(program: str) -> None:
+    done: subprocess.CompletedProcess[str] = command(program, "--help")
+    assert done.returncode == 0
+    assert "usage" in done.stdout
