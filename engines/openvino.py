@@ -1,12 +1,18 @@
 """OpenVINO: the default backend on CPUs. The only file that imports it."""
 
+import sys
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import openvino as ov
 from numpy.typing import NDArray
+
+# OpenVINO reports every import over the network through this package. With None here its import fails,
+# and OpenVINO takes its own stub instead: nothing leaves the machine.
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+
+import openvino as ov  # noqa: E402
 
 PRECISIONS = ("f32", "bf16")
 

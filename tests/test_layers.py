@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -65,7 +66,7 @@ def test_optional_dependencies_live_in_one_place() -> None:
 @pytest.mark.parametrize(
     "arguments", [["--help"], ["bench", "--subject", "alice", "--source", "bob", "--seconds", "1"]]
 )
-def test_playing_imports_nothing_heavy(arguments: list[str]) -> None:
+def test_playing_imports_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
     program = f"""
 import sys
 from realtime.cli import main
@@ -74,7 +75,15 @@ try:
     main()
 except SystemExit as end:
     assert not end.code, end.code
-print("heavy:", [name for name in {HEAVY!r} if name in sys.modules])
+print("heavy:", [name for name in {HEAVY!r} if sys.modules.get(name)])
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env=os.environ | {"HOME": str(tmp_path)},
+    )
     assert done.stdout.splitlines()[-1:] == ["heavy: []"], done.stdout + done.stderr
+    assert not list(tmp_path.iterdir()), "playing leaves nothing behind, least of all a telemetry identity"
