@@ -19,6 +19,8 @@ async def serve(
     Raises:
         UserError: the subject, the source or the address cannot be used.
     """
+    if not 0 <= port <= 65535:
+        raise UserError(f"--port must be from 0 to 65535, not {port}.")
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import deque
+from contextlib import ExitStack
 from pathlib import Path
 
 import cv2
@@ -75,10 +76,10 @@ def test_bench_prints_figures_for_people_and_programs() -> None:
 async def test_a_signal_ends_the_session_and_its_peers(number: signal.Signals) -> None:
     port = free_port()
     program = Path(sys.executable).with_name("realtime")
-    process = subprocess.Popen(
-        [program, "run", "--source", DATA / "bob_clip.mp4", "--port", str(port)], stdout=subprocess.PIPE, text=True
-    )
-    try:
+    arguments: list[str | Path] = [program, "run", "--source", DATA / "bob_clip.mp4", "--port", str(port)]
+    with ExitStack() as ends:
+        process = ends.enter_context(subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True))
+        ends.callback(process.kill)
         assert process.stdout is not None
         assert f"http://127.0.0.1:{port}/" in await asyncio.to_thread(process.stdout.readline)
         peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
@@ -101,9 +102,6 @@ async def test_a_signal_ends_the_session_and_its_peers(number: signal.Signals) -
             while peer.connectionState != "closed":
                 await asyncio.sleep(0.05)
         await peer.close()
-    finally:
-        process.kill()
-        process.wait()
 
 
 def test_a_source_that_ends_ends_the_session() -> None:
@@ -137,11 +135,10 @@ async def test_a_browser_shows_alice_doing_what_bob_does(browser: Browser) -> No
     try:
         page = await browser.new_page()
         await page.goto(server.url)
-        await page.wait_for_function("document.querySelector('video')?.currentTime > 0", timeout=10_000)
-        await page.evaluate(COUNT_FRAMES)
+        await page.locator("body[data-state=live]").wait_for(timeout=10_000)
         # bob needs a few seconds to walk in.
-        await page.wait_for_function("window.seen.size >= 150", timeout=60_000)
-        png = np.array(await page.evaluate(GRAB), np.uint8)
+        async with asyncio.timeout(90):
+            png = np.array(await page.evaluate(WATCH, 150), np.uint8)
         recent = [frame.rgb for frame in rendered][-45:]
         await page.close()
     finally:
@@ -154,21 +151,18 @@ async def test_a_browser_shows_alice_doing_what_bob_does(browser: Browser) -> No
     assert best > empty + 0.02, f"the page shows an empty room (SSIM {best:.3f} against {empty:.3f})"
 
 
-COUNT_FRAMES = """() => {
-  const video = document.querySelector('video');
-  const canvas = new OffscreenCanvas(32, 32).getContext('2d', {willReadFrequently: true});
-  window.seen = new Set();
-  const next = () => {
-    canvas.drawImage(video, 0, 0, 32, 32);
-    window.seen.add(canvas.getImageData(0, 0, 32, 32).data.join());
-    video.requestVideoFrameCallback(next);
-  };
-  video.requestVideoFrameCallback(next);
-}"""
-GRAB = """async () => {
-  const video = document.querySelector('video');
+WATCH = """async (count) => {
+  const video = document.querySelector("video");
+  const small = new OffscreenCanvas(32, 32).getContext("2d", {willReadFrequently: true});
+  const seen = new Set();
+  while (seen.size < count) {
+    await new Promise((resolve) => video.requestVideoFrameCallback(resolve));
+    small.drawImage(video, 0, 0, 32, 32);
+    seen.add(small.getImageData(0, 0, 32, 32).data.join());
+  }
   const canvas = new OffscreenCanvas(video.videoWidth, video.videoHeight);
-  canvas.getContext('2d').drawImage(video, 0, 0);
-  const blob = await canvas.convertToBlob({type: 'image/png'});
+  canvas.getContext("2d").drawImage(video, 0, 0);
+  const blob = await canvas.convertToBlob({type: "image/png"});
   return Array.from(new Uint8Array(await blob.arrayBuffer()));
 }"""
+"""Waits for so many distinct frames and returns the last one as the bytes of a PNG."""
