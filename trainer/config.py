@@ -52,7 +52,7 @@ class TrainConfig:
     perceptual_weight: float = 4.0
     perceptual_px: int = 128
     """Side of the crop on a keypoint that the perceptual loss sees."""
-    mask_weight: float = 0.5
+    mask_weight: float = 1.5
     """Cost of not showing the empty room."""
 
     def __post_init__(self) -> None:

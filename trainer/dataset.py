@@ -66,10 +66,10 @@ def chain_plan(footage: Footage, config: TrainConfig, chain: int) -> Iterator[Se
 
 
 def _window(footage: Footage, config: TrainConfig, index: int, rng: np.random.Generator) -> tuple[int, int]:
-    """A window around a random keypoint of the person, anywhere when there is nobody."""
+    """A window around a random keypoint of the person; one in five anywhere, to learn that the rest is the room."""
     room = footage.size_px - config.window_px
     pose = footage.poses[index]
-    if pose is None or room <= 0:
+    if pose is None or room <= 0 or rng.random() < 0.2:
         x, y = rng.integers(0, max(1, room + 1), 2)
         return int(x), int(y)
     point = pose.xy[rng.integers(BODY.start, BODY.stop)]

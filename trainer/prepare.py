@@ -7,6 +7,7 @@ DATA/
   prepare.json   `Prepared`
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,7 +83,7 @@ def prepare(video: Path, out: Path, *, size_px: int) -> Prepared:
     total = count_frames(video)
     out.mkdir(parents=True, exist_ok=True)
     (out / "prepare.json").unlink(missing_ok=True)  # written last: it says that the rest is whole
-    estimator, smoother, plate = PoseEstimator(threads=2), Smoother(), PlateEstimator(size_px, total)
+    estimator, smoother, plate = PoseEstimator(threads=os.cpu_count() or 1), Smoother(), PlateEstimator(size_px, total)
     poses: list[Pose | None] = []
     crop: Crop | None = None
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

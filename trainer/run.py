@@ -66,8 +66,8 @@ def export_run(run: Path, name: str, folder: Path, *, person: str, licence: str)
     if folder.exists() and not (folder / "subject.json").exists():
         raise UserError(f"{folder} exists and is not a subject: choose another --out.")
     footage = Footage(run / "data")
-    config = msgspec.json.decode((run / "config.json").read_bytes(), type=TrainConfig)
     body, face = load_checkpoint(run / "body.pt"), load_checkpoint(run / "face.pt")
+    config = msgspec.json.decode((run / "config.json").read_bytes(), type=TrainConfig)
     if face["step"] < config.face_steps:
         raise UserError(f"{run} is not trained to its end: run `trainer train {run}` again first.")
     draft = folder.with_name(f".{folder.name}.new")
@@ -97,8 +97,11 @@ def export_run(run: Path, name: str, folder: Path, *, person: str, licence: str)
         files={path.name: sha256(path) for path in sorted(draft.iterdir())},
     )
     write_manifest(draft, manifest)
-    shutil.rmtree(folder, ignore_errors=True)
+    old = folder.with_name(f".{folder.name}.old")
+    if folder.exists():
+        folder.rename(old)
     draft.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
     return folder
 
 
