@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import signal
 import socket
 import subprocess
@@ -48,6 +49,14 @@ def free_port() -> int:
 )
 def test_mistakes_get_one_sentence(arguments: list[str], words: list[str]) -> None:
     assert_refused(command("realtime", "run", *arguments), *words)
+
+
+def test_a_damaged_subject(toy_subject: Path, tmp_path: Path) -> None:
+    subject = Path(shutil.copytree(toy_subject, tmp_path / "toy"))
+    with (subject / "generator.onnx").open("ab") as file:
+        file.write(b"x")
+    for verb in ("run", "bench"):
+        assert_refused(command("realtime", verb, "--subject", subject), "generator.onnx", "damaged")
 
 
 def test_a_port_in_use() -> None:
