@@ -19,7 +19,6 @@ def run_commands(commands: Mapping[str, Callable[..., Any]], *, prog: str, descr
     logging.basicConfig(
         level=logging.INFO, format="%(message)s", handlers=[RichHandler(show_time=False, show_path=False)]
     )
-    logging.getLogger("aioice").setLevel(logging.WARNING)
     try:
         tyro.extras.subcommand_cli_from_dict(dict(commands), prog=prog, description=description)
     except UserError as error:

@@ -70,10 +70,10 @@ def _window(footage: Footage, config: TrainConfig, index: int, rng: np.random.Ge
     room = footage.size_px - config.window_px
     pose = footage.poses[index]
     if pose is None or room <= 0 or rng.random() < 0.2:
-        x, y = rng.integers(0, max(1, room + 1), 2)
-        return int(x), int(y)
-    point = pose.xy[rng.integers(BODY.start, BODY.stop)]
-    corner = point - rng.uniform(0.2, 0.8, 2) * config.window_px
+        corner = rng.uniform(0, max(0, room), 2)
+    else:
+        point = pose.xy[rng.integers(BODY.start, BODY.stop)]
+        corner = point - rng.uniform(0.2, 0.8, 2) * config.window_px
     # Multiples of four, so that the window's patches are the whole picture's patches.
     x, y = np.clip(np.round(corner / 4) * 4, 0, room)
     return int(x), int(y)
