@@ -17,7 +17,7 @@ def run_commands(commands: Mapping[str, Callable[..., Any]], *, prog: str, descr
     Exit codes: 0 done, 2 a mistake that the user can mend (one sentence on stderr), 130 interrupted.
     """
     logging.basicConfig(
-        level=logging.INFO, format="%(message)s", handlers=[RichHandler(show_time=False, show_path=False)]
+        level=logging.WARNING, format="%(message)s", handlers=[RichHandler(show_time=False, show_path=False)]
     )
     try:
         tyro.extras.subcommand_cli_from_dict(dict(commands), prog=prog, description=description)
