@@ -14,7 +14,6 @@ from trainer.networks.compact import CompactFace, CompactGenerator
 from trainer.networks.discriminator import MultiScaleDiscriminator, PatchDiscriminator
 from trainer.networks.patches import from_bytes, from_patches, to_bytes, to_patches
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")
 RNG = np.random.default_rng(0)
 
 

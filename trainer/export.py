@@ -1,6 +1,7 @@
 """From trained networks to ONNX graphs with uint8 pictures at both ends."""
 
 import copy
+import warnings
 from pathlib import Path
 from typing import TypeVar
 
@@ -87,15 +88,17 @@ class _Float(nn.Module):
 def _export(network: nn.Module, shape: tuple[int, int, int], output: str, path: Path) -> None:
     draft = path.with_suffix(".new.onnx")
     packed = torch.zeros((1, *shape), dtype=torch.uint8)
-    program = torch.onnx.export(
-        network.eval(),
-        (packed,),
-        input_names=["packed"],
-        output_names=[output],
-        opset_version=OPSET,
-        dynamo=True,
-        verbose=False,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of the exporter about itself
+        program = torch.onnx.export(
+            network.eval(),
+            (packed,),
+            input_names=["packed"],
+            output_names=[output],
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
     assert program is not None
     program.save(str(draft), external_data=False)
     onnx.checker.check_model(str(draft), full_check=True)
