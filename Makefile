@@ -2,6 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# mediapipe wants numpy 1 and Python before 3.13, so it has an environment of its own.
+MEDIAPIPE_PYTHON ?= $(firstword $(foreach python,$(PYTHON) python3.12 python3.11,$(shell \
+	$(python) -c 'import sys; (3, 11) <= sys.version_info < (3, 13) and print("$(python)")' 2>/dev/null)))
+
 .PHONY: install demo test chromium
 
 install: .venv/core
@@ -9,7 +13,7 @@ install: .venv/core
 demo: install
 	$(BIN)/realtime run --subject alice
 
-test: .venv/dev chromium
+test: .venv/dev .venv-mediapipe/ready chromium
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -24,6 +28,14 @@ test: .venv/dev chromium
 .venv/dev: .venv/core tests/constraints.txt
 	$(BIN)/pip install --quiet --editable '.[dev]' --constraint tests/constraints.txt
 	touch $@
+
+# The library brings an OpenCV that needs a desktop's libraries; ours takes its place.
+.venv-mediapipe/ready: pyproject.toml
+	@[ -n "$(MEDIAPIPE_PYTHON)" ] || echo "No Python 3.11 or 3.12 here: the test of --pose mediapipe will be skipped."
+	[ -z "$(MEDIAPIPE_PYTHON)" ] || { $(MEDIAPIPE_PYTHON) -m venv .venv-mediapipe \
+	&& .venv-mediapipe/bin/pip install --quiet --editable '.[mediapipe]' \
+	&& .venv-mediapipe/bin/pip install --quiet --force-reinstall --no-deps 'opencv-python-headless<4.12' \
+	&& touch $@; }
 
 chromium:
 	@command -v chromium chromium-browser google-chrome >/dev/null \

@@ -16,6 +16,7 @@ def run(
     subject: str = "alice",
     camera: int | None = None,
     source: str | None = None,
+    fps: float = 30.0,
     host: str = "127.0.0.1",
     port: int = 8080,
     engines: Annotated[EngineConfig, Inline] = EngineConfig(),
@@ -25,14 +26,16 @@ def run(
     Args:
         subject: who is shown: a name, or the path of a subject's folder.
         camera: which camera to use, 0 being the first. Without one, the bundled performer dances.
-        source: a video to play instead of a camera: a path, or a bundled performer's name (bob).
+        source: a video to play instead of a camera: a path, or a bundled performer's name (bob); or poses:FOLDER, the
+            JSON files of OpenPose.
+        fps: how many of these are played per second.
         host: address to serve on. Only this machine can watch unless you change it.
         port: port to serve on.
         engines: how the networks run.
     """
     from realtime.live import serve
 
-    asyncio.run(serve(subject, camera, source, host=host, port=port, engines=engines))
+    asyncio.run(serve(subject, camera, source, fps=fps, host=host, port=port, engines=engines))
 
 
 def bench(

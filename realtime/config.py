@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from engines.errors import UserError
+from realtime.pose.load import EstimatorName
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,6 +16,8 @@ class EngineConfig:
     """What runs the subject's networks."""
     precision: Literal["bf16", "f32"] = "bf16"
     """Arithmetic of the subject's networks; the pose is always estimated in f32."""
+    pose: EstimatorName = "own"
+    """What estimates poses: this program, or the mediapipe library (needs pip install 'bodydouble[mediapipe]')."""
     threads: int = max(1, (os.cpu_count() or 2) - 1)
     """Cores for the renderer; one more is busy with the pose."""
 

@@ -12,7 +12,14 @@ from server.app import ListenError, Server
 
 
 async def serve(
-    subject_name: str, camera: int | None, source_name: str | None, *, host: str, port: int, engines: EngineConfig
+    subject_name: str,
+    camera: int | None,
+    source_name: str | None,
+    *,
+    fps: float,
+    host: str,
+    port: int,
+    engines: EngineConfig,
 ) -> None:
     """Play until Ctrl-C, SIGTERM or the source's end; closes every viewer's connection before it returns.
 
@@ -25,7 +32,7 @@ async def serve(
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     subject = load_subject(subject_name)
-    source, remark = open_source(camera, source_name)
+    source, remark = open_source(camera, source_name, fps=fps)
     if remark:
         print(remark)
     session = Session(subject, source, engines)

@@ -4,11 +4,11 @@ from dataclasses import dataclass, replace
 
 from realtime.frame import Frame, Rgb
 from realtime.meter import Meter
-from realtime.pose.estimate import PoseEstimator
-from realtime.pose.figure import draw
+from realtime.pose.load import Estimator
 from realtime.pose.measure import HeadBox, head_box
 from realtime.pose.normalize import Normalizer
 from realtime.pose.smooth import Smoother
+from realtime.poses import PosedFrame
 from realtime.render import Renderer
 from realtime.subject import Subject
 
@@ -29,23 +29,24 @@ class Drawn:
 class PosePipeline:
     """Frame to figure. Owns what is known of the performer: track, smoothing, range."""
 
-    def __init__(self, subject: Subject, meter: Meter, *, threads: int) -> None:
-        self._estimator = PoseEstimator(threads=threads)
+    def __init__(self, subject: Subject, estimator: Estimator, meter: Meter) -> None:
+        self._estimator = estimator
         self._smoother = Smoother()
         self._normalizer = Normalizer(subject.manifest.motion)
         self._size_px = subject.manifest.size_px
+        self._style = subject.style
         self._meter = meter
 
     def step(self, frame: Frame) -> Drawn:
         """Estimate, smooth, normalize, draw."""
         with self._meter.time("pose"):
-            pose = self._estimator.estimate(frame.rgb)
+            pose = frame.pose if isinstance(frame, PosedFrame) else self._estimator.estimate(frame.rgb)
         with self._meter.time("figure"):
             if pose is None:
                 self._smoother.reset()
             else:
                 pose = self._normalizer.normalize(self._smoother.smooth(pose, frame.captured_at_s))
-            return Drawn(frame, draw(pose, self._size_px), head_box(pose) if pose else None)
+            return Drawn(frame, self._style.draw(pose, self._size_px), head_box(pose) if pose else None)
 
 
 class RenderPipeline:

@@ -76,27 +76,28 @@ class Renderer:
         face: engine with input "packed" uint8 [1, F/4, F/4, 96] (the head's part of the figure and of the picture)
             and output "residual" uint8 [1, F/4, F/4, 48], or None for no face network.
         plate: uint8 [H, W, 3], the empty room that every chain starts from.
+        blank: what a figure with nobody in it is filled with, `Style.blank`.
     """
 
-    def __init__(self, generator: Engine, face: Engine | None, plate: Rgb) -> None:
+    def __init__(self, generator: Engine, face: Engine | None, plate: Rgb, *, blank: int = 0) -> None:
         packed = generator.inputs["packed"]
         self._generator = generator
         self._figure, self._past_figure, self._past_picture = (PatchView(packed, i * CHANNELS) for i in range(3))
         self._picture = PatchView(generator.outputs["picture"], 0)
         self._face = FaceRenderer(face) if face else None
-        self._plate = plate
+        self._plate, self._blank = plate, blank
         self.reset()
 
     def reset(self) -> None:
         """Start a new chain: an empty room and nobody in it."""
-        self._figure.fill(0)
+        self._figure.fill(self._blank)
         self._past_picture.write(self._plate)
 
     def step(self, figure: Rgb, head: HeadBox | None) -> Rgb:
         """Render the next frame.
 
         Args:
-            figure: uint8 [H, W, 3] as `figure.draw` made it.
+            figure: uint8 [H, W, 3] as the subject's style draws it.
             head: where the face network works; None leaves it out.
 
         Returns:

@@ -19,6 +19,7 @@ from realtime.frame import Frame
 from realtime.latest import Latest
 from realtime.meter import Meter
 from realtime.pipeline import STAGES, Drawn, PosePipeline, RenderPipeline
+from realtime.pose.load import load_estimator
 from realtime.render import Renderer
 from realtime.source import Source
 from realtime.subject import Subject
@@ -56,8 +57,8 @@ class Session:
             load_engine(graph, backend=engines.backend, precision=engines.precision, threads=engines.threads)
             for graph in (subject.generator, subject.face)
         )
-        self._pose = PosePipeline(subject, self.meter, threads=1)
-        self._render = RenderPipeline(Renderer(generator, face, subject.plate), self.meter)
+        self._pose = PosePipeline(subject, load_estimator(engines.pose, threads=1), self.meter)
+        self._render = RenderPipeline(Renderer(generator, face, subject.plate, blank=subject.style.blank), self.meter)
         self._frames, self._figures = Latest[Frame](), Latest[Drawn]()
         self._pictures, self._previews = Latest[Frame](), Latest[Frame]()
         self._nobody = False

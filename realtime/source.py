@@ -1,4 +1,4 @@
-"""Where frames come from: a camera, or a video file played in its own time."""
+"""Where frames come from: a camera, a video file played in its own time, or recorded poses."""
 
 import time
 from collections.abc import Generator
@@ -10,9 +10,11 @@ import numpy as np
 
 from engines.errors import UserError
 from realtime.frame import Frame, Rgb
+from realtime.poses import PoseSource
 from realtime.video import read_video
 
 PERFORMERS = Path(__file__).parent / "performers"
+POSES = "poses:"
 
 
 class Source(Protocol):
@@ -118,12 +120,13 @@ def performers() -> dict[str, Path]:
     return {path.stem: path for path in sorted(PERFORMERS.glob("*.mp4"))}
 
 
-def open_source(camera: int | None, source: str | None) -> tuple[Source, str | None]:
+def open_source(camera: int | None, source: str | None, *, fps: float = 30.0) -> tuple[Source, str | None]:
     """Open what the command line asks for.
 
     Args:
         camera: index of a camera, or None.
-        source: a bundled performer's name or a video's path, or None.
+        source: a bundled performer's name, a video's path, poses:FOLDER, or None.
+        fps: how fast recorded poses are played.
 
     Returns:
         The source, and a sentence for people when it is not what they may expect.
@@ -133,6 +136,8 @@ def open_source(camera: int | None, source: str | None) -> tuple[Source, str | N
     """
     if camera is not None and source is not None:
         raise UserError("Give either --camera or --source, not both.")
+    if source is not None and source.startswith(POSES):
+        return PoseSource(Path(source.removeprefix(POSES)), fps=fps), None
     if source is not None:
         known = performers()
         if source not in known and not Path(source).exists():

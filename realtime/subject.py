@@ -20,9 +20,9 @@ import numpy as np
 
 from engines.errors import UserError
 from realtime.frame import Rgb
-from realtime.pose import figure
 from realtime.pose.normalize import MotionRange
 from realtime.pose.skeleton import SKELETON_VERSION
+from realtime.pose.styles import Style, load_style
 
 FORMAT = 1
 MANIFEST = "subject.json"
@@ -77,6 +77,8 @@ class Subject:
     folder: Path
     manifest: Manifest
     plate: Rgb
+    style: Style
+    """How its figures are drawn."""
 
     @property
     def generator(self) -> Path:
@@ -116,6 +118,10 @@ def load_subject(name: str) -> Subject:
             )
         folder = known[name]
     manifest = _read_manifest(folder / MANIFEST)
+    try:
+        style = load_style(manifest.figure_style, manifest.figure_version)
+    except UserError as error:
+        raise UserError(f"The subject {folder} cannot be played: {error}") from error
     for file in {*REQUIRED, *manifest.files}:
         _check_file(folder, file, manifest.files.get(file))
     plate = cv2.imread(str(folder / "plate.png"), cv2.IMREAD_COLOR_RGB)
@@ -123,7 +129,7 @@ def load_subject(name: str) -> Subject:
         raise UserError(
             f"The plate of the subject {folder} is not a picture of {manifest.size_px} px: export it again."
         )
-    return Subject(folder, manifest, np.asarray(plate, np.uint8))
+    return Subject(folder, manifest, np.asarray(plate, np.uint8), style)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -152,15 +158,11 @@ def _read_manifest(path: Path) -> Manifest:
         raise UserError(
             f"{path} is not a subject's manifest ({error}): export or download the subject again."
         ) from error
-    for what, theirs, ours in (
-        ("skeleton version", manifest.skeleton_version, SKELETON_VERSION),
-        ("figure style", manifest.figure_style, figure.STYLE),
-        ("figure version", manifest.figure_version, figure.STYLE_VERSION),
-    ):
-        if theirs != ours:
-            raise UserError(
-                f"The subject {path.parent} has {what} {theirs}, this program draws {ours}: train it again."
-            )
+    if manifest.skeleton_version != SKELETON_VERSION:
+        raise UserError(
+            f"The subject {path.parent} has skeleton version {manifest.skeleton_version}, "
+            f"this program has {SKELETON_VERSION}: train it again."
+        )
     return manifest
 
 

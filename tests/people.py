@@ -27,3 +27,9 @@ def standing(*, x: float = 0.0, y: float = 0.0, scale: float = 1.0) -> Pose:
         xy[hand.start + 1 : hand.stop] += fan.astype(np.float32)
     moved = (xy * scale + (x, y)).astype(np.float32)
     return Pose(moved, np.zeros(K, np.float32), np.ones(K, np.float32))
+
+
+def varied(size_px: int) -> Pose:
+    """Standing in a picture of `size_px`, every keypoint with another depth and confidence."""
+    pose, n = standing(scale=size_px / 128), np.arange(K)
+    return Pose(pose.xy, (n * 37 % 101 - 50).astype(np.float32), ((n * 29 % 64) / 63).astype(np.float32))

@@ -18,7 +18,11 @@ ARROWS = {
 }
 TRAINER_MAY_USE = ("realtime.frame", "realtime.pose", "realtime.render", "realtime.subject", "realtime.video")
 HEAVY = ("torch", "onnx", "tensorrt", "tensorrt_rtx", "torch_tensorrt", "mediapipe", "nncf", "openvino_telemetry")
-HOMES = {"openvino": {"engines/openvino.py"}, "onnx": {"engines/eager.py", "trainer/export.py"}}
+HOMES = {
+    "openvino": {"engines/openvino.py"},
+    "onnx": {"engines/eager.py", "trainer/export.py"},
+    "mediapipe": {"realtime/pose/mediapipe.py"},
+}
 
 
 def imports(path: Path) -> set[str]:

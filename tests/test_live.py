@@ -45,6 +45,8 @@ def free_port() -> int:
         (["--source", str(Path(__file__))], ["test_live.py", "cannot be opened"]),
         (["--port", "99999"], ["99999"]),
         (["--threads", "0"], ["threads"]),
+        (["--source", "poses:nowhere"], ["nowhere", "OpenPose"]),
+        (["--source", f"poses:{DATA / 'openpose'}", "--fps", "1000"], ["--fps", "1000"]),
     ],
 )
 def test_mistakes_get_one_sentence(arguments: list[str], words: list[str]) -> None:

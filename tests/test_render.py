@@ -94,6 +94,12 @@ def test_reset_starts_a_new_chain() -> None:
     assert np.array_equal(engine.seen[0], engine.seen[2])
 
 
+def test_a_chain_begins_after_a_blank_figure() -> None:
+    engine = ScriptedEngine(144, "picture", SIZE)
+    Renderer(engine, None, picture(), blank=255).step(picture(), None)
+    assert (engine.seen[0][..., 48:96] == 255).all()
+
+
 def test_pictures_are_not_overwritten_later() -> None:
     renderer = Renderer(ScriptedEngine(144, "picture", SIZE), None, picture())
     first = renderer.step(picture(), None)

@@ -8,8 +8,17 @@ import numpy as np
 import pytest
 
 from engines.errors import UserError
+from realtime.frame import Rgb
+from realtime.meter import Meter
+from realtime.pipeline import STAGES, PosePipeline
+from realtime.pose.openpose import write_frame
+from realtime.pose.pose import Pose
+from realtime.pose.skeleton import BODY, LEFT_HAND
+from realtime.poses import PoseSource
 from realtime.source import FileSource, open_source, performers
+from realtime.subject import load_subject
 from realtime.video import VideoWriter, count_frames, read_video
+from tests.commands import DATA
 from tests.conftest import numbered_picture, read_number
 
 
@@ -60,6 +69,47 @@ def test_a_loop_goes_on_without_a_gap(video: Path) -> None:
     assert [frame.number for frame in frames] == list(range(30))
     source.close()
     assert source.read() is None
+
+
+def test_recorded_poses_play_with_gaps_and_over_and_over() -> None:
+    source = PoseSource(DATA / "openpose", fps=120)
+    frames = [source.read() for _ in range(24)]
+    source.close()
+    assert source.read() is None
+    assert [bool(frame and frame.pose) for frame in frames] == 2 * [False, *[True] * 5, False, *[True] * 5]
+    first, again = frames[1], frames[13]
+    assert first
+    assert first.pose
+    assert again
+    assert np.array_equal(first.rgb, again.rgb)
+    for part in (BODY.start, LEFT_HAND.start):
+        x, y = first.pose.xy[part].round().astype(int)
+        assert first.rgb[y - 4 : y + 5, x - 4 : x + 5].any(), "the pose is in pixels of the picture"
+    assert first.rgb.shape == (512, 512, 3)
+
+
+def test_recorded_poses_are_played_as_they_are(toy_subject: Path) -> None:
+    class Blind:
+        def estimate(self, rgb: Rgb) -> Pose | None:
+            raise AssertionError("the pose is known")
+
+        def reset(self) -> None: ...
+
+    pipeline = PosePipeline(load_subject(str(toy_subject)), Blind(), Meter(*STAGES))
+    source = PoseSource(DATA / "openpose", fps=120)
+    drawn = [pipeline.step(frame) for _ in range(12) if (frame := source.read())]
+    assert [each.head is not None for each in drawn] == [False, *[True] * 5, False, *[True] * 5]
+    assert [bool(each.figure.any()) for each in drawn] == [False, *[True] * 5, False, *[True] * 5]
+    source.close()
+
+
+def test_poses_that_cannot_be_played(tmp_path: Path) -> None:
+    write_frame(tmp_path / "1.json", None)
+    with pytest.raises(UserError, match="Nobody is in any"):
+        open_source(None, f"poses:{tmp_path}")
+    with pytest.raises(UserError, match=r"--fps must be from 1 to 240, not 0\."):
+        open_source(None, f"poses:{tmp_path}", fps=0)
+    assert open_source(None, f"poses:{DATA / 'openpose'}")[0].name == "openpose"
 
 
 def test_files_that_are_no_video(tmp_path: Path) -> None:

@@ -72,8 +72,8 @@ def set_to(*path: str, value: object) -> Change:
         (set_to("size_px", value="big"), "size_px"),
         (set_to("size_px", value=96), "plate"),
         (set_to("skeleton_version", value=99), "skeleton version 99"),
-        (set_to("figure_style", value="edn"), "figure style edn"),
-        (set_to("figure_version", value=99), "figure version 99"),
+        (set_to("figure_style", value="crayon"), "no figure style 'crayon'.*limbs and edn"),
+        (set_to("figure_version", value=99), "style limbs are wanted in version 99, this program draws version 1"),
         (set_to("files", "../../etc/passwd", value="00"), "not a plain file name"),
         (set_to("files", value={}), "lacks"),
     ],
@@ -82,6 +82,12 @@ def test_a_strange_manifest_is_refused(subject: Path, change: Change, words: str
     edit(subject, change)
     with pytest.raises(UserError, match=words):
         load_subject(str(subject))
+
+
+def test_a_subject_of_the_papers_figures(subject: Path) -> None:
+    assert (load_subject(str(subject)).style.name, load_subject(str(subject)).style.blank) == ("limbs", 0)
+    edit(subject, set_to("figure_style", value="edn"))
+    assert (load_subject(str(subject)).style.name, load_subject(str(subject)).style.blank) == ("edn", 255)
 
 
 def test_a_manifest_that_is_not_json(subject: Path) -> None:

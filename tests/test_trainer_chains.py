@@ -1,5 +1,7 @@
 """Persistent chains: what a step sees, what it hands on, and that a resumed run goes on to the bit."""
 
+import json
+import shutil
 from dataclasses import replace
 from itertools import islice, pairwise
 from pathlib import Path
@@ -9,7 +11,7 @@ import pytest
 import torch
 
 from realtime.video import read_video
-from trainer.body import NO_FIGURE, BodyStage, disturb
+from trainer.body import BodyStage, disturb
 from trainer.config import NetworkConfig, TrainConfig
 from trainer.dataset import Loader, chain_plan
 from trainer.footage import Footage
@@ -101,7 +103,7 @@ def test_the_chain_carries_its_own_output_on(footage: Footage) -> None:
     stage.step()
     stage.close()
     assert len(seen) == CONFIG.unroll
-    restarted = (seen[0][:, 48:96] == NO_FIGURE).flatten(1).all(dim=1)
+    restarted = (seen[0][:, 48:96] == -1).flatten(1).all(dim=1)
     exact = (seen[0][:, 96:] == carried).flatten(1).all(dim=1)
     assert (exact | restarted).any()
 
@@ -119,6 +121,19 @@ def test_a_resumed_run_goes_on_to_the_bit(footage: Footage, tmp_path: Path) -> N
     second.load_state_dict(torch.load(tmp_path / "half.pt", weights_only=True))
     assert [second.step() for _ in range(5)] == losses[5:]
     second.close()
+
+
+def test_chains_begin_after_a_blank_figure(toy_run: Path, tmp_path: Path) -> None:
+    shutil.copytree(toy_run / "data", tmp_path / "data")
+    about = json.loads((tmp_path / "data" / "prepare.json").read_bytes())
+    (tmp_path / "data" / "prepare.json").write_text(json.dumps(about | {"figure_style": "edn"}))
+    stage = BodyStage(Footage(tmp_path / "data"), CONFIG)
+    seen = []
+    stage.generator.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach().float()))
+    stage.step()
+    stage.close()
+    assert (seen[0][:, 48:96] == 1).all()
+    assert (seen[0][:, :48] == 1).float().mean() > 0.5
 
 
 def test_disturbing_spoils_some_pictures_and_keeps_most() -> None:

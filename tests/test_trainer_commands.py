@@ -11,11 +11,14 @@ import pytest
 from engines.load import load_engine
 from realtime.pose.figure import draw
 from realtime.pose.measure import head_box
+from realtime.pose.openpose import write_frame
+from realtime.pose.skeleton import INDEX
 from realtime.render import Renderer
 from realtime.subject import load_subject
 from realtime.video import VideoWriter
 from tests.commands import DATA, assert_refused, command
 from tests.people import standing
+from trainer.prepare import load_poses
 
 
 def test_the_run_leaves_pictures_to_look_at(toy_run: Path) -> None:
@@ -82,6 +85,47 @@ def test_nobody_in_the_video(empty_room: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     refused = command("trainer", "prepare", empty_room, "--out", out, "--size", "64")
     assert_refused(refused, "Nobody was found", "room.mp4")
+    assert not list(out.rglob("*.*")), "nothing is half-written"
+
+
+@pytest.fixture
+def labels(toy_run: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "openpose"
+    folder.mkdir()
+    for number, pose in enumerate(load_poses(toy_run / "data" / "poses.npz")):
+        write_frame(folder / f"alice_{number:012d}_keypoints.json", pose)
+    return folder
+
+
+def test_footage_that_openpose_has_labelled(toy_run: Path, labels: Path, toy_flags: list[str], tmp_path: Path) -> None:
+    video, run = toy_run / "data" / "frames.mp4", tmp_path / "run"
+    flags: list[str | Path] = ["--size", "64", "--openpose", labels, "--figure", "edn"]
+    done = command("trainer", "prepare", video, "--out", run, *flags)
+    assert done.returncode == 0, done.stderr
+    ours, theirs = (load_poses(folder / "data" / "poses.npz") for folder in (toy_run, run))
+    nose = INDEX["nose"]
+    for one, two in zip(ours, theirs, strict=True):
+        assert one
+        assert two
+        assert np.abs(one.xy[nose] - two.xy[nose]).max() < 1.5, "smoothed twice, so not the same"
+    assert command("trainer", "train", run, *toy_flags).returncode == 0
+    done = command("trainer", "export", run, "--name", "drawn", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    subject = load_subject(str(tmp_path / "drawn"))
+    assert (subject.manifest.figure_style, subject.manifest.figure_version) == ("edn", 1)
+    about = json.loads((run / "data" / "prepare.json").read_bytes())
+    (run / "data" / "prepare.json").write_text(json.dumps(about | {"figure_version": 2}))
+    assert_refused(command("trainer", "train", run, *toy_flags), "version 2", "train again")
+
+
+def test_labels_of_another_video(toy_run: Path, labels: Path, tmp_path: Path) -> None:
+    video, out = toy_run / "data" / "frames.mp4", tmp_path / "run"
+    prepare: list[str | Path] = ["trainer", "prepare", video, "--out", out, "--size", "64", "--openpose", labels]
+    files = sorted(labels.iterdir())
+    files[-1].unlink()
+    assert_refused(command(*prepare), "179 frames", "180", "run OpenPose on this very video")
+    files[7].write_text("{")
+    assert_refused(command(*prepare), files[7].name, "truncated")
     assert not list(out.rglob("*.*")), "nothing is half-written"
 
 

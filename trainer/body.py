@@ -22,9 +22,6 @@ from trainer.networks.compact import CompactGenerator
 from trainer.networks.patches import from_bytes, from_patches, to_bytes, to_patches
 from trainer.perceptual import PerceptualLoss
 
-NO_FIGURE = -1.0
-"""What an empty canvas is in [-1, 1]."""
-
 
 class BodyStage:
     """Generator against a two-scale discriminator that judges [x_t-1, x_t, y_t-1, y_t] (EDN, section 3.2)."""
@@ -35,6 +32,7 @@ class BodyStage:
         torch.manual_seed(config.seed)
         self.steps, self.step_number = config.steps, 0
         self._footage, self._config = footage, config
+        self._no_figure = float(from_bytes(torch.tensor(footage.style.blank)))
         self.generator = CompactGenerator(config.generator.widths, config.generator.blocks)
         self.generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.ema = average(self.generator, config.ema_decay)
@@ -74,7 +72,7 @@ class BodyStage:
         figures = [to_patches(figure) for figure in batch.figures]
         plate = to_patches(batch.plate)
         new = batch.restart[:, None, None, None]
-        past_figure = torch.where(new, NO_FIGURE, self._figures[batch.chains])
+        past_figure = torch.where(new, self._no_figure, self._figures[batch.chains])
         past_picture = disturb(torch.where(new, plate, self._pictures[batch.chains]), plate, rng)
         pictures, masks = [], []
         with torch.autocast("cpu", torch.bfloat16):
@@ -124,7 +122,7 @@ class BodyStage:
         indices = range(first, min(first + frames, len(footage.poses)))
         generator = self.ema.module.eval()
         plate = to_patches(_batch_of(footage.plate))
-        past_figure, past_picture = torch.full_like(plate, NO_FIGURE), plate
+        past_figure, past_picture = torch.full_like(plate, self._no_figure), plate
         reader, psnrs, rows = footage.reader(), [], []
         for n, index in enumerate(indices):
             canvas, truth = footage.figure(index), reader.read(index)

@@ -11,6 +11,8 @@ from tyro.conf import Positional
 
 from engines.console import run_commands
 from engines.errors import UserError
+from realtime.pose.load import EstimatorName
+from realtime.pose.styles import StyleName
 from realtime.subject import user_subjects
 from trainer.config import TrainConfig
 
@@ -22,6 +24,9 @@ def prepare(
     /,
     out: Path,
     size: int = 384,
+    pose: EstimatorName = "own",
+    openpose: Path | None = None,
+    figure: StyleName = "limbs",
 ) -> None:
     """Find the person in every frame of a video, and the empty room behind them.
 
@@ -29,10 +34,13 @@ def prepare(
         video: one person, filmed for minutes with a camera that stands still, head to toes in the picture.
         out: the run's folder; train and export take the same one.
         size: side of the square picture in pixels, a multiple of 32; 384 is live on two cores.
+        pose: what finds the person: this program, or the mediapipe library (needs pip install 'bodydouble[mediapipe]').
+        openpose: folder with OpenPose's JSON files of this video, to take the poses from instead.
+        figure: how poses are drawn: limbs, our own way, or edn, as the paper did from OpenPose's poses.
     """
     from trainer.prepare import prepare as prepare_video
 
-    about = prepare_video(video, out / "data", size_px=size)
+    about = prepare_video(video, out / "data", size_px=size, estimator=pose, openpose=openpose, figure=figure)
     print(f"{about.frames} frames, the person in {about.seen}. Next: trainer train {out}")
 
 

@@ -45,7 +45,8 @@ def face_side_px(size_px: int) -> int:
 def render_heads(footage: Footage, generator: Path, indices: range, *, threads: int, every: int = 2) -> Heads:
     """Run the exported generator over consecutive frames and cut out the heads of every `every`-th."""
     side = face_side_px(footage.size_px)
-    renderer = Renderer(load_engine(generator, precision="bf16", threads=threads), None, footage.plate)
+    engine = load_engine(generator, precision="bf16", threads=threads)
+    renderer = Renderer(engine, None, footage.plate, blank=footage.style.blank)
     reader = footage.reader()
     rows: list[tuple[Rgb, Rgb, Rgb]] = []
     for index in track(indices, description="Rendering heads"):

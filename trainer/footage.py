@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 
 from realtime.frame import Rgb
-from realtime.pose.figure import draw
 from realtime.pose.pose import Pose
+from realtime.pose.styles import Style, load_style
 from trainer.prepare import Prepared, load_poses, load_prepared
 
 HELD_OUT = 0.1
@@ -20,6 +20,7 @@ class Footage:
 
     def __init__(self, data: Path) -> None:
         self.about: Prepared = load_prepared(data)
+        self.style: Style = load_style(self.about.figure_style, self.about.figure_version)
         self.poses: list[Pose | None] = load_poses(data / "poses.npz")
         self.plate: Rgb = np.asarray(cv2.imread(str(data / "plate.png"), cv2.IMREAD_COLOR_RGB), np.uint8)
         self._frames = data / "frames.mp4"
@@ -36,7 +37,7 @@ class Footage:
 
     def figure(self, index: int) -> Rgb:
         """The figure of a frame, uint8 [size_px, size_px, 3]."""
-        return draw(self.poses[index], self.size_px)
+        return self.style.draw(self.poses[index], self.size_px)
 
     def reader(self) -> "PictureReader":
         """A reader of its own for every chain: a chain reads onwards, so it hardly ever seeks."""

@@ -8,6 +8,7 @@ DATA/
 """
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +20,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from engines.errors import UserError
 from realtime.frame import Rgb
-from realtime.pose.estimate import PoseEstimator
+from realtime.pose.load import Estimator, load_estimator
 from realtime.pose.normalize import MotionRange, measure_range, observe
+from realtime.pose.openpose import read_openpose
 from realtime.pose.pose import Pose
 from realtime.pose.smooth import Smoother
+from realtime.pose.styles import load_style
 from realtime.video import VideoWriter, count_frames, read_video
 from trainer.plate import PlateEstimator
 
@@ -41,6 +44,9 @@ class Prepared(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     seen: int
     """Frames with the person in them."""
     motion: MotionRange
+    figure_style: str = "limbs"
+    """How the poses are drawn."""
+    figure_version: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +78,33 @@ class Crop:
         return Pose((pose.xy - corner) * k, pose.depth * k, pose.confidence)
 
 
-def prepare(video: Path, out: Path, *, size_px: int) -> Prepared:
+def prepare(
+    video: Path, out: Path, *, size_px: int, estimator: str = "own", openpose: Path | None = None, figure: str = "limbs"
+) -> Prepared:
     """Prepare a video for training.
 
+    Args:
+        video: the footage.
+        out: folder to write.
+        size_px: side of the pictures.
+        estimator: what finds the poses, a name for `load_estimator`.
+        openpose: folder of OpenPose files to take the poses from instead.
+        figure: how the poses will be drawn, a name for `load_style`.
+
     Raises:
-        UserError: the video cannot be read, or nobody is in it.
+        UserError: the video or the poses cannot be read or do not belong together, or nobody is in them.
     """
     if size_px < 64 or size_px % 32:
         raise UserError(f"The size must be a multiple of 32 and at least 64 pixels, not {size_px}.")
-    total = count_frames(video)
+    style, total = load_style(figure), count_frames(video)
+    watched = (
+        _estimated(video, load_estimator(estimator, threads=os.cpu_count() or 1))
+        if openpose is None
+        else _labelled(video, openpose, read_openpose(openpose))
+    )
     out.mkdir(parents=True, exist_ok=True)
     (out / "prepare.json").unlink(missing_ok=True)  # written last: it says that the rest is whole
-    estimator, smoother, plate = PoseEstimator(threads=os.cpu_count() or 1), Smoother(), PlateEstimator(size_px, total)
+    smoother, plate = Smoother(), PlateEstimator(size_px, total)
     poses: list[Pose | None] = []
     crop: Crop | None = None
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -93,9 +114,8 @@ def prepare(video: Path, out: Path, *, size_px: int) -> Prepared:
         VideoWriter(out / "frames.mp4", fps, crf=10, gop=12, pix_fmt="yuv444p") as writer,
     ):
         task = progress.add_task("Finding the person", total=total or None)
-        for rgb, at_s in read_video(video):
+        for rgb, at_s, pose in watched:
             crop = crop or Crop.of(rgb, size_px)
-            pose = estimator.estimate(rgb)
             if pose is None:
                 smoother.reset()
             else:
@@ -114,7 +134,14 @@ def prepare(video: Path, out: Path, *, size_px: int) -> Prepared:
     save_poses(out / "poses.npz", poses)
     cv2.imwrite(str(out / "plate.png"), cv2.cvtColor(plate.estimate(), cv2.COLOR_RGB2BGR))
     prepared = Prepared(
-        video=video.name, size_px=size_px, fps=fps, frames=len(poses), seen=seen, motion=measure_range(standing)
+        video=video.name,
+        size_px=size_px,
+        fps=fps,
+        frames=len(poses),
+        seen=seen,
+        motion=measure_range(standing),
+        figure_style=style.name,
+        figure_version=style.version,
     )
     (out / "prepare.json").write_bytes(msgspec.json.format(msgspec.json.encode(prepared), indent=2) + b"\n")
     return prepared
@@ -147,6 +174,23 @@ def load_poses(path: Path) -> list[Pose | None]:
     with np.load(path, allow_pickle=False) as rows:
         xy, depth, confidence, seen = rows["xy"], rows["depth"], rows["confidence"], rows["seen"]
     return [Pose(xy[i], depth[i], confidence[i]) if seen[i] else None for i in range(len(seen))]
+
+
+def _estimated(video: Path, estimator: Estimator) -> Iterator[tuple[Rgb, float, Pose | None]]:
+    """Every picture of a video, its time in seconds, and the pose that is seen in it."""
+    for rgb, at_s in read_video(video):
+        yield rgb, at_s, estimator.estimate(rgb)
+
+
+def _labelled(video: Path, openpose: Path, poses: list[Pose | None]) -> Iterator[tuple[Rgb, float, Pose | None]]:
+    """Every picture of a video, its time in seconds, and the pose that OpenPose saw in it."""
+    count = 0
+    for count, (rgb, at_s) in enumerate(read_video(video), 1):
+        yield rgb, at_s, poses[count - 1] if count <= len(poses) else None
+    if count != len(poses):
+        raise UserError(
+            f"{openpose} has poses for {len(poses)} frames, but {video} has {count}: run OpenPose on this very video."
+        )
 
 
 def _frame_rate(video: Path) -> float:

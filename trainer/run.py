@@ -19,7 +19,6 @@ import torch
 
 from engines.errors import UserError
 from engines.load import load_engine
-from realtime.pose import figure
 from realtime.pose.measure import head_box
 from realtime.pose.skeleton import SKELETON_VERSION
 from realtime.render import Renderer
@@ -84,8 +83,8 @@ def export_run(run: Path, name: str, folder: Path, *, person: str, licence: str)
         name=name,
         size_px=footage.size_px,
         skeleton_version=SKELETON_VERSION,
-        figure_style=figure.STYLE,
-        figure_version=figure.STYLE_VERSION,
+        figure_style=footage.style.name,
+        figure_version=footage.style.version,
         motion=footage.about.motion,
         consent=Consent(person=person, licence=licence),
         training=Training(
@@ -120,7 +119,7 @@ def _play(footage: Footage, folder: Path) -> tuple[float, float]:
     generator, face = (
         load_engine(folder / file, precision="bf16", threads=threads) for file in ("generator.onnx", "face.onnx")
     )
-    renderer = Renderer(generator, face, footage.plate)
+    renderer = Renderer(generator, face, footage.plate, blank=footage.style.blank)
     reader, psnrs_db = footage.reader(), []
     for index in range(footage.training_frames, len(footage.poses)):
         pose = footage.poses[index]

@@ -1,0 +1,40 @@
+"""Load what estimates poses."""
+
+from typing import Literal, Protocol
+
+from realtime.frame import Rgb
+from realtime.pose.pose import Pose
+
+EstimatorName = Literal["own", "mediapipe"]
+
+
+class Estimator(Protocol):
+    """Estimates the pose of one person; it may remember, so give it every frame of one stream, in order."""
+
+    def estimate(self, rgb: Rgb) -> Pose | None:
+        """The pose in a picture (H W 3 uint8 RGB), in its pixels; None where there is nobody."""
+
+    def reset(self) -> None:
+        """Forget the person."""
+
+
+def load_estimator(name: str, threads: int) -> Estimator:
+    """Load an estimator.
+
+    Args:
+        name: "own", or "mediapipe", the library itself.
+        threads: cores that one estimate may use; the library takes what it wants.
+
+    Raises:
+        UserError: its package is not installed.
+        ValueError: unknown name.
+    """
+    if name == "own":
+        from realtime.pose.estimate import PoseEstimator
+
+        return PoseEstimator(threads)
+    if name == "mediapipe":
+        from realtime.pose.mediapipe import HolisticEstimator
+
+        return HolisticEstimator()
+    raise ValueError(f"estimator must be own or mediapipe, not {name!r}")

@@ -1,0 +1,157 @@
+"""Poses as OpenPose writes them (`--write_json`): one JSON file per frame, e.g. take_000000000012_keypoints.json.
+
+Format: github.com/CMU-Perceptual-Computing-Lab/openpose, doc/02_output.md. A keypoint is x, y in pixels and a
+confidence; 0, 0, 0 was not found. Body: BODY_25 (75 numbers) or COCO (54); face 210, hands 63 each, or none.
+"""
+
+import re
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.errors import UserError
+from realtime.pose.fill import fill_in
+from realtime.pose.pose import Floats, Pose
+from realtime.pose.skeleton import FACE, INDEX, LEFT_HAND, RIGHT_HAND, K
+
+# "" is what our skeleton has no keypoint for. The neck lies between the shoulders, the middle hip between the hips.
+BODY_25 = (
+    "nose", "", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist",
+    "", "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle",
+    "right_eye", "left_eye", "right_ear", "left_ear",
+    "left_foot_index", "", "left_heel", "right_foot_index", "", "right_heel",
+)  # fmt: skip
+COCO = (
+    "nose", "", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist",
+    "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle",
+    "right_eye", "left_eye", "right_ear", "left_ear",
+)  # fmt: skip
+_MIDDLES = {1: "shoulder", 8: "hip"}
+"""Where BODY_25 has neck and middle hip."""
+
+FOUND = 0.05
+"""Least confidence of a keypoint that says where a person is; OpenPose draws from here on."""
+MOST_FRAMES = 10_000_000
+
+
+class _Person(msgspec.Struct):
+    pose_keypoints_2d: list[float]
+    face_keypoints_2d: list[float] = []
+    hand_left_keypoints_2d: list[float] = []
+    hand_right_keypoints_2d: list[float] = []
+
+
+class _File(msgspec.Struct, kw_only=True):
+    version: float = 1.3
+    people: list[_Person]
+
+
+def read_openpose(folder: Path) -> list[Pose | None]:
+    """Read a folder of files, in the order of the frame numbers at the end of their names.
+
+    Returns:
+        One pose per frame from the first file's number to the last one's; None where there is nobody or no file.
+
+    Raises:
+        UserError: there are no files, or one cannot be read; it is named with the reason.
+    """
+    files: dict[int, Path] = {}
+    for path in sorted(folder.glob("*.json")):
+        numbers = re.findall(r"\d+", path.stem)
+        if not numbers:
+            raise UserError(
+                f"{path} has no frame number in its name: name it as OpenPose does, NAME_000012_keypoints.json."
+            )
+        other = files.setdefault(int(numbers[-1]), path)
+        if other is not path:
+            raise UserError(f"{path} and {other.name} are of the same frame: keep the files of one video in a folder.")
+    if not files:
+        raise UserError(f"{folder} holds no OpenPose files: give the folder that OpenPose's --write_json wrote.")
+    first, last = min(files), max(files)
+    if last - first >= MOST_FRAMES:
+        raise UserError(f"{files[first]} and {files[last].name} are {last - first} frames apart: rename the files.")
+    return [read_frame(files[n]) if n in files else None for n in range(first, last + 1)]
+
+
+def read_frame(path: Path) -> Pose | None:
+    """Read one file; of several people the one with the largest box around the body.
+
+    What OpenPose did not find has confidence 0 and a likely position. The depth of all is 0. The first keypoint of a
+    hand or face, which stands for the whole of it in figures, is at least as sure as the median.
+
+    Raises:
+        UserError: it is not such a file.
+    """
+    try:
+        people = [_keypoints(person) for person in msgspec.json.decode(path.read_bytes(), type=_File).people]
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is not a file of OpenPose ({error}): write it again with --write_json.") from error
+    points = max(people, key=_box_px2, default=None)
+    if points is None or not points[_BODY, 2].any():
+        return None
+    xy, confidence = points[:, :2].copy(), points[:, 2].copy()
+    fill_in(xy, (confidence > 0).tolist())
+    for part in (LEFT_HAND, RIGHT_HAND, FACE):
+        confidence[part.start] = max(confidence[part.start], np.median(confidence[part]))
+    return Pose(xy, np.zeros(K, np.float32), confidence)
+
+
+def write_frame(path: Path, pose: Pose | None) -> None:
+    """Write one file as OpenPose does (BODY_25, face, hands); None says that nobody is there."""
+    people = []
+    if pose is not None:
+        rows = np.concatenate([pose.xy, pose.confidence[:, None]], axis=1)
+        body = np.stack([rows[INDEX[name]] if name else np.zeros(3, np.float32) for name in BODY_25])
+        for i, joint in _MIDDLES.items():
+            left, right = rows[INDEX[f"left_{joint}"]], rows[INDEX[f"right_{joint}"]]
+            body[i] = [*(left[:2] + right[:2]) / 2, min(left[2], right[2])]
+        people = [_Person(*(_numbers(part) for part in (body, rows[FACE], rows[LEFT_HAND], rows[RIGHT_HAND])))]
+    path.write_bytes(msgspec.json.encode(_File(people=people)) + b"\n")
+
+
+_BODY = sorted({INDEX[name] for name in BODY_25 if name})
+
+
+def _keypoints(person: _Person) -> Floats:
+    """K 3: x, y, confidence; zeros for what was not found.
+
+    Raises:
+        ValueError: a list has a wrong length or a number that is none.
+    """
+    points = np.zeros((K, 3), np.float32)
+    body = _triples(person.pose_keypoints_2d, "pose_keypoints_2d", len(BODY_25), len(COCO))
+    names = BODY_25 if len(body) == len(BODY_25) else COCO
+    points[[INDEX[name] for name in names if name]] = body[[i for i, name in enumerate(names) if name]]
+    for part, numbers, name in (
+        (FACE, person.face_keypoints_2d, "face_keypoints_2d"),
+        (LEFT_HAND, person.hand_left_keypoints_2d, "hand_left_keypoints_2d"),
+        (RIGHT_HAND, person.hand_right_keypoints_2d, "hand_right_keypoints_2d"),
+    ):
+        points[part] = _triples(numbers, name, part.stop - part.start) if numbers else 0
+    points[:, 2] = np.clip(points[:, 2], 0, 1)
+    points[points[:, 2] == 0] = 0
+    return points
+
+
+def _triples(numbers: list[float], name: str, *counts: int) -> Floats:
+    if len(numbers) not in [3 * count for count in counts]:
+        raise ValueError(f"{name} has {len(numbers)} numbers, not {' or '.join(str(3 * count) for count in counts)}")
+    with np.errstate(over="ignore"):
+        triples = np.array(numbers, np.float32).reshape(-1, 3)
+    if not np.isfinite(triples).all():
+        raise ValueError(f"{name} has a number that is too large")
+    return triples
+
+
+def _box_px2(points: Floats) -> float:
+    """Area of the box around a body."""
+    body = points[_BODY]
+    found = body[body[:, 2] >= FOUND, :2]
+    return float(np.prod(np.ptp(found, axis=0))) if len(found) else 0.0
+
+
+def _numbers(rows: NDArray[np.float32]) -> list[float]:
+    rows = np.where(rows[:, 2:] > 0, rows, np.float32(0))
+    return [round(float(number), 3) for number in rows.ravel()]
