@@ -5,6 +5,7 @@ import signal
 
 from engines.errors import UserError
 from realtime.config import EngineConfig
+from realtime.profile import load_profile
 from realtime.session import Session
 from realtime.source import open_source
 from realtime.subject import load_subject
@@ -12,12 +13,19 @@ from server.app import ListenError, Server
 
 
 async def serve(
-    subject_name: str, camera: int | None, source_name: str | None, *, host: str, port: int, engines: EngineConfig
+    subject_name: str,
+    camera: int | None,
+    source_name: str | None,
+    *,
+    performer: str | None,
+    host: str,
+    port: int,
+    engines: EngineConfig,
 ) -> None:
     """Play until Ctrl-C, SIGTERM or the source's end; closes every viewer's connection before it returns.
 
     Raises:
-        UserError: the subject, the source or the address cannot be used.
+        UserError: the subject, the source, the performer's profile or the address cannot be used.
     """
     if not 0 <= port <= 65535:
         raise UserError(f"--port must be from 0 to 65535, not {port}.")
@@ -25,10 +33,11 @@ async def serve(
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     subject = load_subject(subject_name)
+    profile = None if performer is None else load_profile(performer)
     source, remark = open_source(camera, source_name)
     if remark:
         print(remark)
-    session = Session(subject, source, engines)
+    session = Session(subject, source, engines, profile=profile)
     server = Server(session.streams, title=subject.manifest.name, host=host, port=port, info=session.info)
     try:
         await server.start()

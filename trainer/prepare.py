@@ -20,8 +20,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from engines.errors import UserError
 from realtime.frame import Rgb
 from realtime.pose.estimate import PoseEstimator
-from realtime.pose.normalize import MotionRange, measure_range, observe
+from realtime.pose.motion import MotionRange, measure_range, observe
 from realtime.pose.pose import Pose
+from realtime.pose.proportions import Proportions, lengths, measure_proportions
 from realtime.pose.smooth import Smoother
 from realtime.video import VideoWriter, count_frames, read_video
 from trainer.plate import PlateEstimator
@@ -41,6 +42,7 @@ class Prepared(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     seen: int
     """Frames with the person in them."""
     motion: MotionRange
+    proportions: Proportions | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,13 @@ def prepare(video: Path, out: Path, *, size_px: int) -> Prepared:
     save_poses(out / "poses.npz", poses)
     cv2.imwrite(str(out / "plate.png"), cv2.cvtColor(plate.estimate(), cv2.COLOR_RGB2BGR))
     prepared = Prepared(
-        video=video.name, size_px=size_px, fps=fps, frames=len(poses), seen=seen, motion=measure_range(standing)
+        video=video.name,
+        size_px=size_px,
+        fps=fps,
+        frames=len(poses),
+        seen=seen,
+        motion=measure_range(standing),
+        proportions=measure_proportions(lengths(pose) for pose in poses if pose and observe(pose)),
     )
     (out / "prepare.json").write_bytes(msgspec.json.format(msgspec.json.encode(prepared), indent=2) + b"\n")
     return prepared

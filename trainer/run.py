@@ -87,6 +87,7 @@ def export_run(run: Path, name: str, folder: Path, *, person: str, licence: str)
         figure_style=figure.STYLE,
         figure_version=figure.STYLE_VERSION,
         motion=footage.about.motion,
+        proportions=footage.about.proportions,
         consent=Consent(person=person, licence=licence),
         training=Training(
             footage_s=footage.training_frames / footage.about.fps,
