@@ -173,7 +173,7 @@ class RangeEstimator:
 
     def _estimate(self) -> MotionRange:
         seen_s = STEP_S * len(self._steps)
-        doubt, place_doubt = (prior_s / (prior_s + seen_s) for prior_s in (PRIOR_S, PLACE_PRIOR_S))
+        doubt, place_doubt = (1 / (1 + (seen_s / prior_s) ** 2) for prior_s in (PRIOR_S, PLACE_PRIOR_S))
         stature, x = (float(np.median([getattr(step, name) for step in self._steps])) for name in ("stature", "x"))
         likely = stature + place_doubt * (NEAR_STATURE * self._size_px[1] / self._least_ratio**0.5 - stature)
         seen = measure_range(self._steps, least_ratio=self._least_ratio, likely=likely, doubt=doubt)
