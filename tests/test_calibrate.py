@@ -26,12 +26,15 @@ def data_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def steps(video: Path, near: float) -> Path:
-    """bob, who comes nearer and goes away again: one picture of him, larger and smaller about the horizon."""
-    picture, _ = next(islice(read_video(DATA / "bob_clip.mp4"), 10, None))
+    """bob, who comes nearer and goes away again: one picture of him, larger and smaller about the horizon.
+
+    Quickly, so that a slow machine, too, sees it all in the frames that it manages to look at.
+    """
+    picture, _ = next(islice(read_video(DATA / "bob_clip.mp4"), 120, None))
     height, width, _ = picture.shape
     with VideoWriter(video, 15) as writer:
-        for i in range(15 * 6):
-            k = 1 + (near - 1) * np.sin(2 * np.pi * i / (15 * 5))
+        for i in range(15 * 3):
+            k = 1 + (near - 1) * np.sin(2 * np.pi * i / 22.5)
             about = np.array([[k, 0, (1 - k) * width / 2], [0, k, (1 - k) * height / 2]])
             writer.write(np.asarray(cv2.warpAffine(picture, about, (width, height)), np.uint8))
     return video
@@ -43,7 +46,7 @@ def test_a_performer_is_guided_and_the_profile_is_kept(tmp_path: Path) -> None:
     assert "realtime run --performer bob" in done.stdout
     profile = load_profile("bob")
     ratio = profile.motion.near_stature / profile.motion.far_stature
-    assert ratio == pytest.approx(1.12 / 0.88, rel=0.06)
+    assert ratio == pytest.approx(1.12 / 0.88, rel=0.08)
     assert [path.name for path in profiles_folder().iterdir()] == ["bob.json"]
 
 

@@ -7,10 +7,12 @@ import msgspec
 import numpy as np
 
 from realtime.pose.measure import middle, stature_px
-from realtime.pose.motion import MEMORY_S, STEP_S, SURE
+from realtime.pose.motion import MEMORY_S, SURE
 from realtime.pose.pose import Floats, Pose
 from realtime.pose.skeleton import BODY_NAMES, FACE, INDEX, LEFT_HAND, RIGHT_HAND, K
 
+STEP_S = 0.5
+"""Time from one look at the lengths to the next."""
 PRIOR_S = 5.0
 """Seconds of observation that outweigh the supposition that everybody is built like the target."""
 DRIFT_PER_S = 0.03
