@@ -5,6 +5,7 @@ import signal
 
 from engines.errors import UserError
 from realtime.config import EngineConfig
+from realtime.profile import load_profile
 from realtime.session import Session
 from realtime.source import open_source
 from realtime.subject import load_subject
@@ -17,6 +18,7 @@ async def serve(
     source_name: str | None,
     *,
     fps: float,
+    performer: str | None,
     host: str,
     port: int,
     engines: EngineConfig,
@@ -24,7 +26,7 @@ async def serve(
     """Play until Ctrl-C, SIGTERM or the source's end; closes every viewer's connection before it returns.
 
     Raises:
-        UserError: the subject, the source or the address cannot be used.
+        UserError: the subject, the source, the performer's profile or the address cannot be used.
     """
     if not 0 <= port <= 65535:
         raise UserError(f"--port must be from 0 to 65535, not {port}.")
@@ -32,10 +34,11 @@ async def serve(
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     subject = load_subject(subject_name)
+    profile = None if performer is None else load_profile(performer)
     source, remark = open_source(camera, source_name, fps=fps)
     if remark:
         print(remark)
-    session = Session(subject, source, engines)
+    session = Session(subject, source, engines, profile=profile)
     server = Server(session.streams, title=subject.manifest.name, host=host, port=port, info=session.info)
     try:
         await server.start()

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass, replace
 
+from realtime.fitting import Fitting
 from realtime.frame import Frame, Rgb
 from realtime.meter import Meter
 from realtime.pose.load import Estimator
 from realtime.pose.measure import HeadBox, head_box
-from realtime.pose.normalize import Normalizer
 from realtime.pose.smooth import Smoother
 from realtime.poses import PosedFrame
+from realtime.profile import Profile
 from realtime.render import Renderer
 from realtime.subject import Subject
 
@@ -29,13 +30,18 @@ class Drawn:
 class PosePipeline:
     """Frame to figure. Owns what is known of the performer: track, smoothing, range."""
 
-    def __init__(self, subject: Subject, estimator: Estimator, meter: Meter) -> None:
+    def __init__(self, subject: Subject, estimator: Estimator, meter: Meter, *, profile: Profile | None = None) -> None:
         self._estimator = estimator
         self._smoother = Smoother()
-        self._normalizer = Normalizer(subject.manifest.motion)
+        self._fitting = Fitting(subject.manifest, profile)
         self._size_px = subject.manifest.size_px
         self._style = subject.style
         self._meter = meter
+
+    @property
+    def notice(self) -> str | None:
+        """What the performer should know now."""
+        return self._fitting.notice
 
     def step(self, frame: Frame) -> Drawn:
         """Estimate, smooth, normalize, draw."""
@@ -45,7 +51,7 @@ class PosePipeline:
             if pose is None:
                 self._smoother.reset()
             else:
-                pose = self._normalizer.normalize(self._smoother.smooth(pose, frame.captured_at_s))
+                pose = self._fitting.fit(self._smoother.smooth(pose, frame.captured_at_s), frame)
             return Drawn(frame, self._style.draw(pose, self._size_px), head_box(pose) if pose else None)
 
 

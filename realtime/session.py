@@ -20,6 +20,7 @@ from realtime.latest import Latest
 from realtime.meter import Meter
 from realtime.pipeline import STAGES, Drawn, PosePipeline, RenderPipeline
 from realtime.pose.load import load_estimator
+from realtime.profile import Profile
 from realtime.render import Renderer
 from realtime.source import Source
 from realtime.subject import Subject
@@ -37,6 +38,7 @@ class Session:
         subject: who is shown.
         source: who is moving; the session closes it.
         engines: how the networks run.
+        profile: the performer's, if it was calibrated.
         always: encode even while nobody watches.
         on_picture: called with every rendered frame once it is encoded, in the encoding thread.
     """
@@ -47,6 +49,7 @@ class Session:
         source: Source,
         engines: EngineConfig,
         *,
+        profile: Profile | None = None,
         always: bool = False,
         on_picture: Callable[[Frame], None] | None = None,
     ) -> None:
@@ -57,7 +60,7 @@ class Session:
             load_engine(graph, backend=engines.backend, precision=engines.precision, threads=engines.threads)
             for graph in (subject.generator, subject.face)
         )
-        self._pose = PosePipeline(subject, load_estimator(engines.pose, threads=1), self.meter)
+        self._pose = PosePipeline(subject, load_estimator(engines.pose, threads=1), self.meter, profile=profile)
         self._render = RenderPipeline(Renderer(generator, face, subject.plate, blank=subject.style.blank), self.meter)
         self._frames, self._figures = Latest[Frame](), Latest[Drawn]()
         self._pictures, self._previews = Latest[Frame](), Latest[Frame]()
@@ -110,7 +113,8 @@ class Session:
 
     def info(self) -> dict[str, object]:
         """Figures for the viewer's page."""
-        info: dict[str, object] = {"notice": NOBODY} if self._nobody else {}
+        notice = NOBODY if self._nobody else self._pose.notice
+        info: dict[str, object] = {"notice": notice} if notice else {}
         latency = self.meter.percentiles_ms("latency", 50)
         if latency:
             info["delay_ms"] = latency["p50"]

@@ -20,7 +20,8 @@ import numpy as np
 
 from engines.errors import UserError
 from realtime.frame import Rgb
-from realtime.pose.normalize import MotionRange
+from realtime.pose.motion import MotionRange
+from realtime.pose.proportions import Proportions
 from realtime.pose.skeleton import SKELETON_VERSION
 from realtime.pose.styles import Style, load_style
 
@@ -64,6 +65,8 @@ class Manifest(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     figure_version: int
     motion: MotionRange
     """Where the person stood and how tall they were in the training footage, for normalization."""
+    proportions: Proportions | None = None
+    """Lengths of the person's bones, to which a performer's are fitted; None leaves the performer's."""
     consent: Consent
     training: Training
     files: dict[str, str]

@@ -21,9 +21,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from engines.errors import UserError
 from realtime.frame import Rgb
 from realtime.pose.load import Estimator, load_estimator
-from realtime.pose.normalize import MotionRange, measure_range, observe
+from realtime.pose.motion import MotionRange, measure_range, observe
 from realtime.pose.openpose import read_openpose
 from realtime.pose.pose import Pose
+from realtime.pose.proportions import Proportions, lengths, measure_proportions
 from realtime.pose.smooth import Smoother
 from realtime.pose.styles import load_style
 from realtime.video import VideoWriter, count_frames, read_video
@@ -44,6 +45,7 @@ class Prepared(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     seen: int
     """Frames with the person in them."""
     motion: MotionRange
+    proportions: Proportions | None = None
     figure_style: str = "limbs"
     """How the poses are drawn."""
     figure_version: int = 1
@@ -140,6 +142,7 @@ def prepare(
         frames=len(poses),
         seen=seen,
         motion=measure_range(standing),
+        proportions=measure_proportions(lengths(pose) for pose in poses if pose and observe(pose)),
         figure_style=style.name,
         figure_version=style.version,
     )

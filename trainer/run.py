@@ -86,6 +86,7 @@ def export_run(run: Path, name: str, folder: Path, *, person: str, licence: str)
         figure_style=footage.style.name,
         figure_version=footage.style.version,
         motion=footage.about.motion,
+        proportions=footage.about.proportions,
         consent=Consent(person=person, licence=licence),
         training=Training(
             footage_s=footage.training_frames / footage.about.fps,

@@ -1,121 +1,182 @@
 """Fit a performer's pose into the target's room (EDN, section 3.1 and appendix: global pose normalization).
 
 With p, how near the performer stands (0 far, 1 near), the ankles go to the target's ankle line at p, and everything is
-scaled about them by the ratio of the statures at p. What the performer's far and near are is learnt while playing.
+scaled about them to the target's stature at p. What the performer's far and near are is learnt while playing.
 """
 
-from collections import deque
+import math
+from typing import NamedTuple
 
-import msgspec
 import numpy as np
 
-from realtime.pose.measure import ankle_line_px, middle, stature_px
+from realtime.pose.halfbody import FeetWatch, stand_in_legs
+from realtime.pose.measure import ankle_line_px, middle
+from realtime.pose.motion import MotionRange, RangeEstimator, Stand, observe
 from realtime.pose.pose import Pose
-from realtime.pose.skeleton import INDEX
+from realtime.pose.proportions import LimbFitter, Proportions
 
-SURE = 0.5
-"""Least confidence of the ankles for a pose to count as standing."""
-
-
-class MotionRange(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """Where a person stands in the picture and how tall they are there, all in pixels."""
-
-    far_ankle: float
-    near_ankle: float
-    """y of the ankle line, the far one being higher up in the picture."""
-    far_stature: float
-    near_stature: float
-    middle: float
-    """x of the hips most of the time: their median."""
-    reach: float
-    """How far the hips go to either side of it."""
+BEYOND = 0.1
+"""How far outside of the target's range the figure may go, in ranges: the generator has not seen more."""
+FOLLOW_S = 1.0
+"""Time constant with which a new estimate is taken over."""
+RAISED_HAND = 1.4
+"""The farthest keypoint from the ankles, in statures."""
+DRIFT_PER_S = 0.1
+"""Fastest that the figure moves because an estimate does, in statures per second."""
+LONGEST_STEP_S = 1 / 15
+"""Longer pauses between frames count as this, so that no two frames differ by more than 1 % of the stature."""
 
 
-def measure_range(observations: list[tuple[float, float, float]]) -> MotionRange:
-    """The robust range of (ankle line, stature, hips' x) triples; quantiles, so that single bad frames do not count.
+class Anchor(NamedTuple):
+    """Where the performer stands, in pixels of their picture."""
 
-    On a level floor the stature is a linear function of the ankle line: far and near are two points of one line.
+    x: float
+    """Of the hips."""
+    ankle: float
+    """y of the ankle line."""
+    p: float
+    """How near: 0 far, 1 near."""
+    stature: float
+
+
+class Placement(NamedTuple):
+    """A similarity: `k` times about one point, which comes to lie on another."""
+
+    x: float
+    ankle: float
+    """The fixed point in the performer's picture."""
+    to_x: float
+    to_ankle: float
+    """Where it goes in the target's."""
+    k: float
+
+    def apply(self, pose: Pose) -> Pose:
+        """Map a pose."""
+        from_, to = (np.array(at, np.float32) for at in ((self.x, self.ankle), (self.to_x, self.to_ankle)))
+        k = np.float32(self.k)
+        return Pose(to + k * (pose.xy - from_), k * pose.depth, pose.confidence)
+
+
+def place(anchor: Anchor, source: MotionRange, target: MotionRange) -> Placement:
+    """EDN's map, with the ankles themselves as the fixed point, so feet land on the target's line at every scale.
+
+    EDN interpolates the ratio of the statures at far and near; this is the ratio of the interpolated statures. They
+    agree at both ends, and only the latter gives the target's stature in between and beyond.
     """
-    ankle, stature, x = np.array(observations, np.float64).T
-    far, near = (float(v) for v in np.quantile(ankle, (0.02, 0.98)))
-    centre, tall = float(np.median(ankle)), float(np.median(stature))
-    order = np.argsort(ankle)
-    third = (len(order) + 2) // 3
-    rise, run = (float(np.median(v[order[-third:]]) - np.median(v[order[:third]])) for v in (stature, ankle))
-    least = 0.1 * tall
-    if near - far < least:
-        far, near = (far + near - least) / 2, (far + near + least) / 2
-    # A performer who has hardly moved yet says nothing of the slope, which is the stature over the camera's height:
-    # assume that they are equal.
-    slope = float(np.clip(rise / run, 0, 3)) if run > least / 2 else 1.0
-    left, middle_x, right = (float(v) for v in np.quantile(x, (0.02, 0.5, 0.98)))
-    return MotionRange(
-        far_ankle=far,
-        near_ankle=near,
-        far_stature=max(1.0, tall + slope * (far - centre)),
-        near_stature=max(1.0, tall + slope * (near - centre)),
-        middle=middle_x,
-        reach=max(1.0, right - middle_x, middle_x - left),
-    )
-
-
-def observe(pose: Pose) -> tuple[float, float, float] | None:
-    """(ankle line, stature, hips' x) of a pose whose feet are seen, else None."""
-    if min(pose.confidence[INDEX["left_ankle"]], pose.confidence[INDEX["right_ankle"]]) < SURE:
-        return None
-    return ankle_line_px(pose), stature_px(pose), float(middle(pose, "hip")[0])
-
-
-class Normalizer:
-    """Owns what is known of the performer's range; maps poses from their picture into the target's.
-
-    Args:
-        target: the target's range in its own picture.
-        memory: how many observations count, the newest ones.
-    """
-
-    def __init__(self, target: MotionRange, memory: int = 900) -> None:
-        self._target = target
-        self._seen: deque[tuple[float, float, float]] = deque(maxlen=memory)
-        self._source: MotionRange | None = None
-
-    def reset(self) -> None:
-        """A new performer: forget the range."""
-        self._seen.clear()
-        self._source = None
-
-    def normalize(self, pose: Pose) -> Pose:
-        """Map a performer's pose (pixels of their picture) to the target's pixels."""
-        seen = observe(pose)
-        if seen is not None:
-            self._seen.append(seen)
-            self._follow(measure_range(list(self._seen)))
-        source = self._source or measure_range([(ankle_line_px(pose), stature_px(pose), float(middle(pose, "hip")[0]))])
-        return map_pose(pose, source, self._target)
-
-    def _follow(self, fresh: MotionRange) -> None:
-        """Move towards the fresh range in small steps, so that a new statistic never makes the person jump."""
-        if self._source is None:
-            self._source = fresh
-            return
-        old = self._source
-        gain = 0.05
-        self._source = MotionRange(
-            **{
-                name: (1 - gain) * getattr(old, name) + gain * getattr(fresh, name)
-                for name in MotionRange.__struct_fields__
-            }
-        )
+    p = min(max(anchor.p, -BEYOND), 1 + BEYOND)
+    k = target.stature_at(p) / anchor.stature
+    off = _sideways(k * (anchor.x - source.middle), k * source.reach, target.reach)
+    return Placement(anchor.x, anchor.ankle, target.middle + off, target.ankle_at(p), k)
 
 
 def map_pose(pose: Pose, source: MotionRange, target: MotionRange) -> Pose:
-    """EDN's map, with the ankles themselves as the fixed point, so feet land on the target's line at every scale."""
+    """Map a whole body whose range is known."""
+    return place(_anchor(pose, source), source, target).apply(pose)
+
+
+def _anchor(pose: Pose, source: MotionRange) -> Anchor:
     ankle = ankle_line_px(pose)
-    p = float(np.clip((ankle - source.far_ankle) / (source.near_ankle - source.far_ankle), -0.2, 1.2))
-    line = target.far_ankle + p * (target.near_ankle - target.far_ankle)
-    far, near = target.far_stature / source.far_stature, target.near_stature / source.near_stature
-    k = far + p * (near - far)
-    hips = float(middle(pose, "hip")[0])
-    x = target.middle + float(np.clip(k * (hips - source.middle), -1.2 * target.reach, 1.2 * target.reach))
-    from_, to = np.array([hips, ankle], np.float32), np.array([x, line], np.float32)
-    return Pose(to + np.float32(k) * (pose.xy - from_), np.float32(k) * pose.depth, pose.confidence)
+    p = source.nearness(ankle)
+    return Anchor(float(middle(pose, "hip")[0]), ankle, p, source.stature_at(p))
+
+
+def _sideways(off: float, reach: float, target_reach: float) -> float:
+    """The way from the middle: as long as the performer's near the middle, and the target's reach at the reach."""
+    bend = max(0.0, 1 / target_reach - 1 / reach)
+    limit = (1 + BEYOND) * target_reach
+    return min(max(off / (1 + bend * abs(off)), -limit), limit)
+
+
+class Normalizer:
+    """Owns what is known of a performer; maps poses from their picture into the target's.
+
+    Args:
+        target: the target's range in its own picture.
+        size_px: width and height of the performer's picture.
+        known: the performer's range in that picture; with it no range is learnt.
+        proportions: the target's, to which limbs are fitted; None leaves the performer's.
+    """
+
+    def __init__(
+        self,
+        target: MotionRange,
+        size_px: tuple[int, int],
+        *,
+        known: MotionRange | None = None,
+        proportions: Proportions | None = None,
+    ) -> None:
+        self._target, self._size_px, self._known, self._proportions = target, size_px, known, proportions
+        self.reset()
+
+    def reset(self) -> None:
+        """A new performer: forget everything but a known range."""
+        self._estimator = RangeEstimator(self._size_px, self._target)
+        self._source = self._known
+        self._feet = FeetWatch()
+        self._limbs = LimbFitter(self._proportions) if self._proportions else None
+        self._p = 0.5
+        self._at_s = -math.inf
+
+    @property
+    def half_body(self) -> bool:
+        """The feet are not seen: hips and shoulders place the figure, and its legs just stand."""
+        return self._feet.hidden
+
+    def normalize(self, pose: Pose, at_s: float) -> Pose:
+        """Map a performer's pose (pixels of their picture), seen at `at_s` seconds, to the target's pixels."""
+        elapsed_s = min(max(at_s - self._at_s, 0.0), LONGEST_STEP_S)
+        self._at_s = at_s
+        self._feet.follow(pose, elapsed_s)
+        stand = observe(pose)
+        source = self._learn(pose, stand, at_s, elapsed_s)
+        anchor = self._stand(pose, source)
+        if stand is not None and self._feet.hidden_share == 0:
+            self._p = min(max(source.nearness(stand.ankle), -BEYOND), 1 + BEYOND)
+        if self._limbs is not None:
+            fitted = self._limbs.fit(pose, at_s, elapsed_s)
+            anchor = anchor._replace(ankle=anchor.ankle + ankle_line_px(fitted) - ankle_line_px(pose))
+            pose = fitted
+        placement = place(anchor, source, self._target)
+        mapped = placement.apply(pose)
+        legs_px = placement.k * anchor.stature
+        return stand_in_legs(mapped, placement.to_ankle, legs_px, self._feet.hidden_share)
+
+    def _learn(self, pose: Pose, stand: Stand | None, at_s: float, elapsed_s: float) -> MotionRange:
+        """Move towards the newest range so slowly that a new statistic never makes the figure jump."""
+        if self._known is not None:
+            return self._known
+        if stand is None and not self._feet.ever_seen:
+            stand = Stand(*self._feet.supposed(), float(middle(pose, "hip")[0]))
+        if stand is not None:
+            self._estimator.add(stand, at_s)
+        newest = self._estimator.range
+        assert newest is not None, "the first pose is an observation, with or without feet"
+        old = self._source
+        if old is None:
+            self._source = newest
+            return newest
+        was = place(self._stand(pose, old), old, self._target)
+        gain = 1 - math.exp(-elapsed_s / FOLLOW_S)
+        while gain > 1e-4:
+            new = old.towards(newest, gain)
+            if self._drift(pose, was, new) <= DRIFT_PER_S * elapsed_s:
+                self._source = new
+                return new
+            gain /= 2
+        return old
+
+    def _drift(self, pose: Pose, was: Placement, source: MotionRange) -> float:
+        """How far a changed range moves the figure at most, in its statures."""
+        anchor = self._stand(pose, source)
+        now = place(anchor, source, self._target)
+        moved = math.hypot(now.to_x - was.to_x, now.to_ankle - was.to_ankle)
+        return (moved + abs(now.k - was.k) * RAISED_HAND * anchor.stature) / (now.k * anchor.stature)
+
+    def _stand(self, pose: Pose, source: MotionRange) -> Anchor:
+        """The anchor: the feet, as far as they are seen; else the place of the last ones."""
+        feet, share = _anchor(pose, source), self._feet.hidden_share
+        if share == 0:
+            return feet
+        ankle, stature = self._feet.supposed()
+        hidden = Anchor(feet.x, ankle, self._p, stature)
+        return Anchor(*((1 - share) * a + share * b for a, b in zip(feet, hidden, strict=True)))
