@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from realtime.frame import Frame, Rgb
 from realtime.meter import Meter
+from realtime.pose.config import PoseConfig
 from realtime.pose.estimate import PoseEstimator
 from realtime.pose.figure import draw
 from realtime.pose.measure import HeadBox, head_box
@@ -29,12 +30,16 @@ class Drawn:
 class PosePipeline:
     """Frame to figure. Owns what is known of the performer: track, smoothing, range."""
 
-    def __init__(self, subject: Subject, meter: Meter, *, threads: int) -> None:
-        self._estimator = PoseEstimator(threads=threads)
+    def __init__(self, subject: Subject, meter: Meter, pose: PoseConfig, *, threads: int) -> None:
+        self._estimator = PoseEstimator(threads, pose)
         self._smoother = Smoother()
         self._normalizer = Normalizer(subject.manifest.motion)
         self._size_px = subject.manifest.size_px
         self._meter = meter
+
+    def next_person(self) -> None:
+        """Follow the next person, if there are several; from any thread."""
+        self._estimator.next_person()
 
     def step(self, frame: Frame) -> Drawn:
         """Estimate, smooth, normalize, draw."""

@@ -19,6 +19,7 @@ from realtime.frame import Frame
 from realtime.latest import Latest
 from realtime.meter import Meter
 from realtime.pipeline import STAGES, Drawn, PosePipeline, RenderPipeline
+from realtime.pose.config import PoseConfig
 from realtime.render import Renderer
 from realtime.source import Source
 from realtime.subject import Subject
@@ -36,6 +37,7 @@ class Session:
         subject: who is shown.
         source: who is moving; the session closes it.
         engines: how the networks run.
+        pose: what is estimated, and of whom.
         always: encode even while nobody watches.
         on_picture: called with every rendered frame once it is encoded, in the encoding thread.
     """
@@ -45,6 +47,7 @@ class Session:
         subject: Subject,
         source: Source,
         engines: EngineConfig,
+        pose: PoseConfig = PoseConfig(),
         *,
         always: bool = False,
         on_picture: Callable[[Frame], None] | None = None,
@@ -56,7 +59,9 @@ class Session:
             load_engine(graph, backend=engines.backend, precision=engines.precision, threads=engines.threads)
             for graph in (subject.generator, subject.face)
         )
-        self._pose = PosePipeline(subject, self.meter, threads=1)
+        self._pose = PosePipeline(subject, self.meter, pose, threads=1)
+        self.commands: Mapping[str, Callable[[], None]] = {"next-person": self._pose.next_person}
+        """What viewers may ask for; quick, from any thread."""
         self._render = RenderPipeline(Renderer(generator, face, subject.plate), self.meter)
         self._frames, self._figures = Latest[Frame](), Latest[Drawn]()
         self._pictures, self._previews = Latest[Frame](), Latest[Frame]()

@@ -118,6 +118,18 @@ def performers() -> dict[str, Path]:
     return {path.stem: path for path in sorted(PERFORMERS.glob("*.mp4"))}
 
 
+def video_path(source: str) -> Path:
+    """The video that the command line means by a path or a bundled performer's name.
+
+    Raises:
+        UserError: there is no such video.
+    """
+    known = performers()
+    if source not in known and not Path(source).exists():
+        raise UserError(f"There is no video {source!r}: give a path, or one of {', '.join(known)}.")
+    return known.get(source, Path(source))
+
+
 def open_source(camera: int | None, source: str | None) -> tuple[Source, str | None]:
     """Open what the command line asks for.
 
@@ -134,10 +146,7 @@ def open_source(camera: int | None, source: str | None) -> tuple[Source, str | N
     if camera is not None and source is not None:
         raise UserError("Give either --camera or --source, not both.")
     if source is not None:
-        known = performers()
-        if source not in known and not Path(source).exists():
-            raise UserError(f"There is no video {source!r}: give a path, or one of {', '.join(known)}.")
-        return FileSource(known.get(source, Path(source)), loop=True), None
+        return FileSource(video_path(source), loop=True), None
     if camera is not None:
         return CameraSource(camera), None
     try:
