@@ -48,7 +48,7 @@ class PoseBenchResult(msgspec.Struct, frozen=True, kw_only=True):
     stages_ms: dict[str, dict[str, float]]
     """p50 and p95 of each stage, of all frames measured."""
     processor_ms: float
-    """Mean processor time, which other programs on the machine hardly change."""
+    """Median processor time, which other programs on the machine change less."""
     mediapipe_ms: dict[str, float] | None
     """Frame to landmarks of the library's Holistic; null where there is no such library."""
     mediapipe_processor_ms: float | None
@@ -99,11 +99,11 @@ def bench_pose(
         effort=config.pose_effort,
         ms=_percentiles(ms[:, 0]),
         stages_ms={stage: figures for stage in STAGES if (figures := estimator.meter.percentiles_ms(stage, 50, 95))},
-        processor_ms=round(float(ms[:, 1].mean()), 2),
+        processor_ms=round(float(np.median(ms[:, 1])), 2),
         mediapipe_ms=None if their_ms is None else _percentiles(their_ms[:, 0]),
-        mediapipe_processor_ms=None if their_ms is None else round(float(their_ms[:, 1].mean()), 2),
+        mediapipe_processor_ms=None if their_ms is None else round(float(np.median(their_ms[:, 1])), 2),
         ratio=None if their_ms is None else round(float(np.median(ms[:, 0]) / np.median(their_ms[:, 0])), 3),
-        processor_ratio=None if their_ms is None else round(float(ms[:, 1].mean() / their_ms[:, 1].mean()), 3),
+        processor_ratio=None if their_ms is None else round(float(np.median(ms[:, 1]) / np.median(their_ms[:, 1])), 3),
     )
 
 

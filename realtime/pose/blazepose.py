@@ -45,7 +45,9 @@ class BodyTracker:
     def __init__(self, threads: int, config: PoseConfig = PoseConfig()) -> None:
         self._detector = PersonDetector(threads)
         name = "pose_landmark_lite" if config.pose_effort == "lite" else "pose_landmark_full"
-        self._network = RegionNetwork(name, ("Identity", "Identity_1", "Identity_3"), threads)
+        precision = "f32" if config.pose_effort == "full" else "bf16"
+        outputs = ("Identity", "Identity_1", "Identity_3")
+        self._network = RegionNetwork(name, outputs, threads, precision=precision)
         self._lock = PersonLock(config.person)
         self._steady = _SteadyPoints()
         self._region: Region | None = None

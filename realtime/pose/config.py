@@ -13,8 +13,8 @@ class PoseConfig:
     pose_parts: Literal["all", "hands", "face", "body"] = "all"
     """Body, hands and face; body and hands; body and face; the body alone, which takes a third of the time of all."""
     pose_effort: Literal["full", "fast", "lite"] = "full"
-    """full: every network in every frame. fast: the hands take turns, each is looked at in every other frame. lite:
-    fast, and with a smaller network for the body."""
+    """full: every network in every frame. fast: the hands take turns, each is looked at in every other frame, and the
+    body is estimated in bf16. lite: fast, with a smaller network for the body."""
     person: Literal["main", "nearest", "left", "right"] | int = "main"
     """Who is followed when there are several people: the one who is large and central, the largest, the one at the
     left or right edge of the picture, or the Nth from the left."""

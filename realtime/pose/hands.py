@@ -15,7 +15,6 @@ Side = Literal["left", "right"]
 SIDES: tuple[Side, ...] = ("left", "right")
 
 _MIN_PRESENCE = 0.5
-_LEAVE = 0.5
 _LEASH = Leash(rotation=radians(40), shift=0.2, growth=0.4, margin=-0.1)
 _PALM = [0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18]
 """The landmarks that do not move much when the fingers do."""
@@ -82,7 +81,7 @@ class HandTracker:
             if _LEASH.holds(tracked, xy, proposed):
                 region = tracked
         landmarks, presence = self._network(rgba, region)
-        if presence.item() <= (_LEAVE if side in self._last else _MIN_PRESENCE):
+        if presence.item() <= _MIN_PRESENCE:
             return None
         raw = landmarks.reshape(21, 3) / np.float32(self._network.side)
         # The network's depth is in 0.4 of the crop's side.
