@@ -1,6 +1,7 @@
 """`realtime`: play a subject live."""
 
 import asyncio
+from pathlib import Path
 from typing import Annotated
 
 import tyro
@@ -8,6 +9,7 @@ import tyro
 from engines.console import run_commands
 from engines.errors import UserError
 from realtime.config import EngineConfig
+from realtime.pose.config import PoseConfig
 
 Inline = tyro.conf.arg(name="")
 
@@ -21,6 +23,7 @@ def run(
     host: str = "127.0.0.1",
     port: int = 8080,
     engines: Annotated[EngineConfig, Inline] = EngineConfig(),
+    pose: Annotated[PoseConfig, Inline] = PoseConfig(),
 ) -> None:
     """Play a subject live: move in front of the camera, watch in a browser.
 
@@ -34,10 +37,13 @@ def run(
         host: address to serve on. Only this machine can watch unless you change it.
         port: port to serve on.
         engines: how the networks run.
+        pose: what is seen of whom.
     """
     from realtime.live import serve
 
-    asyncio.run(serve(subject, camera, source, fps=fps, performer=performer, host=host, port=port, engines=engines))
+    asyncio.run(
+        serve(subject, camera, source, fps=fps, performer=performer, host=host, port=port, engines=engines, pose=pose)
+    )
 
 
 def calibrate(performer: tyro.conf.Positional[str], camera: int | None = None, source: str | None = None) -> None:
@@ -86,10 +92,35 @@ def bench(
     show(measure(load_subject(subject), open_source(None, source)[0], engines, seconds=seconds))
 
 
+def bench_pose(
+    source: str = "bob",
+    frames: int = 300,
+    cores: int = 1,
+    mediapipe_python: Path | None = None,
+    pose: Annotated[PoseConfig, Inline] = PoseConfig(),
+) -> None:
+    """Measure frame to pose on this machine, side by side with the mediapipe library where there is one.
+
+    Args:
+        source: the video to look at: a path, or a bundled performer's name.
+        frames: how many frames to measure, after a warm-up.
+        cores: processor cores that this program and the library are bound to, in turns.
+        mediapipe_python: Python of another environment that has mediapipe 0.10.21, if this one has not.
+        pose: what is estimated.
+    """
+    from realtime.bench_pose import bench_pose as measure
+    from realtime.bench_pose import show
+    from realtime.source import video_path
+
+    if frames < 1 or cores < 1:
+        raise UserError(f"--frames and --cores must be at least 1, not {frames} and {cores}.")
+    show(measure(video_path(source), pose, frames=frames, cores=cores, mediapipe_python=mediapipe_python))
+
+
 def main() -> None:
     """Entry point."""
     run_commands(
-        {"run": run, "calibrate": calibrate, "bench": bench},
+        {"run": run, "calibrate": calibrate, "bench": bench, "bench-pose": bench_pose},
         prog="realtime",
         description="Move in front of a camera, and a browser shows another person making your moves.",
     )

@@ -5,6 +5,7 @@ import signal
 
 from engines.errors import UserError
 from realtime.config import EngineConfig
+from realtime.pose.config import PoseConfig
 from realtime.profile import load_profile
 from realtime.session import Session
 from realtime.source import open_source
@@ -22,6 +23,7 @@ async def serve(
     host: str,
     port: int,
     engines: EngineConfig,
+    pose: PoseConfig,
 ) -> None:
     """Play until Ctrl-C, SIGTERM or the source's end; closes every viewer's connection before it returns.
 
@@ -38,12 +40,13 @@ async def serve(
     source, remark = open_source(camera, source_name, fps=fps)
     if remark:
         print(remark)
-    session = Session(subject, source, engines, profile=profile)
-    server = Server(session.streams, title=subject.manifest.name, host=host, port=port, info=session.info)
+    session = Session(subject, source, engines, pose, profile=profile)
+    title = subject.manifest.name
+    server = Server(session.streams, title=title, host=host, port=port, info=session.info, commands=session.commands)
     try:
         await server.start()
         session.start()
-        print(f"{subject.manifest.name} follows {source.name}. Watch at {server.url} (Ctrl-C ends)", flush=True)
+        print(f"{title} follows {source.name}. Watch at {server.url} (Ctrl-C ends)", flush=True)
         await _until(stop, session)
     except ListenError as error:
         raise UserError(str(error)) from error

@@ -19,6 +19,7 @@ from realtime.frame import Frame
 from realtime.latest import Latest
 from realtime.meter import Meter
 from realtime.pipeline import STAGES, Drawn, PosePipeline, RenderPipeline
+from realtime.pose.config import PoseConfig
 from realtime.pose.load import load_estimator
 from realtime.profile import Profile
 from realtime.render import Renderer
@@ -38,6 +39,7 @@ class Session:
         subject: who is shown.
         source: who is moving; the session closes it.
         engines: how the networks run.
+        pose: what is estimated, and of whom.
         profile: the performer's, if it was calibrated.
         always: encode even while nobody watches.
         on_picture: called with every rendered frame once it is encoded, in the encoding thread.
@@ -48,6 +50,7 @@ class Session:
         subject: Subject,
         source: Source,
         engines: EngineConfig,
+        pose: PoseConfig = PoseConfig(),
         *,
         profile: Profile | None = None,
         always: bool = False,
@@ -60,7 +63,10 @@ class Session:
             load_engine(graph, backend=engines.backend, precision=engines.precision, threads=engines.threads)
             for graph in (subject.generator, subject.face)
         )
-        self._pose = PosePipeline(subject, load_estimator(engines.pose, threads=1), self.meter, profile=profile)
+        estimator = load_estimator(engines.pose, pose, threads=1)
+        self._pose = PosePipeline(subject, estimator, self.meter, profile=profile)
+        self.commands: Mapping[str, Callable[[], None]] = {"next-person": estimator.next_person}
+        """What viewers may ask for; quick, from any thread."""
         self._render = RenderPipeline(Renderer(generator, face, subject.plate, blank=subject.style.blank), self.meter)
         self._frames, self._figures = Latest[Frame](), Latest[Drawn]()
         self._pictures, self._previews = Latest[Frame](), Latest[Frame]()

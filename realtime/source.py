@@ -120,6 +120,18 @@ def performers() -> dict[str, Path]:
     return {path.stem: path for path in sorted(PERFORMERS.glob("*.mp4"))}
 
 
+def video_path(source: str) -> Path:
+    """The video that the command line means by a path or a bundled performer's name.
+
+    Raises:
+        UserError: there is no such video.
+    """
+    known = performers()
+    if source not in known and not Path(source).exists():
+        raise UserError(f"There is no video {source!r}: give a path, or one of {', '.join(known)}.")
+    return known.get(source, Path(source))
+
+
 def open_source(camera: int | None, source: str | None, *, fps: float = 30.0) -> tuple[Source, str | None]:
     """Open what the command line asks for.
 
@@ -139,10 +151,7 @@ def open_source(camera: int | None, source: str | None, *, fps: float = 30.0) ->
     if source is not None and source.startswith(POSES):
         return PoseSource(Path(source.removeprefix(POSES)), fps=fps), None
     if source is not None:
-        known = performers()
-        if source not in known and not Path(source).exists():
-            raise UserError(f"There is no video {source!r}: give a path, or one of {', '.join(known)}.")
-        return FileSource(known.get(source, Path(source)), loop=True), None
+        return FileSource(video_path(source), loop=True), None
     if camera is not None:
         return CameraSource(camera), None
     try:

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -37,6 +38,7 @@ class Server:
         host: str = "127.0.0.1",
         port: int = 8080,
         info: Callable[[], Mapping[str, object]] = dict,
+        commands: Mapping[str, Callable[[], None]] = MappingProxyType({}),
         viewers_limit: int = 100,
         half_open_s: float = 10.0,
         allowed_hosts: Collection[str] = (),
@@ -45,7 +47,8 @@ class Server:
 
         `info` is called on the event loop for each look at the figures, so it must be quick; it returns what JSON can
         hold. Two of its keys are shown by the page: `notice`, a sentence over the picture, and `delay_ms`, the time
-        from the camera to the encoded picture. `port` 0 takes a free one. Viewers that do not connect within
+        from the camera to the encoded picture. `commands` are what a page may ask for by POST /control/NAME; they are
+        called on the event loop too. `port` 0 takes a free one. Viewers that do not connect within
         `half_open_s` are dropped. Names other than `localhost` under which browsers reach this machine go to
         `allowed_hosts`; addresses always work.
         """
@@ -58,6 +61,7 @@ class Server:
         self._host = host
         self._port = port
         self._info = info
+        self._commands = commands
         self._instance = ""
         self._whep = Whep(self._streams, viewers_limit=viewers_limit, half_open_s=half_open_s)
         self._allowed_hosts = allowed_hosts
@@ -81,6 +85,7 @@ class Server:
         app = web.Application(client_max_size=MAX_OFFER_BYTES, middlewares=[same_site_only(self._allowed_hosts)])
         app.on_response_prepare.append(add_security_headers)
         app.add_routes([*self._whep.routes(), web.get("/stats", self._stats)])
+        app.add_routes([web.post("/control/{command}", self._control)])
         app.add_routes([web.get(path, file) for path, file in files.items()])
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
         await runner.setup()
@@ -101,9 +106,17 @@ class Server:
         await runner.cleanup()  # first, so that nobody comes in behind those who leave
         await self._whep.close()
 
+    async def _control(self, request: web.Request) -> web.Response:
+        command = self._commands.get(request.match_info["command"])
+        if command is None:
+            raise web.HTTPNotFound(text="There is no such command.")
+        command()
+        return web.Response(status=204)
+
     async def _stats(self, _: web.Request) -> web.Response:
         streams = [{"name": each.name, "viewers": each.viewers, **asdict(each.figures)} for each in self._streams]
         own = {"title": self._title, "instance": self._instance, "viewers": self._whep.viewers, "streams": streams}
+        own["commands"] = list(self._commands)
         return web.Response(
             body=msgspec.json.encode({**self._info(), **own}),
             content_type="application/json",

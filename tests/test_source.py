@@ -95,6 +95,8 @@ def test_recorded_poses_are_played_as_they_are(toy_subject: Path) -> None:
 
         def reset(self) -> None: ...
 
+        def next_person(self) -> None: ...
+
     pipeline = PosePipeline(load_subject(str(toy_subject)), Blind(), Meter(*STAGES))
     source = PoseSource(DATA / "openpose", fps=120)
     drawn = [pipeline.step(frame) for _ in range(12) if (frame := source.read())]

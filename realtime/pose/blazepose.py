@@ -6,9 +6,12 @@ from math import hypot, pi
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime.pose.detect import PersonDetector
+from realtime.pose.config import PoseConfig
+from realtime.pose.detect import Person, PersonDetector
+from realtime.pose.lock import PersonLock
 from realtime.pose.network import RegionNetwork, Rgba, sigmoid
 from realtime.pose.region import Floats, Region, aligned
+from realtime.pose.skeleton import BODY_NAMES
 
 _MIN_PRESENCE = 0.5
 _POINTS = 35
@@ -32,43 +35,77 @@ class Body:
 
 
 class BodyTracker:
-    """Follows one body from frame to frame; the detector runs only while there is none."""
+    """Follows one body from frame to frame; looks for people while there is none, and now and then for others.
 
-    def __init__(self, threads: int) -> None:
+    Args:
+        threads: cores that one run may use.
+        config: which network, and whose body.
+    """
+
+    def __init__(self, threads: int, config: PoseConfig = PoseConfig()) -> None:
         self._detector = PersonDetector(threads)
-        self._network = RegionNetwork("pose_landmark_full", ("Identity", "Identity_1", "Identity_3"), threads)
+        name = "pose_landmark_lite" if config.pose_effort == "lite" else "pose_landmark_full"
+        precision = "f32" if config.pose_effort == "full" else "bf16"
+        outputs = ("Identity", "Identity_1", "Identity_3")
+        self._network = RegionNetwork(name, outputs, threads, precision=precision)
+        self._lock = PersonLock(config.person)
         self._steady = _SteadyPoints()
         self._region: Region | None = None
 
     def reset(self) -> None:
-        """Forget the body."""
-        self._region = None
-        self._steady.reset()
+        """Forget the body, and whose it was."""
+        self._lose()
+        self._lock.reset()
+
+    def next_person(self) -> None:
+        """Go over to the next person to the right, from the last one to the first; from any thread."""
+        self._lock.next()
 
     def track(self, rgba: Rgba) -> Body | None:
         """The body in a picture (H W 4), None if there is none."""
-        region = self._region or self._detect(rgba)
+        region = self._find(rgba)
         if region is None:
             return None
         landmarks, presence, heatmaps = self._network(rgba, region)
         if presence.item() <= _MIN_PRESENCE:
-            self.reset()
+            self._lose()
             return None
         raw = landmarks.reshape(-1, 5)[:_POINTS]
         points = raw[:, :2] / np.float32(self._network.side)
         xy = region.to_frame(_refine(points, heatmaps[:, :, :_POINTS]))
+        if not self._lock.agree(rgba, _middle(xy, "hip"), _middle(xy, "shoulder")):
+            self._lose()
+            return None
         center, tip = self._steady(xy[33:])
         self._region = aligned(center, tip, pi / 2, scale=1.25)
         visibility, in_frame = sigmoid(raw[:33, 3:].T)
         depth = raw[:33, 2] * np.float32(region.size / self._network.side)
         return Body(xy[:33], depth, visibility, in_frame)
 
-    def _detect(self, rgba: Rgba) -> Region | None:
-        points = self._detector.find(rgba)
-        if points is None:
-            return None
-        center, tip = points.tolist()
-        return aligned(center, tip, pi / 2, scale=1.25)
+    def _lose(self) -> None:
+        self._region = None
+        self._steady.reset()
+
+    def _find(self, rgba: Rgba) -> Region | None:
+        """Where to look for the body: where it was, or where somebody is found."""
+        person: Person | None
+        if self._region is None:
+            person = self._lock.take(rgba, self._detector.find(rgba) or self._detector.find_far(rgba))
+        elif self._lock.due:
+            person = self._lock.reconsider(rgba, self._detector.find(rgba), self._region)
+        else:
+            return self._region
+        if person is not None:
+            self._steady.reset()
+            return person.region
+        return self._region
+
+
+def _middle(xy: Floats, joint: str) -> list[float]:
+    """The point between the left and the right `joint` of the 33 landmarks."""
+    left, right = (xy[BODY_NAMES.index(f"{side}_{joint}")] for side in ("left", "right"))
+    middle: list[float] = ((left + right) / 2).tolist()
+    return middle
 
 
 _KERNEL = np.arange(-4, 5)

@@ -1,7 +1,8 @@
 """Find and follow the hands: the hand part of MediaPipe Holistic (arXiv 2006.10214)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import hypot, pi, radians
+from typing import Literal
 
 import numpy as np
 
@@ -9,6 +10,9 @@ from realtime.pose.blazepose import Body
 from realtime.pose.network import RegionNetwork, Rgba
 from realtime.pose.region import Floats, Leash, Region, aligned, square, turn
 from realtime.pose.skeleton import BODY_NAMES
+
+Side = Literal["left", "right"]
+SIDES: tuple[Side, ...] = ("left", "right")
 
 _MIN_PRESENCE = 0.5
 _LEASH = Leash(rotation=radians(40), shift=0.2, growth=0.4, margin=-0.1)
@@ -29,38 +33,61 @@ class Hand:
 
 
 class HandTracker:
-    """Follows both hands of a body; which hand is which is known from the arm it hangs on."""
+    """Follows both hands of a body; which hand is which is known from the arm it hangs on.
 
-    def __init__(self, threads: int) -> None:
+    Args:
+        threads: cores that one run may use.
+        take_turns: look at one hand in each picture; the other goes along with its wrist meanwhile.
+    """
+
+    def __init__(self, threads: int, *, take_turns: bool = False) -> None:
         self._recrop = RegionNetwork("hand_recrop", ("output_crop",), threads)
-        self._network = RegionNetwork("hand_landmark_full", ("Identity", "Identity_1"), threads)
-        self._last: dict[str, Hand] = {}
+        self._network = RegionNetwork("hand_landmark_full", ("Identity", "Identity_1"), threads, precision="bf16")
+        self._take_turns = take_turns
+        self.reset()
 
     def reset(self) -> None:
         """Forget the hands."""
-        self._last.clear()
+        self._last: dict[Side, tuple[Hand, Floats]] = {}
+        self._turn: Side = "left"
 
-    def track(self, rgba: Rgba, body: Body, side: str) -> Hand | None:
-        """The "left" or "right" hand of a body in a picture (H W 4), None where it is not to be seen."""
-        last = self._last.pop(side, None)
+    def track(self, rgba: Rgba, body: Body) -> dict[Side, Hand]:
+        """The hands of a body that are to be seen in a picture (H W 4)."""
+        hands = {}
+        for side in SIDES:
+            looks = not self._take_turns or side == self._turn
+            hand = self._look(rgba, body, side) if looks else self._predict(body, side)
+            if hand is not None:
+                hands[side] = hand
+        self._last = {side: (hand, _forearm(body, side)) for side, hand in hands.items()}
+        self._turn = "right" if self._turn == "left" else "left"
+        return hands
+
+    def _predict(self, body: Body, side: Side) -> Hand | None:
+        """The hand as it was, moved and turned along with the forearm."""
+        if side not in self._last:
+            return None
+        hand, arm = self._last[side]
+        return replace(hand, xy=_beyond(_forearm(body, side)).to_frame(_beyond(arm).from_frame(hand.xy)))
+
+    def _look(self, rgba: Rgba, body: Body, side: Side) -> Hand | None:
         proposed = self._propose(rgba, body, side)
         if proposed is None:
             return None
         region = proposed
-        if last is not None:
-            tracked = _around_hand(last.xy)
-            if _LEASH.holds(tracked, last.xy, proposed):
+        if side in self._last:
+            xy = self._last[side][0].xy
+            tracked = _around_hand(xy)
+            if _LEASH.holds(tracked, xy, proposed):
                 region = tracked
         landmarks, presence = self._network(rgba, region)
         if presence.item() <= _MIN_PRESENCE:
             return None
         raw = landmarks.reshape(21, 3) / np.float32(self._network.side)
         # The network's depth is in 0.4 of the crop's side.
-        hand = Hand(region.to_frame(raw[:, :2]), raw[:, 2] * np.float32(region.size / 0.4), presence.item())
-        self._last[side] = hand
-        return hand
+        return Hand(region.to_frame(raw[:, :2]), raw[:, 2] * np.float32(region.size / 0.4), presence.item())
 
-    def _propose(self, rgba: Rgba, body: Body, side: str) -> Region | None:
+    def _propose(self, rgba: Rgba, body: Body, side: Side) -> Region | None:
         """Where the body's landmarks, and then a small network that looks there, see the hand."""
         wrist, pinky, index = (BODY_NAMES.index(f"{side}_{name}") for name in ("wrist", "pinky", "index"))
         if body.visibility[wrist] <= 0.1:
@@ -72,6 +99,18 @@ class HandTracker:
         (points,) = self._recrop(rgba, rough)
         center, tip = rough.to_frame(points.reshape(2, 2) / np.float32(self._recrop.side)).tolist()
         return aligned(center, tip, -pi / 2, raised=0.1)
+
+
+def _forearm(body: Body, side: Side) -> Floats:
+    """Elbow and wrist, 2 2, pixels."""
+    arm: Floats = body.xy[[BODY_NAMES.index(f"{side}_elbow"), BODY_NAMES.index(f"{side}_wrist")]]
+    return arm
+
+
+def _beyond(arm: Floats) -> Region:
+    """The region of one pixel at the wrist of an arm (elbow and wrist), with the forearm pointing up."""
+    elbow, wrist = arm.tolist()
+    return Region(wrist[0], wrist[1], 1.0, turn(elbow, wrist, pi / 2))
 
 
 def _around_hand(xy: Floats) -> Region:

@@ -3,6 +3,7 @@
 from typing import Literal, Protocol
 
 from realtime.frame import Rgb
+from realtime.pose.config import PoseConfig
 from realtime.pose.pose import Pose
 
 EstimatorName = Literal["own", "mediapipe"]
@@ -17,12 +18,16 @@ class Estimator(Protocol):
     def reset(self) -> None:
         """Forget the person."""
 
+    def next_person(self) -> None:
+        """Follow another person, if there are several and it can tell them apart; quick, from any thread."""
 
-def load_estimator(name: str, threads: int) -> Estimator:
+
+def load_estimator(name: str, config: PoseConfig = PoseConfig(), *, threads: int) -> Estimator:
     """Load an estimator.
 
     Args:
         name: "own", or "mediapipe", the library itself.
+        config: what is estimated, and of whom; the library always sees everything of whom it likes.
         threads: cores that one estimate may use; the library takes what it wants.
 
     Raises:
@@ -32,7 +37,7 @@ def load_estimator(name: str, threads: int) -> Estimator:
     if name == "own":
         from realtime.pose.estimate import PoseEstimator
 
-        return PoseEstimator(threads)
+        return PoseEstimator(threads, config)
     if name == "mediapipe":
         from realtime.pose.mediapipe import HolisticEstimator
 

@@ -36,6 +36,9 @@ class HolisticEstimator:
         """Forget the person: the next estimate is as that of a new estimator."""
         self._holistic.reset()
 
+    def next_person(self) -> None:
+        """Nothing: the library follows one person, and which one cannot be chosen."""
+
     def estimate(self, rgb: Rgb) -> Pose | None:
         """Estimate the pose in a picture; as `PoseEstimator.estimate`."""
         if rgb.ndim != 3 or rgb.shape[2] != 3 or not rgb.size or rgb.dtype != np.uint8:

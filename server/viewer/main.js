@@ -8,6 +8,7 @@ const FIGURES_MS = 1000;
 const ASK_EVERY = 2;
 const STALLED_MS = 3000;
 const IDLE_MS = 3500;
+const NEXT_PERSON = "next-person";
 
 const $ = (id) => document.getElementById(id);
 const person = $("person");
@@ -75,6 +76,9 @@ async function askServer() {
     document.title = $("title").textContent = server.title;
     person.setAttribute("aria-label", `${server.streams[0].name}, live`);
     source.name = server.streams[1]?.name ?? "";
+    for (const row of document.querySelectorAll("[data-command]")) {
+      row.hidden = !server.commands.includes(row.dataset.command);
+    }
   } catch {
     if (figures.stalledMs > FIGURES_MS) link.renew();  // neither answers nor pictures: it has gone
   }
@@ -107,7 +111,12 @@ function toggleHelp() {
   else $("help").showModal();
 }
 
-const KEYS = { f: toggleFullscreen, s: () => source.toggle(), c: () => source.move(), "?": toggleHelp };
+function nextPerson() {
+  if (!server.commands?.includes(NEXT_PERSON)) return;
+  fetch(`/control/${NEXT_PERSON}`, { method: "POST" }).catch(() => { /* the connection's own sentence tells */ });
+}
+
+const KEYS = { f: toggleFullscreen, s: () => source.toggle(), c: () => source.move(), n: nextPerson, "?": toggleHelp };
 
 document.addEventListener("keydown", (event) => {
   wake();

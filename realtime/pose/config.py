@@ -1,0 +1,34 @@
+"""What a person decides about the estimating of poses."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from engines.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoseConfig:
+    """What is estimated, how dearly, and of whom."""
+
+    pose_parts: Literal["all", "hands", "face", "body"] = "all"
+    """Body, hands and face; body and hands; body and face; the body alone, which takes a third of the time of all."""
+    pose_effort: Literal["full", "fast", "lite"] = "full"
+    """full: every network in every frame. fast: the hands take turns, each is looked at in every other frame, and the
+    body is estimated in bf16. lite: fast, with a smaller network for the body."""
+    person: Literal["main", "nearest", "left", "right"] | int = "main"
+    """Who is followed when there are several people: the one who is large and central, the largest, the one at the
+    left or right edge of the picture, or the Nth from the left."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.person, int) and self.person < 1:
+            raise UserError(f"--person must be main, nearest, left, right, or a number from 1 on, not {self.person}.")
+
+    @property
+    def hands(self) -> bool:
+        """Whether hands are estimated."""
+        return self.pose_parts in ("all", "hands")
+
+    @property
+    def face(self) -> bool:
+        """Whether the face is estimated."""
+        return self.pose_parts in ("all", "face")
