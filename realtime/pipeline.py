@@ -8,7 +8,7 @@ from realtime.pose.estimate import PoseEstimator
 from realtime.pose.figure import draw
 from realtime.pose.measure import HeadBox, head_box
 from realtime.pose.normalize import Normalizer
-from realtime.pose.smooth import Smoother
+from realtime.pose.steady import Steady
 from realtime.render import Renderer
 from realtime.subject import Subject
 
@@ -23,7 +23,12 @@ class Drawn:
     frame: Frame
     figure: Rgb
     head: HeadBox | None
-    """None while nobody is there."""
+    """None while nobody is there: `no_person`."""
+
+    @property
+    def no_person(self) -> bool:
+        """Nobody is there, and has not been for `FillConfig.lost_s`: the last figure has faded."""
+        return self.head is None
 
 
 class PosePipeline:
@@ -31,20 +36,19 @@ class PosePipeline:
 
     def __init__(self, subject: Subject, meter: Meter, *, threads: int) -> None:
         self._estimator = PoseEstimator(threads=threads)
-        self._smoother = Smoother()
+        self._steady = Steady()
         self._normalizer = Normalizer(subject.manifest.motion)
         self._size_px = subject.manifest.size_px
         self._meter = meter
 
     def step(self, frame: Frame) -> Drawn:
-        """Estimate, smooth, normalize, draw."""
+        """Estimate, fill and smooth, normalize, draw."""
         with self._meter.time("pose"):
-            pose = self._estimator.estimate(frame.rgb)
+            seen = self._estimator.estimate(frame.rgb)
         with self._meter.time("figure"):
-            if pose is None:
-                self._smoother.reset()
-            else:
-                pose = self._normalizer.normalize(self._smoother.smooth(pose, frame.captured_at_s))
+            pose = self._steady.step(seen, frame.captured_at_s)
+            if pose is not None:
+                pose = self._normalizer.normalize(pose)
             return Drawn(frame, draw(pose, self._size_px), head_box(pose) if pose else None)
 
 
@@ -56,6 +60,8 @@ class RenderPipeline:
         self._meter = meter
 
     def step(self, drawn: Drawn) -> Frame:
-        """Render the target in the figure's pose."""
+        """Render the target in the figure's pose; while nobody is there, the chain starts from the empty room."""
         with self._meter.time("render"):
+            if drawn.no_person:
+                self._renderer.reset()
             return replace(drawn.frame, rgb=self._renderer.step(drawn.figure, drawn.head))

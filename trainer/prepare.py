@@ -22,7 +22,7 @@ from realtime.frame import Rgb
 from realtime.pose.estimate import PoseEstimator
 from realtime.pose.normalize import MotionRange, measure_range, observe
 from realtime.pose.pose import Pose
-from realtime.pose.smooth import Smoother
+from realtime.pose.steady import Steady
 from realtime.video import VideoWriter, count_frames, read_video
 from trainer.plate import PlateEstimator
 
@@ -83,8 +83,9 @@ def prepare(video: Path, out: Path, *, size_px: int) -> Prepared:
     total = count_frames(video)
     out.mkdir(parents=True, exist_ok=True)
     (out / "prepare.json").unlink(missing_ok=True)  # written last: it says that the rest is whole
-    estimator, smoother, plate = PoseEstimator(threads=os.cpu_count() or 1), Smoother(), PlateEstimator(size_px, total)
+    estimator, steady, plate = PoseEstimator(threads=os.cpu_count() or 1), Steady(), PlateEstimator(size_px, total)
     poses: list[Pose | None] = []
+    seen = 0
     crop: Crop | None = None
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     fps = _frame_rate(video)
@@ -95,17 +96,16 @@ def prepare(video: Path, out: Path, *, size_px: int) -> Prepared:
         task = progress.add_task("Finding the person", total=total or None)
         for rgb, at_s in read_video(video):
             crop = crop or Crop.of(rgb, size_px)
-            pose = estimator.estimate(rgb)
-            if pose is None:
-                smoother.reset()
-            else:
-                pose = crop.pose(smoother.smooth(pose, at_s))
+            estimated = estimator.estimate(rgb)
+            seen += estimated is not None
+            pose = steady.step(estimated, at_s)
+            if pose is not None:
+                pose = crop.pose(pose)
             picture = crop.picture(rgb)
             plate.add(picture, pose)
             writer.write(picture)
             poses.append(pose)
             progress.advance(task)
-        seen = sum(pose is not None for pose in poses)
         if seen < LEAST_SEEN_S * fps:
             raise UserError(f"Nobody was found in {video}: film one person, whole body in the picture, in good light.")
     standing = [place for place in (observe(pose) for pose in poses if pose) if place]
