@@ -1,9 +1,12 @@
 """`realtime`: play a subject live."""
 
 import asyncio
+import math
+from pathlib import Path
 from typing import Annotated
 
 import tyro
+from tyro.conf import Positional
 
 from engines.console import run_commands
 from engines.errors import UserError
@@ -59,10 +62,33 @@ def bench(
     show(measure(load_subject(subject), open_source(None, source)[0], engines, seconds=seconds))
 
 
+def pose(
+    video: Annotated[Positional[Path], tyro.conf.arg(metavar="VIDEO")],
+    /,
+    out: Path | None = None,
+    truth: Path | None = None,
+    start_s: float = 0.0,
+    end_s: float = math.inf,
+) -> None:
+    """Look at the poses in a video: draws them over it, and reports how well and how steadily the person is seen.
+
+    Args:
+        video: the video to look at.
+        out: folder for pose.mp4 and report.html; VIDEO_pose here if not given.
+        truth: exact joints to measure error, jitter and lag against: an .npz with names [J] (e.g. left_wrist, or the
+            rig's bones: hand_l), xy [F, J, 2] in pixels, a row per frame, and visibility [F, J] (2 is visible).
+        start_s: second of the video to start at.
+        end_s: second of the video to end at.
+    """
+    from realtime.pose_report import report_poses
+
+    report_poses(video, out or Path(f"{video.stem}_pose"), truth=truth, start_s=start_s, end_s=end_s)
+
+
 def main() -> None:
     """Entry point."""
     run_commands(
-        {"run": run, "bench": bench},
+        {"run": run, "bench": bench, "pose": pose},
         prog="realtime",
         description="Move in front of a camera, and a browser shows another person making your moves.",
     )

@@ -1,9 +1,11 @@
 """What happens to a frame."""
 
+import logging
 from dataclasses import dataclass, replace
 
 from realtime.frame import Frame, Rgb
 from realtime.meter import Meter
+from realtime.pose.blur import ADVICE, BlurMeter
 from realtime.pose.estimate import PoseEstimator
 from realtime.pose.figure import draw
 from realtime.pose.measure import HeadBox, head_box
@@ -12,6 +14,7 @@ from realtime.pose.steady import Steady
 from realtime.render import Renderer
 from realtime.subject import Subject
 
+LOG = logging.getLogger(__name__)
 STAGES = ("pose", "figure", "render", "encode", "latency")
 """What is metered; `latency` is from capture to encoded."""
 
@@ -37,6 +40,7 @@ class PosePipeline:
     def __init__(self, subject: Subject, meter: Meter, *, threads: int) -> None:
         self._estimator = PoseEstimator(threads=threads)
         self._steady = Steady()
+        self._blur: BlurMeter | None = BlurMeter()
         self._normalizer = Normalizer(subject.manifest.motion)
         self._size_px = subject.manifest.size_px
         self._meter = meter
@@ -46,6 +50,11 @@ class PosePipeline:
         with self._meter.time("pose"):
             seen = self._estimator.estimate(frame.rgb)
         with self._meter.time("figure"):
+            if self._blur is not None:
+                self._blur.see(frame.rgb, seen)
+                if self._blur.blurred:
+                    LOG.warning(ADVICE)
+                    self._blur = None  # once is enough
             pose = self._steady.step(seen, frame.captured_at_s)
             if pose is not None:
                 pose = self._normalizer.normalize(pose)
