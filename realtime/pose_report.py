@@ -103,7 +103,7 @@ def _watch(video: Path, annotated: Path, total: int, start_s: float, end_s: floa
             progress.advance(task)
         if not watched.raw:
             raise UserError(f"The video {video} has no picture from {start_s:g} s on: choose an earlier --start-s.")
-    watched.sharpness = blur.sharpness
+    watched.sharpness = None if blur.sharpness is None else round(blur.sharpness, 3)
     return watched
 
 

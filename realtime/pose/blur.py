@@ -1,8 +1,8 @@
 """Motion blur (EDN's remark on it): tell when the source has too much of it, and make some for training.
 
-The measure: along its motion a smeared hand has few edges left, across it all of them. Energy along over energy across, at
-fast hands, is divided by the same at slow ones, for what the hands look like counts too. A source without blur has 1.0 to
-1.5, an exposure of half a frame 0.5 to 0.6, of a whole frame 0.4 (docs/log.md).
+The measure: along its motion a smeared hand has few edges left, across it all of them. Energy along over energy across
+at fast hands is divided by the same at slow ones, for what the hands look like counts too. A source without blur has
+1.0 to 1.5, an exposure of half a frame 0.5 to 0.6, of a whole frame 0.4 (docs/log.md).
 """
 
 from collections import deque
@@ -91,21 +91,23 @@ def smear(rgb: Rgb, flow: Floats) -> Rgb:
         A new picture, uint8 H W 3: the mean over the exposure, whose middle is `rgb`.
     """
     assert flow.shape == (*rgb.shape[:2], 2), f"flow {flow.shape} for a picture {rgb.shape}"
-    steps = int(np.ceil(np.linalg.norm(flow, axis=2).max())) + 1
-    if steps == 1:
-        return rgb.copy()
-    y, x = np.indices(rgb.shape[:2], np.float32)
-    total = np.zeros(rgb.shape, np.float32)
+    smeared, way_px = rgb.copy(), np.linalg.norm(flow, axis=2)
+    x0, y0, width, height = cv2.boundingRect((way_px > 0.25).astype(np.uint8))
+    if not width:
+        return smeared
+    window = np.s_[y0 : y0 + height, x0 : x0 + width]
+    x, y = np.meshgrid(np.arange(x0, x0 + width, dtype=np.float32), np.arange(y0, y0 + height, dtype=np.float32))
+    dx, dy = np.moveaxis(flow[window], 2, 0)
+    total, steps = np.zeros((height, width, 3), np.float32), int(np.ceil(way_px.max())) + 1
     for time in np.linspace(-0.5, 0.5, steps, dtype=np.float32):
-        total += cv2.remap(
-            rgb, x - time * flow[..., 0], y - time * flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        )
-    return np.asarray(np.round(total / steps), np.uint8)
+        total += cv2.remap(rgb, x - time * dx, y - time * dy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    smeared[window] = np.round(total / steps)
+    return smeared
 
 
 def pose_flow(past: Pose, pose: Pose, width_px: int, height_px: int) -> Floats:
     """How the picture moves with the body from one pose to the next, float32 H W 2, pixels; 0 away from the person."""
-    scale = 8
+    cell_px = 8
     limbs = [(INDEX[f"{side}_{a}"], INDEX[f"{side}_{b}"]) for side in ("left", "right") for a, b in _LIMBS]
     share = np.linspace(0, 1, 5, dtype=np.float32)[:, None]
     ends, moves = pose.xy, pose.xy - past.xy
@@ -115,8 +117,8 @@ def pose_flow(past: Pose, pose: Pose, width_px: int, height_px: int) -> Floats:
     hands = [(ends[h], moves[h]) for h in (LEFT_HAND, RIGHT_HAND) if sure[h.start]]
     head = [(ends[BODY][:11], moves[BODY][:11])]
     places, shifts = (np.concatenate(column) for column in zip(*lines, *hands, *head, strict=True))
-    y, x = np.indices((height_px // scale + 1, width_px // scale + 1), np.float32) * scale
-    reach_px = 0.04 * stature_px(pose)
+    y, x = np.indices((height_px // cell_px + 1, width_px // cell_px + 1), np.float32) * cell_px
+    reach_px = max(0.04 * stature_px(pose), 0.6 * cell_px)
     squared = (x[..., None] - places[:, 0]) ** 2 + (y[..., None] - places[:, 1]) ** 2
     weight = np.exp(-squared / (2 * reach_px**2))
     flow = (weight @ shifts) / (weight.sum(axis=2, keepdims=True) + 0.3)

@@ -45,7 +45,7 @@ class PoseReport(msgspec.Struct, frozen=True, kw_only=True):
     """Mean of the body's keypoints."""
     coverage: float | None
     """Share of the body's joints that are surely seen while the person is."""
-    height: tuple[float, float] | None
+    height_px: tuple[float, float] | None
     """5 and 95 % quantile of the stature in pixels."""
     jitter_px: dict[str, float]
     """Mean distance of the joints from their own smooth path: raw and smooth."""
@@ -88,7 +88,7 @@ def judge(
     tracks = {"raw": raw, "smooth": smooth} if people else {}
     away = {name: jitter_px(track(poses), fps) for name, poses in tracks.items()}
     tall_px = statures_px(raw) if people else np.ones(len(raw), np.float32)
-    coverage = float(np.isfinite(joints[..., 0]).mean()) if people else None
+    coverage = _round(np.isfinite(joints[..., 0]).mean()) if people else None
     report = PoseReport(
         video=video,
         frames=len(raw),
@@ -97,7 +97,7 @@ def judge(
         parts=parts,
         confidence=_round(confidences[:, BODY].mean()) if people else None,
         coverage=coverage,
-        height=(float(np.quantile(tall_px, 0.05)), float(np.quantile(tall_px, 0.95))) if people else None,
+        height_px=(_round(np.quantile(tall_px, 0.05)), _round(np.quantile(tall_px, 0.95))) if people else None,
         jitter_px={name: _mean(each) for name, each in away.items()},
         jitter_percent={name: _mean(100 * each / tall_px[:, None]) for name, each in away.items()},
         longest_gap_s=_round(longest_gap_s(seen, fps)),
@@ -122,10 +122,10 @@ def judge_by_truth(truth: Truth, poses: Sequence[Pose | None], fps: float) -> Tr
     speed = np.linalg.norm(np.gradient(truth.xy, axis=0), axis=2) * np.float32(fps) / tall_px
     return TruthReport(
         rate=_round(found.mean()) if len(found) else 0,
-        error_percent=100 * _mean(error),
-        error_fast_percent=100 * _mean(error[speed > 1]),
-        jitter_percent=100 * _mean(away),
-        jitter_still_percent=100 * _mean(away[speed < 0.1]),
+        error_percent=_mean(100 * error),
+        error_fast_percent=_mean(100 * error[speed > 1]),
+        jitter_percent=_mean(100 * away),
+        jitter_still_percent=_mean(100 * away[speed < 0.1]),
         lag_ms=round(1000 * lag_s(xy, truth.xy, fps)),
     )
 
@@ -135,7 +135,7 @@ def _warnings(report: PoseReport, people: Sequence[Pose]) -> list[str]:
         return ["Nobody was seen: film one person, head to toes, in good light."]
     hands = min(report.parts["left hand"], report.parts["right hand"])
     feet = np.mean([pose.confidence[[INDEX["left_ankle"], INDEX["right_ankle"]]].min() >= 0.5 for pose in people])
-    small = report.height is not None and report.height[0] < 150
+    small = report.height_px is not None and report.height_px[0] < 150
     said = {
         "The person is lost for a while in between: keep them in the picture and the light even.":
             report.longest_gap_s > 0.5,
@@ -154,4 +154,4 @@ def _round(value: float | np.floating) -> float:
 
 def _mean(values: Floats | NDArray[np.floating]) -> float:
     values = values[np.isfinite(values)]
-    return round(float(values.mean()), 6) if len(values) else 0.0
+    return round(float(values.mean()), 4) if len(values) else 0.0
