@@ -14,7 +14,9 @@ from realtime.video import read_video
 from tests.commands import DATA
 from tests.people import standing
 
-NOISE = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (128, 128, 3)).astype(np.uint8), (0, 0), 1.5)
+NOISE = np.asarray(
+    cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (128, 128, 3)).astype(np.uint8), (0, 0), 1.5), np.uint8
+)
 CENTRE = np.array([64, 64], np.float32)
 
 
