@@ -1,10 +1,12 @@
 """`realtime`: play a subject live."""
 
 import asyncio
+import math
 from pathlib import Path
 from typing import Annotated
 
 import tyro
+from tyro.conf import Positional
 
 from engines.console import run_commands
 from engines.errors import UserError
@@ -117,10 +119,33 @@ def bench_pose(
     show(measure(video_path(source), pose, frames=frames, cores=cores, mediapipe_python=mediapipe_python))
 
 
+def pose(
+    video: Annotated[Positional[Path], tyro.conf.arg(metavar="VIDEO")],
+    /,
+    out: Path | None = None,
+    truth: Path | None = None,
+    start_s: float = 0.0,
+    end_s: float = math.inf,
+) -> None:
+    """Look at the poses in a video: draws them over it, and reports how well and how steadily the person is seen.
+
+    Args:
+        video: the video to look at.
+        out: folder for pose.mp4 and report.html; VIDEO_pose here if not given.
+        truth: exact joints to measure error, jitter and lag against: an .npz with names [J] (e.g. left_wrist, or the
+            rig's bones: hand_l), xy [F, J, 2] in pixels, a row per frame, and visibility [F, J] (2 is visible).
+        start_s: second of the video to start at.
+        end_s: second of the video to end at.
+    """
+    from realtime.pose_report import report_poses
+
+    report_poses(video, out or Path(f"{video.stem}_pose"), truth=truth, start_s=start_s, end_s=end_s)
+
+
 def main() -> None:
     """Entry point."""
     run_commands(
-        {"run": run, "calibrate": calibrate, "bench": bench, "bench-pose": bench_pose},
+        {"run": run, "calibrate": calibrate, "pose": pose, "bench": bench, "bench-pose": bench_pose},
         prog="realtime",
         description="Move in front of a camera, and a browser shows another person making your moves.",
     )

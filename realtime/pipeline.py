@@ -1,18 +1,21 @@
 """What happens to a frame."""
 
+import logging
 from dataclasses import dataclass, replace
 
 from realtime.fitting import Fitting
 from realtime.frame import Frame, Rgb
 from realtime.meter import Meter
+from realtime.pose.blur import ADVICE, BlurMeter
 from realtime.pose.load import Estimator
 from realtime.pose.measure import HeadBox, head_box
-from realtime.pose.smooth import Smoother
+from realtime.pose.steady import Steady
 from realtime.poses import PosedFrame
 from realtime.profile import Profile
 from realtime.render import Renderer
 from realtime.subject import Subject
 
+LOG = logging.getLogger(__name__)
 STAGES = ("pose", "figure", "render", "encode", "latency")
 """What is metered; `latency` is from capture to encoded."""
 
@@ -24,7 +27,12 @@ class Drawn:
     frame: Frame
     figure: Rgb
     head: HeadBox | None
-    """None while nobody is there."""
+    """None while nobody is there: `no_person`."""
+
+    @property
+    def no_person(self) -> bool:
+        """Nobody is there, and has not been for `FillConfig.lost_s`: the last figure has faded."""
+        return self.head is None
 
 
 class PosePipeline:
@@ -32,7 +40,8 @@ class PosePipeline:
 
     def __init__(self, subject: Subject, estimator: Estimator, meter: Meter, *, profile: Profile | None = None) -> None:
         self._estimator = estimator
-        self._smoother = Smoother()
+        self._steady = Steady()
+        self._blur: BlurMeter | None = BlurMeter()
         self._fitting = Fitting(subject.manifest, profile)
         self._size_px = subject.manifest.size_px
         self._style = subject.style
@@ -44,14 +53,18 @@ class PosePipeline:
         return self._fitting.notice
 
     def step(self, frame: Frame) -> Drawn:
-        """Estimate, smooth, normalize, draw."""
+        """Estimate, fill and smooth, normalize, draw."""
         with self._meter.time("pose"):
-            pose = frame.pose if isinstance(frame, PosedFrame) else self._estimator.estimate(frame.rgb)
+            seen = frame.pose if isinstance(frame, PosedFrame) else self._estimator.estimate(frame.rgb)
         with self._meter.time("figure"):
-            if pose is None:
-                self._smoother.reset()
-            else:
-                pose = self._fitting.fit(self._smoother.smooth(pose, frame.captured_at_s), frame)
+            if self._blur is not None:
+                self._blur.see(frame.rgb, seen)
+                if self._blur.blurred:
+                    LOG.warning(ADVICE)
+                    self._blur = None  # once is enough
+            pose = self._steady.step(seen, frame.captured_at_s)
+            if pose is not None:
+                pose = self._fitting.fit(pose, frame)
             return Drawn(frame, self._style.draw(pose, self._size_px), head_box(pose) if pose else None)
 
 
@@ -63,6 +76,8 @@ class RenderPipeline:
         self._meter = meter
 
     def step(self, drawn: Drawn) -> Frame:
-        """Render the target in the figure's pose."""
+        """Render the target in the figure's pose; while nobody is there, the chain starts from the empty room."""
         with self._meter.time("render"):
+            if drawn.no_person:
+                self._renderer.reset()
             return replace(drawn.frame, rgb=self._renderer.step(drawn.figure, drawn.head))

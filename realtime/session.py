@@ -148,7 +148,7 @@ class Session:
             frame = self._frames.take(WAIT_S)
             if frame is not None:
                 drawn = self._pose.step(frame)
-                self._nobody = drawn.head is None
+                self._nobody = drawn.no_person
                 self._figures.put(drawn)
 
     def _draw(self) -> None:

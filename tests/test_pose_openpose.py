@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engines.errors import UserError
-from realtime.pose.fill import fill_in
+from realtime.pose.likely import fill_in
 from realtime.pose.measure import head_box, stature_px
 from realtime.pose.openpose import BODY_25, COCO, read_frame, read_openpose, write_frame
 from realtime.pose.pose import Pose

@@ -25,7 +25,7 @@ from realtime.pose.motion import MotionRange, measure_range, observe
 from realtime.pose.openpose import read_openpose
 from realtime.pose.pose import Pose
 from realtime.pose.proportions import Proportions, lengths, measure_proportions
-from realtime.pose.smooth import Smoother
+from realtime.pose.steady import Steady
 from realtime.pose.styles import load_style
 from realtime.video import VideoWriter, count_frames, read_video
 from trainer.plate import PlateEstimator
@@ -106,8 +106,9 @@ def prepare(
     )
     out.mkdir(parents=True, exist_ok=True)
     (out / "prepare.json").unlink(missing_ok=True)  # written last: it says that the rest is whole
-    smoother, plate = Smoother(), PlateEstimator(size_px, total)
+    steady, plate = Steady(), PlateEstimator(size_px, total)
     poses: list[Pose | None] = []
+    seen = 0
     crop: Crop | None = None
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     fps = _frame_rate(video)
@@ -116,18 +117,17 @@ def prepare(
         VideoWriter(out / "frames.mp4", fps, crf=10, gop=12, pix_fmt="yuv444p") as writer,
     ):
         task = progress.add_task("Finding the person", total=total or None)
-        for rgb, at_s, pose in watched:
+        for rgb, at_s, estimated in watched:
             crop = crop or Crop.of(rgb, size_px)
-            if pose is None:
-                smoother.reset()
-            else:
-                pose = crop.pose(smoother.smooth(pose, at_s))
+            seen += estimated is not None
+            pose = steady.step(estimated, at_s)
+            if pose is not None:
+                pose = crop.pose(pose)
             picture = crop.picture(rgb)
             plate.add(picture, pose)
             writer.write(picture)
             poses.append(pose)
             progress.advance(task)
-        seen = sum(pose is not None for pose in poses)
         if seen < LEAST_SEEN_S * fps:
             raise UserError(f"Nobody was found in {video}: film one person, whole body in the picture, in good light.")
     standing = [place for place in (observe(pose) for pose in poses if pose) if place]

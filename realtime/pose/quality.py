@@ -1,0 +1,74 @@
+"""How good a track of poses is: alone, and against the truth.
+
+F frames, J joints. Tracks are float32 F J 2, pixels, not-a-number where a joint was not seen.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realtime.pose.measure import stature_px
+from realtime.pose.pose import Floats, Pose
+from realtime.pose.skeleton import INDEX
+
+JOINTS = ("nose", *(f"{side}_{joint}" for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+                    for side in ("left", "right")))  # fmt: skip
+"""The joints that the figure hangs on: what is judged."""
+WINDOW_S = 0.1
+"""To either side of a frame: what its neighbours are."""
+
+
+def track(poses: Sequence[Pose | None], names: Sequence[str] = JOINTS, sure: float = 0.5) -> Floats:
+    """The track of some joints; those less confident than `sure` count as not seen."""
+    indices = [INDEX[name] for name in names]
+    rows = np.full((len(poses), len(indices), 2), np.nan, np.float32)
+    for row, pose in zip(rows, poses, strict=True):
+        if pose is not None:
+            row[:] = np.where(pose.confidence[indices, None] >= sure, pose.xy[indices], np.nan)
+    return rows
+
+
+def statures_px(poses: Sequence[Pose | None]) -> Floats:
+    """F; the median where nobody was seen."""
+    tall_px = np.array([np.nan if pose is None else stature_px(pose) for pose in poses], np.float32)
+    return np.where(np.isfinite(tall_px), tall_px, np.nanmedian(tall_px)).astype(np.float32)
+
+
+def jitter_px(xy: Floats, fps: float) -> Floats:
+    """How far each joint is from its own smooth path: a parabola through its neighbours and itself.
+
+    Returns:
+        F J, not-a-number where a neighbour was not seen. Give the error instead of the track, and moves do not count.
+    """
+    half = max(2, round(WINDOW_S * fps))
+    time = np.arange(-half, half + 1)
+    kernel = np.linalg.pinv(np.stack([time**0, time, time**2], axis=1))[0].astype(np.float32)
+    away = np.full(xy.shape[:2], np.nan, np.float32)
+    if len(xy) > 2 * half:
+        windows = np.lib.stride_tricks.sliding_window_view(xy, 2 * half + 1, axis=0)
+        away[half:-half] = np.linalg.norm(xy[half:-half] - windows @ kernel, axis=2)
+    return away
+
+
+def lag_s(xy: Floats, truth: Floats, fps: float) -> float:
+    """By how many seconds the track is behind the truth: the shift at which the two move most alike.
+
+    From -0.05 to 0.15 s. Velocities are compared, for a truth may define a joint's place a little differently.
+    """
+    moved, true_move = (np.gradient(track, axis=0) for track in (xy, truth))
+    frames = np.arange(len(xy))
+    shifts = np.arange(-0.05, 0.15, 0.002) * fps
+    apart = []
+    for shift in shifts:
+        before = np.floor(frames - shift).clip(0, len(xy) - 1).astype(int)
+        share = np.float32((-shift) % 1)
+        then = (1 - share) * true_move[before] + share * true_move[(before + 1).clip(0, len(xy) - 1)]
+        apart.append(np.nanmean(np.linalg.norm(moved - then, axis=2)))
+    return float(shifts[int(np.argmin(apart))] / fps)
+
+
+def longest_gap_s(seen: NDArray[np.bool_], fps: float) -> float:
+    """The longest time unseen between two frames in which it was seen."""
+    at = np.flatnonzero(seen)
+    return float((np.diff(at).max() - 1) / fps) if len(at) > 1 else 0.0
