@@ -15,7 +15,7 @@ class EngineConfig:
     backend: Literal["openvino"] = "openvino"
     """What runs the subject's networks."""
     precision: Literal["bf16", "f32"] = "bf16"
-    """Arithmetic of the subject's networks; the pose is always estimated in f32."""
+    """Arithmetic of the subject's networks; those of the pose have their own."""
     pose: EstimatorName = "own"
     """What estimates poses: this program, or the mediapipe library (needs pip install 'bodydouble[mediapipe]')."""
     threads: int = max(1, (os.cpu_count() or 2) - 1)

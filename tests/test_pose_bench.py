@@ -13,7 +13,7 @@ from tests.commands import DATA, assert_refused, command
 
 
 def test_figures_for_people_and_programs() -> None:
-    arguments = [
+    arguments: list[str | Path] = [
         "--source",
         DATA / "alice_clip.mp4",
         "--frames",
@@ -48,7 +48,7 @@ while header := sys.stdin.buffer.readline():
     print(json.dumps([[10.0] * count, [20.0] * count]), flush=True)
 """)
     stand_in.chmod(0o755)
-    arguments = ["--source", str(DATA / "alice_clip.mp4"), "--frames", "5", "--pose-parts", "body"]
+    arguments: list[str | Path] = ["--source", DATA / "alice_clip.mp4", "--frames", "5", "--pose-parts", "body"]
     done = command("realtime", "bench-pose", *arguments, "--mediapipe-python", stand_in)
     assert done.returncode == 0, done.stderr
     last = json.loads(done.stdout.splitlines()[-1])

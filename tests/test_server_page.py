@@ -122,6 +122,27 @@ async def test_it_plays_both_pictures_without_a_touch(browser: Browser) -> None:
         assert {request for request in visitor.requests if not request.startswith(on_stage.server.url)} == set()
 
 
+async def test_n_asks_for_the_next_person_where_there_is_such_a_command(browser: Browser) -> None:
+    asked: list[str] = []
+    async with stage(streams=1, commands={"next-person": lambda: asked.append("next")}) as on_stage:
+        visitor = await visit(browser, on_stage.server.url)
+        await visitor.live()
+        await visitor.page.keyboard.press("?")
+        await expect(visitor.page.get_by_text("Follow the next person")).to_be_visible()
+        await visitor.page.keyboard.press("Escape")
+        await visitor.page.keyboard.press("n")
+        await until(lambda: asked == ["next"])
+        assert visitor.complaints == []
+    async with stage(streams=1) as on_stage:
+        visitor = await visit(browser, on_stage.server.url)
+        await visitor.live()
+        await visitor.page.keyboard.press("n")
+        await visitor.page.keyboard.press("?")
+        await expect(visitor.page.get_by_text("This help")).to_be_visible()
+        await expect(visitor.page.get_by_text("Follow the next person")).not_to_be_visible()
+        assert not [request for request in visitor.requests if "control" in request]
+
+
 async def test_it_says_that_the_server_is_gone_and_comes_back_by_itself(browser: Browser) -> None:
     async with stage() as on_stage:
         visitor = await visit(browser, on_stage.server.url)
