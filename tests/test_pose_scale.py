@@ -45,7 +45,7 @@ def placed(share: float) -> tuple[list[Rgb], NDArray[np.float32]]:
     return pictures, (truth * scale + move[:, 2]).astype(np.float32)
 
 
-@pytest.mark.parametrize(("share", "limit"), [(0.2, 0.03), (0.35, 0.02), (0.6, 0.015), (1.0, 0.015)])
+@pytest.mark.parametrize(("share", "limit"), [(0.2, 0.01), (0.35, 0.01), (0.6, 0.01), (1.0, 0.015)])
 def test_a_person_of_any_size(share: float, limit: float) -> None:
     estimator = PoseEstimator(config=PoseConfig(pose_parts="body"))
     pictures, truth = placed(share)
