@@ -21,7 +21,7 @@ HEAVY = ("torch", "onnx", "tensorrt", "tensorrt_rtx", "torch_tensorrt", "mediapi
 HOMES = {
     "openvino": {"engines/openvino.py"},
     "onnx": {"engines/eager.py", "trainer/export.py"},
-    "mediapipe": {"realtime/pose/mediapipe.py"},
+    "mediapipe": {"realtime/pose/mediapipe.py", "realtime/holistic.py"},
 }
 
 

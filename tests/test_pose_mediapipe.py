@@ -26,7 +26,7 @@ from realtime.video import read_video
 
 parts = {"body": BODY, "left_hand": LEFT_HAND, "right_hand": RIGHT_HAND, "face": FACE}
 own, library = (load_estimator(name, threads=1) for name in ("own", "mediapipe"))
-same, distances, depths = {part: [] for part in parts}, {part: [] for part in parts}, []
+same, distances, depths, missed = {part: [] for part in parts}, {part: [] for part in parts}, [], 0
 pictures = [rgb for rgb, _ in islice(read_video(Path("tests/data/bob_clip.mp4")), 20, 110)]
 for rgb in pictures:
     ours, theirs = own.estimate(rgb), library.estimate(rgb)
@@ -35,6 +35,7 @@ for rgb in pictures:
         same[name].append(seen[0] == seen[1])
         if all(seen):
             distances[name] += (np.linalg.norm(ours.xy[part] - theirs.xy[part], axis=1) / stature_px(theirs)).tolist()
+    missed += theirs is not None and ours is None
     if ours and theirs:
         depths.append(np.corrcoef(ours.depth[BODY], theirs.depth[BODY])[0, 1])
 first = library.estimate(pictures[-1])
@@ -52,6 +53,7 @@ print(json.dumps({
     "same": {name: float(np.mean(each)) for name, each in same.items()},
     "median": {name: float(np.median(each)) for name, each in distances.items()},
     "depth": float(np.median(depths)),
+    "missed": missed,
 }))
 """
 
@@ -73,7 +75,8 @@ def run(*arguments: str | Path) -> str:
 @pytest.mark.mediapipe
 def test_our_estimator_sees_what_the_library_sees(python: Path) -> None:
     seen = json.loads(run(python, "-c", COMPARE))
-    assert seen["same"]["body"] == 1
+    assert seen["missed"] == 0
+    assert seen["same"]["body"] >= 0.98, "we also look for small people: bob may be seen a frame earlier"
     assert min(seen["same"].values()) >= 0.9
     assert max(seen["median"].values()) < 0.002, seen
     assert seen["depth"] > 0.99
