@@ -60,5 +60,5 @@ class Fitting:
             self._half_since_s = at_s
         self.notice = HALF_BODY if at_s - self._half_since_s < NOTICE_S else None
         if not self._logged:
-            logger.info(HALF_BODY)
+            logger.warning(HALF_BODY)
             self._logged = True

@@ -23,7 +23,7 @@ from realtime.pose.pose import Pose
 from realtime.pose.steady import Steady
 from realtime.pose.truth import Truth, load_truth
 from realtime.report_page import page
-from realtime.video import VideoWriter, count_frames, read_video
+from realtime.video import VideoWriter, count_frames, frame_rate, read_video
 
 STILLS = 6
 
@@ -77,8 +77,7 @@ def _against(truth: Truth, watched: Watched) -> dict[str, TruthReport]:
 
 def _watch(video: Path, annotated: Path, total: int, start_s: float, end_s: float) -> Watched:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    times = [at_s for (_, at_s), _ in zip(read_video(video), range(30), strict=False)]
-    fps = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 and times[-1] > times[0] else 30.0
+    fps = frame_rate(video)
     wanted = max(0, min(total, round(min(end_s, total / fps) * fps)) - round(start_s * fps))
     watched = Watched(fps)
     estimator, steady, blur = PoseEstimator(), Steady(), BlurMeter(memory=10_000)

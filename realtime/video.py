@@ -58,6 +58,16 @@ def read_video(path: Path) -> Iterator[tuple[Rgb, float]]:
             raise UserError(f"The video {path} is damaged after {number / rate:.1f} s: {error.strerror}.") from error
 
 
+def frame_rate(path: Path) -> float:
+    """Frames per second, from the times of the first pictures: what the file itself says is often wrong.
+
+    Raises:
+        UserError: the file cannot be opened.
+    """
+    times = [at_s for (_, at_s), _ in zip(read_video(path), range(30), strict=False)]
+    return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 and times[-1] > times[0] else 30.0
+
+
 class VideoWriter:
     """Writes pictures to an H.264 file; the file appears under its name only when it is whole.
 

@@ -27,7 +27,7 @@ from realtime.pose.pose import Pose
 from realtime.pose.proportions import Proportions, lengths, measure_proportions
 from realtime.pose.steady import Steady
 from realtime.pose.styles import load_style
-from realtime.video import VideoWriter, count_frames, read_video
+from realtime.video import VideoWriter, count_frames, frame_rate, read_video
 from trainer.plate import PlateEstimator
 
 LEAST_SEEN_S = 0.25
@@ -111,7 +111,7 @@ def prepare(
     seen = 0
     crop: Crop | None = None
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    fps = _frame_rate(video)
+    fps = frame_rate(video)
     with (
         Progress(*columns) as progress,
         VideoWriter(out / "frames.mp4", fps, crf=10, gop=12, pix_fmt="yuv444p") as writer,
@@ -194,9 +194,3 @@ def _labelled(video: Path, openpose: Path, poses: list[Pose | None]) -> Iterator
         raise UserError(
             f"{openpose} has poses for {len(poses)} frames, but {video} has {count}: run OpenPose on this very video."
         )
-
-
-def _frame_rate(video: Path) -> float:
-    """Frames per second from the times of the first pictures."""
-    times = [at_s for (_, at_s), _ in zip(read_video(video), range(30), strict=False)]
-    return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 and times[-1] > times[0] else 30.0
