@@ -9,6 +9,8 @@ from realtime.profile import Profile
 from realtime.subject import Manifest
 
 HALF_BODY = "Your feet are not in the picture, so the legs just stand: step back to move them."
+PATIENCE_S = 2.0
+"""It is said after so long, not to somebody who is just walking in."""
 NOTICE_S = 6.0
 """So long the page shows it; it darkens the picture."""
 
@@ -52,13 +54,14 @@ class Fitting:
         return Normalizer(self._manifest.motion, self._size_px, known=known, proportions=self._manifest.proportions)
 
     def _watch(self, half_body: bool, at_s: float) -> None:
-        """Say it in the log once, and on the page whenever it begins."""
+        """Say it in the log once, and on the page whenever it lasts."""
         if not half_body:
             self._half_since_s = self.notice = None
             return
         if self._half_since_s is None:
             self._half_since_s = at_s
-        self.notice = HALF_BODY if at_s - self._half_since_s < NOTICE_S else None
-        if not self._logged:
+        lasted_s = at_s - self._half_since_s
+        self.notice = HALF_BODY if PATIENCE_S <= lasted_s < PATIENCE_S + NOTICE_S else None
+        if self.notice and not self._logged:
             logger.warning(HALF_BODY)
             self._logged = True
