@@ -100,6 +100,13 @@ def test_every_engine_equals_the_network(
         assert want.std() > 1, "a flat picture proves nothing"
 
 
+def test_graphs_tell_nothing_of_the_machine_they_were_made_on(generator: CompactGenerator, tmp_path: Path) -> None:
+    export_generator(generator, np.zeros((64, 64, 3), np.uint8), tmp_path / "generator.onnx")
+    graph = (tmp_path / "generator.onnx").read_bytes()
+    for path in (Path(__file__).parents[1], Path(torch.__file__).parents[1], Path.home()):
+        assert str(path).encode() not in graph
+
+
 def test_a_graph_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "x.onnx").write_bytes(b"not a graph")
     for backend in ("openvino", "torch"):

@@ -100,6 +100,10 @@ def _export(network: nn.Module, shape: tuple[int, int, int], output: str, path: 
             verbose=False,
         )
     assert program is not None
-    program.save(str(draft), external_data=False)
-    onnx.checker.check_model(str(draft), full_check=True)
+    model = program.model_proto
+    for part in (*model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output, model.graph):
+        part.ClearField("doc_string")
+        part.ClearField("metadata_props")  # where in whose file system each node was made
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, draft)
     draft.replace(path)
