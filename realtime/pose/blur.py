@@ -61,7 +61,8 @@ class BlurMeter:
     @property
     def blurred(self) -> bool:
         """The exposure is too long for these moves."""
-        return self.sharpness is not None and self.sharpness < LIMIT
+        sharpness = self.sharpness
+        return sharpness is not None and sharpness < LIMIT
 
 
 def edges_along(rgb: Rgb, centre: Floats, direction: Floats, radius_px: int) -> float | None:
