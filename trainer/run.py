@@ -62,6 +62,8 @@ def export_run(run: Path, name: str, folder: Path, *, person: str, licence: str)
     Raises:
         UserError: the run is not finished, or there is something in the way.
     """
+    if Path(name).name != name:
+        raise UserError(f"{name!r} cannot be a subject's name: choose one without slashes.")
     if folder.exists() and not (folder / "subject.json").exists():
         raise UserError(f"{folder} exists and is not a subject: choose another --out.")
     footage = Footage(run / "data")
