@@ -24,5 +24,13 @@ def run_commands(commands: Mapping[str, Callable[..., Any]], *, prog: str, descr
     except UserError as error:
         print(f"{prog}: {error}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(
+            f"{prog}: {error.filename} cannot be used ({error.strerror}): check the path and its rights.",
+            file=sys.stderr,
+        )
+        sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -39,7 +39,8 @@ def load_engine(
         try:
             return OpenVinoEngine(graph, precision, threads, outputs)
         except RuntimeError as error:
-            raise UserError(f"OpenVINO cannot read {graph}: {str(error).splitlines()[-1]}") from error
+            reason = str(error).strip().splitlines()[-1]
+            raise UserError(f"OpenVINO cannot read {graph}: {reason}") from error
     if backend == "torch":
         try:
             from engines.eager import EagerEngine

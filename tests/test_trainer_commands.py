@@ -63,6 +63,19 @@ def test_export_replaces_a_subject_but_nothing_else(toy_run: Path, toy_subject: 
     assert_refused(refused, "precious", "not a subject")
 
 
+def test_a_name_that_leads_elsewhere(toy_run: Path, tmp_path: Path) -> None:
+    refused = command("trainer", "export", toy_run, "--name", "../elsewhere", "--out", tmp_path / "subjects")
+    assert_refused(refused, "../elsewhere", "without slashes")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    out = tmp_path / "file" / "run"
+    refused = command("trainer", "prepare", DATA / "alice_clip.mp4", "--out", out, "--size", "64")
+    assert_refused(refused, str(tmp_path / "file"), "cannot be used")
+
+
 def test_export_of_an_unfinished_run(toy_run: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(toy_run, run)
