@@ -9,10 +9,7 @@ import numpy as np
 from realtime.frame import Rgb
 from realtime.pose.pose import Pose
 from realtime.pose.styles import Style, load_style
-from trainer.prepare import Prepared, load_poses, load_prepared
-
-HELD_OUT = 0.1
-"""The last part of the footage is never trained on, only judged on."""
+from trainer.prepare import Prepared, load_poses, load_prepared, training_frames
 
 
 class Footage:
@@ -33,7 +30,7 @@ class Footage:
     @property
     def training_frames(self) -> int:
         """Frames 0..this are for training, the rest is held out."""
-        return round(len(self.poses) * (1 - HELD_OUT))
+        return training_frames(len(self.poses), self.about.fps)
 
     def figure(self, index: int) -> Rgb:
         """The figure of a frame, uint8 [size_px, size_px, 3]."""

@@ -30,6 +30,8 @@ from realtime.pose.styles import load_style
 from realtime.video import VideoWriter, count_frames, frame_rate, read_video
 from trainer.plate import PlateEstimator
 
+HELD_OUT_S, HELD_OUT_PART = 40.0, 0.15
+"""The end of the footage, so long but no more than this part, is never learnt from in any way, only judged on."""
 LEAST_SEEN_S = 0.25
 """Less of the person than this and there is nothing to learn from."""
 
@@ -124,13 +126,15 @@ def prepare(
             if pose is not None:
                 pose = crop.pose(pose)
             picture = crop.picture(rgb)
-            plate.add(picture, pose)
+            if not total or len(poses) < training_frames(total, fps):
+                plate.add(picture, pose)
             writer.write(picture)
             poses.append(pose)
             progress.advance(task)
         if seen < LEAST_SEEN_S * fps:
             raise UserError(f"Nobody was found in {video}: film one person, whole body in the picture, in good light.")
-    standing = [place for place in (observe(pose) for pose in poses if pose) if place]
+    learnt = [pose for pose in poses[: training_frames(len(poses), fps)] if pose]
+    standing = [place for place in map(observe, learnt) if place]
     if not standing:
         raise UserError(f"The feet are never seen in {video}: film the whole body, head to toes.")
     save_poses(out / "poses.npz", poses)
@@ -142,12 +146,17 @@ def prepare(
         frames=len(poses),
         seen=seen,
         motion=measure_range(standing),
-        proportions=measure_proportions(lengths(pose) for pose in poses if pose and observe(pose)),
+        proportions=measure_proportions(lengths(pose) for pose in learnt if observe(pose)),
         figure_style=style.name,
         figure_version=style.version,
     )
     (out / "prepare.json").write_bytes(msgspec.json.format(msgspec.json.encode(prepared), indent=2) + b"\n")
     return prepared
+
+
+def training_frames(frames: int, fps: float) -> int:
+    """How many of so many frames are for training; the rest is held out."""
+    return frames - round(min(HELD_OUT_S * fps, HELD_OUT_PART * frames))
 
 
 def load_prepared(data: Path) -> Prepared:
