@@ -15,6 +15,7 @@ from realtime.pose.load import EstimatorName
 from realtime.pose.styles import StyleName
 from realtime.subject import user_subjects
 from trainer.config import TrainConfig
+from trainer.judge_cli import detector, evaluate
 
 RunFolder = Annotated[Positional[Path], tyro.conf.arg(metavar="RUN")]
 
@@ -88,7 +89,7 @@ def main() -> None:
     # Waiting threads sleep instead of spinning: beside any other program spinning made a step ten times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     run_commands(
-        {"prepare": prepare, "train": train, "export": export},
+        {"prepare": prepare, "train": train, "export": export, "evaluate": evaluate, "detector": detector},
         prog="trainer",
         description="Turn a video of a person into a subject: prepare, train, export.",
     )
