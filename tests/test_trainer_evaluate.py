@@ -15,9 +15,10 @@ from realtime.video import VideoWriter, read_video
 from tests.commands import DATA, assert_refused, command
 from tests.people import standing
 from trainer.clips import BODY_PX, FACE_PX, Pairs, cut, whole_clips
-from trainer.detect import make_detector
+from trainer.detect import make_detector, run_detector
 from trainer.detector import Clip, Features, accuracy, load_detector, train_detector
 from trainer.efficientnet import WEIGHTS
+from trainer.evaluate import evaluate
 from trainer.rollout import Chain, Part, Performance
 
 CLIP = DATA / "alice_clip.mp4"
@@ -85,6 +86,12 @@ def test_parts_that_are_not_there(tmp_path: Path) -> None:
         with pytest.raises(UserError, match="-s must be"):
             Part(**wrong)
     assert not list(tmp_path.rglob("*.mp4")), "nothing is half-written"
+
+
+def test_a_part_too_short_to_measure(tmp_path: Path) -> None:
+    performance = Performance(load_subject("alice"), CLIP, Part(end_s=0.1), EngineConfig(), herself=True)
+    with pytest.raises(UserError, match=r"Nobody was measured in .*alice_clip.mp4"):
+        evaluate(performance, tmp_path / "out.mp4", EngineConfig(), ablation=False, every=5, drift_frames=0)
 
 
 @pytest.mark.parametrize(
@@ -159,18 +166,17 @@ def test_detector_train_and_run(tmp_path: Path) -> None:
     assert load_detector(model)[1].accuracy == about["accuracy"]
 
     subject = load_subject("alice")
-    chain, fake = Chain(subject, EngineConfig()), tmp_path / "fake.mp4"
-    performance = Performance(subject, CLIP, Part(start_s=0.5, end_s=2), EngineConfig(), herself=True)
-    with VideoWriter(fake, performance.fps) as writer:
+    chain, real, fake = Chain(subject, EngineConfig()), tmp_path / "real.mp4", tmp_path / "fake.mp4"
+    performance = Performance(subject, CLIP, Part(start_s=0.5, end_s=1.6), EngineConfig(), herself=True)
+    with VideoWriter(real, performance.fps) as filmed, VideoWriter(fake, performance.fps) as rendered:
         for shown in performance.play():
-            writer.write(chain.step(shown.figure, shown.pose))
-    verdicts = []
-    for video in (CLIP, fake):
-        done = command("trainer", "detector", "run", video, "--model", model)
-        assert done.returncode == 0, done.stderr
-        verdicts.append(json.loads(done.stdout.splitlines()[-1]))
-    assert [len(verdict["clips"]) for verdict in verdicts] == [6, 1]
-    assert verdicts[0]["fake"] < 0.5 < verdicts[1]["fake"]
+            filmed.write(shown.footage)
+            rendered.write(chain.step(shown.figure, shown.pose))
+    done = command("trainer", "detector", "run", fake, "--model", model)
+    assert done.returncode == 0, done.stderr
+    verdict = json.loads(done.stdout.splitlines()[-1])
+    assert len(verdict["clips"]) == 1
+    assert run_detector(model, real, EngineConfig()).fake < 0.5 < verdict["fake"]
 
 
 def test_what_is_no_detector(tmp_path: Path) -> None:

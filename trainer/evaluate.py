@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from engines.errors import UserError
 from realtime.config import EngineConfig
 from realtime.frame import Rgb
 from realtime.pose.load import load_estimator
@@ -68,7 +69,7 @@ def evaluate(
         drift_frames: length of the chain whose drift is measured, 0 for no such measurement.
 
     Raises:
-        UserError: the video breaks off.
+        UserError: the video breaks off, or there was nobody to measure.
     """
     subject, size_px = performance.subject, performance.subject.manifest.size_px
     eyes = Eyes(load_estimator(engines.pose, threads=engines.threads))
@@ -95,6 +96,8 @@ def evaluate(
                 poses.append(shown.pose)
                 past = shown
                 progress.advance(task)
+        if not judges[LIVE].measured:
+            raise UserError(f"Nobody was measured in {performance.video}: choose a longer part, or a smaller --every.")
         plan = plan_drift(poses, drift_frames, every) if performance.herself else None
         drift = None
         if plan is not None:

@@ -52,7 +52,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     missed: float | None
     """Keypoints per picture that are detected in the truth (in the drawn pose) and not in the output."""
     flicker: float | None
-    """Warped difference of successive pictures in the body box, over the same of the footage."""
+    """Warped difference of successive pictures in the body box, over the same of the footage; 1 is as calm as that."""
     efficientnet: float | None
     """Distance of EfficientNet's features, body."""
     pose_distance_px: float | None
@@ -122,6 +122,11 @@ class Judge:
     _missed: list[int] = field(default_factory=list)
     _flicker: list[tuple[float, float]] = field(default_factory=list)
 
+    @property
+    def measured(self) -> int:
+        """Frames so far."""
+        return len(self._missed)
+
     def see(self, measured: Measured, past: Rgb, now: Rgb) -> None:
         """Judge the output `now`, uint8 S S 3, that came after the output `past`."""
         assert measured.now.pose is not None
@@ -147,7 +152,7 @@ class Judge:
             flicker=round(sum(pair[0] for pair in self._flicker) / theirs, 4) if theirs else None,
             efficientnet=_mean(self._features),
             pose_distance_px=_mean(away_px),
-            measured=len(self._missed),
+            measured=self.measured,
         )
 
     def _compare(self, output: Rgb, truth: Rgb, box: Box) -> tuple[float, float, float]:
