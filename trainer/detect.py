@@ -98,7 +98,7 @@ def run_detector(model: Path, video: Path, engines: EngineConfig) -> Verdict:
 
 def show(verdict: Verdict) -> None:
     """A table for people, and one line of JSON for programs."""
-    table = Table("from", "fake", title=f"{verdict.video}: made by {verdict.subject}'s networks?")
+    table = Table("from", f"made by {verdict.subject}'s networks", title=verdict.video)
     for start_s, fake in verdict.clips:
         table.add_row(f"{start_s:.1f} s", f"{fake:.3f}")
     table.add_row("all", f"{verdict.fake:.3f}")
