@@ -18,12 +18,13 @@ class Adversary:
     Args:
         c_in: channels of figures and pictures together.
         scales: how many sizes it judges at.
+        weight: of both its losses.
     """
 
-    def __init__(self, c_in: int, scales: int, config: TrainConfig) -> None:
-        self._config = config
+    def __init__(self, c_in: int, scales: int, config: TrainConfig, *, weight: float = 1.0) -> None:
+        self._config, self._weight = config, weight
         self.network = MultiScaleDiscriminator(c_in, config.ndf, scales).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.optimizer = adam(self.network, config.rate / 3)
+        self.optimizer = adam(self.network, config.discriminator_rate)
 
     def judge(self, figures: Tensor, fake: Tensor, real: Tensor) -> dict[str, Tensor]:
         """Train on one batch, then judge it for the generator.
@@ -47,8 +48,8 @@ class Adversary:
         with torch.autocast("cpu", torch.bfloat16):
             verdicts = self.network(fakes)
         return {
-            "gan": self._config.adversarial_weight * lsgan(verdicts, 1.0),
-            "fm": self._config.matching_weight * feature_matching(verdicts, real_verdicts),
+            "gan": self._weight * self._config.adversarial_weight * lsgan(verdicts, 1.0),
+            "fm": self._weight * self._config.matching_weight * feature_matching(verdicts, real_verdicts),
             "d": loss.detach(),
         }
 
@@ -77,8 +78,9 @@ def descend(optimizer: torch.optim.Optimizer, loss: Tensor, clip: Iterable[nn.Pa
     optimizer.step()
 
 
-def set_rate(optimizer: torch.optim.Optimizer, rate: float, done: float) -> None:
-    """Constant for the first half of the training, then a cosine down to 2 %; `done` is 0..1."""
-    fall = 0.02 + 0.98 * (1 + math.cos(math.pi * max(0.0, 2 * done - 1))) / 2
+def set_rate(optimizer: torch.optim.Optimizer, rate: float, done: float, fall: str = "cosine") -> None:
+    """Constant for the first half of the training, then a cosine or a line down to 2 %; `done` is 0..1."""
+    late = max(0.0, 2 * done - 1)
+    left = (1 + math.cos(math.pi * late)) / 2 if fall == "cosine" else 1 - late
     for group in optimizer.param_groups:
-        group["lr"] = rate * fall
+        group["lr"] = rate * (0.02 + 0.98 * left)

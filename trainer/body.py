@@ -4,8 +4,10 @@ The method's weak spot is that a chain trained for two frames decays when it run
 batch is a chain that goes on from its own last output for hundreds of frames before it starts anew.
 """
 
+from dataclasses import replace
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -18,50 +20,71 @@ from trainer.dataset import Batch, Loader
 from trainer.footage import Footage
 from trainer.losses import weighted_l1
 from trainer.metrics import psnr_db
-from trainer.networks.compact import CompactGenerator
-from trainer.networks.patches import from_bytes, from_patches, to_bytes, to_patches
-from trainer.perceptual import PerceptualLoss
+from trainer.networks.load import build_generator
+from trainer.networks.patches import CHANNELS, PATCH, from_bytes, from_patches, to_bytes, to_patches
+from trainer.networks.weights import freeze_statistics, take_fitting
+from trainer.perceptual import load_perceptual
+from trainer.plan import focus_size, hand_side_px, window_size
 
 
 class BodyStage:
-    """Generator against a two-scale discriminator that judges [x_t-1, x_t, y_t-1, y_t] (EDN, section 3.2)."""
+    """Generator against a discriminator of several scales that judges [x_t-1, x_t, y_t-1, y_t] (EDN, section 3.2).
 
-    name = "body"
+    A second one judges single pictures, through a crop on what people look at.
 
-    def __init__(self, footage: Footage, config: TrainConfig) -> None:
+    Args:
+        footage: what to learn from.
+        config: how.
+        coarse: train the global generator alone, at half the size (pix2pixHD's first stage).
+    """
+
+    def __init__(self, footage: Footage, config: TrainConfig, *, coarse: bool = False) -> None:
         torch.manual_seed(config.seed)
-        self.steps, self.step_number = config.steps, 0
+        self.name, self._reduce = ("coarse", 2) if coarse else ("body", 1)
+        self.steps, self.step_number = config.coarse_steps if coarse else config.steps, 0
         self._footage, self._config = footage, config
         self._no_figure = float(from_bytes(torch.tensor(footage.style.blank)))
-        self.generator = CompactGenerator(config.generator.widths, config.generator.blocks)
+        self.generator = build_generator(config.generator, background=config.background, coarse=coarse)
         self.generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.ema = average(self.generator, config.ema_decay)
         self._optimizer = adam(self.generator, config.rate)
-        self._adversary = Adversary(12, 2, config)
-        self._perceptual = PerceptualLoss()
-        side = config.window_px // 4
-        self._figures, self._pictures = (torch.zeros(config.chains, 48, side, side) for _ in range(2))
+        self._adversary = Adversary(12, config.scales, config)
+        self._image_adversary = Adversary(6, 1, config, weight=config.image_weight) if config.image_weight else None
+        self._perceptual = load_perceptual(config.vgg19)
+        width, height = (side // PATCH // self._reduce for side in window_size(footage, config))
+        self._figures, self._pictures = (torch.zeros(config.chains, CHANNELS, height, width) for _ in range(2))
         self._loader: Loader | None = None
+
+    def begin_with(self, state: dict[str, Any]) -> int:
+        """Take over whatever fits of another training's `state_dict`: of this person smaller, or of another person.
+
+        Returns:
+            How many of the generator's tensors fitted.
+        """
+        taken = take_fitting(self.generator, state["generator"])
+        self.ema.module.load_state_dict(self.generator.state_dict())
+        take_fitting(self._adversary.network, state["discriminator"])
+        return taken
 
     def step(self) -> dict[str, float]:
         """Train one step; returns the losses by name."""
         config = self._config
         self._loader = self._loader or Loader(self._footage, config, self.step_number)
-        batch = self._loader.next()
+        batch = reduced(self._loader.next(), self._reduce)
         self._prepare()
         rng = torch.Generator().manual_seed(config.seed * 1_000_003 + self.step_number)
         pictures, masks = self._roll_out(batch, rng)
 
+        outputs = [from_patches(picture) for picture in pictures]
         losses = {
-            "l1": config.l1_weight * self._l1(pictures, batch),
+            "l1": config.l1_weight * self._l1(torch.stack(outputs), batch),
             "mask": config.mask_weight * masks.mean(),
-            "vgg": config.perceptual_weight * self._perceive(pictures, batch),
+            **self._look(outputs[-1], batch),
         }
         if self.step_number >= config.warmup:
             figures, truths = (torch.cat([*frames[-2:]], dim=1) for frames in (batch.figures, batch.truths))
-            fakes = torch.cat([from_patches(picture) for picture in pictures[-2:]], dim=1)
-            losses |= self._adversary.judge(figures, fakes, truths)
-        total = torch.stack([loss for name, loss in losses.items() if name != "d"]).sum()
+            losses |= self._adversary.judge(figures, torch.cat(outputs[-2:], dim=1), truths)
+        total = torch.stack([loss for name, loss in losses.items() if name not in ("d", "image d")]).sum()
         descend(self._optimizer, total, self.generator.parameters())
         self.ema.update_parameters(self.generator)
         self.step_number += 1
@@ -73,7 +96,7 @@ class BodyStage:
         plate = to_patches(batch.plate)
         new = batch.restart[:, None, None, None]
         past_figure = torch.where(new, self._no_figure, self._figures[batch.chains])
-        past_picture = disturb(torch.where(new, plate, self._pictures[batch.chains]), plate, rng)
+        past_picture = disturb(torch.where(new, plate, self._pictures[batch.chains]), plate, self._config.spoil, rng)
         pictures, masks = [], []
         with torch.autocast("cpu", torch.bfloat16):
             for figure in figures:
@@ -85,27 +108,50 @@ class BodyStage:
         self._figures[batch.chains], self._pictures[batch.chains] = past_figure, past_picture.detach()
         return pictures, torch.stack(masks)
 
-    def _l1(self, pictures: list[Tensor], batch: Batch) -> Tensor:
-        """L1 that counts the person and the shadow, which are where the truth is not the plate, several times."""
+    def _l1(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """L1; where the room is known, person and shadow count several times: they are where the truth differs."""
+        if not self._config.background:
+            return (outputs - batch.truths).abs().mean()
         person = (batch.truths - batch.plate).abs().mean(dim=2, keepdim=True)
-        weight = 1 + 4 * (5 * person).clamp(max=1)
-        return weighted_l1(torch.stack([from_patches(picture) for picture in pictures]), batch.truths, weight)
+        return weighted_l1(outputs, batch.truths, 1 + 4 * (5 * person).clamp(max=1))
 
-    def _perceive(self, pictures: list[Tensor], batch: Batch) -> Tensor:
-        """The perceptual loss on a crop of one chain's last frame, each chain in turn: the network is a heavy one."""
-        chain = self.step_number % len(batch.focus)
-        x, y = batch.focus[chain]
-        side = self._config.perceptual_px
-        crop = np.s_[chain : chain + 1, :, y : y + side, x : x + side]
+    def _look(self, output: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """The perceptual losses on crops of one chain's last frame, each chain in turn: the network is a heavy one."""
+        config, chain = self._config, self.step_number % len(batch.focus)
+        focus = self._crop(batch.focus[chain], focus_size(self._footage, config))
+        figure, fake, real = (
+            part[chain : chain + 1, :, *focus] for part in (batch.figures[-1], output, batch.truths[-1])
+        )
         with torch.autocast("cpu", torch.bfloat16):
-            loss: Tensor = self._perceptual(from_patches(pictures[-1])[crop], batch.truths[-1][crop])
-        return loss
+            seen, texture = self._perceptual.compare(fake, real, texture=config.texture_weight > 0)
+        losses = {"vgg": config.perceptual_weight * seen}
+        if config.texture_weight:
+            losses["texture"] = config.texture_weight * texture
+        if self._image_adversary and self.step_number >= config.warmup:
+            judged = self._image_adversary.judge(figure, fake, real)
+            losses |= {f"image {name}": loss for name, loss in judged.items()}
+        corner = batch.hands[chain]
+        if config.hand_weight and corner is not None:
+            side = hand_side_px(self._footage)
+            hand = self._crop(corner, (side, side))
+            fake, real = (part[chain : chain + 1, :, *hand] for part in (output, batch.truths[-1]))
+            with torch.autocast("cpu", torch.bfloat16):
+                seen = self._perceptual(fake, real)
+            both = config.l1_weight * (fake - real).abs().mean() + config.perceptual_weight * seen
+            losses["hand"] = config.hand_weight * both
+        return losses
+
+    def _crop(self, corner: tuple[int, int], size: tuple[int, int]) -> tuple[slice, slice]:
+        """Rows and columns of a crop that the plan knows in the pictures' full size."""
+        (x, y), (width, height) = ((a // self._reduce, b // self._reduce) for a, b in (corner, size))
+        return slice(y, y + height), slice(x, x + width)
 
     def _prepare(self) -> None:
         """Set the learning rates; when its time has come, freeze BatchNorm: the network is then what is exported."""
         config, done = self._config, self.step_number / self.steps
-        set_rate(self._optimizer, config.rate, done)
-        set_rate(self._adversary.optimizer, config.rate / 3, done)
+        set_rate(self._optimizer, config.rate, done, config.fall)
+        for adversary in self._adversaries().values():
+            set_rate(adversary.optimizer, config.discriminator_rate, done, config.fall)
         self.generator.train()
         if done >= config.freeze_at:
             freeze_statistics(self.generator, self.ema.module)
@@ -121,11 +167,11 @@ class BodyStage:
         first = footage.training_frames
         indices = range(first, min(first + frames, len(footage.poses)))
         generator = self.ema.module.eval()
-        plate = to_patches(_batch_of(footage.plate))
+        plate = to_patches(_batch_of(smaller(footage.plate, self._reduce)))
         past_figure, past_picture = torch.full_like(plate, self._no_figure), plate
         reader, psnrs, rows = footage.reader(), [], []
         for n, index in enumerate(indices):
-            canvas, truth = footage.figure(index), reader.read(index)
+            canvas, truth = (smaller(picture, self._reduce) for picture in (footage.figure(index), reader.read(index)))
             figure = to_patches(_batch_of(canvas))
             with torch.autocast("cpu", torch.bfloat16):
                 past_picture, _ = generator(torch.cat([figure, past_figure, past_picture], dim=1), plate)
@@ -153,13 +199,17 @@ class BodyStage:
             part.load_state_dict(state[name])
 
     def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
-        return {
+        parts: dict[str, nn.Module | torch.optim.Optimizer] = {
             "generator": self.generator,
             "ema": self.ema,
             "optimizer": self._optimizer,
-            "discriminator": self._adversary.network,
-            "d_optimizer": self._adversary.optimizer,
         }
+        for name, adversary in self._adversaries().items():
+            parts |= {f"{name}discriminator": adversary.network, f"{name}d_optimizer": adversary.optimizer}
+        return parts
+
+    def _adversaries(self) -> dict[str, Adversary]:
+        return {"": self._adversary} | ({"image_": self._image_adversary} if self._image_adversary else {})
 
     def close(self) -> None:
         """Stop reading footage."""
@@ -168,10 +218,10 @@ class BodyStage:
             self._loader = None
 
 
-def disturb(picture: Tensor, plate: Tensor, rng: torch.Generator) -> Tensor:
-    """Spoil some of the fed-back pictures, so that the network trusts the figure more than its own past.
+def disturb(picture: Tensor, plate: Tensor, part: float, rng: torch.Generator) -> Tensor:
+    """Spoil a part of the fed-back pictures, so that the network trusts the figure more than its own past.
 
-    A tenth of the chains lose the person (as at a start), three tenths get noise, patches of it coarse and fine.
+    A quarter of those lose the person (as at a start), the others get noise, patches of it coarse and fine.
     """
     b, _, h, w = picture.shape
     kind = torch.rand(b, 1, 1, 1, generator=rng)
@@ -179,15 +229,23 @@ def disturb(picture: Tensor, plate: Tensor, rng: torch.Generator) -> Tensor:
     fine = torch.randn(picture.shape, generator=rng)
     strength = 0.15 * torch.rand(b, 1, 1, 1, generator=rng)
     noisy = (picture + strength * (coarse + fine)).clamp(-1, 1)
-    return torch.where(kind < 0.1, plate, torch.where(kind < 0.4, noisy, picture))
+    return torch.where(kind < part / 4, plate, torch.where(kind < part, noisy, picture))
 
 
-def freeze_statistics(network: nn.Module, averaged: nn.Module) -> None:
-    """Let every BatchNorm use fixed statistics, those of the averaged network, from now on."""
-    for ours, theirs in zip(network.modules(), averaged.modules(), strict=True):
-        if isinstance(ours, nn.BatchNorm2d):
-            ours.load_state_dict(theirs.state_dict() | dict(ours.named_parameters()))
-            ours.eval()
+def reduced(batch: Batch, k: int) -> Batch:
+    """The batch in pictures of 1/k of the size."""
+    if k == 1:
+        return batch
+    figures, truths = (
+        torch.stack([F.avg_pool2d(frame, k) for frame in part]) for part in (batch.figures, batch.truths)
+    )
+    return replace(batch, figures=figures, truths=truths, plate=F.avg_pool2d(batch.plate, k))
+
+
+def smaller(picture: Rgb, k: int) -> Rgb:
+    """The picture in 1/k of the size."""
+    height, width, _ = picture.shape
+    return np.asarray(cv2.resize(picture, (width // k, height // k), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _batch_of(picture: Rgb) -> Tensor:

@@ -20,9 +20,9 @@ from trainer.adversary import Adversary, adam, average, descend, set_rate
 from trainer.config import TrainConfig
 from trainer.footage import Footage
 from trainer.metrics import psnr_db
-from trainer.networks.compact import CompactFace
+from trainer.networks.load import build_face
 from trainer.networks.patches import from_bytes, from_patches, to_bytes, to_patches
-from trainer.perceptual import PerceptualLoss
+from trainer.perceptual import load_perceptual
 
 BATCH = 8
 
@@ -71,13 +71,12 @@ class FaceStage:
         self.steps, self.step_number = config.face_steps, 0
         self.side_px = heads.figures.shape[-1]
         self._heads, self._held_out, self._config = heads, held_out, config
-        self.network = CompactFace(config.face.widths, config.face.blocks)
+        self.network = build_face(config.face)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        nn.init.zeros_(self.network.trunk.head.weight)
         self.ema = average(self.network, config.ema_decay)
         self._optimizer = adam(self.network, config.rate)
         self._adversary = Adversary(6, 1, config)
-        self._perceptual = PerceptualLoss()
+        self._perceptual = load_perceptual(config.vgg19)
         self._feather = torch.from_numpy(feather(self.side_px))
 
     def step(self) -> dict[str, float]:
@@ -86,8 +85,8 @@ class FaceStage:
         rng = torch.Generator().manual_seed(config.seed * 1_000_003 + self.step_number)
         chosen = torch.randint(len(self._heads.figures), (BATCH,), generator=rng)
         figure, picture, truth = self._take(self._heads, chosen)
-        set_rate(self._optimizer, config.rate, self.step_number / self.steps)
-        set_rate(self._adversary.optimizer, config.rate / 3, self.step_number / self.steps)
+        set_rate(self._optimizer, config.rate, self.step_number / self.steps, config.fall)
+        set_rate(self._adversary.optimizer, config.discriminator_rate, self.step_number / self.steps, config.fall)
         self.network.train()
         with torch.autocast("cpu", torch.bfloat16):
             output = self._refine(self.network, figure, picture)

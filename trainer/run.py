@@ -31,20 +31,34 @@ from trainer.face import FaceStage, face_side_px, render_heads
 from trainer.footage import Footage
 from trainer.loop import train
 from trainer.metrics import psnr_db
-from trainer.networks.compact import CompactFace
+from trainer.networks.load import build_face
 
 
-def train_run(run: Path, config: TrainConfig, *, begin: Callable[[], object]) -> bool:
-    """Train whatever is not trained yet; `begin` is called once the footage is known to be there.
+def train_run(run: Path, config: TrainConfig, *, begin: Callable[[], object], start_from: Path | None = None) -> bool:
+    """Train whatever is not trained yet.
+
+    Args:
+        run: the run's folder.
+        config: what it was begun with.
+        begin: called once the footage is known to be there.
+        start_from: folder of another run, whose weights the body starts with where they fit.
 
     Returns:
         Whether everything is finished.
     """
-    footage = Footage(run / "data")
+    footage = Footage(run / "data", background=config.background)
     begin()
-    window_px = min(config.window_px, footage.about.height_px, footage.about.width_px)
-    config = replace(config, window_px=window_px, perceptual_px=min(config.perceptual_px, window_px))
+    if config.window_px:
+        window_px = min(config.window_px, footage.about.height_px, footage.about.width_px)
+        config = replace(config, window_px=window_px, perceptual_px=min(config.perceptual_px, window_px))
     body = BodyStage(footage, config)
+    if config.coarse_steps and not (run / "body.pt").exists():
+        coarse = BodyStage(footage, config, coarse=True)
+        if not train(coarse, run):
+            return False
+        body.begin_with(coarse.state_dict())
+    elif start_from is not None:
+        body.begin_with(load_checkpoint(start_from / "body.pt"))
     if not train(body, run):
         return False
     generator = run / "generator.onnx"
@@ -66,19 +80,19 @@ def export_run(run: Path, name: str, folder: Path, *, person: str, licence: str)
         raise UserError(f"{name!r} cannot be a subject's name: choose one without slashes.")
     if folder.exists() and not (folder / "subject.json").exists():
         raise UserError(f"{folder} exists and is not a subject: choose another --out.")
-    footage = Footage(run / "data")
-    body, face = load_checkpoint(run / "body.pt"), load_checkpoint(run / "face.pt")
     config = msgspec.json.decode((run / "config.json").read_bytes(), type=TrainConfig)
+    footage = Footage(run / "data", background=config.background)
+    body, face = load_checkpoint(run / "body.pt"), load_checkpoint(run / "face.pt")
     if face["step"] < config.face_steps:
         raise UserError(f"{run} is not trained to its end: run `trainer train {run}` again first.")
     draft = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     shutil.copy(run / "generator.onnx", draft)
-    network = CompactFace(config.face.widths, config.face.blocks)
+    network = build_face(config.face)
     network.load_state_dict(averaged(face["ema"]))
     export_face(network, face_side_px(footage.about.height_px), draft / "face.onnx")
-    shutil.copy(run / "data" / "plate.png", draft)
+    cv2.imwrite(str(draft / "plate.png"), footage.plate[:, :, ::-1])
     chain_psnr_db = _play(footage, draft)
     manifest = Manifest(
         format=FORMAT,
