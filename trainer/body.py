@@ -48,7 +48,8 @@ class BodyStage:
         self.generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.ema = average(self.generator, config.ema_decay)
         self._optimizer = adam(self.generator, config.rate)
-        self._adversary = Adversary(12, config.scales, config)
+        self._judged = 2 if config.temporal else 1
+        self._adversary = Adversary(6 * self._judged, config.scales, config)
         self._image_adversary = Adversary(6, 1, config, weight=config.image_weight) if config.image_weight else None
         self._perceptual = load_perceptual(config.vgg19)
         width, height = (side // PATCH // self._reduce for side in window_size(footage, config))
@@ -82,8 +83,8 @@ class BodyStage:
             **self._look(outputs[-1], batch),
         }
         if self.step_number >= config.warmup:
-            figures, truths = (torch.cat([*frames[-2:]], dim=1) for frames in (batch.figures, batch.truths))
-            losses |= self._adversary.judge(figures, torch.cat(outputs[-2:], dim=1), truths)
+            judged = (torch.cat([*frames[-self._judged :]], dim=1) for frames in (batch.figures, outputs, batch.truths))
+            losses |= self._adversary.judge(*judged)
         total = torch.stack([loss for name, loss in losses.items() if name not in ("d", "image d")]).sum()
         descend(self._optimizer, total, self.generator.parameters())
         self.ema.update_parameters(self.generator)
@@ -94,7 +95,7 @@ class BodyStage:
         """Render R frames of every chain, the gradient flowing through all of them, and carry the chains on."""
         figures = [to_patches(figure) for figure in batch.figures]
         plate = to_patches(batch.plate)
-        new = batch.restart[:, None, None, None]
+        new = batch.restart[:, None, None, None] | (not self._config.temporal)
         past_figure = torch.where(new, self._no_figure, self._figures[batch.chains])
         past_picture = disturb(torch.where(new, plate, self._pictures[batch.chains]), plate, self._config.spoil, rng)
         pictures, masks = [], []
@@ -104,7 +105,8 @@ class BodyStage:
                 picture, mask = self.generator(packed.contiguous(memory_format=torch.channels_last), plate)
                 pictures.append(picture)
                 masks.append(mask)
-                past_figure, past_picture = figure, picture
+                if self._config.temporal:
+                    past_figure, past_picture = figure, picture
         self._figures[batch.chains], self._pictures[batch.chains] = past_figure, past_picture.detach()
         return pictures, torch.stack(masks)
 
@@ -174,9 +176,10 @@ class BodyStage:
             canvas, truth = (smaller(picture, self._reduce) for picture in (footage.figure(index), reader.read(index)))
             figure = to_patches(_batch_of(canvas))
             with torch.autocast("cpu", torch.bfloat16):
-                past_picture, _ = generator(torch.cat([figure, past_figure, past_picture], dim=1), plate)
-            past_figure = figure
-            output = to_bytes(from_patches(past_picture))[0].permute(1, 2, 0).numpy()
+                picture, _ = generator(torch.cat([figure, past_figure, past_picture], dim=1), plate)
+            if self._config.temporal:
+                past_figure, past_picture = figure, picture
+            output = to_bytes(from_patches(picture))[0].permute(1, 2, 0).numpy()
             psnrs.append(psnr_db(output, truth))
             if n % max(1, len(indices) // 6) == max(1, len(indices) // 6) - 1:
                 rows.append(np.concatenate([canvas, truth, output], axis=1))
