@@ -12,6 +12,10 @@ EstimatorName = Literal["own", "mediapipe"]
 class Estimator(Protocol):
     """Estimates the pose of one person; it may remember, so give it every frame of one stream, in order."""
 
+    @property
+    def whom(self) -> int:
+        """Changes whenever it goes over to somebody else, as far as it can tell people apart."""
+
     def estimate(self, rgb: Rgb) -> Pose | None:
         """The pose in a picture (H W 3 uint8 RGB), in its pixels; None where there is nobody."""
 
