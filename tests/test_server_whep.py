@@ -6,7 +6,7 @@ import random
 import re
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,7 @@ import pytest
 from aiortc import (
     MediaStreamTrack,
     RTCConfiguration,
+    RTCDataChannel,
     RTCPeerConnection,
     RTCRtpSender,
     RTCSessionDescription,
@@ -26,9 +27,12 @@ from numpy.typing import NDArray
 
 from realtime.frame import Frame
 from server.app import Server
+from server.control import LABEL, SPACING_S
 from server.encode import SharedStream
 from server.offer import MAX_CANDIDATES, MAX_OFFER_BYTES, admit
 from tests.conftest import moving_streams, read_number
+
+CHANNEL = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:9\r\na=sctp-port:5000\r\n"
 
 
 @dataclass
@@ -39,13 +43,18 @@ class House:
     streams: list[SharedStream[Frame]]
     http: aiohttp.ClientSession
     peers: list[RTCPeerConnection] = field(default_factory=list)
+    channels: list[RTCDataChannel] = field(default_factory=list)
+    """Of the newest peer."""
 
     async def post(self, offer: str | bytes) -> aiohttp.ClientResponse:
         return await self.http.post("/whep", data=offer, headers={"Content-Type": "application/sdp"})
 
-    async def peer(self, videos: int = 2) -> tuple[RTCPeerConnection, list[MediaStreamTrack], str]:
+    async def peer(
+        self, videos: int = 2, channels: Sequence[str] = ()
+    ) -> tuple[RTCPeerConnection, list[MediaStreamTrack], str]:
         """Connect a viewer; returns its session's path too."""
         connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self.channels = [connection.createDataChannel(label) for label in channels]
         self.peers.append(connection)
         tracks: list[MediaStreamTrack] = []
         connection.on("track", tracks.append)
@@ -88,8 +97,10 @@ async def until(condition: Callable[[], bool], timeout_s: float = 5) -> None:
             await asyncio.sleep(0.02)
 
 
-async def offer_of(videos: int = 1, kind: str = "video", direction: str = "recvonly") -> str:
+async def offer_of(videos: int = 1, kind: str = "video", direction: str = "recvonly", *, channel: bool = False) -> str:
     connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    if channel:
+        connection.createDataChannel(LABEL)
     for _ in range(videos):
         connection.addTransceiver(kind, direction=direction)
     await connection.setLocalDescription(await connection.createOffer())
@@ -197,6 +208,46 @@ async def test_stop_closes_every_peer_within_a_second() -> None:
         await until(lambda: all(connection.connectionState == "closed" for connection, _, _ in viewers))
 
 
+async def test_a_viewer_s_commands_are_carried_out_one_at_a_time() -> None:
+    asked: list[str] = []
+    commands = {name: lambda name=name: asked.append(name) for name in ("wave", "jump")}
+    async with house(commands=commands) as inside:
+        _, tracks, _ = await inside.peer(channels=[LABEL])
+        [channel] = inside.channels
+        await until(lambda: channel.readyState == "open")
+        nothing: list[str | bytes] = ["", b"wave", "x" * 200_000, "next-person", "WAVE"]
+        for message in [*nothing, "wave", *["jump"] * 50]:
+            channel.send(message)
+        await until(lambda: asked == ["wave"])
+        await asyncio.sleep(1.5 * SPACING_S)
+        channel.send("jump")
+        await until(lambda: asked == ["wave", "jump"])
+        await receive(tracks[1], 3)
+
+
+async def test_a_viewer_has_one_channel() -> None:
+    asked: list[str] = []
+    async with house(streams=1, commands={"wave": lambda: asked.append("wave")}) as inside:
+        await inside.peer(videos=1, channels=["chat", LABEL, LABEL])
+        chat, control, second = inside.channels
+        await until(lambda: chat.readyState == second.readyState == "closed" and control.readyState == "open")
+        control.send("wave")
+        await until(lambda: asked == ["wave"])
+
+
+async def test_a_viewer_that_vanishes_leaves_no_channel_behind() -> None:
+    async with house(commands={"wave": lambda: None}) as inside:
+        await (await inside.http.get("/stats")).read()
+        tasks_before, files_before = len(asyncio.all_tasks()), open_files()
+        for _ in range(3):
+            connection, tracks, location = await inside.peer(channels=[LABEL])
+            await receive(tracks[0], 1)
+            await (await inside.http.delete(location)).read()
+            await connection.close()
+        await until(lambda: len(asyncio.all_tasks()) <= tasks_before)
+        assert open_files() <= files_before
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
@@ -211,6 +262,10 @@ async def test_stop_closes_every_peer_within_a_second() -> None:
         (lambda sdp: re.sub("a=setup.*\r\n", "", sdp), "a=setup"),
         (lambda sdp: sdp.replace("a=mid:0", "a=rtpmap:x"), "cannot be read as SDP"),
         (lambda sdp: re.sub("a=ice-pwd.*\r\n", "", sdp), "contradicts itself"),
+        (lambda sdp: sdp + CHANNEL * 2, "2 sections for data channels"),
+        (lambda sdp: sdp + CHANNEL.replace("5000", "0"), "a=sctp-port"),
+        (lambda sdp: sdp + CHANNEL.replace("UDP/", ""), "UDP/DTLS/SCTP"),
+        (lambda sdp: sdp[: sdp.index("m=")] + CHANNEL, "0 media sections"),
     ],
 )
 async def test_a_bad_offer_is_refused_in_a_sentence(change: Callable[[str], str], sentence: str) -> None:
@@ -263,7 +318,7 @@ def mutated(offer: str, random_: random.Random) -> bytes:
 
 async def test_mutated_offers_are_answered_or_refused_and_leave_nothing() -> None:
     random_ = random.Random(7)
-    offers = [mutated(await offer_of(videos=1 + number % 2), random_) for number in range(60)]
+    offers = [mutated(await offer_of(videos=1 + number % 2, channel=number % 3 == 0), random_) for number in range(60)]
     async with house(half_open_s=0.5) as inside:
         loose_ends: list[dict[str, Any]] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: loose_ends.append(context))
