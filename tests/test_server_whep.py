@@ -4,109 +4,18 @@ import asyncio
 import gc
 import random
 import re
-import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-import aiohttp
-import numpy as np
 import pytest
-from aiortc import (
-    MediaStreamTrack,
-    RTCConfiguration,
-    RTCDataChannel,
-    RTCPeerConnection,
-    RTCRtpSender,
-    RTCSessionDescription,
-)
-from numpy.typing import NDArray
+from aiortc import RTCRtpSender
 
-from realtime.frame import Frame
-from server.app import Server
-from server.control import LABEL, SPACING_S
-from server.encode import SharedStream
 from server.offer import MAX_CANDIDATES, MAX_OFFER_BYTES, admit
-from tests.conftest import moving_streams, read_number
+from tests.conftest import read_number
+from tests.house import house, offer_of, open_files, receive, until
 
 CHANNEL = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:9\r\na=sctp-port:5000\r\n"
-
-
-@dataclass
-class House:
-    """A server with its streams, and a client for it."""
-
-    server: Server
-    streams: list[SharedStream[Frame]]
-    http: aiohttp.ClientSession
-    peers: list[RTCPeerConnection] = field(default_factory=list)
-    channels: list[RTCDataChannel] = field(default_factory=list)
-    """Of the newest peer."""
-
-    async def post(self, offer: str | bytes) -> aiohttp.ClientResponse:
-        return await self.http.post("/whep", data=offer, headers={"Content-Type": "application/sdp"})
-
-    async def peer(
-        self, videos: int = 2, channels: Sequence[str] = ()
-    ) -> tuple[RTCPeerConnection, list[MediaStreamTrack], str]:
-        """Connect a viewer; returns its session's path too."""
-        connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        self.channels = [connection.createDataChannel(label) for label in channels]
-        self.peers.append(connection)
-        tracks: list[MediaStreamTrack] = []
-        connection.on("track", tracks.append)
-        for _ in range(videos):
-            connection.addTransceiver("video", direction="recvonly")
-        await connection.setLocalDescription(await connection.createOffer())
-        async with await self.post(connection.localDescription.sdp) as response:
-            assert response.status == 201, await response.text()
-            assert response.content_type == "application/sdp"
-            answer = await response.text()
-            location = response.headers["Location"]
-        await connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
-        return connection, tracks, location
-
-
-@asynccontextmanager
-async def house(*, streams: int = 2, **options: Any) -> AsyncIterator[House]:
-    with moving_streams(streams) as shared:
-        server = Server(shared, port=0, **options)
-        await server.start()
-        try:
-            async with aiohttp.ClientSession(server.url) as http:
-                inside = House(server, shared, http)
-                yield inside
-                for peer in inside.peers:
-                    await peer.close()
-        finally:
-            await server.stop()
-
-
-async def receive(track: MediaStreamTrack, count: int) -> list[NDArray[np.uint8]]:
-    async with asyncio.timeout(15):
-        frames: list[Any] = [await track.recv() for _ in range(count)]
-    return [np.asarray(frame.to_ndarray(format="rgb24"), np.uint8) for frame in frames]
-
-
-async def until(condition: Callable[[], bool], timeout_s: float = 5) -> None:
-    async with asyncio.timeout(timeout_s):
-        while not condition():
-            await asyncio.sleep(0.02)
-
-
-async def offer_of(videos: int = 1, kind: str = "video", direction: str = "recvonly", *, channel: bool = False) -> str:
-    connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-    if channel:
-        connection.createDataChannel(LABEL)
-    for _ in range(videos):
-        connection.addTransceiver(kind, direction=direction)
-    await connection.setLocalDescription(await connection.createOffer())
-    sdp = connection.localDescription.sdp
-    await connection.close()
-    return sdp
 
 
 async def test_two_videos_arrive_each_in_its_place() -> None:
@@ -208,46 +117,6 @@ async def test_stop_closes_every_peer_within_a_second() -> None:
         await until(lambda: all(connection.connectionState == "closed" for connection, _, _ in viewers))
 
 
-async def test_a_viewer_s_commands_are_carried_out_one_at_a_time() -> None:
-    asked: list[str] = []
-    commands = {name: lambda name=name: asked.append(name) for name in ("wave", "jump")}
-    async with house(commands=commands) as inside:
-        _, tracks, _ = await inside.peer(channels=[LABEL])
-        [channel] = inside.channels
-        await until(lambda: channel.readyState == "open")
-        nothing: list[str | bytes] = ["", b"wave", "x" * 200_000, "next-person", "WAVE"]
-        for message in [*nothing, "wave", *["jump"] * 50]:
-            channel.send(message)
-        await until(lambda: asked == ["wave"])
-        await asyncio.sleep(1.5 * SPACING_S)
-        channel.send("jump")
-        await until(lambda: asked == ["wave", "jump"])
-        await receive(tracks[1], 3)
-
-
-async def test_a_viewer_has_one_channel() -> None:
-    asked: list[str] = []
-    async with house(streams=1, commands={"wave": lambda: asked.append("wave")}) as inside:
-        await inside.peer(videos=1, channels=["chat", LABEL, LABEL])
-        chat, control, second = inside.channels
-        await until(lambda: chat.readyState == second.readyState == "closed" and control.readyState == "open")
-        control.send("wave")
-        await until(lambda: asked == ["wave"])
-
-
-async def test_a_viewer_that_vanishes_leaves_no_channel_behind() -> None:
-    async with house(commands={"wave": lambda: None}) as inside:
-        await (await inside.http.get("/stats")).read()
-        tasks_before, files_before = len(asyncio.all_tasks()), open_files()
-        for _ in range(3):
-            connection, tracks, location = await inside.peer(channels=[LABEL])
-            await receive(tracks[0], 1)
-            await (await inside.http.delete(location)).read()
-            await connection.close()
-        await until(lambda: len(asyncio.all_tasks()) <= tasks_before)
-        assert open_files() <= files_before
-
-
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
@@ -289,10 +158,6 @@ async def test_what_is_no_offer_of_video_is_refused() -> None:
             assert response.status == 415
         async with await inside.http.patch("/whep/nobody") as response:
             assert response.status == 405
-
-
-def open_files() -> int:
-    return len(list(Path("/proc/self/fd").iterdir())) if sys.platform == "linux" else 0
 
 
 def mutated(offer: str, random_: random.Random) -> bytes:

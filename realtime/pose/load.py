@@ -2,6 +2,7 @@
 
 from typing import Literal, Protocol
 
+from engines.errors import UserError
 from realtime.frame import Rgb
 from realtime.pose.config import PoseConfig
 from realtime.pose.pose import Pose
@@ -31,11 +32,11 @@ def load_estimator(name: str, config: PoseConfig = PoseConfig(), *, threads: int
 
     Args:
         name: "own", or "mediapipe", the library itself.
-        config: what is estimated, and of whom; the library always sees everything of whom it likes.
+        config: what is estimated, and of whom; for our own only.
         threads: cores that one estimate may use; the library takes what it wants.
 
     Raises:
-        UserError: its package is not installed.
+        UserError: its package is not installed, or it can do nothing of what `config` asks.
         ValueError: unknown name.
     """
     if name == "own":
@@ -43,6 +44,11 @@ def load_estimator(name: str, config: PoseConfig = PoseConfig(), *, threads: int
 
         return PoseEstimator(threads, config)
     if name == "mediapipe":
+        if config != PoseConfig():
+            raise UserError(
+                "The mediapipe library sees everything of one person of its own choice: leave out --pose-parts, "
+                "--pose-effort and --person, or --pose mediapipe."
+            )
         from realtime.pose.mediapipe import HolisticEstimator
 
         return HolisticEstimator()
