@@ -47,6 +47,7 @@ def test_the_detector_finds_everybody() -> None:
 
 def test_ours_is_kept_through_a_crossing() -> None:
     estimator = PoseEstimator(config=PoseConfig(pose_parts="body", person="right"))
+    assert is_bob(estimator.estimate(scene(0, FAR_LEFT)), 0)
     him, hidden, away = estimator.whom, 0, 0
     for number in range(75):
         alice_at = int(np.interp(number, (6, 46), (FAR_LEFT, FAR_RIGHT)))
