@@ -58,7 +58,7 @@ def bench(subject: Subject, source: Source, engines: EngineConfig, *, seconds: f
             stage: session.meter.percentiles_ms(stage, 50, 95) for stage in ("pose", "figure", "render", "encode")
         },
         dropped=dropped,
-        size=subject.manifest.size_px,
+        size=subject.manifest.height_px,
         backend=engines.backend,
         precision=engines.precision,
         threads=engines.threads,

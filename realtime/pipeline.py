@@ -43,7 +43,7 @@ class PosePipeline:
         self._steady = Steady()
         self._blur: BlurMeter | None = BlurMeter()
         self._fitting = Fitting(subject.manifest, profile)
-        self._size_px = subject.manifest.size_px
+        self._height_px, self._width_px = subject.manifest.height_px, subject.manifest.width_px
         self._style = subject.style
         self._meter = meter
 
@@ -65,7 +65,8 @@ class PosePipeline:
             pose = self._steady.step(seen, frame.captured_at_s)
             if pose is not None:
                 pose = self._fitting.fit(pose, frame)
-            return Drawn(frame, self._style.draw(pose, self._size_px), head_box(pose) if pose else None)
+            canvas = self._style.draw(pose, self._height_px, self._width_px)
+            return Drawn(frame, canvas, head_box(pose) if pose else None)
 
 
 class RenderPipeline:

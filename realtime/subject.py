@@ -25,7 +25,7 @@ from realtime.pose.proportions import Proportions
 from realtime.pose.skeleton import SKELETON_VERSION
 from realtime.pose.styles import Style, load_style
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "subject.json"
 REQUIRED = ("generator.onnx", "face.onnx", "plate.png")
 BUNDLED = Path(__file__).parent / "subjects"
@@ -58,8 +58,9 @@ class Manifest(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
 
     format: int
     name: str
-    size_px: int
-    """Side of the square picture."""
+    width_px: int
+    height_px: int
+    """Of the picture."""
     skeleton_version: int
     figure_style: str
     figure_version: int
@@ -128,9 +129,10 @@ def load_subject(name: str) -> Subject:
     for file in {*REQUIRED, *manifest.files}:
         _check_file(folder, file, manifest.files.get(file))
     plate = cv2.imread(str(folder / "plate.png"), cv2.IMREAD_COLOR_RGB)
-    if plate is None or plate.shape != (manifest.size_px, manifest.size_px, 3):
+    if plate is None or plate.shape != (manifest.height_px, manifest.width_px, 3):
         raise UserError(
-            f"The plate of the subject {folder} is not a picture of {manifest.size_px} px: export it again."
+            f"The plate of the subject {folder} is not a picture of {manifest.width_px} x {manifest.height_px} pixels: "
+            "export it again."
         )
     return Subject(folder, manifest, np.asarray(plate, np.uint8), style)
 

@@ -117,7 +117,7 @@ def main() -> None:
         figures = report(poses, size_px, target, own, limbs)
     if arguments.picture:
         tiles = [
-            np.maximum(subject.plate // 2, draw(pose, len(subject.plate)))
+            np.maximum(subject.plate // 2, draw(pose, *subject.plate.shape[:2]))
             for pose in islice(figures, 0, None, max(1, len(figures) // 12))
         ][:12]
         sheet = np.vstack([np.hstack(tiles[row : row + 4]) for row in (0, 4, 8)])

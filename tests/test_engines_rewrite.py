@@ -72,7 +72,10 @@ def quantized(tmp_path: Path, dtype: type[np.generic]) -> Path:
         helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["q"], name="quantize"),
         helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["y"], name="dequantize"),
     ]
-    constants = [numpy_helper.from_array(np.float32(0.1), "scale"), numpy_helper.from_array(dtype(0), "zero")]
+    constants = [
+        numpy_helper.from_array(np.array(0.1, np.float32), "scale"),
+        numpy_helper.from_array(np.array(0, dtype), "zero"),
+    ]
     x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4, 8, 8]) for name in "xy")
     graph = helper.make_graph(nodes, "quantized", [x], [y], constants)
     path = tmp_path / "quantized.onnx"

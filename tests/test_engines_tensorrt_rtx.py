@@ -138,7 +138,6 @@ def test_unknown_precisions_and_sizes_are_refused(rtx: ModuleType) -> None:
 
 def test_without_a_gpu_loading_says_so(rtx: ModuleType, plan: bytes) -> None:
     import tensorrt_rtx
-
     from cuda.bindings import runtime
 
     from engines.tensorrt_run import load_plan

@@ -86,7 +86,7 @@ def test_styles_are_chosen_by_name_and_version() -> None:
     for name in ("limbs", "edn"):
         style = load_style(name)
         assert load_style(name, style.version) == style
-        assert (style.draw(None, 32) == style.blank).all()
+        assert (style.draw(None, 32, 64) == style.blank).all()
     with pytest.raises(UserError, match=r"'crayon'.*limbs and edn"):
         load_style("crayon")
     with pytest.raises(UserError, match=r"limbs are wanted in version 7.*version 1.*train again"):

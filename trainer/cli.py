@@ -14,7 +14,7 @@ from engines.errors import UserError
 from realtime.pose.load import EstimatorName
 from realtime.pose.styles import StyleName
 from realtime.subject import user_subjects
-from trainer.config import TrainConfig
+from trainer.config import TrainConfig, parse_size
 
 RunFolder = Annotated[Positional[Path], tyro.conf.arg(metavar="RUN")]
 
@@ -23,7 +23,7 @@ def prepare(
     video: Annotated[Positional[Path], tyro.conf.arg(metavar="VIDEO")],
     /,
     out: Path,
-    size: int = 384,
+    size: str = "512",
     pose: EstimatorName = "own",
     openpose: Path | None = None,
     figure: StyleName = "limbs",
@@ -33,14 +33,16 @@ def prepare(
     Args:
         video: one person, filmed for minutes with a camera that stands still, head to toes in the picture.
         out: the run's folder; train and export take the same one.
-        size: side of the square picture in pixels, a multiple of 32; 384 is live on two cores.
+        size: of the picture in pixels, e.g. 512 (square) or 1024x512, multiples of 32; 512 is live on two cores.
         pose: what finds the person: this program, or the mediapipe library (needs pip install 'bodydouble[mediapipe]').
         openpose: folder with OpenPose's JSON files of this video, to take the poses from instead.
         figure: how poses are drawn: limbs, our own way, or edn, as the paper did from OpenPose's poses.
     """
     from trainer.prepare import prepare as prepare_video
 
-    about = prepare_video(video, out / "data", size_px=size, estimator=pose, openpose=openpose, figure=figure)
+    about = prepare_video(
+        video, out / "data", size_px=parse_size(size), estimator=pose, openpose=openpose, figure=figure
+    )
     print(f"{about.frames} frames, the person in {about.seen}. Next: trainer train {out}")
 
 

@@ -5,6 +5,18 @@ from dataclasses import dataclass
 from engines.errors import UserError
 
 
+def parse_size(text: str) -> tuple[int, int]:
+    """Width and height of "1024x512", or of "512", a square.
+
+    Raises:
+        UserError: it is neither.
+    """
+    sides = text.split("x")
+    if len(sides) not in (1, 2) or not all(side.isdecimal() for side in sides):
+        raise UserError(f"--size must be like 512 or 1024x512, not {text!r}.")
+    return int(sides[0]), int(sides[-1])
+
+
 @dataclass(frozen=True, kw_only=True)
 class NetworkConfig:
     """Shape of a compact network: channels and residual blocks at 1/4, 1/8 and 1/16 of the picture."""

@@ -67,10 +67,10 @@ def chain_plan(footage: Footage, config: TrainConfig, chain: int) -> Iterator[Se
 
 def _window(footage: Footage, config: TrainConfig, index: int, rng: np.random.Generator) -> tuple[int, int]:
     """A window around a random keypoint of the person; one in five anywhere, to learn that the rest is the room."""
-    room = footage.size_px - config.window_px
+    room = np.maximum(0, np.array([footage.about.width_px, footage.about.height_px]) - config.window_px)
     pose = footage.poses[index]
-    if pose is None or room <= 0 or rng.random() < 0.2:
-        corner = rng.uniform(0, max(0, room), 2)
+    if pose is None or not room.any() or rng.random() < 0.2:
+        corner = rng.uniform(0, room)
     else:
         point = pose.xy[rng.integers(BODY.start, BODY.stop)]
         corner = point - rng.uniform(0.2, 0.8, 2) * config.window_px

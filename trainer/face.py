@@ -37,14 +37,14 @@ class Heads:
     truths: Tensor
 
 
-def face_side_px(size_px: int) -> int:
+def face_side_px(height_px: int) -> int:
     """Side of the head's patch: about what a head near the camera takes, a multiple of 32."""
-    return max(32, size_px // 4 // 32 * 32)
+    return max(32, height_px // 4 // 32 * 32)
 
 
 def render_heads(footage: Footage, generator: Path, indices: range, *, threads: int, every: int = 2) -> Heads:
     """Run the exported generator over consecutive frames and cut out the heads of every `every`-th."""
-    side = face_side_px(footage.size_px)
+    side = face_side_px(footage.about.height_px)
     engine = load_engine(generator, precision="bf16", threads=threads)
     renderer = Renderer(engine, None, footage.plate, blank=footage.style.blank)
     reader = footage.reader()

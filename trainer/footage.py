@@ -23,18 +23,13 @@ class Footage:
         self._frames = data / "frames.mp4"
 
     @property
-    def size_px(self) -> int:
-        """Side of the square pictures."""
-        return self.about.size_px
-
-    @property
     def training_frames(self) -> int:
         """Frames 0..this are for training, the rest is held out."""
         return training_frames(len(self.poses), self.about.fps)
 
     def figure(self, index: int) -> Rgb:
-        """The figure of a frame, uint8 [size_px, size_px, 3]."""
-        return self.style.draw(self.poses[index], self.size_px)
+        """The figure of a frame, uint8 [H, W, 3]."""
+        return self.style.draw(self.poses[index], self.about.height_px, self.about.width_px)
 
     def reader(self) -> "PictureReader":
         """A reader of its own for every chain: a chain reads onwards, so it hardly ever seeks."""

@@ -42,7 +42,7 @@ def train_run(run: Path, config: TrainConfig, *, begin: Callable[[], object]) ->
     """
     footage = Footage(run / "data")
     begin()
-    window_px = min(config.window_px, footage.size_px)
+    window_px = min(config.window_px, footage.about.height_px, footage.about.width_px)
     config = replace(config, window_px=window_px, perceptual_px=min(config.perceptual_px, window_px))
     body = BodyStage(footage, config)
     if not train(body, run):
@@ -77,13 +77,14 @@ def export_run(run: Path, name: str, folder: Path, *, person: str, licence: str)
     shutil.copy(run / "generator.onnx", draft)
     network = CompactFace(config.face.widths, config.face.blocks)
     network.load_state_dict(averaged(face["ema"]))
-    export_face(network, face_side_px(footage.size_px), draft / "face.onnx")
+    export_face(network, face_side_px(footage.about.height_px), draft / "face.onnx")
     shutil.copy(run / "data" / "plate.png", draft)
     chain_psnr_db = _play(footage, draft)
     manifest = Manifest(
         format=FORMAT,
         name=name,
-        size_px=footage.size_px,
+        width_px=footage.about.width_px,
+        height_px=footage.about.height_px,
         skeleton_version=SKELETON_VERSION,
         figure_style=footage.style.name,
         figure_version=footage.style.version,

@@ -80,17 +80,18 @@ _FINGERS = [
 ]
 
 
-def draw(pose: Pose | None, size_px: int) -> Rgb:
-    """Draw a figure on a square canvas.
+def draw(pose: Pose | None, size_px: int, width_px: int | None = None) -> Rgb:
+    """Draw a figure on a canvas.
 
     Args:
         pose: keypoints in the canvas's own pixels; None leaves the canvas white.
-        size_px: side of the canvas.
+        size_px: height of the canvas; the lines are as thick as suits it.
+        width_px: its width; square if not given.
 
     Returns:
-        uint8 [size_px, size_px, 3], RGB.
+        uint8 [size_px, width_px, 3], RGB.
     """
-    canvas = np.full((size_px, size_px, 3), 255, np.uint8)
+    canvas = np.full((size_px, width_px or size_px, 3), 255, np.uint8)
     if pose is None:
         return canvas
     dot_px, limb_px, finger_px, face_dot_px = (
