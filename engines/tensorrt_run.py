@@ -52,7 +52,7 @@ class PlanEngine:
         self._context = configure(self._engine)
         self.stream = Stream()
         self.replay = True
-        self._recordings: dict[str, Callable[[], None]] = {}
+        self._step = _Step(self, self._enqueue_run)
         names = [self._engine.get_tensor_name(index) for index in range(self._engine.num_io_tensors)]
         ins = [name for name in names if self._engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
         for name in ins:
@@ -75,7 +75,7 @@ class PlanEngine:
 
     def run(self) -> None:
         """Compute `outputs` from `inputs`."""
-        self.perform("run", self._enqueue_run)
+        self._step()
 
     def upload(self) -> None:
         """Copy the inputs to the device, and wait for it."""
@@ -94,19 +94,6 @@ class PlanEngine:
     def chain(self) -> Chain:
         """A chain on the device."""
         return PlanChain(self)
-
-    def perform(self, name: str, enqueue: Callable[[], None]) -> None:
-        """Do what `enqueue` enqueues, and wait for it: replayed if `replay`, under its name."""
-        if not self.replay:
-            enqueue()
-        elif name in self._recordings:
-            self._recordings[name]()
-        else:
-            enqueue()  # TensorRT wants one plain run before it is recorded; the steps below change nothing else
-            self.stream.wait()
-            self._recordings[name] = self.stream.record(enqueue)
-            return
-        self.stream.wait()
 
     def enqueue_network(self) -> None:
         """Enqueue the network alone."""
@@ -137,6 +124,7 @@ class PlanChain:
         self._new = DeviceArray(self._result.shape, np.uint8)
         self.entering: Bytes = self._new.pinned()
         self._moves = moves(self._packed.shape, self._result.shape)
+        self._step = _Step(engine, self._enqueue)
 
     def restart(self, entered: Bytes, output: Bytes) -> None:
         """Forget the past: go on as if `entered` had just come out as `output`."""
@@ -149,7 +137,7 @@ class PlanChain:
 
     def run(self) -> None:
         """Compute `output` from `entering` and the past."""
-        self._engine.perform("chain", self._enqueue)
+        self._step()
 
     def _enqueue(self) -> None:
         stream, c = self._engine.stream, self._result.shape[-1]
@@ -159,3 +147,23 @@ class PlanChain:
         for move in self._moves:
             stream.copy_channels(self._result if move.from_output else self._packed, self._packed, move.target, c)
         stream.download(self._result, self.output)
+
+
+class _Step:
+    """Does what `enqueue` enqueues and waits for it; from the second time on as one recording, if `engine.replay`."""
+
+    def __init__(self, engine: PlanEngine, enqueue: Callable[[], None]) -> None:
+        self._engine, self._enqueue = engine, enqueue
+        self._recording: Callable[[], None] | None = None
+
+    def __call__(self) -> None:
+        stream = self._engine.stream
+        if not self._engine.replay:
+            self._enqueue()
+        elif self._recording:
+            self._recording()
+        else:
+            self._enqueue()  # TensorRT wants a plain run before it is recorded
+            stream.wait()
+            self._recording = stream.record(self._enqueue)  # nothing runs
+        stream.wait()

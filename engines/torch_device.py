@@ -30,7 +30,7 @@ class TorchDeviceEngine:
     def __init__(self, module: Callable[..., Any], inputs: Described, outputs: Described, device: str = "cuda") -> None:
         self._module, self._on_gpu = module, device != "cpu"
         self.replay = self._on_gpu
-        self._recordings: dict[str, torch.cuda.CUDAGraph] = {}
+        self._step = _Step(self, self._enqueue_run)
         self.host = {name: self.buffer(shape, dtype) for name, shape, dtype in inputs + outputs}
         self.device = {name: torch.zeros_like(each, device=device) for name, each in self.host.items()}
         self._ins, self._outs = [name for name, _, _ in inputs], [name for name, _, _ in outputs]
@@ -48,17 +48,17 @@ class TorchDeviceEngine:
 
     def run(self) -> None:
         """Compute `outputs` from `inputs`."""
-        self.perform("run", self._run)
+        self._step()
 
     def upload(self) -> None:
         """Copy the inputs to the device, and wait for it."""
         self._upload()
-        self._wait()
+        self.wait()
 
     def download(self) -> None:
         """Copy the outputs to the host, and wait for it."""
         self._download()
-        self._wait()
+        self.wait()
 
     def used_bytes(self) -> int:
         """The device memory that is in use, by anybody."""
@@ -71,28 +71,13 @@ class TorchDeviceEngine:
         """A chain on the device."""
         return TorchChain(self)
 
-    @torch.inference_mode()
-    def perform(self, name: str, step: Callable[[], None]) -> None:
-        """Do a step and wait for it: replayed if `replay`, under its name."""
-        if not self.replay:
-            step()
-        elif name in self._recordings:
-            self._recordings[name].replay()
-        else:
-            step()
-            self._wait()
-            self._recordings[name] = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self._recordings[name]):
-                step()  # recorded, not done
-        self._wait()
-
     def compute(self) -> None:
         """The network alone, on the device."""
         results = self._module(*(self.device[name] for name in self._ins))
         for name, result in zip(self._outs, results, strict=True):
             self.device[name].copy_(result)
 
-    def _run(self) -> None:
+    def _enqueue_run(self) -> None:
         self._upload()
         self.compute()
         self._download()
@@ -105,7 +90,8 @@ class TorchDeviceEngine:
         for name in self._outs:
             self.host[name].copy_(self.device[name], non_blocking=True)
 
-    def _wait(self) -> None:
+    def wait(self) -> None:
+        """Until the device is done."""
         if self._on_gpu:
             torch.cuda.synchronize()
 
@@ -120,6 +106,7 @@ class TorchChain:
         self._new = engine.buffer(self.output.shape, self.output.dtype)
         self.entering: Bytes = self._new.numpy()
         self._moves = moves(self._packed.shape, self._result.shape)
+        self._step = _Step(engine, self._enqueue)
 
     def restart(self, entered: Bytes, output: Bytes) -> None:
         """Forget the past: go on as if `entered` had just come out as `output`."""
@@ -132,9 +119,9 @@ class TorchChain:
 
     def run(self) -> None:
         """Compute `output` from `entering` and the past."""
-        self._engine.perform("chain", self._step)
+        self._step()
 
-    def _step(self) -> None:
+    def _enqueue(self) -> None:
         self._enter()
         self._engine.compute()
         self._remember()
@@ -148,3 +135,25 @@ class TorchChain:
         for move in self._moves:
             source = self._result if move.from_output else self._packed[..., :c]
             self._packed[..., move.target : move.target + c].copy_(source)
+
+
+class _Step:
+    """Does what `enqueue` enqueues and waits for it; from the second time on as one recording, if `engine.replay`."""
+
+    def __init__(self, engine: TorchDeviceEngine, enqueue: Callable[[], None]) -> None:
+        self._engine, self._enqueue = engine, enqueue
+        self._recording: torch.cuda.CUDAGraph | None = None
+
+    @torch.inference_mode()
+    def __call__(self) -> None:
+        if not self._engine.replay:
+            self._enqueue()
+        elif self._recording:
+            self._recording.replay()
+        else:
+            self._enqueue()
+            self._engine.wait()
+            self._recording = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self._recording):
+                self._enqueue()  # nothing runs
+        self._engine.wait()
