@@ -24,6 +24,11 @@ class Device(NamedTuple):
     """The newest CUDA that the driver knows: "13.0"."""
     runtime: str
 
+    @property
+    def target(self) -> str:
+        """Its generation: "sm89"."""
+        return "sm{}{}".format(*self.capability)
+
 
 def call(function: Callable[..., Sequence[Any]], *arguments: Any) -> Any:
     """Call one of CUDA's functions; its only result, or None.

@@ -6,12 +6,26 @@ The layout is documented nowhere; it is what release 1.7 writes, and the tests h
 """
 
 import struct
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from engines.errors import UserError
 
 TARGETS = ("sm75", "sm80", "sm86", "sm89", "sm120")
 """Compute capabilities by the bit that they have in a plan."""
+
+
+def check_targets(targets: Sequence[str]) -> tuple[str, ...]:
+    """The targets, in the order of `TARGETS`.
+
+    Raises:
+        UserError: there are none, or one is unknown.
+    """
+    unknown = [target for target in targets if target not in TARGETS]
+    if unknown or not targets:
+        raise UserError(f"TensorRT-RTX builds for {', '.join(TARGETS)}, not for {', '.join(unknown) or 'nothing'}.")
+    return tuple(target for target in TARGETS if target in targets)
+
 
 _HEADER = struct.Struct("<4s4xQQ4B4sI")
 _MAGIC = b"vtrt"

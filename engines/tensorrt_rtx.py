@@ -8,7 +8,7 @@ from typing import Any
 import tensorrt_rtx as trt
 
 from engines.errors import UserError
-from engines.rtx_plan import TARGETS, PlanHeader, read_header
+from engines.rtx_plan import TARGETS, PlanHeader, check_targets, read_header
 from engines.tensorrt_build import Log, Progress, Sizes, build_plan, make_log
 from engines.tensorrt_run import PlanEngine, Shape
 
@@ -33,9 +33,7 @@ def build(
 
     Kernels are made from the plan on the machine that runs it, so there is no timing cache.
     """
-    unknown = [target for target in targets if target not in TARGETS]
-    if unknown or not targets:
-        raise UserError(f"TensorRT-RTX builds for {', '.join(TARGETS)}, not for {', '.join(unknown) or 'nothing'}.")
+    targets = check_targets(targets)
     plan = build_plan(
         trt,
         log(),
@@ -46,7 +44,7 @@ def build(
         progress=progress,
     )
     header = check(plan)
-    assert set(header.targets) == set(targets), f"built for {header.targets} instead of {targets}"
+    assert header.targets == targets, f"built for {header.targets} instead of {targets}"
     return plan
 
 
