@@ -51,6 +51,30 @@ class Backend:
 
 CHAIN = (
     Backend(
+        name="tensorrt",
+        module="tensorrt",
+        distributions=("tensorrt", "tensorrt-cu12", "tensorrt-cu13"),
+        extra="tensorrt",
+        precisions=("f16", "f32"),
+        device="cuda",
+    ),
+    Backend(
+        name="tensorrt-rtx",
+        module="tensorrt_rtx",
+        distributions=("tensorrt-rtx-cu13",),
+        extra="tensorrt-rtx",
+        precisions=("f16", "f32"),
+        device="cuda",
+    ),
+    Backend(
+        name="torch-tensorrt",
+        module="torch_tensorrt",
+        distributions=("torch-tensorrt", "tensorrt", "torch"),
+        extra="torch-tensorrt",
+        precisions=("f16", "f32"),
+        device="cuda",
+    ),
+    Backend(
         name="openvino",
         module="openvino",
         distributions=("openvino",),

@@ -1,7 +1,7 @@
 """Recurrent networks: what is new goes in, the output comes out, and the past stays where the network runs.
 
-    packed  uint8 [1, h, w, 3c] = new | new before | output before     or     [1, h, w, 2c] = new | output before
-    output  uint8 [1, h, w, c]
+packed  uint8 [1, h, w, 3c] = new | new before | output before     or     [1, h, w, 2c] = new | output before
+output  uint8 [1, h, w, c]
 """
 
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -87,7 +87,10 @@ class HostChain:
         c = self.output.shape[-1]
         self.entering = packed[..., :c]
         self._past = [
-            (_whole(packed[..., move.target : move.target + c]), _whole(self.output if move.from_output else self.entering))
+            (
+                _whole(packed[..., move.target : move.target + c]),
+                _whole(self.output if move.from_output else self.entering),
+            )
             for move in moves(packed.shape, self.output.shape)
         ]
 

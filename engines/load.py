@@ -51,6 +51,10 @@ def load_engine(
             from engines.eager import EagerEngine
 
             return EagerEngine(file, threads)
+        if known.device == "cuda":
+            from engines.nvidia import load_on_gpu
+
+            return load_on_gpu(file, backend, precision)
     except ModuleNotFoundError as error:
         raise UserError(f"The {backend} backend needs {error.name}: {known.install}.") from error
     raise ValueError(f"unknown backend {backend!r}")

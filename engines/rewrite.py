@@ -1,6 +1,6 @@
 """ONNX graphs made fit for NVIDIA's builders, which take every type from the graph and know uint8 only at its ends.
 
-    uint8 ─ Cast ─ [f32] ─ Cast ─ [f16: everything between the first and the last convolution] ─ Cast ─ [f32] ─ Cast ─ uint8
+    uint8 ─ Cast ─ [f32] ─ Cast ─ [f16: all between the first and the last convolution] ─ Cast ─ [f32] ─ Cast ─ uint8
 
 What computes the final picture stays in f32, because half precision has no quarter steps above 255.
 """
@@ -60,12 +60,12 @@ def strongly_typed(path: Path, precision: str) -> ModelProto:
 def _refuse_unsigned_quantization(graph: GraphProto, path: Path) -> None:
     kinds = {constant.name: constant.data_type for constant in graph.initializer}
     for node in graph.node:
-        if node.op_type in ("QuantizeLinear", "DequantizeLinear") and len(node.input) == 3:
-            if kinds.get(node.input[2]) == TensorProto.UINT8:
-                raise UserError(
-                    f"{path} is quantized with uint8 zero points (at {node.name or node.output[0]}), "
-                    "which TensorRT cannot read: quantize it symmetrically to int8, or build from the f32 graph."
-                )
+        quantizes = node.op_type in ("QuantizeLinear", "DequantizeLinear") and len(node.input) == 3
+        if quantizes and kinds.get(node.input[2]) == TensorProto.UINT8:
+            raise UserError(
+                f"{path} is quantized with uint8 zero points (at {node.name or node.output[0]}), "
+                "which TensorRT cannot read: quantize it symmetrically to int8, or build from the f32 graph."
+            )
 
 
 def _fold_casts_of_weights(graph: GraphProto) -> None:
@@ -187,4 +187,5 @@ def _cast(source: str, target: str, kind: int) -> NodeProto:
 
 
 def _attribute(node: NodeProto, name: str) -> onnx.AttributeProto:
-    return next(each for each in node.attribute if each.name == name)
+    attribute: onnx.AttributeProto = next(each for each in node.attribute if each.name == name)
+    return attribute

@@ -20,7 +20,11 @@ TRAINER_MAY_USE = ("realtime.frame", "realtime.pose", "realtime.render", "realti
 HEAVY = ("torch", "onnx", "tensorrt", "tensorrt_rtx", "torch_tensorrt", "mediapipe", "nncf", "openvino_telemetry")
 HOMES = {
     "openvino": {"engines/openvino.py"},
-    "onnx": {"engines/eager.py", "trainer/export.py"},
+    "onnx": {"engines/eager.py", "engines/rewrite.py", "trainer/export.py"},
+    "cuda": {"engines/cuda.py"},
+    "tensorrt": {"engines/tensorrt.py"},
+    "tensorrt_rtx": {"engines/tensorrt_rtx.py"},
+    "torch_tensorrt": {"engines/torch_tensorrt.py"},
     "mediapipe": {"realtime/pose/mediapipe.py", "realtime/holistic.py"},
 }
 
