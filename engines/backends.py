@@ -1,6 +1,8 @@
 """What can run a network: a table, fastest first. `load_engine` knows how; here is what each one needs and offers."""
 
+import ctypes
 import importlib.util
+import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,6 +33,11 @@ class Backend:
     def installed(self) -> bool:
         """Whether its module can be found; nothing is imported."""
         return importlib.util.find_spec(self.module) is not None
+
+    @property
+    def usable(self) -> bool:
+        """Whether it is installed and its device's driver is here."""
+        return self.installed and (self.device == "cpu" or has_nvidia_driver())
 
     @property
     def install(self) -> str:
@@ -136,17 +143,31 @@ def files_of(graph: Path, precision: str) -> tuple[Path, ...]:
     return twin, twin.with_suffix(".bin")
 
 
+def has_nvidia_driver() -> bool:
+    """Whether CUDA's driver can be loaded."""
+    try:
+        ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
+
+
+CPU_FLAGS = frozenset({"avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asimddp"})
+"""Instructions that decide which precision is fast, as Linux names them; *_vnni are for int8."""
+
+
+def cpu_flags() -> list[str]:
+    """Those of `CPU_FLAGS` that this processor has; none where the system does not tell."""
+    return sorted(CPU_FLAGS & set(_cpu_info().get("flags", _cpu_info().get("Features", "")).split()))
+
+
 def cpu_name() -> str:
-    """The processor's name and what it knows that matters here, e.g. "AMD EPYC (avx512_bf16 avx512_vnni)"."""
+    """The processor's name and its `cpu_flags`."""
+    name = _cpu_info().get("model name") or platform.processor() or platform.machine()
+    return " ".join((name, *cpu_flags()))
+
+
+def _cpu_info() -> dict[str, str]:
     info = Path("/proc/cpuinfo")
-    if not info.is_file():
-        return platform.processor() or platform.machine()
-    text = info.read_text()
-    lines = dict(line.split(":", 1) for line in text.splitlines()[:40] if ":" in line)
-    fields = {key.strip(): value.strip() for key, value in lines.items()}
-    flags = sorted(CPU_FLAGS & set(fields.get("flags", "").split()))
-    return f"{fields.get('model name', platform.machine())} ({' '.join(flags) or 'nothing special'})"
-
-
-CPU_FLAGS = frozenset({"avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "amx_int8"})
-"""Vector instructions that decide which precision is fast, as Linux names them."""
+    first = info.read_text().split("\n\n")[0].splitlines() if info.is_file() else []
+    return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in first)}

@@ -12,17 +12,22 @@ import os
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
 from filelock import FileLock
 
 from engines.errors import UserError
+from engines.files import write_atomically
 
 FORMAT = 1
 ENTRY = "entry.json"
+DRAFT = ".new-"
+ABANDONED_S = 24 * 3600.0
+"""A build that long ago was never finished."""
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -100,11 +105,11 @@ class Cache:
             build: fills an empty folder with the engine's files and returns the figures to keep with it. Whatever it
                 raises leaves no entry. Other processes that want the same entry wait for it meanwhile.
         """
-        with FileLock(self.folder / f"{key.digest}.lock"):
+        with self._lock(key.digest):
             if (found := self.get(key)) is not None:
                 os.utime(found.folder / ENTRY)
                 return found
-            draft = Path(tempfile.mkdtemp(prefix=".new-", dir=self.folder))
+            draft = Path(tempfile.mkdtemp(prefix=DRAFT, dir=self.folder))
             try:
                 figures = dict(build(draft))
                 files = {path.name: _sha256(path) for path in sorted(draft.iterdir())}
@@ -118,6 +123,17 @@ class Cache:
             built = self.get(key)
             assert built is not None, f"{target} vanished"
             return built
+
+    def note(self, cached: Cached, figures: Mapping[str, float]) -> Cached:
+        """Add figures to an entry."""
+        entry = msgspec.structs.replace(cached.entry, figures={**cached.entry.figures, **figures})
+        write_atomically(cached.folder / ENTRY, msgspec.json.format(msgspec.json.encode(entry), indent=2))
+        return replace(cached, entry=entry)
+
+    def drop(self, cached: Cached) -> None:
+        """Delete an entry."""
+        with self._lock(cached.folder.name):
+            shutil.rmtree(cached.folder, ignore_errors=True)
 
     def entries(self) -> list[Cached]:
         """Every whole entry, the last used first."""
@@ -136,23 +152,31 @@ class Cache:
             total += each.size
             if total <= limit:
                 keep.add(each.folder)
-        gone = [path for path in self.folder.iterdir() if path.is_dir() and path not in keep]
+        gone = [path for path in self.folder.iterdir() if path.is_dir() and path not in keep and not _at_work(path)]
         for path in gone:
-            with FileLock(self.folder / f"{path.name}.lock"):
+            with self._lock(path.name):
                 shutil.rmtree(path, ignore_errors=True)
         return gone
+
+    def _lock(self, digest: str) -> FileLock:
+        return FileLock(self.folder / f"{digest}.lock", mode=0o600)
 
     def _read(self, folder: Path, key: Key | None = None) -> Cached | None:
         try:
             entry = msgspec.json.decode((folder / ENTRY).read_bytes(), type=Entry)
             whole = all(Path(name).name == name and _sha256(folder / name) == sha for name, sha in entry.files.items())
-            info = [path.stat() for path in folder.iterdir()]
+            size = sum((folder / name).stat().st_size for name in (ENTRY, *entry.files))
             used_at_s = (folder / ENTRY).stat().st_mtime
         except (OSError, msgspec.DecodeError):
             return None
         if not whole or entry.key.digest != folder.name or (key is not None and entry.key != key):
             return None
-        return Cached(folder, entry, sum(each.st_size for each in info), used_at_s)
+        return Cached(folder, entry, size, used_at_s)
+
+
+def _at_work(folder: Path) -> bool:
+    """Whether another process may just be building in it."""
+    return folder.name.startswith(DRAFT) and time.time() - folder.stat().st_mtime < ABANDONED_S
 
 
 def _check_owner(folder: Path) -> None:

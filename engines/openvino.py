@@ -32,14 +32,10 @@ class OpenVinoEngine:
     """
 
     def __init__(self, graph: Path, precision: str, threads: int, outputs: tuple[str, ...] | None = None) -> None:
-        core = ov.Core()
-        try:
-            model = core.read_model(str(graph))
-        except RuntimeError as error:
-            raise UserError(f"OpenVINO cannot read {graph}: {str(error).strip().splitlines()[-1]}") from error
+        model = read_model(graph)
         if outputs is not None:
             _prune(model, outputs)
-        compiled = core.compile_model(
+        compiled = ov.Core().compile_model(
             model,
             "CPU",
             {
@@ -68,6 +64,38 @@ class OpenVinoEngine:
     def run(self) -> None:
         """Compute `outputs` from `inputs`."""
         self._request.infer()
+
+
+def read_model(graph: Path) -> ov.Model:
+    """Read an .onnx, .tflite or .xml file.
+
+    Raises:
+        UserError: it is none.
+    """
+    try:
+        return ov.Core().read_model(str(graph))
+    except RuntimeError as error:
+        raise UserError(f"OpenVINO cannot read {graph}: {str(error).strip().splitlines()[-1]}") from error
+
+
+def save_model(model: ov.Model, path: Path) -> None:
+    """Write an .xml and its .bin, each whole or not at all; the .xml last, for it says that the other is there."""
+    draft = path.with_suffix(".new.xml")
+    ov.save_model(model, str(draft), compress_to_fp16=False)
+    draft.with_suffix(".bin").replace(path.with_suffix(".bin"))
+    draft.replace(path)
+
+
+def last_layer(model: ov.Model) -> list[str]:
+    """Names of what is computed from the last convolution's output."""
+    operations = model.get_ordered_ops()
+    last = max(index for index, each in enumerate(operations) if each.get_type_name() == "Convolution")
+    reached, names = {operations[last]}, []
+    for each in operations[last + 1 :]:
+        if each.get_type_name() != "Result" and any(value.get_node() in reached for value in each.input_values()):
+            reached.add(each)
+            names.append(each.get_friendly_name())
+    return names
 
 
 def _prune(model: ov.Model, outputs: tuple[str, ...]) -> None:

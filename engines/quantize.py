@@ -1,4 +1,4 @@
-"""int8 by NNCF's post-training quantization. The only file that imports it; needs the extra "train"."""
+"""int8 by NNCF's post-training quantization. The only file that imports it; it is in the extra "train"."""
 
 import contextlib
 import io
@@ -7,22 +7,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from engines.backends import quantized
-from engines.openvino import read_model, save_model  # before NNCF: it blocks the telemetry that NNCF would start
+from engines.openvino import last_layer, read_model, save_model  # blocks the telemetry that NNCF would start
 
 import nncf  # isort: skip
 
-COMPOSITION = ("Sigmoid", "Tanh", "Multiply", "Subtract", "Divide")
-"""Operators that stay in float: the ends of the graph, where bytes become numbers and head and plate the picture."""
-
 
 def quantize(graph: Path, inputs: Sequence[NDArray[Any]]) -> Path:
-    """Write the int8 twin of a graph with one input, whole or not at all.
+    """Write the int8 twin of a graph with one input.
 
-    Weights are quantized per channel, activations per tensor.
+    Weights are quantized per channel. What follows the last convolution stays in float: there the bytes are made.
 
     Args:
         graph: ONNX file.
@@ -32,13 +28,14 @@ def quantize(graph: Path, inputs: Sequence[NDArray[Any]]) -> Path:
         `engines.backends.quantized(graph)`; its weights are in the .bin beside it.
     """
     nncf.set_log_level(logging.ERROR)
-    with contextlib.redirect_stdout(io.StringIO()):  # a progress bar
+    model = read_model(graph)
+    with contextlib.redirect_stdout(io.StringIO()):  # its progress bars
         model = nncf.quantize(
-            read_model(graph),
+            model,
             nncf.Dataset(list(inputs)),
             subset_size=len(inputs),
             preset=nncf.QuantizationPreset.MIXED,
-            ignored_scope=nncf.IgnoredScope(types=list(COMPOSITION), validate=False),
+            ignored_scope=nncf.IgnoredScope(names=last_layer(model)),
         )
     path = quantized(graph)
     save_model(model, path)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from engines.chain import chain_of
 from engines.engine import Engine
+from engines.guard import Guard
 from realtime.frame import Rgb
 from realtime.pose.measure import HeadBox
 
@@ -78,6 +79,7 @@ class Renderer:
         self._chain = chain_of(generator)
         self._figure, self._picture = PatchView(self._chain.entering, 0), PatchView(self._chain.output, 0)
         self._face = FaceRenderer(face) if face else None
+        self._guard = Guard(self._chain.output, to_patches(plate)[None])
         self._plate, self._blank = plate, blank
         self.reset()
 
@@ -94,9 +96,13 @@ class Renderer:
 
         Returns:
             A new picture, uint8 [H, W, 3].
+
+        Raises:
+            BrokenOutputError: a network has computed NaN or infinity.
         """
         self._figure.write(figure)
         self._chain.run()
+        self._guard.check()
         picture = self._picture.read()
         if self._face and head:
             self._face.refine(picture, figure, head)
@@ -111,6 +117,7 @@ class FaceRenderer:
         self._engine = engine
         self._figure, self._picture = PatchView(packed, 0), PatchView(packed, CHANNELS)
         self._residual = PatchView(engine.outputs["residual"], 0)
+        self._guard = Guard(engine.outputs["residual"])
         self._side_px = packed.shape[1] * PATCH
         self._feather = feather(self._side_px)[:, :, None]
 
@@ -119,6 +126,7 @@ class FaceRenderer:
         self._figure.write(crop_head(figure, head, self._side_px))
         self._picture.write(crop_head(picture, head, self._side_px))
         self._engine.run()
+        self._guard.check()
         residual = (self._residual.read().astype(np.float32) - NO_RESIDUAL) * self._feather
         half = head.side_px / 2
         x0, x1 = np.clip([int(head.x - half), int(head.x + half) + 2], 0, picture.shape[1])

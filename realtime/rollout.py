@@ -1,19 +1,24 @@
-"""The renderer free-running over a few clips of the subject's own moves, exactly as live: what int8 is calibrated on and
+"""The renderer on its own over a few clips of the subject's own moves, exactly as live: what int8 is calibrated on and
 every engine is proven on.
 """
 
-from collections.abc import Iterator, Sequence
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engines.engine import Engine
+from engines.errors import UserError
+from engines.parity import Drive, Recorder, replay
 from realtime.frame import Rgb
 from realtime.pose.archive import load_poses, save_poses
 from realtime.pose.measure import head_box
 from realtime.pose.pose import Pose
 from realtime.pose.styles import Style
 from realtime.render import Renderer
+from realtime.subject import Subject
 
 FILE = "calibration.npz"
 """Its name in a subject's folder: the poses, in the subject's pixels, clip after clip."""
@@ -32,6 +37,12 @@ class RollOut:
     def __init__(self, poses: Sequence[Pose | None], style: Style, plate: Rgb) -> None:
         self._poses, self._style, self._plate = poses, style, plate
 
+    @classmethod
+    def of(cls, subject: Subject) -> "RollOut":
+        """The subject's clips; one that brings none just shows its empty room."""
+        file = subject.folder / FILE
+        return cls(load_clips(file) if file.is_file() else [None] * CLIP_FRAMES, subject.style, subject.plate)
+
     def play(self, generator: Engine, face: Engine | None = None) -> Iterator[Rgb]:
         """Every picture, uint8 [H, W, 3]."""
         renderer = Renderer(generator, face, self._plate, blank=self._style.blank)
@@ -41,20 +52,39 @@ class RollOut:
             figure = self._style.draw(pose, *self._plate.shape[:2])
             yield renderer.step(figure, head_box(pose) if pose else None)
 
+    def record(self, generator: Engine, face: Engine) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]]:
+        """What the two networks see, in every second frame."""
+        recorders = Recorder(generator, every=2), Recorder(face, every=2)
+        for _ in self.play(*recorders):
+            pass
+        return recorders[0].seen, recorders[1].seen
 
-def load_clips(folder: Path) -> list[Pose | None] | None:
-    """The clips of a subject's folder; None if it has none."""
-    file = folder / FILE
-    return load_poses(file) if file.is_file() else None
+    def drives(self, generator: Engine, face: Engine) -> Mapping[str, Drive]:
+        """How to prove engines of each network, by the graph's name; the face's sees what this generator makes."""
+        return {"generator": self.play, "face": replay(self.record(generator, face)[1])}
 
 
 def choose_clips(poses: Sequence[Pose | None]) -> list[Pose | None]:
-    """Clips spread evenly over a whole training's poses, at most all of them."""
-    length = min(CLIP_FRAMES, len(poses))
-    starts = np.linspace(0, len(poses) - length, CLIPS if len(poses) >= CLIPS * CLIP_FRAMES else 1)
-    return [pose for start in starts for pose in poses[int(start) : int(start) + length]]
+    """Clips with somebody in them, spread evenly over the poses of a whole training; all poses if they are few."""
+    if len(poses) <= CLIPS * CLIP_FRAMES:
+        return list(poses)
+    starts = [start for start in range(0, len(poses) - CLIP_FRAMES, CLIP_FRAMES) if poses[start]]
+    chosen = np.linspace(0, len(starts) - 1, CLIPS).astype(int)
+    return [pose for index in chosen for pose in poses[starts[index] : starts[index] + CLIP_FRAMES]]
 
 
 def save_clips(folder: Path, poses: Sequence[Pose | None]) -> None:
-    """Write what `choose_clips` chose."""
+    """Write what `choose_clips` chose into a subject's folder."""
     save_poses(folder / FILE, poses)
+
+
+def load_clips(file: Path) -> list[Pose | None]:
+    """The inverse of `save_clips`.
+
+    Raises:
+        UserError: it holds no poses.
+    """
+    try:
+        return load_poses(file)
+    except (ValueError, KeyError, AssertionError, zipfile.BadZipFile) as error:
+        raise UserError(f"{file} holds no poses: export or download the subject again.") from error

@@ -16,7 +16,21 @@ ARROWS = {
     "realtime": {"engines", "server"},
     "trainer": {"engines", "realtime"},
 }
-TRAINER_MAY_USE = ("realtime.frame", "realtime.pose", "realtime.render", "realtime.subject", "realtime.video")
+TRAINER_MAY_USE = (
+    "realtime.frame",
+    "realtime.pose",
+    "realtime.render",
+    "realtime.rollout",
+    "realtime.subject",
+    "realtime.video",
+)
+    "realtime.frame",
+    "realtime.pose",
+    "realtime.render",
+    "realtime.rollout",
+    "realtime.subject",
+    "realtime.video",
+)
 HEAVY = ("torch", "onnx", "tensorrt", "tensorrt_rtx", "torch_tensorrt", "mediapipe", "nncf", "openvino_telemetry")
 HOMES = {
     "openvino": {"engines/openvino.py"},
@@ -25,6 +39,8 @@ HOMES = {
     "tensorrt": {"engines/tensorrt.py"},
     "tensorrt_rtx": {"engines/tensorrt_rtx.py"},
     "torch_tensorrt": {"engines/torch_tensorrt.py"},
+    "nncf": {"engines/quantize.py"},
+    "onnxruntime": {"engines/onnxruntime.py"},
     "mediapipe": {"realtime/pose/mediapipe.py", "realtime/holistic.py"},
 }
 
