@@ -12,7 +12,6 @@ from engines.eager import OnnxModule
 from engines.errors import UserError
 from engines.rewrite import CONVOLUTIONS, strongly_typed
 from engines.torch_device import TorchDeviceEngine
-from realtime.pose.figure import draw
 from realtime.render import Renderer
 from realtime.subject import load_subject
 from tests.people import standing
@@ -59,9 +58,9 @@ def test_f16_stays_with_f32_over_a_chain() -> None:
         module = OnnxModule(subject.generator, strongly_typed(subject.generator, precision))
         engine = TorchDeviceEngine(module, module.inputs, module.outputs, "cpu")
         chains.append(Renderer(engine, None, subject.plate))
-    size_px = subject.manifest.size_px
+    height, width = subject.plate.shape[:2]
     for step in range(6):
-        figure = draw(standing(scale=size_px / 128, x=4.0 * step), size_px)
+        figure = subject.style.draw(standing(scale=height / 128, x=4.0 * step), height, width)
         full, half = (chain.step(figure, None).astype(np.float32) for chain in chains)
         assert 10 * np.log10(255**2 / np.square(full - half).mean()) > 50, f"step {step}"
 

@@ -23,12 +23,16 @@ from trainer.networks.pix2pixhd import GlobalGenerator, LocalEnhancer
 NETWORKS = ("live", "global", "local")
 
 
+INSTALLED = bool(importlib.util.find_spec("tensorrt_rtx") and importlib.util.find_spec("cuda"))
+assert INSTALLED or "CI" not in os.environ, "CI must have the tensorrt-rtx extra"
+needs_rtx = pytest.mark.skipif(not INSTALLED, reason="needs pip install 'bodydouble[tensorrt-rtx]'")
+needs_no_gpu = pytest.mark.skipif(Path("/dev/nvidiactl").exists(), reason="a GPU is here: `engines verify` does it")
+pytestmark = needs_rtx
+
+
 @pytest.fixture(scope="session")
 def rtx() -> ModuleType:
-    """The backend, if its packages are here."""
-    if not (importlib.util.find_spec("tensorrt_rtx") and importlib.util.find_spec("cuda")):
-        assert "CI" not in os.environ, "CI must have the tensorrt-rtx extra"
-        pytest.skip("needs TensorRT-RTX: pip install 'bodydouble[tensorrt-rtx]'")
+    """The backend."""
     return importlib.import_module("engines.tensorrt_rtx")
 
 
@@ -136,15 +140,11 @@ def test_unknown_precisions_and_sizes_are_refused(rtx: ModuleType) -> None:
         Sizes(least=64, usual=32)
 
 
+@needs_no_gpu
 def test_without_a_gpu_loading_says_so(rtx: ModuleType, plan: bytes) -> None:
-    import tensorrt_rtx
-    from cuda.bindings import runtime
-
     from engines.tensorrt_run import load_plan
 
-    if runtime.cudaGetDeviceCount()[0] == runtime.cudaError_t.cudaSuccess:
-        pytest.skip("here is a GPU: `engines verify` does the rest")
     with pytest.raises(UserError, match=r"cannot load its engine here: .*driver"):
-        load_plan(tensorrt_rtx, rtx.log(), tensorrt_rtx.Runtime(rtx.log()), plan)
+        load_plan(rtx.trt, rtx.log(), rtx.trt.Runtime(rtx.log()), plan)
     with pytest.raises(UserError, match="no usable NVIDIA GPU"):
         rtx.TensorRtRtxEngine(plan)
