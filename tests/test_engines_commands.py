@@ -12,8 +12,8 @@ from realtime.engines_verify import verify_subject
 from realtime.rollout import save_clips
 from realtime.subject import load_subject
 from tests.commands import assert_refused, command
+from tests.gpus import needs_no_gpu, needs_rtx
 from tests.people import standing
-from tests.test_engines_tensorrt_rtx import needs_no_gpu, needs_rtx
 
 QUICK = ("--timed", "2", "--steps", "3", "--long-steps", "8")
 

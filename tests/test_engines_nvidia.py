@@ -12,7 +12,7 @@ from engines.nvidia import PLAN, build_ahead, describe_gpu, find_ahead, load_on_
 from engines.rtx_plan import read_header
 from engines.tensorrt_build import Sizes
 from realtime.subject import load_subject
-from tests.test_engines_tensorrt_rtx import needs_no_gpu, needs_rtx
+from tests.gpus import needs_no_gpu, needs_rtx
 
 FACE = load_subject("alice").face
 

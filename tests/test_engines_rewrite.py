@@ -95,6 +95,27 @@ def test_what_is_no_graph_is_named(tmp_path: Path) -> None:
         strongly_typed(path, "f16")
 
 
+def test_what_begins_and_ends_in_f32_still_does(tmp_path: Path) -> None:
+    """Like the pose networks: a convolution is the first and the last operator, and one output is used inside, too."""
+    rng = np.random.default_rng(0)
+    nodes = [
+        helper.make_node("Conv", ["x", "weight"], ["y"], name="first", pads=[1, 1, 1, 1]),
+        helper.make_node("Conv", ["y", "weight"], ["z"], name="last", pads=[1, 1, 1, 1]),
+    ]
+    weight = numpy_helper.from_array(rng.normal(0, 0.2, (4, 4, 3, 3)).astype(np.float32), "weight")
+    x, y, z = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4, 8, 8]) for name in "xyz")
+    graph = helper.make_graph(nodes, "float", [x], [y, z], [weight])
+    path = tmp_path / "float.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path)
+    model = strongly_typed(path, "f16")
+    onnx.checker.check_model(model, full_check=True)
+    assert {types(model)[name] for name in "xyz"} == {TensorProto.FLOAT}
+    given = torch.from_numpy(rng.normal(size=(1, 4, 8, 8)).astype(np.float32))
+    for one, other in zip(OnnxModule(path)(given), OnnxModule(path, model)(given), strict=True):
+        assert other.dtype == torch.float32
+        assert 0 < (one - other).abs().max() < 0.02
+
+
 @pytest.mark.parametrize("network", ["generator", "face"])
 def test_torch_export_gives_the_same_program(network: str) -> None:
     """What Torch-TensorRT compiles."""

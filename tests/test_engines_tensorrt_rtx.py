@@ -1,7 +1,6 @@
 """TensorRT-RTX plans, really built for every generation of GPUs on a machine that needs none."""
 
-import importlib.util
-import os
+import importlib
 from pathlib import Path
 from types import ModuleType
 
@@ -16,6 +15,7 @@ from engines.rewrite import strongly_typed
 from engines.rtx_plan import TARGETS, read_header
 from engines.tensorrt_build import Sizes
 from realtime.subject import load_subject
+from tests.gpus import needs_no_gpu, needs_rtx
 from trainer.export import export_any_size, export_paper
 from trainer.networks.compact import CompactGenerator
 from trainer.networks.pix2pixhd import GlobalGenerator, LocalEnhancer
@@ -23,10 +23,6 @@ from trainer.networks.pix2pixhd import GlobalGenerator, LocalEnhancer
 NETWORKS = ("live", "global", "local")
 
 
-INSTALLED = bool(importlib.util.find_spec("tensorrt_rtx") and importlib.util.find_spec("cuda"))
-assert INSTALLED or "CI" not in os.environ, "CI must have the tensorrt-rtx extra"
-needs_rtx = pytest.mark.skipif(not INSTALLED, reason="needs pip install 'bodydouble[tensorrt-rtx]'")
-needs_no_gpu = pytest.mark.skipif(Path("/dev/nvidiactl").exists(), reason="a GPU is here: `engines verify` does it")
 pytestmark = needs_rtx
 
 

@@ -17,7 +17,17 @@ ARROWS = {
     "trainer": {"engines", "realtime"},
 }
 TRAINER_MAY_USE = ("realtime.frame", "realtime.pose", "realtime.render", "realtime.subject", "realtime.video")
-HEAVY = ("torch", "onnx", "tensorrt", "tensorrt_rtx", "torch_tensorrt", "mediapipe", "nncf", "openvino_telemetry")
+HEAVY = (
+    "torch",
+    "onnx",
+    "cuda",
+    "tensorrt",
+    "tensorrt_rtx",
+    "torch_tensorrt",
+    "mediapipe",
+    "nncf",
+    "openvino_telemetry",
+)
 HOMES = {
     "openvino": {"engines/openvino.py"},
     "onnx": {"engines/eager.py", "engines/rewrite.py", "trainer/export.py"},
