@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.table import Table
 from tyro.conf import Positional
 
-from engines.console import run_commands
 from engines.errors import UserError
 from engines.load import load_engine
 
@@ -43,8 +42,3 @@ def bench(
         table.add_row("openvino", precision, str(p50), str(p95))
     Console().print(table)
     print(msgspec.json.encode({"rows": rows}).decode())
-
-
-def main() -> None:
-    """Entry point."""
-    run_commands({"bench": bench}, prog="engines", description="Measure how this machine runs a subject's networks.")

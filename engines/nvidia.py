@@ -137,7 +137,7 @@ def load_on_gpu(
         with _installed(backend):
             from engines.cuda import find_device
             from engines.tensorrt_rtx import TensorRtRtxEngine
-        built = _find_ahead(graph, precision, find_device().target, sizes, cache) or build_ahead(
+        built = find_ahead(graph, precision, find_device().target, sizes, cache) or build_ahead(
             graph, name=name, precision=precision, sizes=sizes, cache=cache
         )
         return TensorRtRtxEngine((built.folder / PLAN).read_bytes(), shapes)
@@ -155,7 +155,7 @@ def _ahead_key(graph: Path, precision: str, targets: Sequence[str], sizes: Sizes
     return engine_key(graph, "tensorrt-rtx", precision, device=" ".join(targets), options=str(sizes))
 
 
-def _find_ahead(graph: Path, precision: str, target: str, sizes: Sizes, cache: Cache) -> Cached | None:
+def find_ahead(graph: Path, precision: str, target: str, sizes: Sizes, cache: Cache) -> Cached | None:
     """A plan in the cache that fits the GPU, whatever else it was built for."""
     if target not in TARGETS:
         raise UserError(f"TensorRT-RTX runs on {', '.join(TARGETS)}, and this GPU is {target}: use --backend tensorrt.")
@@ -179,3 +179,19 @@ def _installed(backend: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise UserError(f"The {backend} backend needs {error.name}: {known_backend(backend).install}.") from error
+
+
+def describe_gpu(backend: str) -> dict[str, str]:
+    """What a backend would run on, for people.
+
+    Raises:
+        UserError: there is no GPU, or the backend is not installed.
+    """
+    known = known_backend(backend)
+    if not known.installed:
+        raise UserError(f"The {backend} backend needs {known.module}: {known.install}.")
+    with _installed(backend):
+        from engines.cuda import find_device
+    gpu = find_device()
+    figures = {"gpu": gpu.name, "generation": gpu.target, "driver_cuda": gpu.driver, "runtime_cuda": gpu.runtime}
+    return figures | {"versions": known.versions}

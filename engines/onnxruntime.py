@@ -1,15 +1,23 @@
 """ONNX Runtime: the portable fall-back. The only file that imports it."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from engines.errors import UserError
+
+# ONNX Runtime reports every session over the network and leaves an identity in the home directory. Its switch has had
+# two names; either has to be set before the import.
+os.environ["ORT_DISABLE_TELEMETRY"] = os.environ["ORT_TELEMETRY_DISABLED"] = "1"
+
+import onnxruntime as ort  # noqa: E402
+
+ort.disable_telemetry_events()  # on Windows, where it is no environment variable
 
 PROVIDERS = ("CoreMLExecutionProvider", "DmlExecutionProvider", "CPUExecutionProvider")
 """Apple's, Windows' and everybody's, in this order; those that the installed package has are used."""

@@ -1,5 +1,6 @@
 """OpenVINO: the default backend on CPUs. The only file that imports it."""
 
+import math
 import sys
 from pathlib import Path
 from types import MappingProxyType
@@ -35,18 +36,7 @@ class OpenVinoEngine:
         model = read_model(graph)
         if outputs is not None:
             _prune(model, outputs)
-        compiled = ov.Core().compile_model(
-            model,
-            "CPU",
-            {
-                "INFERENCE_PRECISION_HINT": _HINTS[precision],
-                "CPU_DENORMALS_OPTIMIZATION": True,  # flushes to zero: a number that nobody sees may cost a hundredfold
-                "INFERENCE_NUM_THREADS": threads,
-                "NUM_STREAMS": 1,
-                "PERFORMANCE_HINT": "LATENCY",
-                "ENABLE_CPU_PINNING": False,
-            },
-        )
+        compiled = compile_model(model, precision, threads)
         self._request = compiled.create_infer_request()
         inputs: dict[str, NDArray[Any]] = {}
         results: dict[str, NDArray[Any]] = {}
@@ -76,6 +66,31 @@ def read_model(graph: Path) -> ov.Model:
         return ov.Core().read_model(str(graph))
     except RuntimeError as error:
         raise UserError(f"OpenVINO cannot read {graph}: {str(error).strip().splitlines()[-1]}") from error
+
+
+def compile_model(model: ov.Model, precision: str, threads: int) -> ov.CompiledModel:
+    """Make a model ready to run, one inference at a time."""
+    return ov.Core().compile_model(
+        model,
+        "CPU",
+        {
+            "INFERENCE_PRECISION_HINT": _HINTS[precision],
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": 1,
+            "PERFORMANCE_HINT": "LATENCY",
+            "ENABLE_CPU_PINNING": False,
+            "CPU_DENORMALS_OPTIMIZATION": True,  # to zero: numbers that nobody sees cost a hundredfold
+        },
+    )
+
+
+def gmac(graph: Path) -> float:
+    """Billions of multiply-accumulates in a graph's convolutions, for one run."""
+    total = 0
+    for each in read_model(graph).get_ops():
+        if each.get_type_name() == "Convolution":
+            total += math.prod(each.input(1).shape[1:]) * math.prod(each.output(0).shape)
+    return total / 1e9
 
 
 def save_model(model: ov.Model, path: Path) -> None:

@@ -57,6 +57,8 @@ class PlanEngine:
         ins = [name for name in names if self._engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
         for name in ins:
             shape = shapes.get(name, tuple(self._engine.get_tensor_shape(name)))
+            if -1 in shape:
+                raise ValueError(f"the engine's input {name} {shape} has free axes: give its shape")
             if not self._context.set_input_shape(name, shape):
                 raise UserError(f"The engine cannot take {name} of shape {shape}: build it with other sizes.")
         self.device = {

@@ -12,7 +12,6 @@ from engines.eager import OnnxModule
 from engines.errors import UserError
 from engines.rewrite import CONVOLUTIONS, strongly_typed
 from engines.torch_device import TorchDeviceEngine
-from realtime.pose.figure import draw
 from realtime.render import Renderer
 from realtime.subject import load_subject
 from tests.people import standing
@@ -59,9 +58,9 @@ def test_f16_stays_with_f32_over_a_chain() -> None:
         module = OnnxModule(subject.generator, strongly_typed(subject.generator, precision))
         engine = TorchDeviceEngine(module, module.inputs, module.outputs, "cpu")
         chains.append(Renderer(engine, None, subject.plate))
-    size_px = subject.manifest.size_px
+    height, width = subject.plate.shape[:2]
     for step in range(6):
-        figure = draw(standing(scale=size_px / 128, x=4.0 * step), size_px)
+        figure = subject.style.draw(standing(scale=height / 128, x=4.0 * step), height, width)
         full, half = (chain.step(figure, None).astype(np.float32) for chain in chains)
         assert 10 * np.log10(255**2 / np.square(full - half).mean()) > 50, f"step {step}"
 
@@ -94,6 +93,27 @@ def test_what_is_no_graph_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"\x08no graph at all")
     with pytest.raises(UserError, match=r"broken\.onnx is not an ONNX graph"):
         strongly_typed(path, "f16")
+
+
+def test_what_begins_and_ends_in_f32_still_does(tmp_path: Path) -> None:
+    """Like the pose networks: a convolution is the first and the last operator, and one output is used inside, too."""
+    rng = np.random.default_rng(0)
+    nodes = [
+        helper.make_node("Conv", ["x", "weight"], ["y"], name="first", pads=[1, 1, 1, 1]),
+        helper.make_node("Conv", ["y", "weight"], ["z"], name="last", pads=[1, 1, 1, 1]),
+    ]
+    weight = numpy_helper.from_array(rng.normal(0, 0.2, (4, 4, 3, 3)).astype(np.float32), "weight")
+    x, y, z = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4, 8, 8]) for name in "xyz")
+    graph = helper.make_graph(nodes, "float", [x], [y, z], [weight])
+    path = tmp_path / "float.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path)
+    model = strongly_typed(path, "f16")
+    onnx.checker.check_model(model, full_check=True)
+    assert {types(model)[name] for name in "xyz"} == {TensorProto.FLOAT}
+    given = torch.from_numpy(rng.normal(size=(1, 4, 8, 8)).astype(np.float32))
+    for one, other in zip(OnnxModule(path)(given), OnnxModule(path, model)(given), strict=True):
+        assert other.dtype == torch.float32
+        assert 0 < (one - other).abs().max() < 0.02
 
 
 @pytest.mark.parametrize("network", ["generator", "face"])

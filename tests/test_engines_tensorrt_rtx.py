@@ -1,7 +1,6 @@
 """TensorRT-RTX plans, really built for every generation of GPUs on a machine that needs none."""
 
-import importlib.util
-import os
+import importlib
 from pathlib import Path
 from types import ModuleType
 
@@ -16,6 +15,7 @@ from engines.rewrite import strongly_typed
 from engines.rtx_plan import TARGETS, read_header
 from engines.tensorrt_build import Sizes
 from realtime.subject import load_subject
+from tests.gpus import needs_no_gpu, needs_rtx
 from trainer.export import export_any_size, export_paper
 from trainer.networks.compact import CompactGenerator
 from trainer.networks.pix2pixhd import GlobalGenerator, LocalEnhancer
@@ -23,12 +23,12 @@ from trainer.networks.pix2pixhd import GlobalGenerator, LocalEnhancer
 NETWORKS = ("live", "global", "local")
 
 
+pytestmark = needs_rtx
+
+
 @pytest.fixture(scope="session")
 def rtx() -> ModuleType:
-    """The backend, if its packages are here."""
-    if not (importlib.util.find_spec("tensorrt_rtx") and importlib.util.find_spec("cuda")):
-        assert "CI" not in os.environ, "CI must have the tensorrt-rtx extra"
-        pytest.skip("needs TensorRT-RTX: pip install 'bodydouble[tensorrt-rtx]'")
+    """The backend."""
     return importlib.import_module("engines.tensorrt_rtx")
 
 
@@ -136,15 +136,11 @@ def test_unknown_precisions_and_sizes_are_refused(rtx: ModuleType) -> None:
         Sizes(least=64, usual=32)
 
 
+@needs_no_gpu
 def test_without_a_gpu_loading_says_so(rtx: ModuleType, plan: bytes) -> None:
-    import tensorrt_rtx
-    from cuda.bindings import runtime
-
     from engines.tensorrt_run import load_plan
 
-    if runtime.cudaGetDeviceCount()[0] == runtime.cudaError_t.cudaSuccess:
-        pytest.skip("here is a GPU: `engines verify` does the rest")
     with pytest.raises(UserError, match=r"cannot load its engine here: .*driver"):
-        load_plan(tensorrt_rtx, rtx.log(), tensorrt_rtx.Runtime(rtx.log()), plan)
+        load_plan(rtx.trt, rtx.log(), rtx.trt.Runtime(rtx.log()), plan)
     with pytest.raises(UserError, match="no usable NVIDIA GPU"):
         rtx.TensorRtRtxEngine(plan)

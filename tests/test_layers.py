@@ -24,14 +24,17 @@ TRAINER_MAY_USE = (
     "realtime.subject",
     "realtime.video",
 )
-    "realtime.frame",
-    "realtime.pose",
-    "realtime.render",
-    "realtime.rollout",
-    "realtime.subject",
-    "realtime.video",
+HEAVY = (
+    "torch",
+    "onnx",
+    "cuda",
+    "tensorrt",
+    "tensorrt_rtx",
+    "torch_tensorrt",
+    "mediapipe",
+    "nncf",
+    "openvino_telemetry",
 )
-HEAVY = ("torch", "onnx", "tensorrt", "tensorrt_rtx", "torch_tensorrt", "mediapipe", "nncf", "openvino_telemetry")
 HOMES = {
     "openvino": {"engines/openvino.py"},
     "onnx": {"engines/eager.py", "engines/rewrite.py", "trainer/export.py"},
