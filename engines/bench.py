@@ -80,9 +80,7 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
     gmac: float
 
 
-def _row(
-    backend: str, precision: str, threads: int, found_ms: Sequence[float], work: float, peak: float | None
-) -> Row:
+def _row(backend: str, precision: str, threads: int, found_ms: Sequence[float], work: float, peak: float | None) -> Row:
     p50, p95 = (round(float(value), 2) for value in np.percentile(found_ms, (50, 95)))
     gmacs = work / p50 * 1000
     return Row(
