@@ -15,7 +15,7 @@ from engines.errors import UserError
 # two names; either has to be set before the import.
 os.environ["ORT_DISABLE_TELEMETRY"] = os.environ["ORT_TELEMETRY_DISABLED"] = "1"
 
-import onnxruntime as ort  # noqa: E402
+import onnxruntime as ort
 
 ort.disable_telemetry_events()  # on Windows, where it is no environment variable
 

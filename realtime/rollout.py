@@ -40,8 +40,7 @@ class RollOut:
     @classmethod
     def of(cls, subject: Subject) -> "RollOut":
         """The subject's clips; one that brings none just shows its empty room."""
-        file = subject.folder / FILE
-        return cls(load_clips(file) if file.is_file() else [None] * CLIP_FRAMES, subject.style, subject.plate)
+        return cls(load_clips(subject.folder) or [None] * CLIP_FRAMES, subject.style, subject.plate)
 
     def play(self, generator: Engine, face: Engine | None = None) -> Iterator[Rgb]:
         """Every picture, uint8 [H, W, 3]."""
@@ -78,12 +77,15 @@ def save_clips(folder: Path, poses: Sequence[Pose | None]) -> None:
     save_poses(folder / FILE, poses)
 
 
-def load_clips(file: Path) -> list[Pose | None]:
-    """The inverse of `save_clips`.
+def load_clips(folder: Path) -> list[Pose | None] | None:
+    """The inverse of `save_clips`; None if the subject was exported without.
 
     Raises:
-        UserError: it holds no poses.
+        UserError: the file holds no poses.
     """
+    file = folder / FILE
+    if not file.is_file():
+        return None
     try:
         return load_poses(file)
     except (ValueError, KeyError, AssertionError, zipfile.BadZipFile) as error:

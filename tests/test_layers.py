@@ -36,8 +36,8 @@ HEAVY = (
     "openvino_telemetry",
 )
 HOMES = {
-    "openvino": {"engines/openvino.py"},
-    "onnx": {"engines/eager.py", "engines/rewrite.py", "trainer/export.py"},
+    "openvino": {"engines/openvino.py", "engines/peak.py"},
+    "onnx": {"engines/eager.py", "engines/onnx_check.py", "engines/rewrite.py", "trainer/export.py"},
     "cuda": {"engines/cuda.py"},
     "tensorrt": {"engines/tensorrt.py"},
     "tensorrt_rtx": {"engines/tensorrt_rtx.py"},
