@@ -32,6 +32,7 @@ from trainer.footage import Footage
 from trainer.loop import train
 from trainer.metrics import psnr_db
 from trainer.networks.load import build_face
+from trainer.quantize import add_int8
 
 
 def train_run(run: Path, config: TrainConfig, *, begin: Callable[[], object], start_from: Path | None = None) -> bool:
@@ -94,6 +95,8 @@ def export_run(run: Path, name: str, folder: Path, *, person: str, licence: str)
     export_face(network, face_side_px(footage.about.height_px), draft / "face.onnx")
     cv2.imwrite(str(draft / "plate.png"), footage.plate[:, :, ::-1])
     chain_psnr_db = _play(footage, draft)
+    learnt = footage.poses[: footage.training_frames]
+    print(add_int8(draft, learnt, footage.style, footage.plate, threads=torch.get_num_threads()))
     manifest = Manifest(
         format=FORMAT,
         name=name,
