@@ -5,6 +5,7 @@ from pathlib import Path
 from engines.backends import known_backend
 from engines.cache import Cache, Cached
 from engines.errors import UserError
+from engines.guard import BrokenOutputError
 from engines.keys import engine_key
 from engines.load import load_engine
 from engines.parity import FLOORS_DB, Drive, parity_db
@@ -51,7 +52,11 @@ def prove(graph: Path, *, name: str, backend: str, precision: str, threads: int,
         UserError: it is below the floor of its precision.
     """
     twin = load_engine(graph, threads=threads)
-    found_db = parity_db(twin, load_engine(graph, backend=backend, precision=precision, threads=threads), drive)
+    candidate = load_engine(graph, backend=backend, precision=precision, threads=threads)
+    try:
+        found_db = parity_db(twin, candidate, drive)
+    except BrokenOutputError as error:
+        raise UserError(f"{name} on {backend} in {precision} computes no pictures: {error}.") from error
     if found_db < FLOORS_DB[precision]:
         raise UserError(
             f"{name} on {backend} in {precision} is only {found_db:.1f} dB from its f32 twin, "

@@ -13,6 +13,7 @@ from engines.backends import CHAIN, cpu_name, known_backend, quantized
 from engines.cache import Cache, Key
 from engines.engine import Engine
 from engines.errors import UserError
+from engines.guard import BrokenOutputError
 from engines.load import load_engine
 from engines.parity import FLOORS_DB, psnr_db
 
@@ -138,7 +139,7 @@ def _measure(
             outputs, ms = (
                 (truth, twin_ms) if each == twin else trial([each.load(graph, threads) for graph in graphs], play)
             )
-        except UserError as error:
+        except (UserError, BrokenOutputError) as error:
             say(f"Not {each}: {error}")
             continue
         worst_db = min(psnr_db(*pair) for pair in zip(truth, outputs, strict=False))

@@ -89,7 +89,7 @@ def gmac(graph: Path) -> float:
     total = 0
     for each in read_model(graph).get_ops():
         if each.get_type_name() == "Convolution":
-            total += math.prod(each.input(1).shape[1:]) * math.prod(each.output(0).shape)
+            total += math.prod(each.input_value(1).get_shape()[1:]) * math.prod(each.output(0).get_shape())
     return total / 1e9
 
 

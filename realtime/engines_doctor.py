@@ -7,7 +7,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from engines.backends import CHAIN, Backend, cpu_flags, cpu_name
+from engines.backends import CHAIN, Backend, cpu_flags, cpu_name, has_nvidia_driver
 from engines.cache import Cache
 from engines.choose import Choice, candidates, trial
 from engines.errors import UserError
@@ -112,10 +112,14 @@ def _examine_backend(backend: Backend, subject: Subject, threads: int) -> Backen
                 ms[choice.precision] = round(trial(engines, lambda pair: clips.play(*pair))[1], 2)
         except UserError as error:
             state, advice = "fails", str(error)
-    return BackendReport(name=backend.name, state=state, versions=backend.versions, advice=advice, ms=ms)
+    return BackendReport(
+        name=backend.name, state=state, versions=backend.versions if backend.installed else "", advice=advice, ms=ms
+    )
 
 
 def _gpu() -> str:
+    if not has_nvidia_driver():
+        return "none that can be used (no NVIDIA driver)"
     try:
         from engines.cuda import find_device
 

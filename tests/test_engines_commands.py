@@ -4,17 +4,17 @@ import json
 import shutil
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from engines.rtx_plan import read_header
 from engines.verify import Effort
 from realtime.engines_verify import verify_subject
-from realtime.rollout import FILE, save_clips
-from realtime.subject import load_subject, sha256, write_manifest
+from realtime.rollout import save_clips
+from realtime.subject import load_subject
 from tests.commands import assert_refused, command
 from tests.gpus import needs_no_gpu, needs_rtx
 from tests.people import standing
+from tests.subjects import sign
 
 QUICK = ("--timed", "2", "--steps", "3", "--long-steps", "8")
 
@@ -26,9 +26,7 @@ def alice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "alice"
     shutil.copytree(load_subject("alice").folder, folder)
     save_clips(folder, [standing(scale=3, x=4.0 * step) for step in range(4)])
-    manifest = load_subject("alice").manifest
-    files = manifest.files | {FILE: sha256(folder / FILE)}
-    write_manifest(folder, msgspec.structs.replace(manifest, files=files))
+    sign(folder)
     return folder
 
 
