@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -15,6 +15,9 @@ from engines.errors import UserError
 from engines.keys import engine_key
 from engines.rtx_plan import TARGETS, check_targets
 from engines.tensorrt_build import Progress, Sizes
+
+if TYPE_CHECKING:
+    from engines.cuda import Device
 
 PLAN = "engine.plan"
 PROGRAM = "engine.pt2"
@@ -73,12 +76,20 @@ def build_here(
     cache: Cache,
     progress: Progress | None = None,
 ) -> Cached:
-    """The engine of a graph for this machine's GPU, by "tensorrt" or "torch-tensorrt"; see `build_ahead`.
+    """The engine of a graph for this machine's GPU by any of the three backends; see `build_ahead`.
+
+    With "tensorrt-rtx" whatever the cache has for a GPU of this generation will do.
 
     Raises:
         UserError: there is no GPU, the backend is not installed, or it cannot take the graph.
     """
-    key = gpu_key(graph, backend, precision, options=str(sizes))
+    if backend == "tensorrt-rtx":
+        found = find_ahead(graph, precision, _find_gpu(backend).target, sizes, cache)
+        return found or build_ahead(graph, name=name, precision=precision, sizes=sizes, cache=cache, progress=progress)
+    gpu = _find_gpu(backend)
+    key = engine_key(
+        graph, backend, precision, device=f"{gpu.name} {gpu.target}", driver=gpu.driver, options=str(sizes)
+    )
 
     def build(folder: Path) -> Mapping[str, float]:
         if backend == "torch-tensorrt":
@@ -96,18 +107,6 @@ def build_here(
 
     with _installed(backend):
         return cache.get_or_build(key, name, build)
-
-
-def gpu_key(graph: Path, backend: str, precision: str, *, options: str = "") -> Key:
-    """What an engine for this machine's GPU depends on.
-
-    Raises:
-        UserError: there is none, or the backend is not installed.
-    """
-    with _installed(backend):
-        from engines.cuda import find_device
-    gpu = find_device()
-    return engine_key(graph, backend, precision, device=f"{gpu.name} {gpu.target}", driver=gpu.driver, options=options)
 
 
 def load_on_gpu(
@@ -132,16 +131,12 @@ def load_on_gpu(
     Raises:
         UserError: there is no GPU, the backend is not installed, or it cannot take the graph.
     """
-    cache, name = cache or Cache(), f"{graph.parent.name}/{graph.stem}"
+    name = f"{graph.parent.name}/{graph.stem}"
+    built = build_here(graph, name=name, backend=backend, precision=precision, sizes=sizes, cache=cache or Cache())
     if backend == "tensorrt-rtx":
-        with _installed(backend):
-            from engines.cuda import find_device
-            from engines.tensorrt_rtx import TensorRtRtxEngine
-        built = find_ahead(graph, precision, find_device().target, sizes, cache) or build_ahead(
-            graph, name=name, precision=precision, sizes=sizes, cache=cache
-        )
+        from engines.tensorrt_rtx import TensorRtRtxEngine
+
         return TensorRtRtxEngine((built.folder / PLAN).read_bytes(), shapes)
-    built = build_here(graph, name=name, backend=backend, precision=precision, sizes=sizes, cache=cache)
     if backend == "torch-tensorrt":
         from engines.torch_tensorrt import TorchTensorRtEngine
 
@@ -187,11 +182,15 @@ def describe_gpu(backend: str) -> dict[str, str]:
     Raises:
         UserError: there is no GPU, or the backend is not installed.
     """
+    known, gpu = known_backend(backend), _find_gpu(backend)
+    figures = {"gpu": gpu.name, "generation": gpu.target, "driver_cuda": gpu.driver, "runtime_cuda": gpu.runtime}
+    return figures | {"versions": known.versions}
+
+
+def _find_gpu(backend: str) -> "Device":
     known = known_backend(backend)
     if not known.installed:
         raise UserError(f"The {backend} backend needs {known.module}: {known.install}.")
     with _installed(backend):
         from engines.cuda import find_device
-    gpu = find_device()
-    figures = {"gpu": gpu.name, "generation": gpu.target, "driver_cuda": gpu.driver, "runtime_cuda": gpu.runtime}
-    return figures | {"versions": known.versions}
+    return find_device()

@@ -7,13 +7,18 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from engines.backends import known_backend
 from engines.cache import Cache, Cached
+from engines.errors import UserError
 from engines.nvidia import BUILD_S, PLAN, build_ahead
 from realtime.subject import Subject
 
 
 def build_plans(subject: Subject, *, precision: str, targets: tuple[str, ...], cache: Cache) -> None:
     """Build the plans of both networks unless the cache has them; prints a table, and one line of JSON."""
+    offered = known_backend("tensorrt-rtx").precisions
+    if precision not in offered:
+        raise UserError(f"--precision must be one of {', '.join(offered)} for tensorrt-rtx, not {precision}.")
     rows = []
     table = Table("network", "for", "MiB", "built in s", title=f"{subject.manifest.name} on tensorrt-rtx, {precision}")
     for graph in (subject.generator, subject.face):

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
 import msgspec
@@ -17,10 +17,10 @@ from engines.chain import Bytes
 from engines.errors import UserError
 from engines.load import load_engine
 from engines.verify import Check, Effort, Material, verify, verify_once
-from realtime.pose.measure import head_box
+from realtime.pose.measure import HeadBox, head_box
 from realtime.pose.pose import Pose
 from realtime.render import crop_head, to_patches
-from realtime.rollout import FILE, load_clips
+from realtime.rollout import RollOut
 from realtime.subject import Subject, load_subject
 
 BackendName = Literal["tensorrt", "tensorrt-rtx", "torch-tensorrt", "openvino", "onnxruntime", "torch"]
@@ -76,9 +76,7 @@ def _checks(subject: Subject, backend: str, precision: str, effort: Effort) -> I
         )
         yield Check(name=name, passed=True, figures={"s": round(time.perf_counter() - begun_at_s, 2)})
     twin = _twin(backend)
-    poses = load_clips(subject.folder)
-    if poses is None:
-        raise UserError(f"{subject.folder} has no {FILE}, the moves to check with: export the subject again.")
+    poses = RollOut.of(subject).poses
     yield from verify(
         generator,
         load_engine(subject.generator, backend=twin),
@@ -98,18 +96,19 @@ def _twin(backend: str) -> str:
     return others[0]
 
 
-def _material(subject: Subject, poses: list[Pose | None]) -> Material:
+def _material(subject: Subject, poses: Sequence[Pose | None]) -> Material:
     frames = [to_patches(subject.style.draw(pose, *subject.plate.shape[:2]))[None] for pose in poses]
     blank = np.full_like(frames[0], subject.style.blank)
     return Material(frames=frames, blank=blank, first=to_patches(subject.plate)[None])
 
 
-def _faces(subject: Subject, poses: list[Pose | None], side_px: int) -> list[Bytes]:
-    packed: list[Bytes] = []
-    for pose in [pose for pose in poses if pose]:
-        head = head_box(pose)
-        if head and len(packed) < FACES:
-            pictures = (subject.style.draw(pose, *subject.plate.shape[:2]), subject.plate)
-            crops = [to_patches(crop_head(picture, head, side_px)) for picture in pictures]
-            packed.append(np.concatenate(crops, axis=-1)[None])
+def _faces(subject: Subject, poses: Sequence[Pose | None], side_px: int) -> list[Bytes]:
+    """What the face network sees of somebody who is not painted yet."""
+    height, width = subject.plate.shape[:2]
+    heads: list[tuple[Pose | None, HeadBox]] = [(pose, head) for pose in poses if pose and (head := head_box(pose))]
+    packed = []
+    for pose, head in heads[:FACES] or [(None, HeadBox(width / 2, height / 4, height / 8))]:
+        pictures = (subject.style.draw(pose, height, width), subject.plate)
+        crops = [to_patches(crop_head(picture, head, side_px)) for picture in pictures]
+        packed.append(np.concatenate(crops, axis=-1)[None])
     return packed

@@ -35,7 +35,7 @@ class RollOut:
     """
 
     def __init__(self, poses: Sequence[Pose | None], style: Style, plate: Rgb) -> None:
-        self._poses, self._style, self._plate = poses, style, plate
+        self.poses, self._style, self._plate = poses, style, plate
 
     @classmethod
     def of(cls, subject: Subject) -> "RollOut":
@@ -45,7 +45,7 @@ class RollOut:
     def play(self, generator: Engine, face: Engine | None = None) -> Iterator[Rgb]:
         """Every picture, uint8 [H, W, 3]."""
         renderer = Renderer(generator, face, self._plate, blank=self._style.blank)
-        for number, pose in enumerate(self._poses):
+        for number, pose in enumerate(self.poses):
             if number % CLIP_FRAMES == 0:
                 renderer.reset()
             figure = self._style.draw(pose, *self._plate.shape[:2])

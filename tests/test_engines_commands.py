@@ -38,8 +38,9 @@ def test_builds_ahead_of_time(alice: Path) -> None:
     assert [row["network"] for row in last["rows"]] == ["generator", "face"]
     for row in last["rows"]:
         assert read_header(Path(row["file"]).read_bytes()).targets == ("sm89", "sm120")
-    refused = command("engines", "build", alice, "--backend", "tensorrt-rtx", "--target", "sm90")
-    assert_refused(refused, "sm120, not for sm90")
+    rtx = ("build", alice, "--backend", "tensorrt-rtx", "--target")
+    assert_refused(command("engines", *rtx, "sm90"), "sm120, not for sm90")
+    assert_refused(command("engines", *rtx, "sm89", "--precision", "int8"), "must be one of f16, f32")
 
 
 @needs_no_gpu
