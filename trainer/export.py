@@ -16,6 +16,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from realtime.frame import Rgb
 from realtime.render import CHANNELS, NO_RESIDUAL, PATCH
 from trainer.networks.blocks import ConvBlock
+from trainer.networks.compact import CompactGenerator
 from trainer.networks.patches import from_bytes, from_patches, to_bytes, to_patches
 
 OPSET = 20
@@ -121,11 +122,20 @@ def fold(network: M) -> M:
             assert isinstance(norm, nn.BatchNorm2d)
             block[0] = fuse_conv_bn_eval(convolution, norm)
             block[1] = nn.Identity()
+    if isinstance(folded, CompactGenerator):
+        folded.for_rgb = _threefold(PATCH * PATCH)
     for module in folded.modules():
         if isinstance(module, nn.Conv2d):
             module.weight = nn.Parameter(module.weight.half(), requires_grad=False)
             parametrize.register_parametrization(module, "weight", _Float(), unsafe=True)
     return folded
+
+
+def _threefold(channels: int) -> nn.Conv2d:
+    """`ForRgb` as a convolution, which engines run faster than the reshaping it otherwise becomes: 1.5 of 27 ms."""
+    convolution = nn.Conv2d(channels, 3 * channels, 1, bias=False)
+    convolution.weight = nn.Parameter(torch.eye(channels).repeat_interleave(3, dim=0)[:, :, None, None])
+    return convolution
 
 
 class _Float(nn.Module):
