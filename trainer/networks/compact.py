@@ -62,7 +62,7 @@ class CompactGenerator(nn.Module):
     def __init__(self, widths: Sequence[int], blocks: Sequence[int]) -> None:
         super().__init__()
         self.trunk = CompactTrunk(3 * CHANNELS, CHANNELS + PATCH * PATCH, widths, blocks)
-        self.for_rgb = ForRgb()
+        self.for_rgb: nn.Module = ForRgb()
 
     def forward(self, packed: Tensor, plate: Tensor) -> tuple[Tensor, Tensor]:
         """Render one frame.
