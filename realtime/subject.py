@@ -23,6 +23,7 @@ import numpy as np
 from engines.errors import UserError
 from realtime.frame import Rgb
 from realtime.pose.motion import MotionRange
+from realtime.pose.pose import Pose
 from realtime.pose.proportions import Proportions
 from realtime.pose.skeleton import SKELETON_VERSION
 from realtime.pose.styles import Style, load_style
@@ -87,6 +88,15 @@ class Subject:
     plate: Rgb
     style: Style
     """How its figures are drawn."""
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Width and height of the picture."""
+        return self.manifest.width_px, self.manifest.height_px
+
+    def draw(self, pose: Pose | None) -> Rgb:
+        """A pose in the picture's pixels as a figure, uint8 [H, W, 3]."""
+        return self.style.draw(pose, self.manifest.height_px, self.manifest.width_px)
 
     @property
     def graphs(self) -> tuple[Path, Path]:

@@ -17,6 +17,7 @@ ARROWS = {
     "trainer": {"engines", "realtime"},
 }
 TRAINER_MAY_USE = (
+    "realtime.config",
     "realtime.frame",
     "realtime.pose",
     "realtime.render",

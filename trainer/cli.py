@@ -16,6 +16,7 @@ from realtime.pose.load import EstimatorName
 from realtime.pose.styles import StyleName
 from realtime.subject import user_subjects
 from trainer.config import LIVE, PRESETS, PresetName, TrainConfig, parse_size
+from trainer.judge_cli import detector, evaluate
 
 RunFolder = Annotated[Positional[Path], tyro.conf.arg(metavar="RUN")]
 
@@ -110,7 +111,13 @@ def main() -> None:
     chosen.add_argument("--preset", default="live")
     preset = PRESETS.get(chosen.parse_known_args()[0].preset, LIVE)
     run_commands(
-        {"prepare": prepare, "train": train_with(preset), "export": export},
+        {
+            "prepare": prepare,
+            "train": train_with(preset),
+            "export": export,
+            "evaluate": evaluate,
+            "detector": detector,
+        },
         prog="trainer",
         description="Turn a video of a person into a subject: prepare, train, export.",
     )
