@@ -19,6 +19,7 @@ ARROWS = {
 TRAINER_MAY_USE = (
     "realtime.config",
     "realtime.frame",
+    "realtime.player",
     "realtime.pose",
     "realtime.render",
     "realtime.rollout",

@@ -1,14 +1,15 @@
 """Play a subject exactly as live, but frame by frame and without threads: no frame is ever dropped."""
 
+import logging
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from engines.errors import UserError
-from engines.load import load_engine
 from realtime.config import EngineConfig
 from realtime.frame import Rgb
+from realtime.player import choose_engines
 from realtime.pose.load import load_estimator
 from realtime.pose.measure import head_box
 from realtime.pose.normalize import Normalizer
@@ -18,6 +19,8 @@ from realtime.render import Renderer
 from realtime.subject import Subject
 from realtime.video import count_frames, frame_rate, read_video
 from trainer.prepare import Crop
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,10 +132,8 @@ class Chain:
     """
 
     def __init__(self, subject: Subject, engines: EngineConfig, *, memory: bool = True, face: bool = True) -> None:
-        networks = [
-            load_engine(graph, backend=engines.backend, precision=engines.precision, threads=engines.threads)
-            for graph in (subject.generator, *((subject.face,) if face else ()))
-        ]
+        choice, *_ = choose_engines(subject, engines, LOG.info)
+        networks = [choice.load(graph, engines.threads) for graph in subject.graphs[: 1 + face]]
         self._renderer = Renderer(networks[0], networks[1] if face else None, subject.plate, blank=subject.style.blank)
         self._memory = memory
 
