@@ -15,6 +15,7 @@ from realtime.pose.load import EstimatorName
 from realtime.pose.styles import StyleName
 from realtime.subject import user_subjects
 from trainer.config import TrainConfig, parse_size
+from trainer.options import Machine, Upkeep
 
 RunFolder = Annotated[Positional[Path], tyro.conf.arg(metavar="RUN")]
 
@@ -46,11 +47,18 @@ def prepare(
     print(f"{about.frames} frames, the person in {about.seen}. Next: trainer train {out}")
 
 
-def train(run: RunFolder, /, config: Annotated[TrainConfig, tyro.conf.arg(name="")] = TrainConfig()) -> None:
+def train(
+    run: RunFolder,
+    /,
+    config: Annotated[TrainConfig, tyro.conf.arg(name="")] = TrainConfig(),
+    machine: Annotated[Machine, tyro.conf.arg(name="")] = Machine(),
+    upkeep: Annotated[Upkeep, tyro.conf.arg(name="")] = Upkeep(),
+) -> None:
     """Train the generator, then the face network. Ctrl-C saves; the same command goes on where it stopped.
 
     Args:
-        run: folder made by `trainer prepare`. Preview sheets (figure | truth | output) appear in it.
+        run: folder made by `trainer prepare`. Previews (figure | truth | output) appear in it, and curves for
+            TensorBoard.
     """
     from trainer.run import train_run
 
@@ -58,7 +66,7 @@ def train(run: RunFolder, /, config: Annotated[TrainConfig, tyro.conf.arg(name="
     text = msgspec.json.format(msgspec.json.encode(asdict(config)), indent=2) + b"\n"
     if file.exists() and file.read_bytes() != text:
         raise UserError(f"{run} was begun with other settings ({file}): go on with those, or use a new folder.")
-    if train_run(run, config, begin=lambda: file.write_bytes(text)):
+    if train_run(run, config, machine=machine, upkeep=upkeep, begin=lambda: file.write_bytes(text)):
         print(f"Finished. Next: trainer export {run} --name NAME")
 
 

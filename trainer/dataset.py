@@ -6,7 +6,7 @@ Which frames a step sees follows from the seed and the step's number alone, so a
 import queue
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -49,6 +49,13 @@ class Batch:
     """Which chains take part."""
     focus: list[tuple[int, int]]
     """Corner (x, y) of each chain's perceptual crop."""
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same on another device."""
+        figures, truths, plate, restart = (
+            part.to(device, non_blocking=True) for part in (self.figures, self.truths, self.plate, self.restart)
+        )
+        return replace(self, figures=figures, truths=truths, plate=plate, restart=restart)
 
 
 def chain_plan(footage: Footage, config: TrainConfig, chain: int) -> Iterator[Segment]:
@@ -100,10 +107,22 @@ def _focus(
 
 
 class Loader:
-    """Decodes, draws and stacks batches ahead of training, in one thread, in order."""
+    """Decodes, draws and stacks batches ahead of training, in one thread, in order.
 
-    def __init__(self, footage: Footage, config: TrainConfig, first_step: int) -> None:
+    Args:
+        footage: where the frames come from.
+        config: which chains there are, and how many of them take part in a step.
+        first_step: the step of the first batch.
+        rank: which of the equal shares of every batch to load.
+        ranks: how many shares there are.
+    """
+
+    def __init__(
+        self, footage: Footage, config: TrainConfig, first_step: int, *, rank: int = 0, ranks: int = 1
+    ) -> None:
         self._footage, self._config = footage, config
+        share = config.batch // ranks
+        self._share = slice(rank * share, (rank + 1) * share)
         self._plans = [chain_plan(footage, config, chain) for chain in range(config.chains)]
         self._step = first_step
         for turn in range(first_step * config.batch):
@@ -145,7 +164,7 @@ class Loader:
 
     def _batch(self) -> Batch:
         turns = range(self._step * self._config.batch, (self._step + 1) * self._config.batch)
-        chains = [turn % self._config.chains for turn in turns]
+        chains = [turn % self._config.chains for turn in turns][self._share]
         self._step += 1
         segments = [next(self._plans[chain]) for chain in chains]
         rows = [self._read(segment, self._readers[chain]) for chain, segment in zip(chains, segments, strict=True)]

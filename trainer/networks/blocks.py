@@ -2,6 +2,8 @@
 
 from torch import Tensor, nn
 
+from trainer.networks.norm import BatchNorm
+
 
 class ConvBlock(nn.Sequential):
     """Convolution, BatchNorm (folded at export), and ReLU if `relu`."""
@@ -9,7 +11,7 @@ class ConvBlock(nn.Sequential):
     def __init__(self, c_in: int, c_out: int, *, kernel: int = 3, stride: int = 1, relu: bool = True) -> None:
         layers: list[nn.Module] = [
             nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, bias=False),
-            nn.BatchNorm2d(c_out),
+            BatchNorm(c_out),
         ]
         super().__init__(*layers, *([nn.ReLU()] if relu else []))
 
