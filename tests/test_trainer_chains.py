@@ -12,16 +12,29 @@ import torch
 
 from realtime.video import read_video
 from trainer.body import BodyStage, disturb
-from trainer.config import NetworkConfig, TrainConfig
-from trainer.dataset import Loader, chain_plan
+from trainer.config import CompactConfig, TrainConfig
+from trainer.dataset import Loader
 from trainer.fabric import Fabric, assemble
 from trainer.footage import Footage
 from trainer.networks.patches import to_bytes
 from trainer.options import Machine
+from trainer.plan import chain_plan
 
-SMALL = NetworkConfig(widths=(16, 16, 16), blocks=(1, 1, 1))
+SMALL = CompactConfig(widths=(16, 16, 16), blocks=(1, 1, 1))
 CONFIG = TrainConfig(
-    steps=12, batch=2, chains=4, window_px=32, perceptual_px=32, warmup=2, ndf=8, life_frames=8, generator=SMALL
+    steps=12,
+    batch=2,
+    chains=4,
+    window_px=32,
+    perceptual_px=32,
+    warmup=2,
+    ndf=8,
+    life_frames=8,
+    generator=SMALL,
+    drop=0,
+    jitter=0,
+    blur=0,
+    shrink=0,
 )
 
 
@@ -41,9 +54,9 @@ def test_plans_play_onwards_and_start_anew(footage: Footage) -> None:
     for before, after in pairwise(segments):
         if not after.restart:
             assert after.start == before.start + CONFIG.unroll
-            assert (after.x, after.y) == (before.x, before.y)
+            assert after.window == before.window
         assert 0 <= after.start <= footage.training_frames - CONFIG.unroll
-        assert after.x % 4 == after.y % 4 == 0
+        assert after.window.x % 4 == after.window.y % 4 == 0
     assert 60 < sum(segment.restart for segment in segments) < 160
     assert segments == list(islice(chain_plan(footage, CONFIG, 0), 400))
     assert segments != list(islice(chain_plan(footage, CONFIG, 1), 400))
@@ -65,7 +78,7 @@ def test_batches_hold_what_the_plan_says(footage: Footage) -> None:
         for row, chain in enumerate(batch.chains):
             segment = next(plans[chain])
             assert bool(batch.restart[row]) == segment.restart
-            window = np.s_[segment.y : segment.y + 32, segment.x : segment.x + 32]
+            window = segment.window.part
             for frame in range(CONFIG.unroll):
                 truth, figure = (
                     to_bytes(part[frame, row]).permute(1, 2, 0).numpy() for part in (batch.truths, batch.figures)
@@ -145,7 +158,7 @@ def test_chains_begin_after_a_blank_figure(toy_run: Path, fabric: Fabric, tmp_pa
 
 def test_disturbing_spoils_some_pictures_and_keeps_most() -> None:
     picture, plate = torch.zeros(400, 48, 8, 8), torch.ones(400, 48, 8, 8)
-    spoilt = disturb(picture, plate, torch.Generator().manual_seed(0))
+    spoilt = disturb(picture, plate, 0.4, torch.Generator().manual_seed(0))
     kinds = [(part == 1).all() for part in spoilt], [(part == 0).all() for part in spoilt]
     lost, kept = (sum(map(bool, kind)) / 400 for kind in kinds)
     assert 0.05 < lost < 0.15

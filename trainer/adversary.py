@@ -18,19 +18,21 @@ class Adversary:
         scales: how many sizes it judges at.
         config: widths, weights and the learning rate.
         fabric: where it runs.
+        weight: of both its losses.
     """
 
-    def __init__(self, c_in: int, scales: int, config: TrainConfig, fabric: Fabric) -> None:
-        self._config, self._fabric = config, fabric
+    def __init__(self, c_in: int, scales: int, config: TrainConfig, fabric: Fabric, *, weight: float = 1.0) -> None:
+        self._config, self._fabric, self._weight = config, fabric, weight
         self.network = MultiScaleDiscriminator(c_in, config.ndf, scales).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._verdicts = fabric.setup_module(self.network)
-        self.optimizer = adam(self.network, config.rate / 3)
+        self.optimizer = adam(self.network, config.discriminator_rate)
 
-    def judge(self, figures: Tensor, fake: Tensor, real: Tensor) -> dict[str, Tensor]:
+    def judge(self, figures: Tensor, fake: Tensor, real: Tensor, *, share: float = 1.0) -> dict[str, Tensor]:
         """Train on one batch, then judge it for the generator.
 
         Args:
             figures, fake, real: B C H W in [-1, 1]; frames side by side as channels. The gradient flows to `fake`.
+            share: how much this process's batch counts; the mean over all processes is 1.
 
         Returns:
             The generator's weighted losses "gan" and "fm", and the discriminator's own "d", detached.
@@ -44,12 +46,13 @@ class Adversary:
         )
         self.network.requires_grad_(True)
         real_verdicts = self._verdicts(reals)
-        loss = discriminator_loss(real_verdicts, self._verdicts(fakes.detach()))
+        loss = share * discriminator_loss(real_verdicts, self._verdicts(fakes.detach()))
         descend(self._fabric, self.network, self.optimizer, loss)
         self.network.requires_grad_(False)
         verdicts = self._verdicts(fakes)
+        weight = share * self._weight
         return {
-            "gan": self._config.adversarial_weight * lsgan(verdicts, 1.0),
-            "fm": self._config.matching_weight * feature_matching(verdicts, real_verdicts),
+            "gan": weight * self._config.adversarial_weight * lsgan(verdicts, 1.0),
+            "fm": weight * self._config.matching_weight * feature_matching(verdicts, real_verdicts),
             "d": loss.detach(),
         }

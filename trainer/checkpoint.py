@@ -33,6 +33,11 @@ class Checkpoints:
         """Where the best one is."""
         return self._folder / f"{self._stage}_best.pt"
 
+    @property
+    def exist(self) -> bool:
+        """Whether there is any, be it damaged."""
+        return bool(self._paths())
+
     def save(self, step: int, state: State, *, best: bool = False) -> None:
         """Write `state`, then let go of the oldest; `best` marks it as the best so far."""
         self._folder.mkdir(parents=True, exist_ok=True)

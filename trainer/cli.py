@@ -1,7 +1,9 @@
 """`trainer`: a few minutes of video of a person in, a subject out."""
 
+import argparse
 import os
-from dataclasses import asdict
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +16,7 @@ from engines.errors import UserError
 from realtime.pose.load import EstimatorName
 from realtime.pose.styles import StyleName
 from realtime.subject import user_subjects
-from trainer.config import TrainConfig, parse_size
+from trainer.config import LIVE, PRESETS, PresetName, TrainConfig, parse_size
 from trainer.options import Machine, Upkeep
 
 RunFolder = Annotated[Positional[Path], tyro.conf.arg(metavar="RUN")]
@@ -47,27 +49,39 @@ def prepare(
     print(f"{about.frames} frames, the person in {about.seen}. Next: trainer train {out}")
 
 
-def train(
-    run: RunFolder,
-    /,
-    config: Annotated[TrainConfig, tyro.conf.arg(name="")] = TrainConfig(),
-    machine: Annotated[Machine, tyro.conf.arg(name="")] = Machine(),
-    upkeep: Annotated[Upkeep, tyro.conf.arg(name="")] = Upkeep(),
-) -> None:
-    """Train the generator, then the face network. Ctrl-C saves; the same command goes on where it stopped.
+def train_with(default: TrainConfig) -> Callable[..., None]:
+    """The command `train` with the settings of a preset, each of which can be changed."""
 
-    Args:
-        run: folder made by `trainer prepare`. Previews (figure | truth | output) appear in it, and curves for
-            TensorBoard.
-    """
-    from trainer.run import train_run
+    def train(
+        run: RunFolder,
+        /,
+        preset: PresetName = "live",
+        start_from: Path | None = None,
+        config: Annotated[TrainConfig, tyro.conf.arg(name=""), tyro.conf.AvoidSubcommands] = default,
+        machine: Annotated[Machine, tyro.conf.arg(name="")] = Machine(),
+        upkeep: Annotated[Upkeep, tyro.conf.arg(name="")] = Upkeep(),
+    ) -> None:
+        """Train the generator, then the face network. Ctrl-C saves; the same command goes on where it stopped.
 
-    file = run / "config.json"
-    text = msgspec.json.format(msgspec.json.encode(asdict(config)), indent=2) + b"\n"
-    if file.exists() and file.read_bytes() != text:
-        raise UserError(f"{run} was begun with other settings ({file}): go on with those, or use a new folder.")
-    if train_run(run, config, machine=machine, upkeep=upkeep, begin=lambda: file.write_bytes(text)):
-        print(f"Finished. Next: trainer export {run} --name NAME")
+        Args:
+            run: folder made by `trainer prepare`. Previews (figure | truth | output) appear in it, and curves for
+                TensorBoard.
+            preset: the settings to begin with: live, compact and for an ordinary CPU; gpu, pix2pixHD's networks with
+                all that we know; paper, Everybody Dance Now as published (prepare with --size 1024x512).
+            start_from: folder of another run of the same networks, of this person smaller or of somebody else: its
+                weights are what training starts with.
+        """
+        from trainer.run import train_run
+
+        file = run / "config.json"
+        text = msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n"
+        if file.exists() and file.read_bytes() != text:
+            raise UserError(f"{run} was begun with other settings ({file}): go on with those, or use a new folder.")
+        begin = partial(file.write_bytes, text)
+        if train_run(run, config, machine=machine, upkeep=upkeep, begin=begin, start_from=start_from):
+            print(f"Finished. Next: trainer export {run} --name NAME")
+
+    return train
 
 
 def export(
@@ -97,8 +111,12 @@ def main() -> None:
     """Entry point."""
     # Waiting threads sleep instead of spinning: beside any other program spinning made a step ten times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # The preset decides what every other setting is by default, so it has to be known before they are read.
+    chosen = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    chosen.add_argument("--preset", default="live")
+    preset = PRESETS.get(chosen.parse_known_args()[0].preset, LIVE)
     run_commands(
-        {"prepare": prepare, "train": train, "export": export},
+        {"prepare": prepare, "train": train_with(preset), "export": export},
         prog="trainer",
         description="Turn a video of a person into a subject: prepare, train, export.",
     )

@@ -59,8 +59,9 @@ def means(fabric: Fabric, losses: Mapping[str, Tensor]) -> dict[str, float]:
     return dict(zip(losses, values.tolist(), strict=True))
 
 
-def set_rate(optimizer: torch.optim.Optimizer, rate: float, done: float) -> None:
-    """Constant for the first half of the training, then a cosine down to 2 %; `done` is 0..1."""
-    fall = 0.02 + 0.98 * (1 + math.cos(math.pi * max(0.0, 2 * done - 1))) / 2
+def set_rate(optimizer: torch.optim.Optimizer, rate: float, done: float, fall: str = "cosine") -> None:
+    """Constant for the first half of the training, then a cosine or a line down to 2 %; `done` is 0..1."""
+    late = max(0.0, 2 * done - 1)
+    left = (1 + math.cos(math.pi * late)) / 2 if fall == "cosine" else 1 - late
     for group in optimizer.param_groups:
-        group["lr"] = rate * fall
+        group["lr"] = rate * (0.02 + 0.98 * left)

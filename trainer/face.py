@@ -23,9 +23,9 @@ from trainer.descent import CLIP, adam, average, descend, means, set_rate
 from trainer.fabric import Fabric
 from trainer.footage import Footage
 from trainer.metrics import psnr_db
-from trainer.networks.compact import CompactFace
+from trainer.networks.load import build_face
 from trainer.networks.patches import from_bytes, from_patches, to_bytes, to_patches
-from trainer.perceptual import PerceptualLoss
+from trainer.perceptual import load_perceptual
 from trainer.stage import Score
 
 BATCH = 8
@@ -79,14 +79,13 @@ class FaceStage:
         self.steps, self.step_number, self.pace = config.face_steps, 0, 1.0
         self.side_px = heads.figures.shape[-1]
         self._heads, self._held_out, self._config, self._fabric = heads, held_out, config, fabric
-        self.network = CompactFace(config.face.widths, config.face.blocks)
+        self.network = build_face(config.face)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        nn.init.zeros_(self.network.trunk.head.weight)
         self._residual = fabric.setup_module(self.network)
         self.ema = average(self.network, config.ema_decay)
         self._optimizer = adam(self.network, config.rate)
         self._adversary = Adversary(6, 1, config, fabric)
-        self._perceptual = PerceptualLoss().to(fabric.device)
+        self._perceptual = load_perceptual(config.vgg19).to(fabric.device)
         self._feather = torch.from_numpy(feather(self.side_px)).to(fabric.device)
 
     def step(self) -> dict[str, float]:
@@ -97,8 +96,8 @@ class FaceStage:
         first = share * fabric.global_rank
         chosen = torch.randint(len(self._heads.figures), (BATCH,), generator=rng)[first : first + share]
         figure, picture, truth = self._take(self._heads, chosen)
-        set_rate(self._optimizer, self.pace * config.rate, done)
-        set_rate(self._adversary.optimizer, self.pace * config.rate / 3, done)
+        set_rate(self._optimizer, self.pace * config.rate, done, config.fall)
+        set_rate(self._adversary.optimizer, self.pace * config.discriminator_rate, done, config.fall)
         self.network.train()
         output = self._refine(self._residual, figure, picture)
         losses = {

@@ -33,22 +33,48 @@ from trainer.face import FaceStage, Heads, face_side_px, render_heads
 from trainer.footage import Footage
 from trainer.loop import train
 from trainer.metrics import psnr_db
-from trainer.networks.compact import CompactFace, CompactGenerator
+from trainer.networks.load import build_face, build_generator
 from trainer.options import Machine, Upkeep
 
 
-def train_run(run: Path, config: TrainConfig, *, machine: Machine, upkeep: Upkeep, begin: Callable[[], object]) -> bool:
-    """Train whatever is not trained yet; `begin` is called once the footage is known to be there.
+def train_run(
+    run: Path,
+    config: TrainConfig,
+    *,
+    machine: Machine,
+    upkeep: Upkeep,
+    begin: Callable[[], object],
+    start_from: Path | None = None,
+) -> bool:
+    """Train whatever is not trained yet.
+
+    Args:
+        run: the run's folder.
+        config: what it was begun with.
+        machine: where to train.
+        upkeep: how often to look and to save.
+        begin: called once the footage is known to be there.
+        start_from: folder of another run, whose weights the body starts with where they fit.
 
     Returns:
         Whether everything is finished; of several processes only the first one says so.
     """
-    footage = Footage(run / "data")
+    footage = Footage(run / "data", background=config.background)
     begin()
     fabric = assemble(machine, config.batch, FACE_BATCH)
-    window_px = min(config.window_px, footage.about.height_px, footage.about.width_px)
-    config = replace(config, window_px=window_px, perceptual_px=min(config.perceptual_px, window_px))
-    if not train(BodyStage(footage, config, fabric), run, fabric, upkeep):
+    if config.window_px:
+        window_px = min(config.window_px, footage.about.height_px, footage.about.width_px)
+        config = replace(config, window_px=window_px, perceptual_px=min(config.perceptual_px, window_px))
+    body = BodyStage(footage, config, fabric)
+    begun = Checkpoints(run / "checkpoints", body.name).exist
+    if config.coarse_steps and not begun:
+        coarse = BodyStage(footage, config, fabric, coarse=True)
+        if not train(coarse, run, fabric, upkeep):
+            return False
+        body.begin_with(coarse.state_dict())
+    elif start_from is not None:
+        body.begin_with(_best(start_from, body.name))
+    if not train(body, run, fabric, upkeep):
         return False
     heads = _heads(run, config, footage) if fabric.is_global_zero else None
     heads = fabric.broadcast(heads)
@@ -66,9 +92,9 @@ def export_run(run: Path, name: str, folder: Path, *, person: str, licence: str)
         raise UserError(f"{name!r} cannot be a subject's name: choose one without slashes.")
     if folder.exists() and not (folder / "subject.json").exists():
         raise UserError(f"{folder} exists and is not a subject: choose another --out.")
-    footage = Footage(run / "data")
-    newest = Checkpoints(run / "checkpoints", "face").newest()
     config = msgspec.json.decode((run / "config.json").read_bytes(), type=TrainConfig)
+    footage = Footage(run / "data", background=config.background)
+    newest = Checkpoints(run / "checkpoints", "face").newest()
     if newest is None or newest["step"] < config.face_steps:
         raise UserError(f"{run} is not trained to its end: run `trainer train {run}` again first.")
     body, face = _best(run, "body"), _best(run, "face")
@@ -76,10 +102,10 @@ def export_run(run: Path, name: str, folder: Path, *, person: str, licence: str)
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     shutil.copy(run / "generator.onnx", draft)
-    network = CompactFace(config.face.widths, config.face.blocks)
+    network = build_face(config.face)
     network.load_state_dict(averaged(face["ema"]))
     export_face(network, face_side_px(footage.about.height_px), draft / "face.onnx")
-    shutil.copy(run / "data" / "plate.png", draft)
+    cv2.imwrite(str(draft / "plate.png"), footage.plate[:, :, ::-1])
     chain_psnr_db = _play(footage, draft)
     manifest = Manifest(
         format=FORMAT,
@@ -118,7 +144,7 @@ def _heads(run: Path, config: TrainConfig, footage: Footage) -> tuple[Heads, Hea
     """The heads that the best generator renders, for training and held out."""
     path = run / "generator.onnx"
     if not path.exists():
-        network = CompactGenerator(config.generator.widths, config.generator.blocks)
+        network = build_generator(config.generator, background=config.background)
         network.load_state_dict(averaged(_best(run, "body")["ema"]))
         export_generator(network, footage.plate, path)
     split, threads = footage.training_frames, torch.get_num_threads()

@@ -72,6 +72,7 @@ class CompactFace(nn.Module):
     def __init__(self, widths: Sequence[int], blocks: Sequence[int]) -> None:
         super().__init__()
         self.trunk = CompactTrunk(2 * CHANNELS, CHANNELS, widths, blocks)
+        nn.init.zeros_(self.trunk.head.weight)  # no residual at first
 
     def forward(self, packed: Tensor) -> Tensor:
         """B 96 h w in [-1, 1] (figure, picture) to the residual B 48 h w in [-1, 1]."""
