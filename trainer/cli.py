@@ -3,23 +3,78 @@
 import argparse
 import os
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import tyro
 from tyro.conf import Positional
 
 from engines.console import run_commands
-from engines.errors import UserError
 from realtime.pose.load import EstimatorName
 from realtime.pose.styles import StyleName
-from realtime.subject import user_subjects
+from realtime.subject import Consent, user_subjects
 from trainer.config import LIVE, PRESETS, PresetName, TrainConfig, parse_size
 from trainer.options import Machine, Upkeep
 
 RunFolder = Annotated[Positional[Path], tyro.conf.arg(metavar="RUN")]
+
+
+def fit_with(default: TrainConfig) -> Callable[..., None]:
+    """The command `fit` with the settings of a preset, each of which can be changed."""
+
+    def fit(
+        video: Annotated[Positional[Path], tyro.conf.arg(metavar="VIDEO")],
+        /,
+        name: str,
+        preset: PresetName = "live",
+        size: str = "512",
+        out: Path | None = None,
+        run: Path | None = None,
+        person: str = "not stated",
+        licence: str = "not stated",
+        pose: EstimatorName = "own",
+        openpose: Path | None = None,
+        figure: StyleName = "limbs",
+        config: Annotated[TrainConfig, tyro.conf.arg(name=""), tyro.conf.AvoidSubcommands] = default,
+        machine: Annotated[Machine, tyro.conf.arg(name="")] = Machine(),
+        upkeep: Annotated[Upkeep, tyro.conf.arg(name="")] = Upkeep(),
+    ) -> None:
+        """Make a subject of a video: prepare, train and export. Ctrl-C saves; the same command goes on.
+
+        Args:
+            video: one person, filmed for minutes with a camera that stands still, head to toes in the picture.
+            name: the subject's name.
+            preset: the settings to begin with, see `trainer train`.
+            size: of the picture, see `trainer prepare`.
+            out: where to put the subject's folder; by default among your own subjects.
+            run: folder for everything that comes before; by default runs/NAME.
+            person: who is shown, for the consent record.
+            licence: what the subject may be used for, for the consent record.
+            pose: what finds the person, see `trainer prepare`.
+            openpose: folder with OpenPose's JSON files of this video, to take the poses from instead.
+            figure: how poses are drawn, see `trainer prepare`.
+        """
+        from trainer.fit import fit as fit_video
+
+        folder = (out or user_subjects()) / name
+        done = fit_video(
+            video,
+            run or Path("runs") / name,
+            folder,
+            name=name,
+            size=size,
+            pose=pose,
+            openpose=openpose,
+            figure=figure,
+            config=config,
+            machine=machine,
+            upkeep=upkeep,
+            consent=Consent(person=person, licence=licence),
+        )
+        if done:
+            print(f"Subject {name} is in {folder}. Next: realtime run --subject {folder if out else name}")
+
+    return fit
 
 
 def prepare(
@@ -73,12 +128,7 @@ def train_with(default: TrainConfig) -> Callable[..., None]:
         """
         from trainer.run import train_run
 
-        file = run / "config.json"
-        text = msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n"
-        if file.exists() and file.read_bytes() != text:
-            raise UserError(f"{run} was begun with other settings ({file}): go on with those, or use a new folder.")
-        begin = partial(file.write_bytes, text)
-        if train_run(run, config, machine=machine, upkeep=upkeep, begin=begin, start_from=start_from):
+        if train_run(run, config, machine=machine, upkeep=upkeep, start_from=start_from):
             print(f"Finished. Next: trainer export {run} --name NAME")
 
     return train
@@ -116,7 +166,7 @@ def main() -> None:
     chosen.add_argument("--preset", default="live")
     preset = PRESETS.get(chosen.parse_known_args()[0].preset, LIVE)
     run_commands(
-        {"prepare": prepare, "train": train_with(preset), "export": export},
+        {"fit": fit_with(preset), "prepare": prepare, "train": train_with(preset), "export": export},
         prog="trainer",
-        description="Turn a video of a person into a subject: prepare, train, export.",
+        description="Turn a video of a person into a subject: fit does it all, prepare, train and export the parts.",
     )

@@ -1,6 +1,7 @@
 """From trained networks to ONNX graphs with uint8 pictures at both ends."""
 
 import copy
+import logging
 import warnings
 from pathlib import Path
 from typing import TypeVar
@@ -88,6 +89,7 @@ class _Float(nn.Module):
 def _export(network: nn.Module, shape: tuple[int, int, int], output: str, path: Path) -> None:
     draft = path.with_suffix(".new.onnx")
     packed = torch.zeros((1, *shape), dtype=torch.uint8)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # not to hear which packages it might also know
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of the exporter about itself
         program = torch.onnx.export(

@@ -31,6 +31,7 @@ class Keeper:
     def take_up(self) -> None:
         """Go on from the newest whole checkpoint; write a first one if there is none, so that there is a way back."""
         state = self._checkpoints.newest()
+        self._fabric.barrier()  # nobody writes before all have looked
         if state is None:
             self.save(None)
         else:
@@ -71,7 +72,7 @@ class Keeper:
             )
 
     def _load(self, state: State, rollbacks: int) -> None:
-        self._fabric.barrier()  # all have chosen it: what lies after it may go
+        self._fabric.barrier()  # all have read it: what lies after it may go
         self._rollbacks, self._best = rollbacks, state["loop"]["best"]
         self._stage.load_state_dict(state)
         self._stage.pace = 0.5**rollbacks

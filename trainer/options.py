@@ -1,5 +1,6 @@
 """How a training is carried out. None of it changes what is learnt, so a run may go on with others than it began."""
 
+import os
 from dataclasses import dataclass
 from typing import Literal
 
@@ -33,3 +34,8 @@ class Upkeep:
     def __post_init__(self) -> None:
         if self.look_every < 1 or self.keep < 1 or self.save_minutes < 0:
             raise UserError("--look-every and --keep must be at least 1, and --save-minutes at least 0.")
+
+
+def first_process() -> bool:
+    """Whether this is the first of a training's processes, as far as the environment tells."""
+    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))

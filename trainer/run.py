@@ -8,7 +8,6 @@ RUN/
 """
 
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,6 +34,7 @@ from trainer.loop import train
 from trainer.metrics import psnr_db
 from trainer.networks.load import build_face, build_generator
 from trainer.options import Machine, Upkeep
+from trainer.settings import check_place, check_settings, write_settings
 
 
 def train_run(
@@ -43,7 +43,6 @@ def train_run(
     *,
     machine: Machine,
     upkeep: Upkeep,
-    begin: Callable[[], object],
     start_from: Path | None = None,
 ) -> bool:
     """Train whatever is not trained yet.
@@ -53,15 +52,19 @@ def train_run(
         config: what it was begun with.
         machine: where to train.
         upkeep: how often to look and to save.
-        begin: called once the footage is known to be there.
         start_from: folder of another run, whose weights the body starts with where they fit.
 
     Returns:
         Whether everything is finished; of several processes only the first one says so.
+
+    Raises:
+        UserError: there is no footage, or the run was begun with another `config`.
     """
     footage = Footage(run / "data", background=config.background)
-    begin()
+    check_settings(run / "config.json", config)
     fabric = assemble(machine, config.batch, FACE_BATCH)
+    if fabric.is_global_zero:
+        write_settings(run / "config.json", config)
     if config.window_px:
         window_px = min(config.window_px, footage.about.height_px, footage.about.width_px)
         config = replace(config, window_px=window_px, perceptual_px=min(config.perceptual_px, window_px))
@@ -76,6 +79,9 @@ def train_run(
         body.begin_with(_best(start_from, body.name))
     if not train(body, run, fabric, upkeep):
         return False
+    face = Checkpoints(run / "checkpoints", FaceStage.name).newest()
+    if face and face["step"] >= config.face_steps:
+        return fabric.is_global_zero
     heads = _heads(run, config, footage) if fabric.is_global_zero else None
     heads = fabric.broadcast(heads)
     assert heads
@@ -88,10 +94,7 @@ def export_run(run: Path, name: str, folder: Path, *, person: str, licence: str)
     Raises:
         UserError: the run is not finished, or there is something in the way.
     """
-    if Path(name).name != name:
-        raise UserError(f"{name!r} cannot be a subject's name: choose one without slashes.")
-    if folder.exists() and not (folder / "subject.json").exists():
-        raise UserError(f"{folder} exists and is not a subject: choose another --out.")
+    check_place(name, folder)
     config = msgspec.json.decode((run / "config.json").read_bytes(), type=TrainConfig)
     footage = Footage(run / "data", background=config.background)
     newest = Checkpoints(run / "checkpoints", "face").newest()
