@@ -120,15 +120,16 @@ def test_two_processes_learn_as_one(toy_flags: list[str], begin_run: BeginRun) -
     for name, value in one[0].items():
         assert two[0][name] == pytest.approx(value, rel=1e-4), name
     for name, value in one[1].items():
-        assert two[1][name] == pytest.approx(value, rel=2e-3), name
+        assert two[1][name] == pytest.approx(value, rel=5e-3), name
     states = [load_checkpoint(run / "checkpoints" / "body_00000001.pt") for run in runs]
-    for optimizer in ("optimizer", "d_optimizer", "image_d_optimizer"):
-        # Adam's first moment after one step is half the gradient, which was clipped after it was averaged.
+    # Adam's first moment after one step is half the gradient, clipped after it was averaged. The generator was judged
+    # by discriminators that had made a step of theirs.
+    for optimizer, error in (("d_optimizer", 1e-5), ("image_d_optimizer", 1e-5), ("optimizer", 5e-3)):
         ours, theirs = (
             torch.cat([part["exp_avg"].flatten() for part in state[optimizer]["state"].values()]) for state in states
         )
         assert ours.norm() > 0
-        assert (ours - theirs).norm() < 1e-4 * ours.norm(), optimizer
+        assert (ours - theirs).norm() < error * ours.norm(), optimizer
     for name in ("figures", "pictures"):
         assert torch.allclose(states[0][name], states[1][name], atol=1e-4), "chains of both processes"
 
