@@ -39,7 +39,7 @@ class PosePipeline:
     """Frame to figure. Owns what is known of the performer: track, smoothing, range."""
 
     def __init__(self, subject: Subject, estimator: Estimator, meter: Meter, *, profile: Profile | None = None) -> None:
-        self._estimator = estimator
+        self._estimator, self._whom = estimator, estimator.whom
         self._steady = Steady()
         self._blur: BlurMeter | None = BlurMeter()
         self._fitting = Fitting(subject.manifest, profile)
@@ -62,11 +62,22 @@ class PosePipeline:
                 if self._blur.blurred:
                     LOG.warning(ADVICE)
                     self._blur = None  # once is enough
+            if seen is not None and self._whom != self._estimator.whom:
+                self._begin_anew()
             pose = self._steady.step(seen, frame.captured_at_s)
             if pose is not None:
                 pose = self._fitting.fit(pose, frame)
             canvas = self._style.draw(pose, self._height_px, self._width_px)
             return Drawn(frame, canvas, head_box(pose) if pose else None)
+
+    def _begin_anew(self) -> None:
+        """Somebody else is followed: the figure does not glide over to them, nor is it placed by another's range.
+
+        Who was away and is back in the same clothes is no other: their range is worth more than a new guess.
+        """
+        self._whom = self._estimator.whom
+        self._steady.reset()
+        self._fitting.reset()
 
 
 class RenderPipeline:

@@ -13,7 +13,7 @@ import torch
 from realtime.video import read_video
 from trainer.body import BodyStage, disturb
 from trainer.config import CompactConfig, TrainConfig
-from trainer.dataset import Loader
+from trainer.dataset import REACH, Loader, within_reach
 from trainer.fabric import Fabric, assemble
 from trainer.footage import Footage
 from trainer.networks.patches import to_bytes
@@ -83,7 +83,10 @@ def test_batches_hold_what_the_plan_says(footage: Footage) -> None:
                 truth, figure = (
                     to_bytes(part[frame, row]).permute(1, 2, 0).numpy() for part in (batch.truths, batch.figures)
                 )
-                assert np.array_equal(truth, reader.read(segment.start + frame)[window])
+                near = within_reach(
+                    reader.read(segment.start + frame)[window], figure, footage.plate[window], 0, REACH * 64
+                )
+                assert np.array_equal(truth, near)
                 assert np.array_equal(figure, footage.figure(segment.start + frame)[window])
     loader.close()
     reader.close()
@@ -171,3 +174,26 @@ def test_learns(footage: Footage, fabric: Fabric) -> None:
     losses = [stage.step()["l1"] for _ in range(40)]
     stage.close()
     assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:5]), losses
+
+
+def test_without_time_every_frame_begins_anew(footage: Footage, fabric: Fabric) -> None:
+    stage = BodyStage(footage, replace(CONFIG, temporal=False, spoil=0), fabric)
+    seen = []
+    stage.generator.register_forward_pre_hook(lambda _, inputs: seen.append((inputs[0][:, 48:].detach(), inputs[1])))
+    for _ in range(4):
+        stage.step()
+    stage.close()
+    for past, plate in seen:
+        assert (past[:, :48] == -1).all()
+        assert torch.equal(past[:, 48:], plate)
+
+
+def test_far_from_the_figure_there_is_only_the_room() -> None:
+    truth, plate = np.full((64, 64, 3), 200, np.uint8), np.zeros((64, 64, 3), np.uint8)
+    figure = np.zeros((64, 64, 3), np.uint8)
+    assert not within_reach(truth, figure, plate, 0, 20.0).any(), "nobody"
+    figure[32, 32] = 255
+    seen = within_reach(truth, figure, plate, 0, 20.0)
+    assert (seen[32, 17:48] == 200).all()
+    assert (seen[32, :12] == 0).all()
+    assert 0 < seen[32, 14, 0] < 200

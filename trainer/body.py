@@ -61,7 +61,8 @@ class BodyStage:
         self._generate = fabric.setup_module(self.generator)
         self.ema = average(self.generator, config.ema_decay)
         self._optimizer = adam(self.generator, config.rate)
-        self._adversary = Adversary(12, config.scales, config, fabric)
+        self._judged = 2 if config.temporal else 1
+        self._adversary = Adversary(6 * self._judged, config.scales, config, fabric)
         weight = config.image_weight
         self._image_adversary = Adversary(6, 1, config, fabric, weight=weight) if weight else None
         self._perceptual = load_perceptual(config.vgg19).to(fabric.device)
@@ -98,8 +99,8 @@ class BodyStage:
             **self._look(outputs[-1], batch),
         }
         if self.step_number >= config.warmup:
-            figures, truths = (torch.cat([*frames[-2:]], dim=1) for frames in (batch.figures, batch.truths))
-            losses |= self._adversary.judge(figures, torch.cat(outputs[-2:], dim=1), truths)
+            judged = (torch.cat([*frames[-self._judged :]], dim=1) for frames in (batch.figures, outputs, batch.truths))
+            losses |= self._adversary.judge(*judged)
         total = torch.stack([loss for name, loss in losses.items() if name not in ("d", "image d")]).sum()
         descend(fabric, self.generator, self._optimizer, total, CLIP)
         self.ema.update_parameters(self.generator)
@@ -110,7 +111,7 @@ class BodyStage:
         """Render R frames of every chain, the gradient flowing through all of them, and carry the chains on."""
         figures = [to_patches(figure) for figure in batch.figures]
         plate = to_patches(batch.plate)
-        new = batch.restart[:, None, None, None]
+        new = batch.restart[:, None, None, None] | (not self._config.temporal)
         past_figure = torch.where(new, self._no_figure, self._figures[batch.chains])
         past_picture = self._disturb(torch.where(new, plate, self._pictures[batch.chains]), plate, batch.chains)
         pictures, masks = [], []
@@ -119,7 +120,8 @@ class BodyStage:
             picture, mask = self._generate(packed.contiguous(memory_format=torch.channels_last), plate)
             pictures.append(picture)
             masks.append(mask)
-            past_figure, past_picture = figure, picture
+            if self._config.temporal:
+                past_figure, past_picture = figure, picture
         self._figures[batch.chains], self._pictures[batch.chains] = past_figure, past_picture.detach()
         return pictures, torch.stack(masks)
 
@@ -209,7 +211,8 @@ class BodyStage:
                 picture, _ = generator(torch.cat([figure, past_figure, past_picture], dim=1), plate)
                 if index in indices[-tenth::DISTANCE_EVERY]:
                     distances.append(float(self._perceptual(from_patches(picture), self._batch_of(truth))))
-            past_figure, past_picture = figure, picture
+            if self._config.temporal:
+                past_figure, past_picture = figure, picture
             output = to_bytes(from_patches(picture))[0].permute(1, 2, 0).cpu().numpy()
             psnrs_db.append(psnr_db(output, truth))
             show(np.concatenate([canvas, truth, output], axis=1))

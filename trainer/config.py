@@ -53,6 +53,8 @@ class TrainConfig:
     """A chain runs on its own outputs for so many frames on average before it starts anew."""
     seed: int = 0
 
+    temporal: bool = True
+    """Each frame follows from the one before, and pairs are judged; without it every frame begins anew (pix2pixHD)."""
     background: bool = True
     """The room is known: the network predicts a mask and composites the person, with the shadow, over the plate."""
     generator: Network = CompactConfig(widths=(48, 96, 192), blocks=(1, 1, 2))

@@ -21,6 +21,9 @@ from trainer.footage import Footage, PictureReader
 from trainer.networks.patches import from_bytes
 from trainer.plan import Segment, Window, chain_plan
 
+REACH = 0.38
+"""How far from the figure the person and the shadow go, in heights of the picture."""
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -124,7 +127,13 @@ class Loader:
         window = segment.window
         indices = range(segment.start, segment.start + self._config.unroll)
         truths = np.stack([_shrink(reader.read(index)[window.part], window) for index in indices])
-        return self._figures(segment, indices), truths, _shrink(self._footage.plate[window.part], window)
+        figures, plate = self._figures(segment, indices), _shrink(self._footage.plate[window.part], window)
+        if self._config.background:
+            reach_px, blank = REACH * self._footage.about.height_px, self._footage.style.blank
+            truths = np.stack(
+                [within_reach(*pair, plate, blank, reach_px) for pair in zip(truths, figures, strict=True)]
+            )
+        return figures, truths, plate
 
     def _figures(self, segment: Segment, indices: range) -> Rgb:
         """The figures of a segment as the window shows them, some of them made worse."""
@@ -147,6 +156,16 @@ class Loader:
             figures.append(smear_figure(figure, past, pose) if smeared and past and pose else figure)
         x, y = (window.x, window.y) if window.k == 1 else (0, 0)
         return np.stack(figures)[:, y : y + window.height, x : x + window.width]
+
+
+def within_reach(truth: Rgb, figure: Rgb, plate: Rgb, blank: int, reach_px: float) -> Rgb:
+    """The truth near the figure, the plate farther away, softly between.
+
+    Of a shadow whose owner is outside of the window, the network can know nothing: it would draw one everywhere.
+    """
+    far_px = cv2.distanceTransform((figure == blank).all(axis=2).astype(np.uint8), cv2.DIST_L2, 5)
+    near = np.clip((reach_px - far_px) / (0.2 * reach_px), 0, 1)[:, :, None]
+    return np.asarray(np.round(near * truth + (1 - near) * plate), np.uint8)
 
 
 def _shrink(picture: Rgb, window: Window) -> Rgb:
