@@ -164,7 +164,7 @@ def test_the_best_is_what_is_exported(toy_run: Path) -> None:
 
 
 def test_previews_and_curves(toy_run: Path) -> None:
-    assert count_frames(toy_run / "previews" / "body_000004.mp4") == 18, "all of the held-out footage"
+    assert count_frames(toy_run / "previews" / "body_000004.mp4") == 27, "all of the held-out footage"
     for stage in ("body", "face"):
         assert len(list((toy_run / "tensorboard" / stage).iterdir())) == 1
 

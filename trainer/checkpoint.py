@@ -79,10 +79,10 @@ class Checkpoints:
         return found
 
     def forget_after(self, step: int) -> None:
-        """Delete the checkpoints of later steps."""
-        for path in self._paths():
-            if _step(path) > step:
-                path.unlink()
+        """Delete the checkpoints of later steps, and what was half-written when somebody pulled the plug."""
+        later = [path for path in self._paths() if _step(path) > step]
+        for path in (*later, *self._folder.glob(f"{self._stage}_*.pt.new")):
+            path.unlink()
 
     def _paths(self) -> list[Path]:
         """The newest first."""

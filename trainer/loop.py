@@ -34,6 +34,8 @@ def train(stage: Stage, run: Path, fabric: Fabric, upkeep: Upkeep) -> bool:
     keeper = Keeper(stage, Checkpoints(run / "checkpoints", stage.name, upkeep.keep), fabric)
     with Interruptible() as stop, room_for("the training's files", run):
         keeper.take_up()
+        if stage.step_number >= stage.steps:
+            return True
         record = Record(stage, run) if fabric.is_global_zero else None
         stopping = False
         try:
