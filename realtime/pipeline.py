@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from realtime.fitting import Fitting
 from realtime.frame import Frame, Rgb
 from realtime.meter import Meter
+from realtime.player import Player
 from realtime.pose.blur import ADVICE, BlurMeter
 from realtime.pose.load import Estimator
 from realtime.pose.measure import HeadBox, head_box
@@ -83,7 +84,7 @@ class PosePipeline:
 class RenderPipeline:
     """Figure to picture. Owns the chain of outputs."""
 
-    def __init__(self, renderer: Renderer, meter: Meter) -> None:
+    def __init__(self, renderer: Renderer | Player, meter: Meter) -> None:
         self._renderer = renderer
         self._meter = meter
 

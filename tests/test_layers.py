@@ -16,10 +16,18 @@ ARROWS = {
     "realtime": {"engines", "server"},
     "trainer": {"engines", "realtime"},
 }
-TRAINER_MAY_USE = ("realtime.frame", "realtime.pose", "realtime.render", "realtime.subject", "realtime.video")
+TRAINER_MAY_USE = (
+    "realtime.frame",
+    "realtime.pose",
+    "realtime.render",
+    "realtime.rollout",
+    "realtime.subject",
+    "realtime.video",
+)
 HEAVY = (
     "torch",
     "onnx",
+    "cuda",
     "lightning_fabric",
     "tensorboard",
     "tensorrt",
@@ -30,8 +38,14 @@ HEAVY = (
     "openvino_telemetry",
 )
 HOMES = {
-    "openvino": {"engines/openvino.py"},
-    "onnx": {"engines/eager.py", "trainer/export.py"},
+    "openvino": {"engines/openvino.py", "engines/peak.py"},
+    "onnx": {"engines/eager.py", "engines/onnx_check.py", "engines/rewrite.py", "trainer/export.py"},
+    "cuda": {"engines/cuda.py"},
+    "tensorrt": {"engines/tensorrt.py"},
+    "tensorrt_rtx": {"engines/tensorrt_rtx.py"},
+    "torch_tensorrt": {"engines/torch_tensorrt.py"},
+    "nncf": {"engines/quantize.py"},
+    "onnxruntime": {"engines/onnxruntime.py"},
     "lightning_fabric": {"trainer/fabric.py"},
     "torch.utils.tensorboard": {"trainer/board.py"},
     "mediapipe": {"realtime/pose/mediapipe.py", "realtime/holistic.py"},

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from engines.load import load_engine
+from realtime.pose.archive import load_poses
 from realtime.pose.figure import draw
 from realtime.pose.measure import head_box
 from realtime.pose.openpose import write_frame
@@ -18,7 +19,6 @@ from realtime.subject import load_subject
 from realtime.video import VideoWriter
 from tests.commands import DATA, assert_refused, command
 from tests.people import standing
-from trainer.prepare import load_poses
 
 
 def test_the_run_leaves_pictures_to_look_at(toy_run: Path) -> None:

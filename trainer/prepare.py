@@ -15,11 +15,11 @@ from pathlib import Path
 import cv2
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from engines.errors import UserError
 from realtime.frame import Rgb
+from realtime.pose.archive import save_poses
 from realtime.pose.load import Estimator, load_estimator
 from realtime.pose.motion import MotionRange, measure_range, observe
 from realtime.pose.openpose import read_openpose
@@ -181,23 +181,6 @@ def load_prepared(data: Path) -> Prepared:
         return msgspec.json.decode((data / "prepare.json").read_bytes(), type=Prepared)
     except (OSError, msgspec.DecodeError) as error:
         raise UserError(f"{data} holds no prepared footage: run `trainer prepare VIDEO --out {data}` first.") from error
-
-
-def save_poses(path: Path, poses: list[Pose | None]) -> None:
-    """Write one row per frame; rows of frames with nobody in them are zero."""
-    some = next(pose for pose in poses if pose)
-    rows: dict[str, NDArray[np.float32]] = {
-        field: np.stack([getattr(pose, field) if pose else np.zeros_like(getattr(some, field)) for pose in poses])
-        for field in ("xy", "depth", "confidence")
-    }
-    np.savez_compressed(path, allow_pickle=False, seen=np.array([pose is not None for pose in poses]), **rows)
-
-
-def load_poses(path: Path) -> list[Pose | None]:
-    """The inverse of `save_poses`."""
-    with np.load(path, allow_pickle=False) as rows:
-        xy, depth, confidence, seen = rows["xy"], rows["depth"], rows["confidence"], rows["seen"]
-    return [Pose(xy[i], depth[i], confidence[i]) if seen[i] else None for i in range(len(seen))]
 
 
 def _estimated(video: Path, estimator: Estimator) -> Iterator[tuple[Rgb, float, Pose | None]]:

@@ -34,6 +34,7 @@ from trainer.loop import train
 from trainer.metrics import psnr_db
 from trainer.networks.load import build_face, build_generator
 from trainer.options import Machine, Upkeep
+from trainer.quantize import add_int8
 from trainer.settings import check_place, check_settings, write_settings
 
 
@@ -110,6 +111,8 @@ def export_run(run: Path, name: str, folder: Path, *, person: str, licence: str)
     export_face(network, face_side_px(footage.about.height_px), draft / "face.onnx")
     cv2.imwrite(str(draft / "plate.png"), footage.plate[:, :, ::-1])
     chain_psnr_db = _play(footage, draft)
+    learnt = footage.poses[: footage.training_frames]
+    print(add_int8(draft, learnt, footage.style, footage.plate, threads=torch.get_num_threads()))
     manifest = Manifest(
         format=FORMAT,
         name=name,
