@@ -1,6 +1,7 @@
 """From trained networks to ONNX graphs with uint8 pictures at both ends."""
 
 import copy
+import logging
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -151,6 +152,7 @@ def _export(
     """With `multiple`, height and width are free: any multiple of it."""
     draft = path.with_suffix(".new.onnx")
     free = {1: multiple * Dim("h", min=2), 2: multiple * Dim("w", min=2)} if multiple else {}
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # not to hear which packages it might also know
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of the exporter about itself
         warnings.filterwarnings("ignore", "# The axis name", UserWarning)  # two inputs have the same height and width
