@@ -44,7 +44,7 @@ class CompactTrunk(nn.Module):
 
 
 class ForRgb(nn.Module):
-    """Every channel three times in a row: B C h w to B 3C h w."""
+    """Every channel three times in a row."""
 
     def forward(self, x: Tensor) -> Tensor:
         """B C h w to B 3C h w."""
@@ -57,7 +57,7 @@ class CompactGenerator(nn.Module):
     def __init__(self, widths: Sequence[int], blocks: Sequence[int]) -> None:
         super().__init__()
         self.trunk = CompactTrunk(3 * CHANNELS, CHANNELS + PATCH * PATCH, widths, blocks)
-        self.for_rgb = ForRgb()
+        self.for_rgb: nn.Module = ForRgb()
 
     def forward(self, packed: Tensor, plate: Tensor) -> tuple[Tensor, Tensor]:
         """Render one frame.
