@@ -146,7 +146,7 @@ def load_subject(name: str) -> Subject:
     except UserError as error:
         raise UserError(f"The subject {folder} cannot be played: {error}") from error
     found = {path.name for pattern in OPENED for path in folder.glob(pattern)}
-    for file in {*REQUIRED, *manifest.files, *found}:
+    for file in sorted({*REQUIRED, *manifest.files, *found}):
         _check_file(folder, file, manifest.files.get(file))
     plate = cv2.imread(str(folder / "plate.png"), cv2.IMREAD_COLOR_RGB)
     if plate is None or plate.shape != (manifest.height_px, manifest.width_px, 3):
