@@ -34,6 +34,16 @@ class Fitting:
         self.notice: str | None = None
         """What the performer should know now."""
 
+    def reset(self) -> None:
+        """Another performer: what was learnt of the last one goes.
+
+        A profile stays. It was chosen by name, and clothes, which is all that tells people apart, do not overrule that.
+        """
+        self._half_since_s = self.notice = None
+        self._logged = False
+        if self._normalizer is not None:
+            self._normalizer.reset()
+
     def fit(self, pose: Pose, frame: Frame) -> Pose:
         """Map a pose in the frame's pixels to the subject's; a picture of another size begins anew."""
         height, width, _ = frame.rgb.shape

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from realtime.fitting import Fitting
 from realtime.frame import Frame, Rgb
 from realtime.meter import Meter
+from realtime.player import Player
 from realtime.pose.blur import ADVICE, BlurMeter
 from realtime.pose.load import Estimator
 from realtime.pose.measure import HeadBox, head_box
@@ -39,12 +40,11 @@ class PosePipeline:
     """Frame to figure. Owns what is known of the performer: track, smoothing, range."""
 
     def __init__(self, subject: Subject, estimator: Estimator, meter: Meter, *, profile: Profile | None = None) -> None:
-        self._estimator = estimator
+        self._estimator, self._whom = estimator, estimator.whom
         self._steady = Steady()
         self._blur: BlurMeter | None = BlurMeter()
         self._fitting = Fitting(subject.manifest, profile)
-        self._size_px = subject.manifest.size_px
-        self._style = subject.style
+        self._subject = subject
         self._meter = meter
 
     @property
@@ -62,16 +62,28 @@ class PosePipeline:
                 if self._blur.blurred:
                     LOG.warning(ADVICE)
                     self._blur = None  # once is enough
+            if seen is not None and self._whom != self._estimator.whom:
+                self._begin_anew()
             pose = self._steady.step(seen, frame.captured_at_s)
             if pose is not None:
                 pose = self._fitting.fit(pose, frame)
-            return Drawn(frame, self._style.draw(pose, self._size_px), head_box(pose) if pose else None)
+            canvas = self._subject.draw(pose)
+            return Drawn(frame, canvas, head_box(pose) if pose else None)
+
+    def _begin_anew(self) -> None:
+        """Somebody else is followed: the figure does not glide over to them, nor is it placed by another's range.
+
+        Who was away and is back in the same clothes is no other: their range is worth more than a new guess.
+        """
+        self._whom = self._estimator.whom
+        self._steady.reset()
+        self._fitting.reset()
 
 
 class RenderPipeline:
     """Figure to picture. Owns the chain of outputs."""
 
-    def __init__(self, renderer: Renderer, meter: Meter) -> None:
+    def __init__(self, renderer: Renderer | Player, meter: Meter) -> None:
         self._renderer = renderer
         self._meter = meter
 

@@ -109,7 +109,7 @@ def _watch(video: Path, annotated: Path, total: int, start_s: float, end_s: floa
 def annotate(rgb: Rgb, raw: Pose | None, smooth: Pose | None, at_s: float) -> Rgb:
     """A darker copy of a picture (sides cut to even) with the figure, the keypoints as they were seen, and the time."""
     height, width = (side // 2 * 2 for side in rgb.shape[:2])
-    figure = draw(smooth, max(height, width))[:height, :width]
+    figure = draw(smooth, height, width)
     picture = np.where(figure.any(axis=2, keepdims=True), figure // 4 * 3 + rgb[:height, :width] // 4,
                        rgb[:height, :width] // 8 * 5)  # fmt: skip
     picture = np.ascontiguousarray(picture, np.uint8)

@@ -4,6 +4,8 @@
       subject.json      this manifest
       generator.onnx    the temporal generator
       face.onnx         the face residual network
+      *.int8.xml, .bin  both of them quantized, if that holds
+      calibration.npz   clips of the person's own moves, to prove engines on
       plate.png         the empty room
       thumbnail.jpg     the person
 Nothing in it is ever unpickled, and every file is checked against its hash before it is opened.
@@ -21,13 +23,16 @@ import numpy as np
 from engines.errors import UserError
 from realtime.frame import Rgb
 from realtime.pose.motion import MotionRange
+from realtime.pose.pose import Pose
 from realtime.pose.proportions import Proportions
 from realtime.pose.skeleton import SKELETON_VERSION
 from realtime.pose.styles import Style, load_style
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "subject.json"
 REQUIRED = ("generator.onnx", "face.onnx", "plate.png")
+OPENED = ("*.onnx", "*.xml", "*.bin", "*.npz")
+"""What is opened by its name alone has to be in the manifest."""
 BUNDLED = Path(__file__).parent / "subjects"
 
 
@@ -58,8 +63,9 @@ class Manifest(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
 
     format: int
     name: str
-    size_px: int
-    """Side of the square picture."""
+    width_px: int
+    height_px: int
+    """Of the picture."""
     skeleton_version: int
     figure_style: str
     figure_version: int
@@ -82,6 +88,20 @@ class Subject:
     plate: Rgb
     style: Style
     """How its figures are drawn."""
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Width and height of the picture."""
+        return self.manifest.width_px, self.manifest.height_px
+
+    def draw(self, pose: Pose | None) -> Rgb:
+        """A pose in the picture's pixels as a figure, uint8 [H, W, 3]."""
+        return self.style.draw(pose, self.manifest.height_px, self.manifest.width_px)
+
+    @property
+    def graphs(self) -> tuple[Path, Path]:
+        """The graphs of the generator and of the face network."""
+        return self.generator, self.face
 
     @property
     def generator(self) -> Path:
@@ -125,12 +145,14 @@ def load_subject(name: str) -> Subject:
         style = load_style(manifest.figure_style, manifest.figure_version)
     except UserError as error:
         raise UserError(f"The subject {folder} cannot be played: {error}") from error
-    for file in {*REQUIRED, *manifest.files}:
+    found = {path.name for pattern in OPENED for path in folder.glob(pattern)}
+    for file in sorted({*REQUIRED, *manifest.files, *found}):
         _check_file(folder, file, manifest.files.get(file))
     plate = cv2.imread(str(folder / "plate.png"), cv2.IMREAD_COLOR_RGB)
-    if plate is None or plate.shape != (manifest.size_px, manifest.size_px, 3):
+    if plate is None or plate.shape != (manifest.height_px, manifest.width_px, 3):
         raise UserError(
-            f"The plate of the subject {folder} is not a picture of {manifest.size_px} px: export it again."
+            f"The plate of the subject {folder} is not a picture of {manifest.width_px} x {manifest.height_px} pixels: "
+            "export it again."
         )
     return Subject(folder, manifest, np.asarray(plate, np.uint8), style)
 
@@ -178,7 +200,9 @@ def _check_file(folder: Path, file: str, expected: str | None) -> None:
     if Path(file).name != file:
         raise UserError(f"The manifest of {folder} names {file!r}, which is not a plain file name: do not trust it.")
     path = folder / file
-    if expected is None or not path.is_file():
+    if not path.is_file():
         raise UserError(f"The subject {folder} lacks {file}: {again}.")
+    if expected is None:
+        raise UserError(f"The manifest of {folder} does not know {file}, so it cannot be trusted: {again}.")
     if sha256(path) != expected:
         raise UserError(f"{path} is damaged (its SHA-256 is not the manifest's): {again}.")

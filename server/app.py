@@ -47,9 +47,9 @@ class Server:
 
         `info` is called on the event loop for each look at the figures, so it must be quick; it returns what JSON can
         hold. Two of its keys are shown by the page: `notice`, a sentence over the picture, and `delay_ms`, the time
-        from the camera to the encoded picture. `commands` are what a page may ask for by POST /control/NAME; they are
-        called on the event loop too. `port` 0 takes a free one. Viewers that do not connect within
-        `half_open_s` are dropped. Names other than `localhost` under which browsers reach this machine go to
+        from the camera to the encoded picture. `commands` are what viewers may ask for over their data channels, all
+        who may watch; they are called on the event loop too. `port` 0 takes a free one. Viewers that do not connect
+        within `half_open_s` are dropped. Names other than `localhost` under which browsers reach this machine go to
         `allowed_hosts`; addresses always work.
         """
         if not 1 <= len(streams) <= 2:
@@ -63,7 +63,7 @@ class Server:
         self._info = info
         self._commands = commands
         self._instance = ""
-        self._whep = Whep(self._streams, viewers_limit=viewers_limit, half_open_s=half_open_s)
+        self._whep = Whep(self._streams, commands, viewers_limit=viewers_limit, half_open_s=half_open_s)
         self._allowed_hosts = allowed_hosts
         self._runner: web.AppRunner | None = None
 
@@ -85,7 +85,6 @@ class Server:
         app = web.Application(client_max_size=MAX_OFFER_BYTES, middlewares=[same_site_only(self._allowed_hosts)])
         app.on_response_prepare.append(add_security_headers)
         app.add_routes([*self._whep.routes(), web.get("/stats", self._stats)])
-        app.add_routes([web.post("/control/{command}", self._control)])
         app.add_routes([web.get(path, file) for path, file in files.items()])
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
         await runner.setup()
@@ -105,13 +104,6 @@ class Server:
         runner, self._runner = self._runner, None
         await runner.cleanup()  # first, so that nobody comes in behind those who leave
         await self._whep.close()
-
-    async def _control(self, request: web.Request) -> web.Response:
-        command = self._commands.get(request.match_info["command"])
-        if command is None:
-            raise web.HTTPNotFound(text="There is no such command.")
-        command()
-        return web.Response(status=204)
 
     async def _stats(self, _: web.Request) -> web.Response:
         streams = [{"name": each.name, "viewers": each.viewers, **asdict(each.figures)} for each in self._streams]

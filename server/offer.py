@@ -5,7 +5,7 @@ import re
 from aiortc.sdp import MediaDescription, SessionDescription
 
 MAX_OFFER_BYTES = 64 * 1024
-MAX_MEDIA = 2
+MAX_VIDEOS = 2
 MAX_CANDIDATES = 32
 
 
@@ -24,9 +24,13 @@ def admit(body: bytes) -> tuple[str, int]:
         raise OfferError("The offer is not text in UTF-8.") from problem
     if not offer.startswith("v=0"):
         raise OfferError("The body is not an SDP offer: it must begin with v=0.")
-    media = len(re.findall(r"^m=", offer, re.MULTILINE))
-    if not 1 <= media <= MAX_MEDIA:
-        raise OfferError(f"The offer has {media} media sections; one or {MAX_MEDIA} are possible.")
+    kinds = re.findall(r"^m=(\S*)", offer, re.MULTILINE)
+    channels = kinds.count("application")
+    videos = len(kinds) - channels
+    if not 1 <= videos <= MAX_VIDEOS:
+        raise OfferError(f"The offer has {videos} media sections; one or {MAX_VIDEOS} are possible.")
+    if channels > 1:
+        raise OfferError(f"The offer has {channels} sections for data channels; one is possible.")
     if offer.count("a=candidate:") > MAX_CANDIDATES:
         raise OfferError(f"The offer has more than {MAX_CANDIDATES} candidates.")
     offer = _tidy(offer)
@@ -35,8 +39,13 @@ def admit(body: bytes) -> tuple[str, int]:
     except Exception as problem:  # the parser trusts its input and raises whatever comes of that
         raise OfferError("The offer cannot be read as SDP.") from problem
     for section in session.media:
-        _check(section)
-    return offer, media
+        if section.kind == "application":
+            _check_channel(section)
+        else:
+            _check_video(section)
+        if section.dtls is None or not section.dtls.fingerprints:
+            raise OfferError("The offer lacks a=setup or a=fingerprint.")
+    return offer, videos
 
 
 def _tidy(offer: str) -> str:
@@ -47,12 +56,15 @@ def _tidy(offer: str) -> str:
     return offer.replace("a=setup:actpass", "a=setup:active")
 
 
-def _check(section: MediaDescription) -> None:
+def _check_video(section: MediaDescription) -> None:
     if section.kind != "video":
         raise OfferError(f"The offer asks for {section.kind}; there is only video here.")
     if section.direction not in ("recvonly", "sendrecv"):
         raise OfferError("The offer must ask to receive video: a=recvonly.")
-    if section.dtls is None or not section.dtls.fingerprints:
-        raise OfferError("The offer lacks a=setup or a=fingerprint.")
     if not any(codec.mimeType.lower() == "video/vp8" for codec in section.rtp.codecs):
         raise OfferError("The offer lacks VP8, the only codec that is sent here.")
+
+
+def _check_channel(section: MediaDescription) -> None:
+    if section.profile != "UDP/DTLS/SCTP" or not 0 < (section.sctp_port or 0) < 65536:
+        raise OfferError("The offer of a data channel lacks UDP/DTLS/SCTP or a=sctp-port (RFC 8841).")

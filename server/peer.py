@@ -14,6 +14,7 @@ from aiortc import (
 )
 from aiortc.mediastreams import MediaStreamError
 
+from server.control import Control
 from server.encode import SharedStream
 from server.offer import OfferError
 from server.viewing import Viewing
@@ -47,13 +48,13 @@ class StreamTrack(MediaStreamTrack):
 
 
 class Peer:
-    """A connection that sends each stream in its order, first stream to first media section."""
+    """A connection that sends each stream in its order, first stream to first media section, and hears commands."""
 
-    def __init__(self, streams: Sequence[SharedStream[Any]]) -> None:
+    def __init__(self, streams: Sequence[SharedStream[Any]], control: Control) -> None:
         # Without a configuration aiortc would contact a public STUN server.
         self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._tracks = [StreamTrack(stream) for stream in streams]
-        self._streams = streams
+        self._streams, self._control = streams, control
         self.settled = asyncio.Event()
         """The connection stands, or has ended."""
         self.ended = asyncio.Event()
@@ -62,6 +63,7 @@ class Peer:
     async def answer(self, offer: str) -> str:
         """Answer an admitted offer. Raises `OfferError`; the peer must be closed in any case."""
         self._connection.on("connectionstatechange", self._note_state)
+        self._connection.on("datachannel", self._control.listen)
         try:
             for track, stream in zip(self._tracks, self._streams, strict=True):
                 transceiver = self._connection.addTransceiver(track, direction="sendonly")

@@ -3,11 +3,12 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
 
+from server.control import Control
 from server.encode import SharedStream
 from server.offer import OfferError, admit
 from server.peer import Peer
@@ -21,8 +22,15 @@ _RETRY_S = 5
 class Whep:
     """The WHEP endpoint and the peers it lets in. Lives on the event loop."""
 
-    def __init__(self, streams: Sequence[SharedStream[Any]], *, viewers_limit: int, half_open_s: float) -> None:
-        self._streams = streams
+    def __init__(
+        self,
+        streams: Sequence[SharedStream[Any]],
+        commands: Mapping[str, Callable[[], None]],
+        *,
+        viewers_limit: int,
+        half_open_s: float,
+    ) -> None:
+        self._streams, self._commands = streams, commands
         self._viewers_limit = viewers_limit
         self._half_open_s = half_open_s
         self._peers: dict[str, Peer] = {}
@@ -75,7 +83,7 @@ class Whep:
 
     async def _open(self, body: bytes) -> tuple[str, str]:
         offer, videos = admit(body)
-        peer = Peer(self._streams[:videos])
+        peer = Peer(self._streams[:videos], Control(self._commands))
         session = secrets.token_urlsafe(24)
         self._peers[session] = peer
         attendant = self._attendants[session] = asyncio.create_task(self._attend(session, peer))

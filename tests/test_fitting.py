@@ -9,6 +9,7 @@ from realtime.fitting import HALF_BODY, NOTICE_S, PATIENCE_S, Fitting
 from realtime.frame import Frame
 from realtime.pose.pose import Pose
 from realtime.pose.skeleton import INDEX
+from realtime.profile import Profile
 from realtime.subject import load_subject
 from tests.people import standing
 
@@ -39,3 +40,22 @@ def test_half_bodies_are_told_once_it_lasts(caplog: pytest.LogCaptureFixture) ->
     assert sum(notices) == pytest.approx(NOTICE_S * FPS, abs=1)
     assert not notices[-1]
     assert caplog.messages == [HALF_BODY]
+
+
+def test_another_performer_begins_anew_but_keeps_the_profile() -> None:
+    manifest = load_subject("alice").manifest
+    rgb = np.zeros((128, 128, 3), np.uint8)
+
+    def feet(fitting: Fitting, poses: list[Pose], from_s: float) -> list[float]:
+        frames = [Frame(rgb=rgb, captured_at_s=from_s + i / FPS, number=i) for i in range(len(poses))]
+        return [fitting.fit(*pair).at("left_ankle")[1] for pair in zip(poses, frames, strict=True)]
+
+    walk = [standing(y=10 * np.sin(i / 10)) for i in range(90)]
+    known = manifest.motion.scaled(128 / manifest.height_px)
+    for profile in (None, Profile(width_px=128, height_px=128, motion=known)):
+        fitting = Fitting(manifest, profile)
+        feet(fitting, walk, 0)
+        fitting.reset()
+        child = [standing(scale=0.7, x=20, y=35)] * 10
+        assert feet(fitting, child, 3) == feet(Fitting(manifest, profile), child, 3)
+        assert fitting.notice is None

@@ -80,7 +80,7 @@ def test_bench_prints_figures_for_people_and_programs() -> None:
     assert set(last["stages_ms"]) == {"pose", "figure", "render", "encode"}
     for stage in last["stages_ms"].values():
         assert 0 < stage["p50"] <= stage["p95"]
-    assert last["size"] == load_subject("alice").manifest.size_px
+    assert last["size"] == load_subject("alice").manifest.height_px
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -87,3 +87,9 @@ def test_keypoints_far_outside_do_not_break_it() -> None:
     xy = pose.xy.copy()
     xy[INDEX["left_wrist"]] = (1e7, -1e7)
     assert draw(Pose(xy, pose.depth, pose.confidence), 64).shape == (64, 64, 3)
+
+
+def test_a_wide_canvas_shows_the_same_figure() -> None:
+    wide = draw(standing(), 128, 256)
+    assert wide.shape == (128, 256, 3)
+    assert np.array_equal(wide[:, :128], draw(standing(), 128))

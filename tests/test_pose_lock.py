@@ -1,9 +1,5 @@
 """Who is followed when there are several people: alice's clip pasted into bob's."""
 
-from functools import cache
-from itertools import islice
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -19,31 +15,8 @@ from realtime.pose.estimate import PoseEstimator
 from realtime.pose.lock import PersonLock
 from realtime.pose.network import Rgba
 from realtime.pose.pose import Pose
-from realtime.video import read_video
-
-DATA = Path(__file__).parent / "data"
-BEGIN = 100
-"""From here on bob stands in his picture, at x 500 to 630."""
-ALICE = (slice(60, 500), slice(40, 330))
-"""The part of her picture that she is in."""
-ALICE_X = 150
-"""Where she stands in that part."""
-FAR_LEFT, FAR_RIGHT = 30, 660
-"""Where the part lies beside bob."""
-
-
-@cache
-def frames(name: str) -> list[Rgb]:
-    return [rgb for rgb, _ in islice(read_video(DATA / f"{name}_clip.mp4"), BEGIN, BEGIN + 75)]
-
-
-def scene(number: int, alice_at: int | None) -> Rgb:
-    """Bob, and alice with her part of her picture from column `alice_at` on."""
-    rgb = frames("bob")[number].copy()
-    if alice_at is not None:
-        rows, columns = ALICE
-        rgb[rows, alice_at : alice_at + columns.stop - columns.start] = frames("alice")[0][rows, columns]
-    return rgb
+from tests.commands import DATA
+from tests.duet import ALICE_X, BEGIN, FAR_LEFT, FAR_RIGHT, scene
 
 
 def with_alpha(rgb: Rgb) -> Rgba:
@@ -74,7 +47,8 @@ def test_the_detector_finds_everybody() -> None:
 
 def test_ours_is_kept_through_a_crossing() -> None:
     estimator = PoseEstimator(config=PoseConfig(pose_parts="body", person="right"))
-    hidden, away = 0, 0
+    assert is_bob(estimator.estimate(scene(0, FAR_LEFT)), 0)
+    him, hidden, away = estimator.whom, 0, 0
     for number in range(75):
         alice_at = int(np.interp(number, (6, 46), (FAR_LEFT, FAR_RIGHT)))
         pose = estimator.estimate(scene(number, alice_at))
@@ -88,23 +62,52 @@ def test_ours_is_kept_through_a_crossing() -> None:
     assert hidden > 15
     assert away <= 3
     assert is_bob(pose, 74)
+    assert estimator.whom == him, "he was hidden, not replaced"
 
 
 def test_the_next_person_at_a_word() -> None:
     estimator = PoseEstimator(config=PoseConfig(pose_parts="body", person="left"))
     assert hips_x(estimator.estimate(scene(0, FAR_LEFT))) == pytest.approx(FAR_LEFT + ALICE_X, abs=40)
+    her = estimator.whom
     estimator.next_person()
     assert is_bob(estimator.estimate(scene(1, FAR_LEFT)), 1)
     assert is_bob(estimator.estimate(scene(2, FAR_LEFT)), 2)
+    assert estimator.whom == her + 1
     estimator.next_person()
     assert hips_x(estimator.estimate(scene(3, FAR_LEFT))) == pytest.approx(FAR_LEFT + ALICE_X, abs=40)
+    assert estimator.whom == her + 2
 
 
 def test_the_next_person_where_there_is_none() -> None:
     estimator = PoseEstimator(config=PoseConfig(pose_parts="body"))
     assert is_bob(estimator.estimate(scene(0, None)), 0)
+    him = estimator.whom
     estimator.next_person()
     assert is_bob(estimator.estimate(scene(1, None)), 1)
+    assert estimator.whom == him
+
+
+@pytest.mark.parametrize("returns", [True, False])
+def test_who_is_away_for_a_while_is_known_by_the_clothes(returns: bool) -> None:
+    estimator = PoseEstimator(config=PoseConfig(pose_parts="body"))
+    for number in range(5):
+        assert estimator.estimate(scene(number, None)) is not None
+    him = estimator.whom
+    for _ in range(60):
+        assert estimator.estimate(scene(0, None, bob=False)) is None
+    assert estimator.whom == him, "nobody is no other"
+    comes = scene(60, None) if returns else scene(60, FAR_RIGHT, bob=False)
+    assert estimator.estimate(comes) is not None
+    assert (estimator.whom == him) is returns
+
+
+def test_a_glimpse_of_nobody_makes_no_stranger() -> None:
+    estimator = PoseEstimator(config=PoseConfig(pose_parts="body"))
+    estimator.estimate(scene(0, None))
+    him = estimator.whom
+    assert estimator.estimate(scene(0, None, bob=False)) is None
+    assert estimator.estimate(scene(1, FAR_LEFT, bob=False)) is not None
+    assert estimator.whom == him
 
 
 def people() -> list[Person]:

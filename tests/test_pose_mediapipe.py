@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from engines.errors import UserError
+from realtime.pose.config import PoseConfig
 from realtime.pose.load import load_estimator
 
 ROOT = Path(__file__).parents[1]
@@ -96,3 +97,9 @@ def test_without_the_library_the_way_to_install_it_is_named() -> None:
     assert isinstance(caught.value.__cause__, ImportError)
     with pytest.raises(ValueError, match="own or mediapipe, not 'openpose'"):
         load_estimator("openpose", threads=1)
+
+
+def test_what_the_library_cannot_do_is_said() -> None:
+    for config in (PoseConfig(person="left"), PoseConfig(pose_parts="body"), PoseConfig(pose_effort="lite")):
+        with pytest.raises(UserError, match=r"leave out .*--person"):
+            load_estimator("mediapipe", config, threads=1)

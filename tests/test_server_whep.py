@@ -4,98 +4,18 @@ import asyncio
 import gc
 import random
 import re
-import sys
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-import aiohttp
-import numpy as np
 import pytest
-from aiortc import (
-    MediaStreamTrack,
-    RTCConfiguration,
-    RTCPeerConnection,
-    RTCRtpSender,
-    RTCSessionDescription,
-)
-from numpy.typing import NDArray
+from aiortc import RTCRtpSender
 
-from realtime.frame import Frame
-from server.app import Server
-from server.encode import SharedStream
 from server.offer import MAX_CANDIDATES, MAX_OFFER_BYTES, admit
-from tests.conftest import moving_streams, read_number
+from tests.conftest import read_number
+from tests.house import house, offer_of, open_files, receive, until
 
-
-@dataclass
-class House:
-    """A server with its streams, and a client for it."""
-
-    server: Server
-    streams: list[SharedStream[Frame]]
-    http: aiohttp.ClientSession
-    peers: list[RTCPeerConnection] = field(default_factory=list)
-
-    async def post(self, offer: str | bytes) -> aiohttp.ClientResponse:
-        return await self.http.post("/whep", data=offer, headers={"Content-Type": "application/sdp"})
-
-    async def peer(self, videos: int = 2) -> tuple[RTCPeerConnection, list[MediaStreamTrack], str]:
-        """Connect a viewer; returns its session's path too."""
-        connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        self.peers.append(connection)
-        tracks: list[MediaStreamTrack] = []
-        connection.on("track", tracks.append)
-        for _ in range(videos):
-            connection.addTransceiver("video", direction="recvonly")
-        await connection.setLocalDescription(await connection.createOffer())
-        async with await self.post(connection.localDescription.sdp) as response:
-            assert response.status == 201, await response.text()
-            assert response.content_type == "application/sdp"
-            answer = await response.text()
-            location = response.headers["Location"]
-        await connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
-        return connection, tracks, location
-
-
-@asynccontextmanager
-async def house(*, streams: int = 2, **options: Any) -> AsyncIterator[House]:
-    with moving_streams(streams) as shared:
-        server = Server(shared, port=0, **options)
-        await server.start()
-        try:
-            async with aiohttp.ClientSession(server.url) as http:
-                inside = House(server, shared, http)
-                yield inside
-                for peer in inside.peers:
-                    await peer.close()
-        finally:
-            await server.stop()
-
-
-async def receive(track: MediaStreamTrack, count: int) -> list[NDArray[np.uint8]]:
-    async with asyncio.timeout(15):
-        frames: list[Any] = [await track.recv() for _ in range(count)]
-    return [np.asarray(frame.to_ndarray(format="rgb24"), np.uint8) for frame in frames]
-
-
-async def until(condition: Callable[[], bool], timeout_s: float = 5) -> None:
-    async with asyncio.timeout(timeout_s):
-        while not condition():
-            await asyncio.sleep(0.02)
-
-
-async def offer_of(videos: int = 1, kind: str = "video", direction: str = "recvonly") -> str:
-    connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-    for _ in range(videos):
-        connection.addTransceiver(kind, direction=direction)
-    await connection.setLocalDescription(await connection.createOffer())
-    sdp = connection.localDescription.sdp
-    await connection.close()
-    return sdp
+CHANNEL = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:9\r\na=sctp-port:5000\r\n"
 
 
 async def test_two_videos_arrive_each_in_its_place() -> None:
@@ -211,6 +131,10 @@ async def test_stop_closes_every_peer_within_a_second() -> None:
         (lambda sdp: re.sub("a=setup.*\r\n", "", sdp), "a=setup"),
         (lambda sdp: sdp.replace("a=mid:0", "a=rtpmap:x"), "cannot be read as SDP"),
         (lambda sdp: re.sub("a=ice-pwd.*\r\n", "", sdp), "contradicts itself"),
+        (lambda sdp: sdp + CHANNEL * 2, "2 sections for data channels"),
+        (lambda sdp: sdp + CHANNEL.replace("5000", "0"), "a=sctp-port"),
+        (lambda sdp: sdp + CHANNEL.replace("UDP/", ""), "UDP/DTLS/SCTP"),
+        (lambda sdp: sdp[: sdp.index("m=")] + CHANNEL, "0 media sections"),
     ],
 )
 async def test_a_bad_offer_is_refused_in_a_sentence(change: Callable[[str], str], sentence: str) -> None:
@@ -236,10 +160,6 @@ async def test_what_is_no_offer_of_video_is_refused() -> None:
             assert response.status == 405
 
 
-def open_files() -> int:
-    return len(list(Path("/proc/self/fd").iterdir())) if sys.platform == "linux" else 0
-
-
 def mutated(offer: str, random_: random.Random) -> bytes:
     for _ in range(random_.randint(1, 5)):
         lines = offer.split("\r\n")
@@ -263,7 +183,7 @@ def mutated(offer: str, random_: random.Random) -> bytes:
 
 async def test_mutated_offers_are_answered_or_refused_and_leave_nothing() -> None:
     random_ = random.Random(7)
-    offers = [mutated(await offer_of(videos=1 + number % 2), random_) for number in range(60)]
+    offers = [mutated(await offer_of(videos=1 + number % 2, channel=number % 3 == 0), random_) for number in range(60)]
     async with house(half_open_s=0.5) as inside:
         loose_ends: list[dict[str, Any]] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: loose_ends.append(context))

@@ -67,15 +67,15 @@ def set_to(*path: str, value: object) -> Change:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (set_to("format", value=2), "format 2"),
+        (set_to("format", value=99), "format 99"),
         (set_to("surprise", value=1), "surprise"),
-        (set_to("size_px", value="big"), "size_px"),
-        (set_to("size_px", value=96), "plate"),
+        (set_to("width_px", value="big"), "width_px"),
+        (set_to("height_px", value=96), "plate"),
         (set_to("skeleton_version", value=99), "skeleton version 99"),
         (set_to("figure_style", value="crayon"), "no figure style 'crayon'.*limbs and edn"),
         (set_to("figure_version", value=99), "style limbs are wanted in version 99, this program draws version 1"),
         (set_to("files", "../../etc/passwd", value="00"), "not a plain file name"),
-        (set_to("files", value={}), "lacks"),
+        (set_to("files", value={}), r"does not know .*, so it cannot be trusted"),
     ],
 )
 def test_a_strange_manifest_is_refused(subject: Path, change: Change, words: str) -> None:

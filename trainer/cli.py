@@ -1,30 +1,88 @@
 """`trainer`: a few minutes of video of a person in, a subject out."""
 
+import argparse
 import os
-from dataclasses import asdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import tyro
 from tyro.conf import Positional
 
 from engines.console import run_commands
-from engines.errors import UserError
 from realtime.pose.load import EstimatorName
 from realtime.pose.styles import StyleName
-from realtime.subject import user_subjects
-from trainer.config import TrainConfig
+from realtime.subject import Consent, user_subjects
+from trainer.config import LIVE, PRESETS, PresetName, TrainConfig, parse_size
 from trainer.judge_cli import detector, evaluate
+from trainer.options import Machine, Upkeep
 
 RunFolder = Annotated[Positional[Path], tyro.conf.arg(metavar="RUN")]
+
+
+def fit_with(default: TrainConfig) -> Callable[..., None]:
+    """The command `fit` with the settings of a preset, each of which can be changed."""
+
+    def fit(
+        video: Annotated[Positional[Path], tyro.conf.arg(metavar="VIDEO")],
+        /,
+        name: str,
+        preset: PresetName = "live",
+        size: str = "512",
+        out: Path | None = None,
+        run: Path | None = None,
+        person: str = "not stated",
+        licence: str = "not stated",
+        pose: EstimatorName = "own",
+        openpose: Path | None = None,
+        figure: StyleName = "limbs",
+        config: Annotated[TrainConfig, tyro.conf.arg(name=""), tyro.conf.AvoidSubcommands] = default,
+        machine: Annotated[Machine, tyro.conf.arg(name="")] = Machine(),
+        upkeep: Annotated[Upkeep, tyro.conf.arg(name="")] = Upkeep(),
+    ) -> None:
+        """Make a subject of a video: prepare, train and export. Ctrl-C saves; the same command goes on.
+
+        Args:
+            video: one person, filmed for minutes with a camera that stands still, head to toes in the picture.
+            name: the subject's name.
+            preset: the settings to begin with, see `trainer train`.
+            size: of the picture, see `trainer prepare`.
+            out: where to put the subject's folder; by default among your own subjects.
+            run: folder for everything that comes before; by default runs/NAME.
+            person: who is shown, for the consent record.
+            licence: what the subject may be used for, for the consent record.
+            pose: what finds the person, see `trainer prepare`.
+            openpose: folder with OpenPose's JSON files of this video, to take the poses from instead.
+            figure: how poses are drawn, see `trainer prepare`.
+        """
+        from trainer.fit import fit as fit_video
+
+        folder = (out or user_subjects()) / name
+        done = fit_video(
+            video,
+            run or Path("runs") / name,
+            folder,
+            name=name,
+            size=size,
+            pose=pose,
+            openpose=openpose,
+            figure=figure,
+            config=config,
+            machine=machine,
+            upkeep=upkeep,
+            consent=Consent(person=person, licence=licence),
+        )
+        if done:
+            print(f"Subject {name} is in {folder}. Next: realtime run --subject {folder if out else name}")
+
+    return fit
 
 
 def prepare(
     video: Annotated[Positional[Path], tyro.conf.arg(metavar="VIDEO")],
     /,
     out: Path,
-    size: int = 384,
+    size: str = "512",
     pose: EstimatorName = "own",
     openpose: Path | None = None,
     figure: StyleName = "limbs",
@@ -34,31 +92,47 @@ def prepare(
     Args:
         video: one person, filmed for minutes with a camera that stands still, head to toes in the picture.
         out: the run's folder; train and export take the same one.
-        size: side of the square picture in pixels, a multiple of 32; 384 is live on two cores.
+        size: of the picture in pixels, e.g. 512 (square) or 1024x512, multiples of 32; 512 is live on two cores.
         pose: what finds the person: this program, or the mediapipe library (needs pip install 'bodydouble[mediapipe]').
         openpose: folder with OpenPose's JSON files of this video, to take the poses from instead.
         figure: how poses are drawn: limbs, our own way, or edn, as the paper did from OpenPose's poses.
     """
     from trainer.prepare import prepare as prepare_video
 
-    about = prepare_video(video, out / "data", size_px=size, estimator=pose, openpose=openpose, figure=figure)
+    about = prepare_video(
+        video, out / "data", size_px=parse_size(size), estimator=pose, openpose=openpose, figure=figure
+    )
     print(f"{about.frames} frames, the person in {about.seen}. Next: trainer train {out}")
 
 
-def train(run: RunFolder, /, config: Annotated[TrainConfig, tyro.conf.arg(name="")] = TrainConfig()) -> None:
-    """Train the generator, then the face network. Ctrl-C saves; the same command goes on where it stopped.
+def train_with(default: TrainConfig) -> Callable[..., None]:
+    """The command `train` with the settings of a preset, each of which can be changed."""
 
-    Args:
-        run: folder made by `trainer prepare`. Preview sheets (figure | truth | output) appear in it.
-    """
-    from trainer.run import train_run
+    def train(
+        run: RunFolder,
+        /,
+        preset: PresetName = "live",
+        start_from: Path | None = None,
+        config: Annotated[TrainConfig, tyro.conf.arg(name=""), tyro.conf.AvoidSubcommands] = default,
+        machine: Annotated[Machine, tyro.conf.arg(name="")] = Machine(),
+        upkeep: Annotated[Upkeep, tyro.conf.arg(name="")] = Upkeep(),
+    ) -> None:
+        """Train the generator, then the face network. Ctrl-C saves; the same command goes on where it stopped.
 
-    file = run / "config.json"
-    text = msgspec.json.format(msgspec.json.encode(asdict(config)), indent=2) + b"\n"
-    if file.exists() and file.read_bytes() != text:
-        raise UserError(f"{run} was begun with other settings ({file}): go on with those, or use a new folder.")
-    if train_run(run, config, begin=lambda: file.write_bytes(text)):
-        print(f"Finished. Next: trainer export {run} --name NAME")
+        Args:
+            run: folder made by `trainer prepare`. Previews (figure | truth | output) appear in it, and curves for
+                TensorBoard.
+            preset: the settings to begin with: live, compact and for an ordinary CPU; gpu, pix2pixHD's networks with
+                all that we know; paper, Everybody Dance Now as published (prepare with --size 1024x512).
+            start_from: folder of another run of the same networks, of this person smaller or of somebody else: its
+                weights are what training starts with.
+        """
+        from trainer.run import train_run
+
+        if train_run(run, config, machine=machine, upkeep=upkeep, start_from=start_from):
+            print(f"Finished. Next: trainer export {run} --name NAME")
+
+    return train
 
 
 def export(
@@ -88,8 +162,19 @@ def main() -> None:
     """Entry point."""
     # Waiting threads sleep instead of spinning: beside any other program spinning made a step ten times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # The preset decides what every other setting is by default, so it has to be known before they are read.
+    chosen = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    chosen.add_argument("--preset", default="live")
+    preset = PRESETS.get(chosen.parse_known_args()[0].preset, LIVE)
     run_commands(
-        {"prepare": prepare, "train": train, "export": export, "evaluate": evaluate, "detector": detector},
+        {
+            "fit": fit_with(preset),
+            "prepare": prepare,
+            "train": train_with(preset),
+            "export": export,
+            "evaluate": evaluate,
+            "detector": detector,
+        },
         prog="trainer",
-        description="Turn a video of a person into a subject: prepare, train, export.",
+        description="Turn a video of a person into a subject: fit does it all, prepare, train and export the parts.",
     )

@@ -44,8 +44,8 @@ class Pairs:
     """N 6 FACE_PX FACE_PX, the same."""
 
 
-def watch(video: Path, size_px: int, threads: int) -> Iterator[tuple[Rgb, Pose | None]]:
-    """Every frame's middle square, uint8 S S 3, and the steadied pose in it, None where nobody is seen.
+def watch(video: Path, size_px: tuple[int, int], threads: int) -> Iterator[tuple[Rgb, Pose | None]]:
+    """Every frame's middle part of a size (width, height), uint8 H W 3, and the steadied pose in it, None for nobody.
 
     Raises:
         UserError: the video cannot be read.
@@ -87,7 +87,7 @@ def cut(pictures: Sequence[Rgb], poses: Sequence[Pose], fps: float, crf: int) ->
     """Send a clip through the encoder, then cut the person out.
 
     Args:
-        pictures: uint8 S S 3.
+        pictures: uint8 H W 3.
         poses: in each of them.
         fps: frames per second.
         crf: quality of the encoder.

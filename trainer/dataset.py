@@ -1,109 +1,72 @@
-"""Persistent chains: each plays the footage onwards from where its last step ended; they take turns in the batch.
+"""Batches of persistent chains: each plays the footage onwards from where its last step ended; they take turns.
 
-Which frames a step sees follows from the seed and the step's number alone, so a resumed run sees the very same ones.
+Figures are drawn as they are needed, for that is as fast as reading them, and some of them are made worse on the way.
 """
 
 import queue
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
 from realtime.frame import Rgb
-from realtime.pose.measure import head_box
-from realtime.pose.skeleton import BODY, LEFT_HAND, RIGHT_HAND
+from realtime.pose.pose import Pose
+from trainer.augment import PARTS, drop_part, jitter, smear_figure, zoom
 from trainer.config import TrainConfig
 from trainer.footage import Footage, PictureReader
 from trainer.networks.patches import from_bytes
+from trainer.plan import Segment, Window, chain_plan
 
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """The frames of one chain in one step."""
-
-    start: int
-    restart: bool
-    x: int
-    y: int
-    """Corner of the window."""
-    focus: tuple[int, int]
-    """Corner of the perceptual crop inside the window."""
+REACH = 0.38
+"""How far from the figure the person and the shadow go, in heights of the picture."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One step's material. R frames of B chains, window W."""
+    """One step's material. R frames of B chains, windows H W."""
 
     figures: Tensor
-    """R B 3 W W in [-1, 1]."""
+    """R B 3 H W in [-1, 1]."""
     truths: Tensor
-    """R B 3 W W in [-1, 1]."""
+    """R B 3 H W in [-1, 1]."""
     plate: Tensor
-    """B 3 W W in [-1, 1]."""
+    """B 3 H W in [-1, 1]."""
     restart: Tensor
     """B bool: these chains start anew."""
     chains: list[int]
     """Which chains take part."""
     focus: list[tuple[int, int]]
     """Corner (x, y) of each chain's perceptual crop."""
+    hands: list[tuple[int, int] | None]
+    """Corner of each chain's crop around a hand, where there is one."""
 
-
-def chain_plan(footage: Footage, config: TrainConfig, chain: int) -> Iterator[Segment]:
-    """The endless plan of one chain."""
-    rng = np.random.default_rng((config.seed, chain))
-    last = footage.training_frames - config.unroll
-    start, x, y = last + 1, 0, 0
-    while True:
-        restart = start > last or rng.random() < config.unroll / config.life_frames
-        if restart:
-            start = int(rng.integers(0, last + 1))
-            x, y = _window(footage, config, start, rng)
-        yield Segment(start, restart, x, y, _focus(footage, config, start, x, y, rng))
-        start += config.unroll
-
-
-def _window(footage: Footage, config: TrainConfig, index: int, rng: np.random.Generator) -> tuple[int, int]:
-    """A window around a random keypoint of the person; one in five anywhere, to learn that the rest is the room."""
-    room = footage.size_px - config.window_px
-    pose = footage.poses[index]
-    if pose is None or room <= 0 or rng.random() < 0.2:
-        corner = rng.uniform(0, max(0, room), 2)
-    else:
-        point = pose.xy[rng.integers(BODY.start, BODY.stop)]
-        corner = point - rng.uniform(0.2, 0.8, 2) * config.window_px
-    # Multiples of four, so that the window's patches are the whole picture's patches.
-    x, y = np.clip(np.round(corner / 4) * 4, 0, room)
-    return int(x), int(y)
-
-
-def _focus(
-    footage: Footage, config: TrainConfig, index: int, x: int, y: int, rng: np.random.Generator
-) -> tuple[int, int]:
-    """A crop on the head, a hand or another keypoint; what people look at more often."""
-    room = config.window_px - config.perceptual_px
-    pose, kind = footage.poses[index], rng.random()
-    jitter = rng.uniform(-16, 16, 2)
-    part = rng.integers(BODY.start, BODY.stop)
-    if pose is None:
-        return room // 2, room // 2
-    if kind < 0.35:
-        head = head_box(pose)
-        centre = np.array([head.x, head.y])
-    else:
-        hands = [pose.xy[hand.start + 9] for hand in (LEFT_HAND, RIGHT_HAND) if pose.confidence[hand.start] > 0]
-        centre = hands[int(kind * 1000) % len(hands)] if hands and kind < 0.6 else pose.xy[part]
-    corner = np.clip(centre + jitter - (x, y) - config.perceptual_px / 2, 0, room)
-    return int(corner[0]), int(corner[1])
+    def to(self, device: torch.device) -> "Batch":
+        """The same on another device."""
+        figures, truths, plate, restart = (
+            part.to(device, non_blocking=True) for part in (self.figures, self.truths, self.plate, self.restart)
+        )
+        return replace(self, figures=figures, truths=truths, plate=plate, restart=restart)
 
 
 class Loader:
-    """Decodes, draws and stacks batches ahead of training, in one thread, in order."""
+    """Decodes, draws and stacks batches ahead of training, in one thread, in order.
 
-    def __init__(self, footage: Footage, config: TrainConfig, first_step: int) -> None:
+    Args:
+        footage: where the frames come from.
+        config: which chains there are, and how many of them take part in a step.
+        first_step: the step of the first batch.
+        share: (i, n) loads the i-th of n equal parts of every batch.
+    """
+
+    def __init__(self, footage: Footage, config: TrainConfig, first_step: int, share: tuple[int, int] = (0, 1)) -> None:
         self._footage, self._config = footage, config
+        part, parts = share
+        rows = config.batch // parts
+        self._rows = slice(part * rows, (part + 1) * rows)
         self._plans = [chain_plan(footage, config, chain) for chain in range(config.chains)]
         self._step = first_step
         for turn in range(first_step * config.batch):
@@ -145,7 +108,7 @@ class Loader:
 
     def _batch(self) -> Batch:
         turns = range(self._step * self._config.batch, (self._step + 1) * self._config.batch)
-        chains = [turn % self._config.chains for turn in turns]
+        chains = [turn % self._config.chains for turn in turns][self._rows]
         self._step += 1
         segments = [next(self._plans[chain]) for chain in chains]
         rows = [self._read(segment, self._readers[chain]) for chain, segment in zip(chains, segments, strict=True)]
@@ -157,15 +120,59 @@ class Loader:
             restart=torch.tensor([segment.restart for segment in segments]),
             chains=chains,
             focus=[segment.focus for segment in segments],
+            hands=[segment.hand for segment in segments],
         )
 
     def _read(self, segment: Segment, reader: PictureReader) -> tuple[Rgb, Rgb, Rgb]:
-        side = self._config.window_px
-        window = np.s_[segment.y : segment.y + side, segment.x : segment.x + side]
+        window = segment.window
         indices = range(segment.start, segment.start + self._config.unroll)
-        figures = np.stack([self._footage.figure(index)[window] for index in indices])
-        truths = np.stack([reader.read(index)[window] for index in indices])
-        return figures, truths, self._footage.plate[window]
+        truths = np.stack([_shrink(reader.read(index)[window.part], window) for index in indices])
+        figures, plate = self._figures(segment, indices), _shrink(self._footage.plate[window.part], window)
+        if self._config.background:
+            reach_px, blank = REACH * self._footage.about.height_px, self._footage.style.blank
+            truths = np.stack(
+                [within_reach(*pair, plate, blank, reach_px) for pair in zip(truths, figures, strict=True)]
+            )
+        return figures, truths, plate
+
+    def _figures(self, segment: Segment, indices: range) -> Rgb:
+        """The figures of a segment as the window shows them, some of them made worse."""
+        config, window, rng = self._config, segment.window, np.random.default_rng(segment.salt)
+        dropped, shaken, smeared = (rng.random() < p for p in (config.drop, 0.25, config.blur))
+        part = str(rng.choice(list(PARTS)))
+
+        def change(pose: Pose) -> Pose:
+            if window.k < 1:
+                pose = zoom(pose, (window.x, window.y), window.k)
+            if shaken and config.jitter:
+                pose = jitter(pose, config.jitter, rng)
+            return drop_part(pose, part) if dropped else pose
+
+        poses = [self._footage.poses[index] for index in range(max(0, indices.start - 1), indices.stop)]
+        changed = [None if pose is None else change(pose) for pose in poses]
+        figures = []
+        for past, pose in pairwise([None] * (len(indices) + 1 - len(changed)) + changed):
+            figure = self._footage.draw(pose)
+            figures.append(smear_figure(figure, past, pose) if smeared and past and pose else figure)
+        x, y = (window.x, window.y) if window.k == 1 else (0, 0)
+        return np.stack(figures)[:, y : y + window.height, x : x + window.width]
+
+
+def within_reach(truth: Rgb, figure: Rgb, plate: Rgb, blank: int, reach_px: float) -> Rgb:
+    """The truth near the figure, the plate farther away, softly between.
+
+    Of a shadow whose owner is outside of the window, the network can know nothing: it would draw one everywhere.
+    """
+    far_px = cv2.distanceTransform((figure == blank).all(axis=2).astype(np.uint8), cv2.DIST_L2, 5)
+    near = np.clip((reach_px - far_px) / (0.2 * reach_px), 0, 1)[:, :, None]
+    return np.asarray(np.round(near * truth + (1 - near) * plate), np.uint8)
+
+
+def _shrink(picture: Rgb, window: Window) -> Rgb:
+    """A window's part of a picture in the batch's pixels."""
+    if window.k == 1:
+        return picture
+    return np.asarray(cv2.resize(picture, (window.width, window.height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _tensor(pictures: Rgb) -> Tensor:

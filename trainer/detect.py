@@ -68,7 +68,7 @@ def make_detector(subject: Subject, real: Sequence[Path], out: Path, engines: En
     clip_accuracy, pair_accuracy = accuracy(detector, held_out)
     about = About(
         subject=subject.manifest.name,
-        size_px=subject.manifest.size_px,
+        size_px=subject.size_px,
         training_clips=len(training),
         held_out_clips=len(held_out),
         accuracy=round(clip_accuracy, 4),
@@ -108,11 +108,13 @@ def show(verdict: Verdict) -> None:
 
 def _rendered(subject: Subject, video: Path, engines: EngineConfig) -> Iterator[tuple[Sequence[Rgb], Pose | None]]:
     """Every frame as it was filmed and as the subject shows it."""
-    chain, size_px = Chain(subject, engines), subject.manifest.size_px
-    for picture, pose in _tracked(video, size_px, engines, f"Rendering {video.name}"):
-        yield [picture, chain.step(subject.style.draw(pose, size_px), pose)], pose
+    chain = Chain(subject, engines)
+    for picture, pose in _tracked(video, subject.size_px, engines, f"Rendering {video.name}"):
+        yield [picture, chain.step(subject.draw(pose), pose)], pose
 
 
-def _tracked(video: Path, size_px: int, engines: EngineConfig, what: str) -> Iterator[tuple[Rgb, Pose | None]]:
+def _tracked(
+    video: Path, size_px: tuple[int, int], engines: EngineConfig, what: str
+) -> Iterator[tuple[Rgb, Pose | None]]:
     total = count_frames(video) or None
     yield from track(watch(video, size_px, engines.threads), what, total=total, transient=True)

@@ -35,7 +35,7 @@ class About(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tru
     """What is known of a detector; in its file as metadata."""
 
     subject: str
-    size_px: int
+    size_px: tuple[int, int]
     """Videos are seen at this size."""
     training_clips: int
     """Of each class."""

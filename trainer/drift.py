@@ -30,7 +30,7 @@ class Player(Protocol):
         """Start anew."""
 
     def step(self, figure: Rgb, pose: Pose | None) -> Rgb:
-        """The next picture, uint8 S S 3."""
+        """The next picture, uint8 H W 3."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +80,8 @@ def measure_drift(
     Args:
         plan: which frames.
         poses: of all frames.
-        draw: a pose's figure, uint8 S S 3.
-        truths: pictures of the frames that are compared, uint8 S S 3.
+        draw: a pose's figure, uint8 H W 3.
+        truths: pictures of the frames that are compared, uint8 H W 3.
         chain: what plays.
         on_step: called after each of `plan.steps` pictures.
 

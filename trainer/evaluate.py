@@ -71,7 +71,7 @@ def evaluate(
     Raises:
         UserError: the video breaks off, or there was nobody to measure.
     """
-    subject, size_px = performance.subject, performance.subject.manifest.size_px
+    subject = performance.subject
     eyes = Eyes(load_estimator(engines.pose, threads=engines.threads))
     chains = {name: Chain(subject, engines, **how) for name, how in ABLATION.items() if ablation or name == LIVE}
     judges = {name: Judge(eyes) for name in chains}
@@ -106,7 +106,7 @@ def evaluate(
             drift = measure_drift(
                 plan,
                 poses,
-                lambda pose: subject.style.draw(pose, size_px),
+                subject.draw,
                 truths,
                 chains[LIVE],
                 lambda: progress.advance(task),
@@ -114,7 +114,7 @@ def evaluate(
     figures = {name: judge.figures() for name, judge in judges.items()}
     return Evaluation(
         **{name: getattr(figures[LIVE], name) for name in Figures.__struct_fields__},
-        size=size_px,
+        size=subject.manifest.height_px,
         drift=drift,
         subject=subject.manifest.name,
         video=performance.video.name,

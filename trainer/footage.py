@@ -7,25 +7,30 @@ import cv2
 import numpy as np
 
 from realtime.frame import Rgb
+from realtime.pose.archive import load_poses
 from realtime.pose.pose import Pose
 from realtime.pose.styles import Style, load_style
-from trainer.prepare import Prepared, load_poses, load_prepared, training_frames
+from trainer.prepare import Prepared, load_prepared, training_frames
+
+GREY = 128
 
 
 class Footage:
-    """A folder made by `trainer prepare`."""
+    """A folder made by `trainer prepare`.
 
-    def __init__(self, data: Path) -> None:
+    Args:
+        data: the folder.
+        background: the empty room is known; without it, the plate is grey, as at the start of the paper's chains.
+    """
+
+    def __init__(self, data: Path, *, background: bool = True) -> None:
         self.about: Prepared = load_prepared(data)
         self.style: Style = load_style(self.about.figure_style, self.about.figure_version)
         self.poses: list[Pose | None] = load_poses(data / "poses.npz")
         self.plate: Rgb = np.asarray(cv2.imread(str(data / "plate.png"), cv2.IMREAD_COLOR_RGB), np.uint8)
+        if not background:
+            self.plate = np.full_like(self.plate, GREY)
         self._frames = data / "frames.mp4"
-
-    @property
-    def size_px(self) -> int:
-        """Side of the square pictures."""
-        return self.about.size_px
 
     @property
     def training_frames(self) -> int:
@@ -33,8 +38,12 @@ class Footage:
         return training_frames(len(self.poses), self.about.fps)
 
     def figure(self, index: int) -> Rgb:
-        """The figure of a frame, uint8 [size_px, size_px, 3]."""
-        return self.style.draw(self.poses[index], self.size_px)
+        """The figure of a frame, uint8 [H, W, 3]."""
+        return self.draw(self.poses[index])
+
+    def draw(self, pose: Pose | None) -> Rgb:
+        """A figure as large as the pictures, uint8 [H, W, 3]."""
+        return self.style.draw(pose, self.about.height_px, self.about.width_px)
 
     def reader(self) -> "PictureReader":
         """A reader of its own for every chain: a chain reads onwards, so it hardly ever seeks."""

@@ -61,15 +61,15 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """Frames that were measured and had somebody in them."""
 
 
-def boxes(pose: Pose, size_px: int) -> tuple[Box | None, Box | None]:
-    """The body's box and the face's."""
+def boxes(pose: Pose, shape: tuple[int, ...]) -> tuple[Box | None, Box | None]:
+    """The body's box and the face's, inside of a picture of that shape (H, W, ...)."""
     sure = pose.xy[pose.confidence > 0]
     margin = np.float32(BODY_MARGIN * stature_px(pose))
     head = head_box(pose)
     centre, half = np.array([head.x, head.y], np.float32), np.float32(head.side_px / 2)
     return (
-        _box(sure.min(axis=0) - margin, sure.max(axis=0) + margin, size_px),
-        _box(centre - half, centre + half, size_px),
+        _box(sure.min(axis=0) - margin, sure.max(axis=0) + margin, shape),
+        _box(centre - half, centre + half, shape),
     )
 
 
@@ -128,9 +128,9 @@ class Judge:
         return len(self._missed)
 
     def see(self, measured: Measured, past: Rgb, now: Rgb) -> None:
-        """Judge the output `now`, uint8 S S 3, that came after the output `past`."""
+        """Judge the output `now`, uint8 H W 3, that came after the output `past`."""
         assert measured.now.pose is not None
-        body, face = boxes(measured.now.pose, len(now))
+        body, face = boxes(measured.now.pose, now.shape)
         if measured.truth:
             for box, rows in ((body, self._body), (face, self._face)):
                 if box is not None:
@@ -175,7 +175,7 @@ class Judge:
         assert measured.now.seen is not None
         before, after = measured.past.footage, measured.now.footage
         movement = measured.movement if measured.truth else Movement(past, now)
-        theirs, _ = boxes(measured.now.seen, len(after))
+        theirs, _ = boxes(measured.now.seen, after.shape)
         if body is not None and theirs is not None and measured.past.pose is not None:
             pair = movement.flicker(past, now, body), measured.movement.flicker(before, after, theirs)
             if pair[0] is not None and pair[1] is not None:
@@ -186,9 +186,9 @@ def _surest(pose: Pose) -> float:
     return float(pose.confidence.max())
 
 
-def _box(low: Floats, high: Floats, size_px: int) -> Box | None:
-    left, top = (int(value) for value in np.floor(np.clip(low, 0, size_px)))
-    right, bottom = (int(value) for value in np.ceil(np.clip(high, 0, size_px)))
+def _box(low: Floats, high: Floats, shape: tuple[int, ...]) -> Box | None:
+    left, top = (int(value) for value in np.floor(np.clip(low, 0, shape[1::-1])))
+    right, bottom = (int(value) for value in np.ceil(np.clip(high, 0, shape[1::-1])))
     return (left, top, right, bottom) if min(right - left, bottom - top) >= LEAST_PX else None
 
 

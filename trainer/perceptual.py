@@ -3,6 +3,7 @@
 Letters: B pictures, H W pixels.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -12,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from engines.errors import UserError
+from realtime.subject import sha256
 
 WEIGHTS = Path(__file__).with_name("vgg16.safetensors")
 """Made by `scripts/convert_vgg16.py`; origin and licence in NOTICE."""
@@ -36,6 +38,13 @@ MAGNITUDES = (75.0, 67.0, 12.0, 0.70)
 
 WEIGHT_PER_LAYER = (1 / 16, 1 / 8, 1 / 4, 1.0)
 """*Everybody Dance Now* weighs five layers 1/32, 1/16, 1/8, 1/4, 1: the same without its shallowest."""
+
+VGG19_SHA256 = "dcbb9e9d"
+"""The first digits of the file's SHA-256, which torchvision puts into its name."""
+
+VGG19_LAYERS = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28)
+VGG19_AFTER_POOL = (5, 10, 19, 28)
+"""Numbers of torchvision's `features`; the features compared are those after the first of each block."""
 
 
 class Vgg16(nn.Module):
@@ -86,31 +95,87 @@ class Vgg16(nn.Module):
         return found
 
 
-class PerceptualLoss(nn.Module):
-    """Distance of VGG16's features: L1 per layer, relative to the layer's usual magnitude, weighted mean over layers.
-
-    0 for equal pictures; 0.1 means that the features differ by a tenth of their usual size.
+class Vgg19(nn.Module):
+    """The first thirteen convolutions of VGG19 with the five layers that *Everybody Dance Now* compares.
 
     Args:
-        weights: file for `Vgg16`.
+        weights: torchvision's `vgg19-dcbb9e9d.pth`, ImageNet's.
+
+    Raises:
+        UserError: the file is missing or is another one.
     """
 
-    def __init__(self, weights: Path = WEIGHTS) -> None:
+    def __init__(self, weights: Path) -> None:
         super().__init__()
-        self.vgg = Vgg16(weights)
+        if not weights.is_file() or not sha256(weights).startswith(VGG19_SHA256):
+            raise UserError(f"{weights} is not torchvision's vgg19-dcbb9e9d.pth: give the path of that very file.")
+        state = torch.load(weights, map_location="cpu", weights_only=True)
+        for index in VGG19_LAYERS:
+            for kind in ("weight", "bias"):
+                self.register_buffer(f"layer{index}_{kind}", state[f"features.{index}.{kind}"], persistent=False)
+        for name, values in (("mean", (0.485, 0.456, 0.406)), ("std", (0.229, 0.224, 0.225))):
+            self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
+
+    def features(self, pictures: Tensor) -> list[Tensor]:
+        """B 3 H W in -1..1, H and W at least 16, to relu1_1, relu2_1, relu3_1, relu4_1, relu5_1."""
+        x = ((pictures.float() + 1) / 2 - self.get_buffer("mean")) / self.get_buffer("std")
+        found = []
+        for index in VGG19_LAYERS:
+            if index in VGG19_AFTER_POOL:
+                x = F.max_pool2d(x, 2)
+            weight, bias = self.get_buffer(f"layer{index}_weight"), self.get_buffer(f"layer{index}_bias")
+            x = F.relu(F.conv2d(x, weight, bias, padding=1))
+            if index == 0 or index in VGG19_AFTER_POOL:
+                found.append(x)
+        return found
+
+
+class PerceptualLoss(nn.Module):
+    """Distance of a network's features: L1 per layer, by the layer's usual magnitude, weighted mean over layers.
+
+    0 for equal pictures; with VGG16, 0.1 means that the features differ by a tenth of their usual size.
+
+    Args:
+        network: sees.
+        scales: what the L1 of each layer is multiplied with.
+    """
+
+    def __init__(self, network: Vgg16 | Vgg19, scales: Sequence[float]) -> None:
+        super().__init__()
+        self.network, self._scales = network, tuple(scales)
 
     def forward(self, output: Tensor, truth: Tensor) -> Tensor:
         """Compare pictures; both B 3 H W, RGB, -1..1. Returns a float32 scalar; only `output` receives a gradient."""
+        return self.compare(output, truth)[0]
+
+    def compare(self, output: Tensor, truth: Tensor, *, texture: bool = False) -> tuple[Tensor, Tensor]:
+        """The same, and, if wanted, the loss of the textures, else 0: L1 of the Gram matrices of the features, which
+        know what there is but not where (Gatys, Ecker and Bethge, 2015).
+        """
         assert output.shape == truth.shape, f"{tuple(output.shape)} against {tuple(truth.shape)}"
         with torch.no_grad():
-            wanted = self.vgg.features(truth)
-        loss = torch.zeros((), device=output.device)
-        for a, b, weight, magnitude in zip(
-            self.vgg.features(output), wanted, WEIGHT_PER_LAYER, MAGNITUDES, strict=True
-        ):
+            wanted = self.network.features(truth)
+        loss, grams = torch.zeros((), device=output.device), torch.zeros((), device=output.device)
+        for a, b, scale in zip(self.network.features(output), wanted, self._scales, strict=True):
             # bfloat16 cannot hold the sum of a million activations.
-            loss = loss + weight / magnitude * (a - b).abs().mean(dtype=torch.float32)
-        return loss / sum(WEIGHT_PER_LAYER)
+            loss = loss + scale * (a - b).abs().mean(dtype=torch.float32)
+            if texture:
+                grams = grams + (gram(scale * a) - gram(scale * b)).abs().mean()
+        return loss, grams
+
+
+def gram(features: Tensor) -> Tensor:
+    """B C H W to the mean products of any two channels, B C C."""
+    flat = features.float().flatten(2)
+    return flat @ flat.transpose(1, 2) / flat.shape[2]
+
+
+def load_perceptual(vgg19: Path | None = None) -> PerceptualLoss:
+    """The perceptual loss of the built-in VGG16, or of the paper's VGG19 if its weights are given."""
+    if vgg19 is not None:
+        return PerceptualLoss(Vgg19(vgg19), (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0))
+    total = sum(WEIGHT_PER_LAYER)
+    return PerceptualLoss(Vgg16(), [w / m / total for w, m in zip(WEIGHT_PER_LAYER, MAGNITUDES, strict=True)])
 
 
 def _load(weights: Path) -> dict[str, Tensor]:

@@ -20,28 +20,26 @@ class PlateEstimator:
     """Collects pictures and where the person was in them.
 
     Args:
-        size_px: side of the pictures.
         total: how many pictures will come, 0 when unknown.
     """
 
-    def __init__(self, size_px: int, total: int) -> None:
-        self._size_px = size_px
+    def __init__(self, total: int) -> None:
         self._every = max(1, total // SAMPLES)
         self._count = 0
         self._pictures: list[Rgb] = []
         self._covered: list[NDArray[np.bool_]] = []
 
     def add(self, picture: Rgb, pose: Pose | None) -> None:
-        """Offer the next picture, uint8 [size_px, size_px, 3], and the pose in its pixels."""
+        """Offer the next picture, uint8 [H, W, 3], and the pose in its pixels."""
         if self._count % self._every == 0 and len(self._pictures) < 2 * SAMPLES:
             self._pictures.append(picture)
-            self._covered.append(person_mask(pose, self._size_px))
+            self._covered.append(person_mask(pose, picture.shape[:2]))
         self._count += 1
 
     def estimate(self) -> Rgb:
-        """The plate, uint8 [size_px, size_px, 3]; a pixel that is always covered counts all pictures."""
-        plate = np.empty((self._size_px, self._size_px, 3), np.uint8)
-        for row in range(self._size_px):  # row by row, to need little memory
+        """The plate, uint8 [H, W, 3]; a pixel that is always covered counts all pictures."""
+        plate = np.empty_like(self._pictures[0])
+        for row in range(len(plate)):  # row by row, to need little memory
             pictures = np.stack([picture[row] for picture in self._pictures]).astype(np.float32)
             covered = np.stack([mask[row] for mask in self._covered])
             covered &= ~covered.all(axis=0)
@@ -50,9 +48,9 @@ class PlateEstimator:
         return plate
 
 
-def person_mask(pose: Pose | None, size_px: int) -> NDArray[np.bool_]:
-    """[size_px, size_px], true where the person may be: the keypoints' hull, widened for flesh, hair and clothes."""
-    mask = np.zeros((size_px, size_px), np.uint8)
+def person_mask(pose: Pose | None, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """bool of `shape`, true where the person may be: the keypoints' hull, widened for flesh, hair and clothes."""
+    mask = np.zeros(shape, np.uint8)
     if pose is not None:
         hull = cv2.convexHull(pose.xy[pose.confidence > 0])
         cv2.fillConvexPoly(mask, np.round(hull).astype(np.int32), 1)

@@ -15,11 +15,11 @@ from pathlib import Path
 import cv2
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from engines.errors import UserError
 from realtime.frame import Rgb
+from realtime.pose.archive import save_poses
 from realtime.pose.load import Estimator, load_estimator
 from realtime.pose.motion import MotionRange, measure_range, observe
 from realtime.pose.openpose import read_openpose
@@ -41,7 +41,9 @@ class Prepared(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
 
     video: str
     """File name of the footage."""
-    size_px: int
+    width_px: int
+    height_px: int
+    """Of the pictures."""
     fps: float
     frames: int
     seen: int
@@ -55,42 +57,51 @@ class Prepared(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
 
 @dataclass(frozen=True, slots=True)
 class Crop:
-    """The largest centred square of a picture, resized to the network's size."""
+    """The largest centred part of a picture that has the network's aspect ratio, resized to the network's size."""
 
     x: int
     y: int
-    side: int
-    size_px: int
+    width: int
+    height: int
+    size_px: tuple[int, int]
+    """Width and height of the network's pictures."""
 
     @classmethod
-    def of(cls, picture: Rgb, size_px: int) -> "Crop":
+    def of(cls, picture: Rgb, size_px: tuple[int, int]) -> "Crop":
         """The crop for pictures of this shape."""
         height, width, _ = picture.shape
-        side = min(height, width)
-        return cls((width - side) // 2, (height - side) // 2, side, size_px)
+        k = min(width / size_px[0], height / size_px[1])
+        w, h = round(k * size_px[0]), round(k * size_px[1])
+        return cls((width - w) // 2, (height - h) // 2, w, h, size_px)
 
     def picture(self, rgb: Rgb) -> Rgb:
-        """uint8 [size_px, size_px, 3]."""
-        square = rgb[self.y : self.y + self.side, self.x : self.x + self.side]
-        how = cv2.INTER_AREA if self.side > self.size_px else cv2.INTER_CUBIC
-        return np.asarray(cv2.resize(square, (self.size_px, self.size_px), interpolation=how), np.uint8)
+        """uint8 [H, W, 3] of the network's size."""
+        part = rgb[self.y : self.y + self.height, self.x : self.x + self.width]
+        how = cv2.INTER_AREA if self.height > self.size_px[1] else cv2.INTER_CUBIC
+        return np.asarray(cv2.resize(part, self.size_px, interpolation=how), np.uint8)
 
     def pose(self, pose: Pose) -> Pose:
         """The pose in the cropped picture's pixels."""
-        k = np.float32(self.size_px / self.side)
+        k = np.float32(self.size_px[1] / self.height)
         corner = np.array([self.x, self.y], np.float32)
         return Pose((pose.xy - corner) * k, pose.depth * k, pose.confidence)
 
 
 def prepare(
-    video: Path, out: Path, *, size_px: int, estimator: str = "own", openpose: Path | None = None, figure: str = "limbs"
+    video: Path,
+    out: Path,
+    *,
+    size_px: tuple[int, int],
+    estimator: str = "own",
+    openpose: Path | None = None,
+    figure: str = "limbs",
 ) -> Prepared:
     """Prepare a video for training.
 
     Args:
         video: the footage.
         out: folder to write.
-        size_px: side of the pictures.
+        size_px: width and height of the pictures.
         estimator: what finds the poses, a name for `load_estimator`.
         openpose: folder of OpenPose files to take the poses from instead.
         figure: how the poses will be drawn, a name for `load_style`.
@@ -98,8 +109,8 @@ def prepare(
     Raises:
         UserError: the video or the poses cannot be read or do not belong together, or nobody is in them.
     """
-    if size_px < 64 or size_px % 32:
-        raise UserError(f"The size must be a multiple of 32 and at least 64 pixels, not {size_px}.")
+    if any(side < 64 or side % 32 for side in size_px):
+        raise UserError(f"Sizes must be multiples of 32 and at least 64 pixels, not {size_px[0]} x {size_px[1]}.")
     style, total = load_style(figure), count_frames(video)
     watched = (
         _estimated(video, load_estimator(estimator, threads=os.cpu_count() or 1))
@@ -108,7 +119,7 @@ def prepare(
     )
     out.mkdir(parents=True, exist_ok=True)
     (out / "prepare.json").unlink(missing_ok=True)  # written last: it says that the rest is whole
-    steady, plate = Steady(), PlateEstimator(size_px, total)
+    steady, plate = Steady(), PlateEstimator(total)
     poses: list[Pose | None] = []
     seen = 0
     crop: Crop | None = None
@@ -141,7 +152,8 @@ def prepare(
     cv2.imwrite(str(out / "plate.png"), cv2.cvtColor(plate.estimate(), cv2.COLOR_RGB2BGR))
     prepared = Prepared(
         video=video.name,
-        size_px=size_px,
+        width_px=size_px[0],
+        height_px=size_px[1],
         fps=fps,
         frames=len(poses),
         seen=seen,
@@ -169,23 +181,6 @@ def load_prepared(data: Path) -> Prepared:
         return msgspec.json.decode((data / "prepare.json").read_bytes(), type=Prepared)
     except (OSError, msgspec.DecodeError) as error:
         raise UserError(f"{data} holds no prepared footage: run `trainer prepare VIDEO --out {data}` first.") from error
-
-
-def save_poses(path: Path, poses: list[Pose | None]) -> None:
-    """Write one row per frame; rows of frames with nobody in them are zero."""
-    some = next(pose for pose in poses if pose)
-    rows: dict[str, NDArray[np.float32]] = {
-        field: np.stack([getattr(pose, field) if pose else np.zeros_like(getattr(some, field)) for pose in poses])
-        for field in ("xy", "depth", "confidence")
-    }
-    np.savez_compressed(path, allow_pickle=False, seen=np.array([pose is not None for pose in poses]), **rows)
-
-
-def load_poses(path: Path) -> list[Pose | None]:
-    """The inverse of `save_poses`."""
-    with np.load(path, allow_pickle=False) as rows:
-        xy, depth, confidence, seen = rows["xy"], rows["depth"], rows["confidence"], rows["seen"]
-    return [Pose(xy[i], depth[i], confidence[i]) if seen[i] else None for i in range(len(seen))]
 
 
 def _estimated(video: Path, estimator: Estimator) -> Iterator[tuple[Rgb, float, Pose | None]]:

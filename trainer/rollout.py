@@ -1,14 +1,15 @@
 """Play a subject exactly as live, but frame by frame and without threads: no frame is ever dropped."""
 
+import logging
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from engines.errors import UserError
-from engines.load import load_engine
 from realtime.config import EngineConfig
 from realtime.frame import Rgb
+from realtime.player import choose_engines
 from realtime.pose.load import load_estimator
 from realtime.pose.measure import head_box
 from realtime.pose.normalize import Normalizer
@@ -18,6 +19,8 @@ from realtime.render import Renderer
 from realtime.subject import Subject
 from realtime.video import count_frames, frame_rate, read_video
 from trainer.prepare import Crop
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,13 +54,13 @@ class Shown:
     number: int
     """Counts the frames of the part from 0."""
     footage: Rgb
-    """uint8 S S 3: the video's middle square. When the subject herself is filmed, it is the truth."""
+    """uint8 H W 3: the video's middle part. When the subject herself is filmed, it is the truth."""
     seen: Pose | None
     """The steadied pose in the footage's pixels, None while nobody is there."""
     pose: Pose | None
     """What is drawn, in the output's pixels; the same as `seen` when the subject herself is filmed."""
     figure: Rgb
-    """uint8 S S 3."""
+    """uint8 H W 3."""
 
 
 class Performance:
@@ -84,24 +87,24 @@ class Performance:
 
     def play(self) -> Iterator[Shown]:
         """Every frame in order, seen anew."""
-        manifest, style = self.subject.manifest, self.subject.style
+        manifest = self.subject.manifest
         estimator, steady = load_estimator(self._engines.pose, threads=self._engines.threads), Steady()
         crop: Crop | None = None
         normalizer: Normalizer | None = None
         for number, rgb, at_s in self._read():
-            crop = crop or Crop.of(rgb, manifest.size_px)
+            crop = crop or Crop.of(rgb, self.subject.size_px)
             pose = steady.step(estimator.estimate(rgb), at_s)
             seen = shown = crop.pose(pose) if pose else None
             if pose and not self.herself:
                 size_px = rgb.shape[1], rgb.shape[0]
                 normalizer = normalizer or Normalizer(manifest.motion, size_px, proportions=manifest.proportions)
                 shown = normalizer.normalize(pose, at_s)
-            yield Shown(number, crop.picture(rgb), seen, shown, style.draw(shown, manifest.size_px))
+            yield Shown(number, crop.picture(rgb), seen, shown, self.subject.draw(shown))
 
     def footage(self, numbers: set[int]) -> dict[int, Rgb]:
         """Some frames' pictures, as in `Shown.footage`."""
         return {
-            number: Crop.of(rgb, self.subject.manifest.size_px).picture(rgb)
+            number: Crop.of(rgb, self.subject.size_px).picture(rgb)
             for number, rgb, _ in self._read()
             if number in numbers
         }
@@ -129,10 +132,8 @@ class Chain:
     """
 
     def __init__(self, subject: Subject, engines: EngineConfig, *, memory: bool = True, face: bool = True) -> None:
-        networks = [
-            load_engine(graph, backend=engines.backend, precision=engines.precision, threads=engines.threads)
-            for graph in (subject.generator, *((subject.face,) if face else ()))
-        ]
+        choice, *_ = choose_engines(subject, engines, LOG.info)
+        networks = [choice.load(graph, engines.threads) for graph in subject.graphs[: 1 + face]]
         self._renderer = Renderer(networks[0], networks[1] if face else None, subject.plate, blank=subject.style.blank)
         self._memory = memory
 
@@ -141,7 +142,7 @@ class Chain:
         self._renderer.reset()
 
     def step(self, figure: Rgb, pose: Pose | None) -> Rgb:
-        """Render a figure, uint8 S S 3, of a pose; as live the chain starts anew while nobody is there."""
+        """Render a figure, uint8 H W 3, of a pose; as live the chain starts anew while nobody is there."""
         if pose is None or not self._memory:
             self._renderer.reset()
         return self._renderer.step(figure, head_box(pose) if pose else None)

@@ -57,6 +57,11 @@ class BodyTracker:
         self._lose()
         self._lock.reset()
 
+    @property
+    def whom(self) -> int:
+        """Grows whenever it goes over to somebody else's body."""
+        return self._lock.whom
+
     def next_person(self) -> None:
         """Go over to the next person to the right, from the last one to the first; from any thread."""
         self._lock.next()

@@ -1,8 +1,8 @@
 """Motion blur (EDN's remark on it): tell when the source has too much of it, and make some for training.
 
-The measure: along its motion a smeared hand has few edges left, across it all of them. Energy along over energy across
-at fast hands is divided by the same at slow ones, for what the hands look like counts too. A source without blur has
-1.0 to 1.5, an exposure of half a frame 0.5 to 0.6, of a whole frame 0.4 (docs/log.md).
+The measure: where a hand moves, a picture differs from the one before, and nothing else differs: the room, which stays
+sharp, drops out. In a short exposure that difference is as fine as the hand itself, in a long one it is smeared along
+the motion. Its fineness at fast hands is divided by that at slow ones, so resolution and lens do not matter.
 """
 
 from collections import deque
@@ -17,8 +17,12 @@ from realtime.pose.skeleton import BODY, INDEX, LEFT_HAND, RIGHT_HAND
 
 FAST, SLOW = 0.02, (0.003, 0.008)
 """Statures between two frames from which a hand counts as fast, and between which as slow."""
-LIMIT = 0.65
-"""Sharpness below which a source is blurred."""
+REACH = 0.06
+"""From the middle of a hand to the edge of what is looked at, in statures."""
+LEAST_CHANGE = 2.0
+"""Mean difference of brightness, of 255, below which nothing but noise is seen."""
+LIMIT = 0.34
+"""Sharpness below which a source is blurred: 0.4 to 0.6 without blur, 0.3 at half a frame, less above (docs/log.md)."""
 ADVICE = "Fast hands are smeared: the exposure is too long. Add light, or set a shorter exposure on the camera."
 
 
@@ -33,27 +37,28 @@ class BlurMeter:
     def __init__(self, memory: int = 240, least: int = 40) -> None:
         self._fast, self._slow = deque[float](maxlen=memory), deque[float](maxlen=memory)
         self._least = least
-        self._past: Pose | None = None
+        self._past: tuple[Rgb, Pose] | None = None
 
     def see(self, rgb: Rgb, pose: Pose | None) -> None:
         """Take the next frame, uint8 H W 3, and the pose seen in it, in its pixels, None for nobody."""
-        past, self._past = self._past, pose
-        if pose is None or past is None:
+        before, self._past = self._past, None if pose is None else (rgb, pose)
+        if pose is None or before is None or before[0].shape != rgb.shape:
             return
+        past_rgb, past = before
         tall_px = stature_px(pose)
         for wrist, hand in ((INDEX["left_wrist"], LEFT_HAND), (INDEX["right_wrist"], RIGHT_HAND)):
             move = pose.xy[wrist] - past.xy[wrist]
             speed = float(np.hypot(*move)) / tall_px
-            ratios = self._fast if speed > FAST else self._slow if SLOW[0] < speed < SLOW[1] else None
-            if ratios is not None and min(pose.confidence[wrist], past.confidence[wrist]) > 0.5:
+            finenesses = self._fast if speed > FAST else self._slow if SLOW[0] < speed < SLOW[1] else None
+            if finenesses is not None and min(pose.confidence[wrist], past.confidence[wrist]) > 0.5:
                 centre = pose.xy[hand].mean(axis=0) if pose.confidence[hand.start] > 0 else pose.xy[wrist]
-                ratio = edges_along(rgb, centre, move, round(0.05 * tall_px))
-                if ratio is not None:
-                    ratios.append(ratio)
+                value = fineness(past_rgb, rgb, centre, move, round(REACH * tall_px))
+                if value is not None:
+                    finenesses.append(value)
 
     @property
     def sharpness(self) -> float | None:
-        """Edges left at fast hands, as a share of those at slow ones; None while too few of either were seen."""
+        """Fineness at fast hands, as a share of that at slow ones; None while too few of either were seen."""
         if min(len(self._fast), len(self._slow)) < self._least:
             return None
         return float(np.median(self._fast) / np.median(self._slow))
@@ -65,20 +70,27 @@ class BlurMeter:
         return sharpness is not None and sharpness < LIMIT
 
 
-def edges_along(rgb: Rgb, centre: Floats, direction: Floats, radius_px: int) -> float | None:
-    """Energy of the brightness's gradient along `direction` over that across it, in a square around `centre`.
+def fineness(past: Rgb, rgb: Rgb, centre: Floats, direction: Floats, radius_px: int) -> float | None:
+    """How fine along `direction` the change from one picture to the next is, in a square around `centre`.
 
-    None where the square is not inside of the picture or shows nothing.
+    Returns:
+        The energy of its gradient by its own, about 12 for noise; None where the square is not inside of the picture
+        or nothing has changed.
     """
     x, y = np.round(centre).astype(int)
     r = max(4, radius_px)
     if not (r < x < rgb.shape[1] - r and r < y < rgb.shape[0] - r):
         return None
-    patch = cv2.cvtColor(rgb[y - r : y + r, x - r : x + r], cv2.COLOR_RGB2GRAY)
-    gx, gy = cv2.Sobel(patch, cv2.CV_32F, 1, 0), cv2.Sobel(patch, cv2.CV_32F, 0, 1)
+    before, now = (
+        cv2.cvtColor(picture[y - r : y + r, x - r : x + r], cv2.COLOR_RGB2GRAY).astype(np.float32)
+        for picture in (past, rgb)
+    )
+    change = now - before
+    if np.abs(change).mean() < LEAST_CHANGE:
+        return None
     ux, uy = direction / np.hypot(*direction)
-    along, across = float(np.square(gx * ux + gy * uy).mean()), float(np.square(gy * ux - gx * uy).mean())
-    return along / across if across > 25 else None
+    along = ux * cv2.Sobel(change, cv2.CV_32F, 1, 0) + uy * cv2.Sobel(change, cv2.CV_32F, 0, 1)
+    return float(np.square(along).mean() / np.square(change).mean())
 
 
 def smear(rgb: Rgb, flow: Floats) -> Rgb:

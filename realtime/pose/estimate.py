@@ -42,6 +42,11 @@ class PoseEstimator:
         self._body.reset()
         self._lose()
 
+    @property
+    def whom(self) -> int:
+        """Grows whenever it goes over to somebody else; who comes back in the same clothes is no other."""
+        return self._body.whom
+
     def next_person(self) -> None:
         """Follow the next person to the right from the next picture on, after the last one the first.
 
@@ -69,9 +74,11 @@ class PoseEstimator:
             self._rgba = np.zeros((*rgb.shape[:2], 4), np.uint8)
         with self.meter.time("body"):
             cv2.cvtColor(rgb, cv2.COLOR_RGB2RGBA, dst=self._rgba)
+            whom = self.whom
             body = self._body.track(self._rgba)
+        if body is None or self.whom != whom:
+            self._lose()  # hands and face were somebody else's
         if body is None:
-            self._lose()
             return None
         xy = np.zeros((K, 2), np.float32)
         depth = np.zeros(K, np.float32)

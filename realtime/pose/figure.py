@@ -72,17 +72,18 @@ _FACE_LINES: list[tuple[NDArray[np.intp], bool, Color]] = [
 ]
 
 
-def draw(pose: Pose | None, size_px: int) -> Rgb:
-    """Draw a figure on a square canvas.
+def draw(pose: Pose | None, size_px: int, width_px: int | None = None) -> Rgb:
+    """Draw a figure on a canvas.
 
     Args:
         pose: keypoints in the canvas's own pixels; None leaves the canvas empty.
-        size_px: side of the canvas.
+        size_px: height of the canvas; the lines are as thick as suits it.
+        width_px: its width; square if not given.
 
     Returns:
-        uint8 [size_px, size_px, 3], RGB.
+        uint8 [size_px, width_px, 3], RGB.
     """
-    canvas = np.zeros((size_px, size_px, 3), np.uint8)
+    canvas = np.zeros((size_px, width_px or size_px, 3), np.uint8)
     if pose is None:
         return canvas
     points = np.round(np.clip(pose.xy, -4 * size_px, 5 * size_px) * (1 << _SUBPIXEL_BITS)).astype(np.int32)

@@ -8,6 +8,7 @@ The paper joins 23 joints by 22 limbs. The two small toes are not among our keyp
 """
 
 import colorsys
+from collections.abc import Sequence
 from itertools import pairwise
 
 import cv2
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from realtime.frame import Rgb
 from realtime.pose.pose import Floats, Pose
-from realtime.pose.skeleton import FACE, INDEX, LEFT_HAND, RIGHT_HAND
+from realtime.pose.skeleton import FACE, INDEX, LEFT_HAND, RIGHT_HAND, K
 
 STYLE = "edn"
 STYLE_VERSION = 1
@@ -38,6 +39,8 @@ _ONE = 1 << _SUBPIXEL_BITS
 _CIRCLE = np.stack([f(np.linspace(0, 2 * np.pi, 24, endpoint=False)) for f in (np.cos, np.sin)], axis=1)
 
 Color = tuple[float, float, float]
+Outlines = NDArray[np.float64]
+"""N 24 2, pixels."""
 
 
 def _hue(degrees: float, value: float = 1.0) -> Color:
@@ -55,95 +58,106 @@ _HUES: dict[str, float] = {
     "right_eye": 320, "left_eye": 280, "right_ear": 300, "left_ear": 260,
     "left_foot_index": 240, "right_foot_index": 180,
 }  # fmt: skip
-_JOINTS = {name: i for i, name in enumerate(_HUES)}
-_LIMBS = [
-    (_JOINTS[a], _JOINTS[b])
-    for a, b in (
-        ("neck", "right_shoulder"), ("neck", "left_shoulder"),
-        ("right_shoulder", "right_elbow"), ("right_elbow", "right_wrist"),
-        ("left_shoulder", "left_elbow"), ("left_elbow", "left_wrist"),
-        ("neck", "middle_hip"), ("middle_hip", "right_hip"), ("middle_hip", "left_hip"),
-        ("right_hip", "right_knee"), ("right_knee", "right_ankle"), ("right_ankle", "right_foot_index"),
-        ("left_hip", "left_knee"), ("left_knee", "left_ankle"), ("left_ankle", "left_foot_index"),
-        ("neck", "nose"), ("nose", "right_eye"), ("right_eye", "right_ear"),
-        ("nose", "left_eye"), ("left_eye", "left_ear"),
-    )
-]  # fmt: skip
-_FROM_BODY = np.array([INDEX.get(name, 0) for name in _HUES])
-_COLORS = [_hue(hue) for hue in _HUES.values()]
+_PLACES = {**INDEX, "neck": K, "middle_hip": K + 1}
+"""Of keypoints, and behind them of what lies between left and right."""
+_JOINTS = np.array([_PLACES[name] for name in _HUES])
+_JOINT_COLORS = [_hue(hue) for hue in _HUES.values()]
 
-_FACE_DOTS = [FACE.start + i for i in (27, 30, 33, 8, 0, 16, 68, 69)]
+_LIMB_NAMES = (
+    ("neck", "right_shoulder"), ("neck", "left_shoulder"),
+    ("right_shoulder", "right_elbow"), ("right_elbow", "right_wrist"),
+    ("left_shoulder", "left_elbow"), ("left_elbow", "left_wrist"),
+    ("neck", "middle_hip"), ("middle_hip", "right_hip"), ("middle_hip", "left_hip"),
+    ("right_hip", "right_knee"), ("right_knee", "right_ankle"), ("right_ankle", "right_foot_index"),
+    ("left_hip", "left_knee"), ("left_knee", "left_ankle"), ("left_ankle", "left_foot_index"),
+    ("neck", "nose"), ("nose", "right_eye"), ("right_eye", "right_ear"),
+    ("nose", "left_eye"), ("left_eye", "left_ear"),
+)  # fmt: skip
+_LIMBS = np.array([(_PLACES[a], _PLACES[b]) for a, b in _LIMB_NAMES])
+_LIMB_COLORS = [_hue(_HUES[a]) for a, _ in _LIMB_NAMES]
+
+_FACE_DOTS = np.array([FACE.start + i for i in (27, 30, 33, 8, 0, 16, 68, 69)])
 """Nose bridge and tip, under the nose, chin, jaw ends, pupils."""
+_FACE_COLORS = [(0.0, 0.0, 0.0)] * len(_FACE_DOTS)
 
-_FINGERS = [
-    ([0, *range(4 * finger + 1, 4 * finger + 5)], _hue(hue, 0.9)) for finger, hue in enumerate((0, 45, 120, 210, 290))
-]
+_FINGERS = np.array([
+    (hand.start + a, hand.start + b)
+    for hand in (LEFT_HAND, RIGHT_HAND)
+    for finger in range(5)
+    for a, b in pairwise((0, *range(4 * finger + 1, 4 * finger + 5)))
+])  # fmt: skip
+_FINGER_COLORS = [_hue(hue, 0.9) for hue in (0, 45, 120, 210, 290) for _ in range(4)] * 2
 
 
-def draw(pose: Pose | None, size_px: int) -> Rgb:
-    """Draw a figure on a square canvas.
+def draw(pose: Pose | None, size_px: int, width_px: int | None = None) -> Rgb:
+    """Draw a figure on a canvas.
 
     Args:
         pose: keypoints in the canvas's own pixels; None leaves the canvas white.
-        size_px: side of the canvas.
+        size_px: height of the canvas; the lines are as thick as suits it.
+        width_px: its width; square if not given.
 
     Returns:
-        uint8 [size_px, size_px, 3], RGB.
+        uint8 [size_px, width_px, 3], RGB.
     """
-    canvas = np.full((size_px, size_px, 3), 255, np.uint8)
+    canvas = np.full((size_px, width_px or size_px, 3), 255, np.uint8)
     if pose is None:
         return canvas
     dot_px, limb_px, finger_px, face_dot_px = (
         max(0.1, radius_px * size_px / FULL_HEIGHT_PX - EDGE_PX)
         for radius_px in (DOT_PX, LIMB_PX, FINGER_PX, FACE_DOT_PX)
     )
-    everything = np.clip(pose.xy, -4 * size_px, 5 * size_px)
-    xy, confidence = _joints(everything, pose.confidence)
-    for point, sure, color in zip(xy, confidence >= SURE, _COLORS, strict=True):
-        if sure:
-            _fill(canvas, point + dot_px * _CIRCLE, color)
-    for a, b in _LIMBS:
-        if min(confidence[a], confidence[b]) >= SURE:
-            _blend(canvas, _ellipse(xy[a], xy[b], limb_px), _COLORS[a])
-    if pose.confidence[FACE].mean() >= SURE_FACE:
-        for i in _FACE_DOTS:
-            _fill(canvas, everything[i] + face_dot_px * _CIRCLE, (0.0, 0.0, 0.0))
-    for hand in (LEFT_HAND, RIGHT_HAND):
-        points, sure = everything[hand], pose.confidence[hand] >= SURE
-        for finger, color in _FINGERS:
-            for a, b in pairwise(finger):
-                if sure[a] and sure[b]:
-                    _blend(canvas, _ellipse(points[a], points[b], finger_px), color)
+    points, confidence = _with_middles(np.clip(pose.xy, -4 * size_px, 5 * size_px), pose.confidence)
+    sure = confidence >= SURE
+    face = np.full(len(_FACE_DOTS), pose.confidence[FACE].mean() >= SURE_FACE)
+    _fill(canvas, _dots(points[_JOINTS], dot_px), _JOINT_COLORS, sure[_JOINTS])
+    _blend(canvas, _ellipses(points[_LIMBS], limb_px), _LIMB_COLORS, sure[_LIMBS].all(axis=1))
+    _fill(canvas, _dots(points[_FACE_DOTS], face_dot_px), _FACE_COLORS, face)
+    _blend(canvas, _ellipses(points[_FINGERS], finger_px), _FINGER_COLORS, sure[_FINGERS].all(axis=1))
     return canvas
 
 
-def _joints(xy: Floats, confidence: Floats) -> tuple[Floats, Floats]:
-    """Position and confidence of the joints of `_HUES`; neck and middle of the hip lie between left and right."""
-    joints, sure = xy[_FROM_BODY], confidence[_FROM_BODY]
-    for name, part in (("neck", "shoulder"), ("middle_hip", "hip")):
-        pair = [INDEX[f"left_{part}"], INDEX[f"right_{part}"]]
-        joints[_JOINTS[name]], sure[_JOINTS[name]] = xy[pair].mean(axis=0), confidence[pair].min()
-    return joints, sure
+def _with_middles(xy: Floats, confidence: Floats) -> tuple[Floats, Floats]:
+    """Position and confidence of the keypoints, then of the neck and the middle of the hips."""
+    pairs = [[INDEX[f"left_{part}"], INDEX[f"right_{part}"]] for part in ("shoulder", "hip")]
+    return (
+        np.concatenate([xy, xy[pairs].mean(axis=1)]),
+        np.concatenate([confidence, confidence[pairs].min(axis=1)]),
+    )
 
 
-def _ellipse(a: Floats, b: Floats, half_width_px: float) -> NDArray[np.float64]:
-    """The outline of the ellipse that has `a` and `b` as its ends."""
+def _dots(centers: Floats, radius_px: float) -> Outlines:
+    """The outlines of circles around N 2 points."""
+    return np.asarray(centers[:, None] + radius_px * _CIRCLE, np.float64)
+
+
+def _ellipses(ends: Floats, half_width_px: float) -> Outlines:
+    """The outlines of ellipses from one end to the other, N 2 2."""
+    a, b = ends[:, :1], ends[:, 1:]
     along = (b - a) / 2
-    half_length = max(1e-6, float(np.hypot(*along)))
-    across = np.array([-along[1], along[0]]) * (half_width_px / half_length)
-    return np.asarray((a + b) / 2 + _CIRCLE @ np.stack([along, across]), np.float64)
+    half_length = np.linalg.norm(along, axis=2, keepdims=True).clip(1e-6)
+    across = along[..., ::-1] * (-1, 1) * (half_width_px / half_length)
+    return np.asarray((a + b) / 2 + _CIRCLE[:, :1] * along + _CIRCLE[:, 1:] * across, np.float64)
 
 
-def _fill(canvas: Rgb, outline: NDArray[np.floating], color: Color) -> None:
-    cv2.fillConvexPoly(canvas, np.round(outline * _ONE).astype(np.int32), color, cv2.LINE_AA, _SUBPIXEL_BITS)
+def _fixed(outlines: Outlines) -> NDArray[np.int32]:
+    return np.round(outlines * _ONE).astype(np.int32)
 
 
-def _blend(canvas: Rgb, outline: NDArray[np.floating], color: Color) -> None:
-    """Fill with 0.6 of the colour over 0.4 of what is there; only the outline's own box is touched."""
-    x0, y0 = np.maximum(0, np.floor(outline.min(axis=0)).astype(int) - 2)
-    x1, y1 = np.maximum(0, np.ceil(outline.max(axis=0)).astype(int) + 3)
-    window = canvas[y0:y1, x0:x1]
-    if window.size:
-        filled = window.copy()
-        _fill(filled, outline - (x0, y0), color)
-        window[...] = cv2.addWeighted(filled, OVER, window, 1 - OVER, 0)
+def _fill(canvas: Rgb, outlines: Outlines, colors: Sequence[Color], wanted: NDArray[np.bool_]) -> None:
+    for outline, color, want in zip(_fixed(outlines), colors, wanted.tolist(), strict=True):
+        if want:
+            cv2.fillConvexPoly(canvas, outline, color, cv2.LINE_AA, _SUBPIXEL_BITS)
+
+
+def _blend(canvas: Rgb, outlines: Outlines, colors: Sequence[Color], wanted: NDArray[np.bool_]) -> None:
+    """Fill one after the other with 0.6 of its colour over 0.4 of what is there; only its own box is touched."""
+    low = np.floor(outlines.min(axis=1)).astype(np.int32).clip(2) - 2
+    high = np.ceil(outlines.max(axis=1)).astype(np.int32).clip(-3) + 3
+    boxes, fixed = np.hstack([low, high]).tolist(), _fixed(outlines - low[:, None])
+    for outline, color, want, (x0, y0, x1, y1) in zip(fixed, colors, wanted.tolist(), boxes, strict=True):
+        window = canvas[y0:y1, x0:x1]
+        if want and window.size:
+            filled = window.copy()
+            cv2.fillConvexPoly(filled, outline, color, cv2.LINE_AA, _SUBPIXEL_BITS)
+            cv2.addWeighted(filled, OVER, window, 1 - OVER, 0, window)

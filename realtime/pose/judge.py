@@ -54,7 +54,7 @@ class PoseReport(msgspec.Struct, frozen=True, kw_only=True):
     longest_gap_s: float
     """The longest time without a person between two times with one."""
     sharpness: float | None
-    """Edges left at fast hands as a share of those at slow ones (`BlurMeter`); None when there were too few."""
+    """Fineness at fast hands as a share of that at slow ones (`BlurMeter`); None when there were too few."""
     warnings: list[str]
     truth: dict[str, TruthReport] | None = None
 

@@ -2,6 +2,7 @@
 
 from typing import Literal, Protocol
 
+from engines.errors import UserError
 from realtime.frame import Rgb
 from realtime.pose.config import PoseConfig
 from realtime.pose.pose import Pose
@@ -11,6 +12,10 @@ EstimatorName = Literal["own", "mediapipe"]
 
 class Estimator(Protocol):
     """Estimates the pose of one person; it may remember, so give it every frame of one stream, in order."""
+
+    @property
+    def whom(self) -> int:
+        """Changes whenever it goes over to somebody else, as far as it can tell people apart."""
 
     def estimate(self, rgb: Rgb) -> Pose | None:
         """The pose in a picture (H W 3 uint8 RGB), in its pixels; None where there is nobody."""
@@ -27,11 +32,11 @@ def load_estimator(name: str, config: PoseConfig = PoseConfig(), *, threads: int
 
     Args:
         name: "own", or "mediapipe", the library itself.
-        config: what is estimated, and of whom; the library always sees everything of whom it likes.
+        config: what is estimated, and of whom; for our own only.
         threads: cores that one estimate may use; the library takes what it wants.
 
     Raises:
-        UserError: its package is not installed.
+        UserError: its package is not installed, or it can do nothing of what `config` asks.
         ValueError: unknown name.
     """
     if name == "own":
@@ -39,6 +44,11 @@ def load_estimator(name: str, config: PoseConfig = PoseConfig(), *, threads: int
 
         return PoseEstimator(threads, config)
     if name == "mediapipe":
+        if config != PoseConfig():
+            raise UserError(
+                "The mediapipe library sees everything of one person of its own choice: leave out --pose-parts, "
+                "--pose-effort and --person, or --pose mediapipe."
+            )
         from realtime.pose.mediapipe import HolisticEstimator
 
         return HolisticEstimator()

@@ -27,7 +27,7 @@ _LEARN = 0.2
 _DOUBTS = 2
 """Frames in a row in other clothes after which it is somebody else."""
 _PATIENCE = 45
-"""Frames for which ours is awaited when only others are left."""
+"""Frames for which ours is awaited when only others are left; nobody leaves and is replaced faster."""
 
 
 class PersonLock:
@@ -40,12 +40,15 @@ class PersonLock:
     def __init__(self, person: str | int = PoseConfig.person) -> None:
         self._choice = person
         self._next = False
+        self.whom = 0
+        """Grows whenever somebody else is followed; who comes back in the same clothes is no other."""
         self.reset()
 
     def reset(self) -> None:
-        """Forget everybody."""
+        """Forget everybody: whoever is followed next is somebody else."""
+        self.whom += 1
         self._ours: Clothes | None = None
-        self._since_look = self._doubts = self._patience = 0
+        self._since_look = self._doubts = self._patience = self._gone = 0
         self._since_others = _TOGETHER
 
     def next(self) -> None:
@@ -70,6 +73,7 @@ class PersonLock:
         if self._next:
             self._next = False
             self.reset()
+        self._gone += 1
         if not people:
             return None
         self._look(len(people) > 1)
@@ -80,8 +84,11 @@ class PersonLock:
             self._patience -= 1
             if self._patience > 0:
                 return None
+        chosen = self._choose(people, rgba.shape[1])
+        if self._ours is not None and self._gone >= _PATIENCE and self._likeness(rgba, chosen) < _LIKE:
+            self.whom += 1
         self._ours = None
-        return self._choose(people, rgba.shape[1])
+        return chosen
 
     def reconsider(self, rgba: Rgba, people: Sequence[Person], region: Region) -> Person | None:
         """Look at all `people` while somebody is followed in `region`; whom to follow instead, None to stay."""
@@ -115,7 +122,7 @@ class PersonLock:
         """Whether the body just seen is still ours; to be asked once for every frame in which one is followed."""
         self._since_look += 1
         self._since_others += 1
-        self._patience = _PATIENCE
+        self._patience, self._gone = _PATIENCE, 0
         if self._alone and self._ours is not None and self._since_look % _REMEMBER:
             return True
         worn = clothes(rgba, hips, shoulders)

@@ -28,6 +28,9 @@ class HolisticEstimator:
     The confidence of a body keypoint is its visibility. The library tells none of hands and face: it is 1 where seen.
     """
 
+    whom = 0
+    """Always the same: the library does not tell people apart."""
+
     def __init__(self) -> None:
         self._holistic = Holistic(model_complexity=1, smooth_landmarks=False)
         self._shape = (0, 0)

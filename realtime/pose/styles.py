@@ -21,8 +21,8 @@ class Style:
     """Changes with any drawn pixel."""
     blank: int
     """Every channel of a canvas with nobody on it, 0..255."""
-    draw: Callable[[Pose | None, int], Rgb]
-    """(pose in the canvas's pixels, side of the canvas) to uint8 [side, side, 3], RGB; None leaves it blank."""
+    draw: Callable[[Pose | None, int, int], Rgb]
+    """(pose in the canvas's pixels, its height, its width) to uint8 [height, width, 3], RGB; None leaves it blank."""
 
 
 def load_style(name: str, version: int | None = None) -> Style:

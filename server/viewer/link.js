@@ -54,6 +54,11 @@ export class Link {
     this.#wake();
   }
 
+  /** Ask the server for one of its commands, by name; while there is no connection nothing happens. */
+  ask(command) {
+    this.#session?.ask(command);
+  }
+
   stats() {
     return this.#session?.stats() ?? new Map();
   }

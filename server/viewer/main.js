@@ -112,8 +112,7 @@ function toggleHelp() {
 }
 
 function nextPerson() {
-  if (!server.commands?.includes(NEXT_PERSON)) return;
-  fetch(`/control/${NEXT_PERSON}`, { method: "POST" }).catch(() => { /* the connection's own sentence tells */ });
+  link.ask(NEXT_PERSON);
 }
 
 const KEYS = { f: toggleFullscreen, s: () => source.toggle(), c: () => source.move(), n: nextPerson, "?": toggleHelp };

@@ -10,6 +10,7 @@ export class Session {
   #url = null;
   #closed = false;
   #connection = new RTCPeerConnection();
+  #control;
   #timer = 0;
 
   /** @param {(stream: MediaStream, index: number) => void} onPicture called for each video the server sends. */
@@ -17,6 +18,7 @@ export class Session {
     this.ended = new Promise((resolve) => { this.end = resolve; });
     this.connected = new Promise((resolve) => { this.#settle = resolve; });
     const transceivers = [0, 1].map(() => this.#connection.addTransceiver("video", { direction: "recvonly" }));
+    this.#control = this.#connection.createDataChannel("control");
     for (const { receiver } of transceivers) receiver.jitterBufferTarget = 0;
     this.#connection.addEventListener("track", ({ track, transceiver }) => {
       onPicture(new MediaStream([track]), transceivers.indexOf(transceiver));
@@ -45,6 +47,11 @@ export class Session {
     await Promise.race([this.connected, this.ended]);
     clearTimeout(this.#timer);
     if (this.#connection.connectionState !== "connected") throw new SessionError("The picture cannot get through.");
+  }
+
+  /** Send a command, if the connection stands. */
+  ask(command) {
+    if (this.#control.readyState === "open") this.#control.send(command);
   }
 
   stats() {

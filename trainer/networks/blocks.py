@@ -2,24 +2,34 @@
 
 from torch import Tensor, nn
 
+from trainer.networks.norm import BatchNorm
+
 
 class ConvBlock(nn.Sequential):
     """Convolution, BatchNorm (folded at export), and ReLU if `relu`."""
 
-    def __init__(self, c_in: int, c_out: int, *, kernel: int = 3, stride: int = 1, relu: bool = True) -> None:
+    def __init__(
+        self, c_in: int, c_out: int, *, kernel: int = 3, stride: int = 1, dilation: int = 1, relu: bool = True
+    ) -> None:
         layers: list[nn.Module] = [
-            nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, bias=False),
-            nn.BatchNorm2d(c_out),
+            nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2 * dilation, dilation, bias=False),
+            BatchNorm(c_out),
         ]
         super().__init__(*layers, *([nn.ReLU()] if relu else []))
 
 
 class ResidualBlock(nn.Module):
-    """relu(x + conv(relu(conv(x)))): activations stay non-negative, which suits uint8."""
+    """relu(x + conv(relu(conv(x)))): activations stay non-negative, which suits uint8.
 
-    def __init__(self, c: int) -> None:
+    Args:
+        c: channels.
+        dilations: of either convolution.
+    """
+
+    def __init__(self, c: int, dilations: tuple[int, int] = (1, 1)) -> None:
         super().__init__()
-        self.body = nn.Sequential(ConvBlock(c, c), ConvBlock(c, c, relu=False))
+        first, second = dilations
+        self.body = nn.Sequential(ConvBlock(c, c, dilation=first), ConvBlock(c, c, dilation=second, relu=False))
         self.relu = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:

@@ -32,9 +32,10 @@ class GlobalGenerator(nn.Module):
         ngf: channels of the first layer, doubled at each downsampling.
         downsamplings: how often the size is halved; H and W must be multiples of 2 to this power.
         blocks: residual blocks.
+        c_out: channels of the output, 3 for a picture.
     """
 
-    def __init__(self, c_in: int, ngf: int = 64, downsamplings: int = 4, blocks: int = 9) -> None:
+    def __init__(self, c_in: int, ngf: int = 64, downsamplings: int = 4, blocks: int = 9, c_out: int = 3) -> None:
         super().__init__()
         widths = [ngf * 2**i for i in range(downsamplings + 1)]
         self.features = nn.Sequential(
@@ -44,11 +45,11 @@ class GlobalGenerator(nn.Module):
             *(ResnetBlock(widths[-1]) for _ in range(blocks)),
             *(layer for a, b in zip(widths[:0:-1], widths[-2::-1], strict=True) for layer in _up(a, b)),
         )
-        self.head = _head(ngf)
+        self.head = _head(ngf, c_out)
         self.apply(_initialise)
 
     def forward(self, x: Tensor) -> Tensor:
-        """B c_in H W to the picture B 3 H W in [-1, 1]."""
+        """B c_in H W to B c_out H W in [-1, 1]."""
         picture: Tensor = self.head(self.features(x))
         return picture
 
@@ -56,21 +57,21 @@ class GlobalGenerator(nn.Module):
 class LocalEnhancer(nn.Module):
     """The fine generator: the global one at half the size, without its head, and one enhancer around it."""
 
-    def __init__(self, coarse: GlobalGenerator, c_in: int, ngf: int = 32, blocks: int = 3) -> None:
+    def __init__(self, coarse: GlobalGenerator, c_in: int, ngf: int = 32, blocks: int = 3, c_out: int = 3) -> None:
         super().__init__()
-        self.coarse = coarse.features
+        self.features = coarse.features
         self.down = nn.Sequential(
             nn.ReflectionPad2d(3), *_conv(c_in, ngf, 7, padding=0), *_conv(ngf, 2 * ngf, 3, stride=2)
         )
         self.up = nn.Sequential(*(ResnetBlock(2 * ngf) for _ in range(blocks)), *_up(2 * ngf, ngf))
-        self.head = _head(ngf)
+        self.head = _head(ngf, c_out)
         for part in (self.down, self.up, self.head):
             part.apply(_initialise)
 
     def forward(self, x: Tensor) -> Tensor:
-        """B c_in H W to the picture B 3 H W in [-1, 1]; the coarse generator's width must be twice this one's."""
+        """B c_in H W to B c_out H W in [-1, 1]; the coarse generator's width must be twice this one's."""
         half = F.avg_pool2d(x, 3, 2, 1, count_include_pad=False)
-        picture: Tensor = self.head(self.up(self.down(x) + self.coarse(half)))
+        picture: Tensor = self.head(self.up(self.down(x) + self.features(half)))
         return picture
 
 
@@ -82,8 +83,8 @@ def _up(c_in: int, c_out: int) -> list[nn.Module]:
     return [nn.ConvTranspose2d(c_in, c_out, 3, 2, 1, output_padding=1), nn.InstanceNorm2d(c_out), nn.ReLU()]
 
 
-def _head(c: int) -> nn.Sequential:
-    return nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(c, 3, 7), nn.Tanh())
+def _head(c: int, c_out: int) -> nn.Sequential:
+    return nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(c, c_out, 7), nn.Tanh())
 
 
 def _initialise(module: nn.Module) -> None:

@@ -1,0 +1,98 @@
+"""A server with moving streams, and real WebRTC peers for it."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import numpy as np
+from aiortc import MediaStreamTrack, RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessionDescription
+from numpy.typing import NDArray
+
+from realtime.frame import Frame
+from server.app import Server
+from server.control import LABEL
+from server.encode import SharedStream
+from tests.conftest import moving_streams
+
+
+@dataclass
+class House:
+    """A server with its streams, and a client for it."""
+
+    server: Server
+    streams: list[SharedStream[Frame]]
+    http: aiohttp.ClientSession
+    peers: list[RTCPeerConnection] = field(default_factory=list)
+    channels: list[RTCDataChannel] = field(default_factory=list)
+    """Of the newest peer."""
+
+    async def post(self, offer: str | bytes) -> aiohttp.ClientResponse:
+        return await self.http.post("/whep", data=offer, headers={"Content-Type": "application/sdp"})
+
+    async def peer(
+        self, videos: int = 2, channels: Sequence[str] = ()
+    ) -> tuple[RTCPeerConnection, list[MediaStreamTrack], str]:
+        """Connect a viewer; returns its session's path too."""
+        connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self.channels = [connection.createDataChannel(label) for label in channels]
+        self.peers.append(connection)
+        tracks: list[MediaStreamTrack] = []
+        connection.on("track", tracks.append)
+        for _ in range(videos):
+            connection.addTransceiver("video", direction="recvonly")
+        await connection.setLocalDescription(await connection.createOffer())
+        async with await self.post(connection.localDescription.sdp) as response:
+            assert response.status == 201, await response.text()
+            assert response.content_type == "application/sdp"
+            answer = await response.text()
+            location = response.headers["Location"]
+        await connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+        return connection, tracks, location
+
+
+@asynccontextmanager
+async def house(*, streams: int = 2, **options: Any) -> AsyncIterator[House]:
+    with moving_streams(streams) as shared:
+        server = Server(shared, port=0, **options)
+        await server.start()
+        try:
+            async with aiohttp.ClientSession(server.url) as http:
+                inside = House(server, shared, http)
+                yield inside
+                for peer in inside.peers:
+                    await peer.close()
+        finally:
+            await server.stop()
+
+
+async def receive(track: MediaStreamTrack, count: int) -> list[NDArray[np.uint8]]:
+    async with asyncio.timeout(15):
+        frames: list[Any] = [await track.recv() for _ in range(count)]
+    return [np.asarray(frame.to_ndarray(format="rgb24"), np.uint8) for frame in frames]
+
+
+async def until(condition: Callable[[], bool], timeout_s: float = 5) -> None:
+    async with asyncio.timeout(timeout_s):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+async def offer_of(videos: int = 1, kind: str = "video", direction: str = "recvonly", *, channel: bool = False) -> str:
+    connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    if channel:
+        connection.createDataChannel(LABEL)
+    for _ in range(videos):
+        connection.addTransceiver(kind, direction=direction)
+    await connection.setLocalDescription(await connection.createOffer())
+    sdp = connection.localDescription.sdp
+    await connection.close()
+    return sdp
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir())) if sys.platform == "linux" else 0

@@ -1,0 +1,80 @@
+"""Networks by their configuration. All work on 4x4 patches, so one renderer plays them all.
+
+A generator maps (packed B 144 h w, plate B 48 h w) to (picture, mask), both B 48 h w: see `CompactGenerator`.
+A face network maps packed B 96 h w to a residual B 48 h w: see `CompactFace`.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from trainer.config import CompactConfig, Network
+from trainer.networks.compact import CompactFace, CompactGenerator
+from trainer.networks.patches import CHANNELS, from_patches, to_patches
+from trainer.networks.pix2pixhd import GlobalGenerator, LocalEnhancer
+
+
+def build_generator(config: Network, *, background: bool, coarse: bool = False) -> nn.Module:
+    """A new generator.
+
+    Args:
+        config: its shape.
+        background: it composites over the plate; a compact one always does.
+        coarse: leave the local enhancer out.
+    """
+    if isinstance(config, CompactConfig):
+        return CompactGenerator(config.widths, config.blocks)
+    c_in, c_out = (9, 4) if background else (6, 3)
+    network: nn.Module = GlobalGenerator(c_in, config.ngf, config.downsamplings, config.blocks, c_out)
+    if config.enhancer_blocks and not coarse:
+        assert isinstance(network, GlobalGenerator)
+        network = LocalEnhancer(network, c_in, config.ngf // 2, config.enhancer_blocks, c_out)
+    return Composite(network) if background else Paper(network)
+
+
+def build_face(config: Network) -> nn.Module:
+    """A new face network."""
+    if isinstance(config, CompactConfig):
+        return CompactFace(config.widths, config.blocks)
+    return PaperFace(GlobalGenerator(6, config.ngf, config.downsamplings, config.blocks))
+
+
+class Paper(nn.Module):
+    """EDN's generator: figure (in 0..1) and previous output in, the whole picture out; there is no plate."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, packed: Tensor, plate: Tensor) -> tuple[Tensor, Tensor]:
+        """See the module."""
+        figure, _, past = torch.split(packed, CHANNELS, dim=1)
+        picture = to_patches(self.network(torch.cat([(from_patches(figure) + 1) / 2, from_patches(past)], 1)).float())
+        return picture, torch.ones_like(picture)
+
+
+class Composite(nn.Module):
+    """The same family with the previous figure as well, and a mask that composites the person over the plate."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, packed: Tensor, plate: Tensor) -> tuple[Tensor, Tensor]:
+        """See the module."""
+        pictures = torch.cat([from_patches(part) for part in torch.split(packed, CHANNELS, dim=1)], 1)
+        rgb, mask = torch.split(self.network(pictures).float(), [3, 1], dim=1)
+        mask = to_patches(((mask + 1) / 2).expand(-1, 3, -1, -1))
+        return mask * to_patches(rgb) + (1 - mask) * plate, mask
+
+
+class PaperFace(nn.Module):
+    """EDN's FaceGAN: the head's figure and picture to a residual."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, packed: Tensor) -> Tensor:
+        """See the module."""
+        figure, picture = torch.split(packed, CHANNELS, dim=1)
+        return to_patches(self.network(torch.cat([(from_patches(figure) + 1) / 2, from_patches(picture)], 1)).float())
