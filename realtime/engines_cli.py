@@ -101,7 +101,7 @@ def doctor(subject: Positional[str] = "alice", /, threads: int = SPARE, json: bo
 
 
 def bench(subject: Positional[str] = "alice", /, threads: tuple[int, ...] = (1,), runs: int = 30) -> None:
-    """Measure a step (generator and face) on every backend and in every precision, beside the paper's generator.
+    """Measure a step (generator and face) on every backend in every precision, beside the paper's generator in torch.
 
     Args:
         subject: whose networks: a name, the path of a subject's folder, or an .onnx file to measure alone.

@@ -92,7 +92,8 @@ async def test_a_signal_ends_the_session_and_its_peers(number: signal.Signals) -
         process = ends.enter_context(subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True))
         ends.callback(process.kill)
         assert process.stdout is not None
-        assert f"http://127.0.0.1:{port}/" in await asyncio.to_thread(process.stdout.readline)
+        while f"http://127.0.0.1:{port}/" not in (line := await asyncio.to_thread(process.stdout.readline)):
+            assert line, "it ended"
         peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         peer.addTransceiver("video", direction="recvonly")
         await peer.setLocalDescription(await peer.createOffer())

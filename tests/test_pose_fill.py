@@ -12,6 +12,7 @@ from realtime.pose.measure import stature_px
 from realtime.pose.pose import Pose
 from realtime.pose.skeleton import FACE, INDEX, LEFT_HAND, RIGHT_HAND, K
 from realtime.pose.steady import Steady
+from tests.numbers import floats
 from tests.people import standing
 
 HAND = INDEX["left_hand_middle_4"]
@@ -38,7 +39,7 @@ def test_a_complete_pose_passes_unchanged() -> None:
 @settings(deadline=None, max_examples=50)
 @given(
     missing=st.lists(st.sets(st.integers(0, K - 1)), min_size=2, max_size=8),
-    speed=st.floats(-300, 300),
+    speed=floats(-300, 300),
     fps=st.sampled_from([24, 30, 60, 120]),
 )
 def test_a_limb_never_flies_away(missing: list[set[int]], speed: float, fps: int) -> None:

@@ -11,6 +11,7 @@ from realtime.pose.normalize import Normalizer, map_pose
 from realtime.pose.pose import Pose
 from realtime.pose.skeleton import INDEX
 from realtime.pose.smooth import Smoother
+from tests.numbers import floats
 from tests.people import standing
 
 TARGET = MotionRange(far_ankle=300, near_ankle=360, far_stature=200, near_stature=300, middle=190, reach=100)
@@ -59,7 +60,7 @@ def test_fault_a_profiles_count_when_the_feet_are_seen() -> None:
     assert observe(unseen(standing(), "left_ankle")) is None
 
 
-@given(p=st.floats(0, 1), stature=st.floats(0.3, 3))
+@given(p=floats(0, 1), stature=floats(0.3, 3))
 def test_fault_b_feet_land_on_the_target_line_at_every_scale(p: float, stature: float) -> None:
     ankle = SOURCE.ankle_at(p)
     pose = standing(scale=stature)
@@ -111,7 +112,7 @@ def test_fault_e_nothing_looks_ahead() -> None:
 
 @given(
     history=st.lists(
-        st.tuples(st.floats(-0.5, 1.5), st.floats(0, 640), st.sampled_from([1 / 60, 1 / 24, 0.3, 20.0])),
+        st.tuples(floats(-0.5, 1.5), floats(0, 640), st.sampled_from([1 / 60, 1 / 24, 0.3, 20.0])),
         min_size=5,
         max_size=40,
     )
@@ -131,7 +132,7 @@ def test_a_new_statistic_never_makes_anybody_jump(history: list[tuple[float, flo
         assert moved <= 0.01 * TARGET.near_stature, f"{moved:.2f} px"
 
 
-@given(scale=st.floats(0.2, 4))
+@given(scale=floats(0.2, 4))
 @settings(max_examples=10, deadline=None)
 def test_the_resolution_of_the_source_does_not_matter(scale: float) -> None:
     steps = walk(15, 6)
@@ -142,7 +143,7 @@ def test_the_resolution_of_the_source_does_not_matter(scale: float) -> None:
         assert np.abs(a.xy - b.xy).max() < 0.02 * stature_px(a)  # as the size in pixels is rounded
 
 
-@given(scale=st.floats(0.6, 1.1), x=st.floats(-60, 60), y=st.floats(-60, 60))
+@given(scale=floats(0.6, 1.1), x=floats(-60, 60), y=floats(-60, 60))
 @settings(max_examples=5, deadline=None)
 def test_the_framing_of_the_source_does_not_matter_for_long(scale: float, x: float, y: float) -> None:
     steps = walk(6, 90)

@@ -18,6 +18,7 @@ from realtime.pose.openpose import BODY_25, COCO, read_frame, read_openpose, wri
 from realtime.pose.pose import Pose
 from realtime.pose.skeleton import BODY, FACE, INDEX, LEFT_HAND, NAMES, RIGHT_HAND, K
 from tests.commands import DATA
+from tests.numbers import floats
 from tests.people import standing
 
 SAMPLE = DATA / "openpose"
@@ -42,7 +43,7 @@ def test_the_sample_is_read() -> None:
     assert poses[5].confidence[INDEX["left_foot_index"]] == pytest.approx(0.985)
 
 
-@given(lost=losses, x=st.integers(-300, 900), scale=st.floats(0.5, 9))
+@given(lost=losses, x=st.integers(-300, 900), scale=floats(0.5, 9))
 def test_what_was_found_comes_back(lost: list[int], x: int, scale: float) -> None:
     pose = losing(standing(x=x, scale=scale), lost)
     with TemporaryDirectory() as folder:
@@ -61,7 +62,7 @@ def test_what_was_found_comes_back(lost: list[int], x: int, scale: float) -> Non
     assert np.isfinite(back.xy).all()
 
 
-@given(lost=st.lists(st.integers(0, K - 1), max_size=K - 1, unique=True), dx=st.floats(-500, 500), k=st.floats(0.1, 10))
+@given(lost=st.lists(st.integers(0, K - 1), max_size=K - 1, unique=True), dx=floats(-500, 500), k=floats(0.1, 10))
 def test_filling_in_moves_and_scales_with_the_person(lost: list[int], dx: float, k: float) -> None:
     found = [i not in lost for i in range(K)]
     one, two = standing().xy.copy(), standing(x=dx, scale=k).xy.copy()

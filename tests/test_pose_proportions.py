@@ -10,6 +10,7 @@ from realtime.pose.normalize import Normalizer
 from realtime.pose.pose import Pose
 from realtime.pose.proportions import Proportions, fit_limbs, lengths, measure_proportions
 from realtime.pose.skeleton import K
+from tests.numbers import floats
 from tests.people import standing
 from tests.test_pose_normalize import SIZE_PX, TARGET, stands_at, unseen, walk
 
@@ -24,7 +25,7 @@ def test_ratios_of_one_change_nothing() -> None:
     assert np.allclose(built_like(standing()).xy, standing().xy, atol=1e-4)
 
 
-@given(ratios=st.fixed_dictionaries({name: st.floats(0.7, 1.4) for name in NAMES}))
+@given(ratios=st.fixed_dictionaries({name: floats(0.7, 1.4) for name in NAMES}))
 def test_bones_get_their_length_and_keep_their_direction(ratios: dict[str, float]) -> None:
     pose = standing()
     fitted = built_like(pose, **ratios)
@@ -58,7 +59,7 @@ def test_a_long_legged_performer_drives_a_short_legged_target_without_broken_fee
     assert foot / np.linalg.norm(foot) == pytest.approx(was / np.linalg.norm(was), abs=0.02)
 
 
-@given(thigh=st.floats(0.6, 1.6), arm=st.floats(0.6, 1.6))
+@given(thigh=floats(0.6, 1.6), arm=floats(0.6, 1.6))
 @settings(max_examples=10, deadline=None)
 def test_learning_proportions_never_makes_anybody_jump(thigh: float, arm: float) -> None:
     target = measure_proportions([lengths(stands_at(0.5))])

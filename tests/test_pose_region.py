@@ -7,24 +7,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime.pose.region import Leash, Region, aligned, around, square, turn, whole
+from tests.numbers import floats
 
 regions = st.builds(
     Region,
-    x=st.floats(-500, 2500),
-    y=st.floats(-500, 2500),
-    size=st.floats(1, 3000),
-    rotation=st.floats(-pi, pi),
+    x=floats(-500, 2500),
+    y=floats(-500, 2500),
+    size=floats(1, 3000),
+    rotation=floats(-pi, pi),
 )
 
 
-@given(regions, st.lists(st.tuples(st.floats(-1, 2), st.floats(-1, 2)), min_size=1, max_size=5))
+@given(regions, st.lists(st.tuples(floats(-1, 2), floats(-1, 2)), min_size=1, max_size=5))
 def test_points_come_back(region: Region, points: list[tuple[float, float]]) -> None:
     inside = np.array(points, np.float32)
     back = region.from_frame(region.to_frame(inside))
     np.testing.assert_allclose(back, inside, atol=2e-3 * max(1, 300 / region.size))
 
 
-@given(regions, st.floats(0, 64), st.floats(0, 64))
+@given(regions, floats(0, 64), floats(0, 64))
 def test_crop_matrix_is_the_way_to_the_frame(region: Region, u: float, v: float) -> None:
     by_matrix = region.crop_matrix(64) @ [u, v, 1]
     by_points = region.to_frame(np.array([[u / 64, v / 64]], np.float32))[0]

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from realtime.pose.pose import Floats, Pose
 from realtime.pose.skeleton import INDEX, LEFT_HAND, K
 from realtime.pose.smooth import SmoothConfig, Smoother
+from tests.numbers import floats
 from tests.people import standing
 
 STATURE_PX = 88
@@ -61,7 +61,7 @@ def track(fps: int, hz: float, reach_px: float, seconds: int = 1) -> Floats:
 
 
 @settings(deadline=None, max_examples=20)
-@given(hz=st.floats(0.1, 1.5), reach_px=st.floats(1, 25))
+@given(hz=floats(0.1, 1.5), reach_px=floats(1, 25))
 def test_all_frame_rates_give_nearly_the_same_track(hz: float, reach_px: float) -> None:
     """One motion, filmed at 24 to 120 fps: less than 0.3 % of the stature lies between the tracks."""
     finest = track(120, hz, reach_px)

@@ -161,7 +161,7 @@ def test_textures_do_not_care_where(loss: PerceptualLoss) -> None:
     assert loss.compare(cloth, cloth, texture=True)[1].item() == 0
     assert loss.compare(moved, cloth)[1].item() == 0, "only if wanted"
     assert seen > 0.2
-    assert texture < 0.5 * other_texture
+    assert texture < 0.7 * other_texture
 
 
 def test_only_the_papers_vgg19_is_taken(tmp_path: Path) -> None:
