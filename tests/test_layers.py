@@ -16,7 +16,7 @@ ARROWS = {
     "realtime": {"engines", "server"},
     "trainer": {"engines", "realtime"},
 }
-TRAINER_MAY_USE = ("realtime.frame", "realtime.pose", "realtime.render", "realtime.subject", "realtime.video")
+TRAINER_MAY_USE = tuple(f"realtime.{name}" for name in ("frame", "pose", "render", "report_page", "subject", "video"))
 HEAVY = ("torch", "onnx", "tensorrt", "tensorrt_rtx", "torch_tensorrt", "mediapipe", "nncf", "openvino_telemetry")
 HOMES = {
     "openvino": {"engines/openvino.py"},

@@ -9,9 +9,8 @@ import numpy as np
 from realtime.frame import Rgb
 from realtime.pose.pose import Pose
 from realtime.pose.styles import Style, load_style
+from trainer.plate import GREY
 from trainer.prepare import Prepared, load_poses, load_prepared, training_frames
-
-GREY = 128
 
 
 class Footage:
