@@ -56,23 +56,24 @@ def read_video(path: Path, start_s: float = 0.0) -> Iterator[tuple[Rgb, float]]:
         if start_s > 0:
             with suppress(av.error.FFmpegError):  # some formats cannot seek: they are read from the beginning
                 container.seek(round(start_s * av.time_base))
-        number = 0
+        number, matrix = 0, None
         try:
             for number, frame in enumerate(container.decode(stream)):
+                if number == 0:  # once: a frame and its side data hold each other, so they would stay in memory
+                    matrix = frame.side_data.get("DISPLAYMATRIX")
                 at_s = number / rate if frame.time is None else float(frame.time)
                 if at_s >= start_s:
-                    yield _as_shown(frame, stream.sample_aspect_ratio), at_s
+                    rgb = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+                    yield _as_shown(rgb, stream.sample_aspect_ratio, matrix), at_s
         except av.error.FFmpegError as error:
             raise UserError(f"The video {path} is damaged after {number / rate:.1f} s: {error.strerror}.") from error
 
 
-def _as_shown(frame: av.VideoFrame, aspect: Fraction | None) -> Rgb:
-    """The picture as it is to be shown: phones film on their side and say so in a matrix."""
-    rgb = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+def _as_shown(rgb: Rgb, aspect: Fraction | None, matrix: object) -> Rgb:
+    """A picture as it is to be shown: phones film on their side, and say so in a matrix."""
     if aspect and abs(aspect - 1) > 0.01:
         height, width, _ = rgb.shape
         rgb = np.asarray(cv2.resize(rgb, (round(width * aspect), height), interpolation=cv2.INTER_AREA), np.uint8)
-    matrix = frame.side_data.get("DISPLAYMATRIX")
     if not isinstance(matrix, SideData):
         return rgb
     # Rows: where the picture's x and y axis point to. Its turns are by right angles.

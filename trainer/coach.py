@@ -236,7 +236,7 @@ def _missing(report: Report) -> list[str]:
     for move in report.moves:
         if move.missing_s >= 1:
             wanted.setdefault(move.advice, []).append(f"{move.missing_s:.0f} s {move.name}")
-    said = [f"{advice}: {' and '.join(missing)} {'are' if len(missing) > 1 else 'is'} missing."
+    said = [f"{advice}: {', '.join(missing)} {'are' if len(missing) > 1 else 'is'} missing."
             for advice, missing in wanted.items()]  # fmt: skip
     motion = report.motion
     if motion is not None and motion.near_stature < LEAST_DEPTH * motion.far_stature:

@@ -16,6 +16,9 @@ from realtime.frame import Rgb
 from realtime.video import count_frames, read_video
 
 PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
+COMMON_FPS = tuple(
+    float(Fraction(k * n, d)) for k in (1, 2, 4) for n, d in ((24000, 1001), (24, 1), (25, 1), (30000, 1001), (30, 1))
+)
 WANTED_FPS, LEAST_FPS = 30.0, 23.5
 """What faster footage is thinned to, and what it never falls below for that."""
 
@@ -119,12 +122,17 @@ def constant_rate(times_s: NDArray[np.float64]) -> Timing:
     count = len(times_s)
     if count < 2 or times_s[-1] <= times_s[0]:
         return Timing(WANTED_FPS, True, WANTED_FPS, np.arange(count))
-    mean_fps = (count - 1) / float(times_s[-1] - times_s[0])
-    constant = bool(np.abs(times_s - times_s[0] - np.arange(count) / mean_fps).max() < 0.5 / mean_fps)
-    # The mean of variable rates is nothing: a camera that skips pictures in the dark skips them of its usual rate.
-    source_fps = float(
-        Fraction(mean_fps if constant else round(1 / np.median(np.diff(times_s)))).limit_denominator(1001)
-    )
+    fps = (count - 1) / float(times_s[-1] - times_s[0])
+    constant = bool(np.abs(times_s - times_s[0] - np.arange(count) / fps).max() < 0.5 / fps)
+    if not constant:
+        # The mean is nothing then: a camera that skips pictures in the dark skips those of its usual rate.
+        steps_s = np.diff(times_s)
+        usual_s = float(np.median(steps_s[steps_s > 0]))
+        fps = 1 / float(steps_s[(steps_s > 0.7 * usual_s) & (steps_s < 1.3 * usual_s)].mean())
+    common_fps = min(COMMON_FPS, key=lambda each: abs(each - fps))
+    # Times rounded to milliseconds put the rate of a short film out by a little.
+    near_fps = 0.1 * fps / count if constant else 0.3
+    source_fps = common_fps if abs(common_fps - fps) < near_fps else fps
     every = min(
         (n for n in range(1, 64) if n == 1 or source_fps / n >= LEAST_FPS),
         key=lambda n: abs(source_fps / n - WANTED_FPS),

@@ -64,7 +64,7 @@ def _quantile(ordered: Floats, counts: NDArray[np.intp]) -> Floats:
 def person_mask(pose: Pose | None, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """bool of `shape`, true where the person may be: the keypoints' hull, widened for flesh, hair and clothes."""
     mask = np.zeros(shape, np.uint8)
-    if pose is not None:
+    if pose is not None and pose.confidence.any():
         hull = cv2.convexHull(pose.xy[pose.confidence > 0])
         cv2.fillConvexPoly(mask, np.round(hull).astype(np.int32), 1)
         margin = 2 * round(0.1 * stature_px(pose)) + 1

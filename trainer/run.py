@@ -32,6 +32,7 @@ from trainer.footage import Footage
 from trainer.loop import train
 from trainer.metrics import psnr_db
 from trainer.networks.load import build_face
+from trainer.prepare import Prepared
 
 
 def train_run(run: Path, config: TrainConfig, *, begin: Callable[[], object], start_from: Path | None = None) -> bool:
@@ -47,6 +48,7 @@ def train_run(run: Path, config: TrainConfig, *, begin: Callable[[], object], st
         Whether everything is finished.
     """
     footage = Footage(run / "data", background=config.background)
+    config = suited(config, footage.about)
     begin()
     if config.window_px:
         window_px = min(config.window_px, footage.about.height_px, footage.about.width_px)
@@ -68,6 +70,11 @@ def train_run(run: Path, config: TrainConfig, *, begin: Callable[[], object], st
     heads = render_heads(footage, generator, range(split), threads=threads)
     held_out = render_heads(footage, generator, range(split, len(footage.poses)), threads=threads)
     return train(FaceStage(heads, held_out, config), run)
+
+
+def suited(config: TrainConfig, about: Prepared) -> TrainConfig:
+    """The same where the camera stood still; elsewhere there is no room to know, nor a mask that tells it apart."""
+    return config if about.static else replace(config, background=False, mask_weight=0.0)
 
 
 def export_run(run: Path, name: str, folder: Path, *, person: str, licence: str) -> Path:
