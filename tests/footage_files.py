@@ -1,7 +1,8 @@
 """Footage and labels for tests of `trainer prepare`: real files, small, made in a moment."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
+from itertools import count
 from pathlib import Path
 
 import av
@@ -15,7 +16,7 @@ from tests.people import standing
 
 
 def write_film(
-    path: Path, pictures: Sequence[Rgb], times_s: Sequence[float] | float, *, codec: str = "libx264", turn: int = 0
+    path: Path, pictures: Iterable[Rgb], times_s: Sequence[float] | float, *, codec: str = "libx264", turn: int = 0
 ) -> Path:
     """A video of any container that is named by its suffix.
 
@@ -26,15 +27,16 @@ def write_film(
         codec: an encoder of PyAV's.
         turn: degrees, counter-clockwise, that a player has to turn it.
     """
-    times = [number * times_s for number in range(len(pictures))] if isinstance(times_s, float) else times_s
+    times = (number * times_s for number in count()) if isinstance(times_s, float) else times_s
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=Fraction(120))
-        stream.height, stream.width = pictures[0].shape[:2]
         stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = Fraction(1, 90000)
         if turn:
             stream.set_display_rotation(turn)
-        for picture, at_s in zip(pictures, times, strict=True):
+        for picture, at_s in zip(pictures, times, strict=False):
+            if not stream.codec_context.is_open:
+                stream.height, stream.width = picture.shape[:2]
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
             frame.pts, frame.time_base = round(at_s * 90000), Fraction(1, 90000)
             container.mux(stream.encode(frame))
