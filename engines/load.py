@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from engines.backends import files_of, known_backend
 from engines.engine import Engine
 from engines.errors import UserError
 
@@ -17,36 +18,43 @@ def load_engine(
     """Load an exported graph.
 
     Args:
-        graph: ONNX file (or .tflite for OpenVINO) with static shapes.
-        backend: "openvino", or "torch", the slow twin.
-        precision: "f32", or "bf16" with openvino.
+        graph: ONNX file (or .tflite for OpenVINO) with static shapes; for int8 its twin beside it is taken, see
+            `engines.backends.quantized`.
+        backend: one of `engines.backends.CHAIN`.
+        precision: one of the backend's.
         threads: number of cores one run may use, at least 1.
-        outputs: names of the outputs that are wanted; what only the others need is not computed. None: all.
+        outputs: names of the outputs that are wanted; what only the others need is not computed. None: all. Only with
+            openvino.
 
     Raises:
-        UserError: the graph is missing or cannot be read.
+        UserError: the graph is missing or cannot be read, or the backend is not installed.
         ValueError: unknown backend, precision or output.
     """
+    known = known_backend(backend)
+    if precision not in known.precisions:
+        raise ValueError(f"precision must be one of {', '.join(known.precisions)} for {backend}, not {precision!r}")
     if threads < 1:
         raise ValueError(f"threads must be at least 1, not {threads}")
     if not graph.is_file():
         raise UserError(f"The network {graph} is missing: install or export it again.")
-    if backend == "openvino":
-        from engines.openvino import PRECISIONS, OpenVinoEngine
+    file, *_ = files_of(graph, precision)
+    try:
+        if backend == "openvino":
+            from engines.openvino import OpenVinoEngine
 
-        if precision not in PRECISIONS:
-            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)} for openvino, not {precision!r}")
-        try:
-            return OpenVinoEngine(graph, precision, threads, outputs)
-        except RuntimeError as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise UserError(f"OpenVINO cannot read {graph}: {reason}") from error
-    if backend == "torch":
-        try:
+            return OpenVinoEngine(file, precision, threads, outputs)
+        if backend == "onnxruntime":
+            from engines.onnxruntime import OnnxRuntimeEngine
+
+            return OnnxRuntimeEngine(file, threads)
+        if backend == "torch":
             from engines.eager import EagerEngine
-        except ModuleNotFoundError as error:
-            raise UserError("The torch backend needs torch and onnx: pip install 'bodydouble[train]'.") from error
-        if precision != "f32":
-            raise ValueError(f"precision must be f32 for torch, not {precision!r}")
-        return EagerEngine(graph, threads)
-    raise ValueError(f"unknown backend {backend!r}: choose openvino or torch")
+
+            return EagerEngine(file, threads)
+        if known.device == "cuda":
+            from engines.nvidia import load_on_gpu
+
+            return load_on_gpu(file, backend, precision)
+    except ModuleNotFoundError as error:
+        raise UserError(f"The {backend} backend needs {error.name}: {known.install}.") from error
+    raise ValueError(f"unknown backend {backend!r}")

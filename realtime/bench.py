@@ -31,11 +31,13 @@ class BenchResult(msgspec.Struct, frozen=True, kw_only=True):
     backend: str
     precision: str
     threads: int
+    replaced: int
+    """Broken pictures."""
 
 
 def bench(subject: Subject, source: Source, engines: EngineConfig, *, seconds: float) -> BenchResult:
     """Run a session for `seconds` after a warm-up, encoding every picture as if somebody watched."""
-    session = Session(subject, source, engines, always=True)
+    session = Session(subject, source, engines, always=True, say=print)
     try:
         session.start()
         with Progress(transient=True) as progress:
@@ -59,8 +61,9 @@ def bench(subject: Subject, source: Source, engines: EngineConfig, *, seconds: f
         },
         dropped=dropped,
         size=subject.manifest.height_px,
-        backend=engines.backend,
-        precision=engines.precision,
+        backend=session.player.choice.backend,
+        precision=session.player.choice.precision,
+        replaced=session.player.replaced,
         threads=engines.threads,
     )
 

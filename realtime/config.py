@@ -12,9 +12,9 @@ from realtime.pose.load import EstimatorName
 class EngineConfig:
     """How the networks run on this machine."""
 
-    backend: Literal["openvino"] = "openvino"
-    """What runs the subject's networks."""
-    precision: Literal["bf16", "f32"] = "bf16"
+    backend: Literal["auto", "tensorrt", "tensorrt-rtx", "torch-tensorrt", "openvino", "onnxruntime", "torch"] = "auto"
+    """What runs the subject's networks: auto measures once which is fastest here."""
+    precision: Literal["auto", "int8", "f16", "bf16", "f32"] = "auto"
     """Arithmetic of the subject's networks; those of the pose have their own."""
     pose: EstimatorName = "own"
     """What estimates poses: this program, or the mediapipe library (needs pip install 'bodydouble[mediapipe]')."""

@@ -40,7 +40,7 @@ async def serve(
     source, remark = open_source(camera, source_name, fps=fps)
     if remark:
         print(remark)
-    session = Session(subject, source, engines, pose, profile=profile)
+    session = Session(subject, source, engines, pose, profile=profile, say=print)
     title = subject.manifest.name
     server = Server(session.streams, title=title, host=host, port=port, info=session.info, commands=session.commands)
     try:

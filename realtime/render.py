@@ -8,7 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.chain import chain_of
 from engines.engine import Engine
+from engines.guard import Guard
 from realtime.frame import Rgb
 from realtime.pose.measure import HeadBox
 
@@ -40,7 +42,6 @@ class PatchView:
         _, self._h, self._w, channels = buffer.shape
         words = buffer.view(np.uint32)[0, :, :, first_channel // 4 : first_channel // 4 + CHANNELS // 4]
         assert (channels | first_channel) % 4 == 0, f"{channels} channels from {first_channel}: not whole words"
-        self._words = words
         self._rows = words.reshape(self._h, self._w, PATCH, 3)
         assert np.shares_memory(self._rows, buffer)
 
@@ -58,21 +59,14 @@ class PatchView:
         pixels.reshape(self._h, PATCH, self._w, 3).transpose(0, 2, 1, 3)[...] = self._rows
         return picture
 
-    def copy_from(self, other: "PatchView") -> None:
-        """Take over another view's channels."""
-        self._words[...] = other._words
-
-    def fill(self, value: int) -> None:
-        """Set every channel to one value."""
-        self._words[...] = np.array([value] * 4, np.uint8).view(np.uint32)
-
 
 class Renderer:
     """Owns the chain: the previous figure and the previous output.
 
     Args:
-        generator: engine with input "packed" uint8 [1, H/4, W/4, 144] (figure, previous figure, previous output)
-            and output "picture" uint8 [1, H/4, W/4, 48].
+        generator: engine with input "packed" uint8 [1, H/4, W/4, 144] (figure, previous figure, previous output),
+            or 96 channels (figure, previous output), and output "picture" uint8 [1, H/4, W/4, 48]; if it fits any
+            size it also has an input "plate" uint8 [1, H/4, W/4, 48].
         face: engine with input "packed" uint8 [1, F/4, F/4, 96] (the head's part of the figure and of the picture)
             and output "residual" uint8 [1, F/4, F/4, 48], or None for no face network.
         plate: uint8 [H, W, 3], the empty room that every chain starts from.
@@ -80,18 +74,18 @@ class Renderer:
     """
 
     def __init__(self, generator: Engine, face: Engine | None, plate: Rgb, *, blank: int = 0) -> None:
-        packed = generator.inputs["packed"]
-        self._generator = generator
-        self._figure, self._past_figure, self._past_picture = (PatchView(packed, i * CHANNELS) for i in range(3))
-        self._picture = PatchView(generator.outputs["picture"], 0)
+        if "plate" in generator.inputs:
+            PatchView(generator.inputs["plate"], 0).write(plate)
+        self._chain = chain_of(generator)
+        self._figure, self._picture = PatchView(self._chain.entering, 0), PatchView(self._chain.output, 0)
         self._face = FaceRenderer(face) if face else None
+        self._guard = Guard(self._chain.output, to_patches(plate)[None])
         self._plate, self._blank = plate, blank
         self.reset()
 
     def reset(self) -> None:
         """Start a new chain: an empty room and nobody in it."""
-        self._figure.fill(self._blank)
-        self._past_picture.write(self._plate)
+        self._chain.restart(np.full_like(self._chain.entering, self._blank), to_patches(self._plate)[None])
 
     def step(self, figure: Rgb, head: HeadBox | None) -> Rgb:
         """Render the next frame.
@@ -102,11 +96,13 @@ class Renderer:
 
         Returns:
             A new picture, uint8 [H, W, 3].
+
+        Raises:
+            BrokenOutputError: a network has computed NaN or infinity.
         """
-        self._past_figure.copy_from(self._figure)
         self._figure.write(figure)
-        self._generator.run()
-        self._past_picture.copy_from(self._picture)
+        self._chain.run()
+        self._guard.check()
         picture = self._picture.read()
         if self._face and head:
             self._face.refine(picture, figure, head)
@@ -121,6 +117,7 @@ class FaceRenderer:
         self._engine = engine
         self._figure, self._picture = PatchView(packed, 0), PatchView(packed, CHANNELS)
         self._residual = PatchView(engine.outputs["residual"], 0)
+        self._guard = Guard(engine.outputs["residual"])
         self._side_px = packed.shape[1] * PATCH
         self._feather = feather(self._side_px)[:, :, None]
 
@@ -129,6 +126,7 @@ class FaceRenderer:
         self._figure.write(crop_head(figure, head, self._side_px))
         self._picture.write(crop_head(picture, head, self._side_px))
         self._engine.run()
+        self._guard.check()
         residual = (self._residual.read().astype(np.float32) - NO_RESIDUAL) * self._feather
         half = head.side_px / 2
         x0, x1 = np.clip([int(head.x - half), int(head.x + half) + 2], 0, picture.shape[1])

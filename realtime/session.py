@@ -5,6 +5,7 @@
 Every hand-over is a `Latest`: the newest value wins, nothing queues.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -13,22 +14,22 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from engines.load import load_engine
 from realtime.config import EngineConfig
 from realtime.frame import Frame
 from realtime.latest import Latest
 from realtime.meter import Meter
 from realtime.pipeline import STAGES, Drawn, PosePipeline, RenderPipeline
+from realtime.player import Player, choose_engines
 from realtime.pose.config import PoseConfig
 from realtime.pose.load import load_estimator
 from realtime.profile import Profile
-from realtime.render import Renderer
 from realtime.source import Source
 from realtime.subject import Subject
 from server.encode import SharedStream
 
 PREVIEW_WIDTH_PX = 256
 WAIT_S = 0.1
+LOG = logging.getLogger(__name__)
 NOBODY = "Nobody in front of the camera."
 
 
@@ -43,6 +44,7 @@ class Session:
         profile: the performer's, if it was calibrated.
         always: encode even while nobody watches.
         on_picture: called with every rendered frame once it is encoded, in the encoding thread.
+        say: told what there is to know of the engines at the start.
     """
 
     def __init__(
@@ -55,19 +57,17 @@ class Session:
         profile: Profile | None = None,
         always: bool = False,
         on_picture: Callable[[Frame], None] | None = None,
+        say: Callable[[str], object] = LOG.info,
     ) -> None:
         self.meter = Meter(*STAGES)
         self._source, self._on_picture = source, on_picture
         cv2.setNumThreads(1)  # every stage has a core of its own; OpenCV's pool would take them all
-        generator, face = (
-            load_engine(graph, backend=engines.backend, precision=engines.precision, threads=engines.threads)
-            for graph in (subject.generator, subject.face)
-        )
+        self.player = Player(subject, choose_engines(subject, engines, say), engines.threads)
         estimator = load_estimator(engines.pose, pose, threads=1)
         self._pose = PosePipeline(subject, estimator, self.meter, profile=profile)
         self.commands: Mapping[str, Callable[[], None]] = {"next-person": estimator.next_person}
         """What viewers may ask for; quick, from any thread."""
-        self._render = RenderPipeline(Renderer(generator, face, subject.plate, blank=subject.style.blank), self.meter)
+        self._render = RenderPipeline(self.player, self.meter)
         self._frames, self._figures = Latest[Frame](), Latest[Drawn]()
         self._pictures, self._previews = Latest[Frame](), Latest[Frame]()
         self._nobody = False
@@ -122,6 +122,8 @@ class Session:
         notice = NOBODY if self._nobody else self._pose.notice
         info: dict[str, object] = {"notice": notice} if notice else {}
         latency = self.meter.percentiles_ms("latency", 50)
+        if self.player.replaced:
+            info["replaced"] = self.player.replaced
         if latency:
             info["delay_ms"] = latency["p50"]
         return info

@@ -4,6 +4,8 @@
       subject.json      this manifest
       generator.onnx    the temporal generator
       face.onnx         the face residual network
+      *.int8.xml, .bin  both of them quantized, if that holds
+      calibration.npz   clips of the person's own moves, to prove engines on
       plate.png         the empty room
       thumbnail.jpg     the person
 Nothing in it is ever unpickled, and every file is checked against its hash before it is opened.
@@ -21,6 +23,7 @@ import numpy as np
 from engines.errors import UserError
 from realtime.frame import Rgb
 from realtime.pose.motion import MotionRange
+from realtime.pose.pose import Pose
 from realtime.pose.proportions import Proportions
 from realtime.pose.skeleton import SKELETON_VERSION
 from realtime.pose.styles import Style, load_style
@@ -28,6 +31,8 @@ from realtime.pose.styles import Style, load_style
 FORMAT = 2
 MANIFEST = "subject.json"
 REQUIRED = ("generator.onnx", "face.onnx", "plate.png")
+OPENED = ("*.onnx", "*.xml", "*.bin", "*.npz")
+"""What is opened by its name alone has to be in the manifest."""
 BUNDLED = Path(__file__).parent / "subjects"
 
 
@@ -85,6 +90,20 @@ class Subject:
     """How its figures are drawn."""
 
     @property
+    def size_px(self) -> tuple[int, int]:
+        """Width and height of the picture."""
+        return self.manifest.width_px, self.manifest.height_px
+
+    def draw(self, pose: Pose | None) -> Rgb:
+        """A pose in the picture's pixels as a figure, uint8 [H, W, 3]."""
+        return self.style.draw(pose, self.manifest.height_px, self.manifest.width_px)
+
+    @property
+    def graphs(self) -> tuple[Path, Path]:
+        """The graphs of the generator and of the face network."""
+        return self.generator, self.face
+
+    @property
     def generator(self) -> Path:
         """The temporal generator's graph."""
         return self.folder / "generator.onnx"
@@ -126,7 +145,8 @@ def load_subject(name: str) -> Subject:
         style = load_style(manifest.figure_style, manifest.figure_version)
     except UserError as error:
         raise UserError(f"The subject {folder} cannot be played: {error}") from error
-    for file in {*REQUIRED, *manifest.files}:
+    found = {path.name for pattern in OPENED for path in folder.glob(pattern)}
+    for file in sorted({*REQUIRED, *manifest.files, *found}):
         _check_file(folder, file, manifest.files.get(file))
     plate = cv2.imread(str(folder / "plate.png"), cv2.IMREAD_COLOR_RGB)
     if plate is None or plate.shape != (manifest.height_px, manifest.width_px, 3):
@@ -180,7 +200,9 @@ def _check_file(folder: Path, file: str, expected: str | None) -> None:
     if Path(file).name != file:
         raise UserError(f"The manifest of {folder} names {file!r}, which is not a plain file name: do not trust it.")
     path = folder / file
-    if expected is None or not path.is_file():
+    if not path.is_file():
         raise UserError(f"The subject {folder} lacks {file}: {again}.")
+    if expected is None:
+        raise UserError(f"The manifest of {folder} does not know {file}, so it cannot be trusted: {again}.")
     if sha256(path) != expected:
         raise UserError(f"{path} is damaged (its SHA-256 is not the manifest's): {again}.")

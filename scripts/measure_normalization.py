@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from realtime.pose.archive import load_poses
 from realtime.pose.estimate import PoseEstimator
 from realtime.pose.figure import draw
 from realtime.pose.measure import ankle_line_px, middle, stature_px
@@ -28,7 +29,6 @@ from realtime.pose.skeleton import INDEX
 from realtime.pose.smooth import Smoother
 from realtime.subject import load_subject
 from realtime.video import read_video
-from trainer.prepare import load_poses
 
 SETTLED_S = 5.0
 JOINTS = [

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -19,6 +20,7 @@ from realtime.latest import Latest
 from server.encode import SharedStream
 from tests.commands import DATA, command
 
+os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp()  # no engine of the user's, and none for the user
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch is imported: as `trainer` does
 
 BITS = 16

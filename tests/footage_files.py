@@ -30,6 +30,7 @@ def write_film(
     times = (number * times_s for number in count()) if isinstance(times_s, float) else times_s
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=Fraction(120))
+        assert isinstance(stream, av.VideoStream)
         stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = Fraction(1, 90000)
         if turn:

@@ -51,7 +51,8 @@ def test_another_performer_begins_anew_but_keeps_the_profile() -> None:
         return [fitting.fit(*pair).at("left_ankle")[1] for pair in zip(poses, frames, strict=True)]
 
     walk = [standing(y=10 * np.sin(i / 10)) for i in range(90)]
-    for profile in (None, Profile(width_px=128, height_px=128, motion=manifest.motion.scaled(128 / manifest.height_px))):
+    known = manifest.motion.scaled(128 / manifest.height_px)
+    for profile in (None, Profile(width_px=128, height_px=128, motion=known)):
         fitting = Fitting(manifest, profile)
         feet(fitting, walk, 0)
         fitting.reset()

@@ -14,8 +14,10 @@ from realtime.video import read_video
 from trainer.body import BodyStage, disturb
 from trainer.config import CompactConfig, TrainConfig
 from trainer.dataset import REACH, Loader, within_reach
+from trainer.fabric import Fabric, assemble
 from trainer.footage import Footage
 from trainer.networks.patches import to_bytes
+from trainer.options import Machine
 from trainer.plan import chain_plan
 
 SMALL = CompactConfig(widths=(16, 16, 16), blocks=(1, 1, 1))
@@ -34,6 +36,11 @@ CONFIG = TrainConfig(
     blur=0,
     shrink=0,
 )
+
+
+@pytest.fixture(scope="module")
+def fabric() -> Fabric:
+    return assemble(Machine(accelerator="cpu"), CONFIG.batch)
 
 
 @pytest.fixture(scope="module")
@@ -108,8 +115,8 @@ def test_pictures_are_read_in_any_order(footage: Footage, toy_run: Path) -> None
     reader.close()
 
 
-def test_the_chain_carries_its_own_output_on(footage: Footage) -> None:
-    stage = BodyStage(footage, replace(CONFIG, batch=4))
+def test_the_chain_carries_its_own_output_on(footage: Footage, fabric: Fabric) -> None:
+    stage = BodyStage(footage, replace(CONFIG, batch=4), fabric)
     stage.step()
     carried = stage.state_dict()["pictures"].clone()
     assert not carried.requires_grad
@@ -124,26 +131,26 @@ def test_the_chain_carries_its_own_output_on(footage: Footage) -> None:
     assert (exact | restarted).any()
 
 
-def test_a_resumed_run_goes_on_to_the_bit(footage: Footage, tmp_path: Path) -> None:
-    whole = BodyStage(footage, CONFIG)
+def test_a_resumed_run_goes_on_to_the_bit(footage: Footage, fabric: Fabric, tmp_path: Path) -> None:
+    whole = BodyStage(footage, CONFIG, fabric)
     losses = [whole.step() for _ in range(10)]
     whole.close()
-    first = BodyStage(footage, CONFIG)
+    first = BodyStage(footage, CONFIG, fabric)
     for _ in range(5):
         first.step()
     torch.save(first.state_dict(), tmp_path / "half.pt")
     first.close()
-    second = BodyStage(footage, CONFIG)
+    second = BodyStage(footage, CONFIG, fabric)
     second.load_state_dict(torch.load(tmp_path / "half.pt", weights_only=True))
     assert [second.step() for _ in range(5)] == losses[5:]
     second.close()
 
 
-def test_chains_begin_after_a_blank_figure(toy_run: Path, tmp_path: Path) -> None:
+def test_chains_begin_after_a_blank_figure(toy_run: Path, fabric: Fabric, tmp_path: Path) -> None:
     shutil.copytree(toy_run / "data", tmp_path / "data")
     about = json.loads((tmp_path / "data" / "prepare.json").read_bytes())
     (tmp_path / "data" / "prepare.json").write_text(json.dumps(about | {"figure_style": "edn"}))
-    stage = BodyStage(Footage(tmp_path / "data"), CONFIG)
+    stage = BodyStage(Footage(tmp_path / "data"), CONFIG, fabric)
     seen = []
     stage.generator.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach().float()))
     stage.step()
@@ -162,15 +169,15 @@ def test_disturbing_spoils_some_pictures_and_keeps_most() -> None:
     assert spoilt.abs().max() <= 1
 
 
-def test_learns(footage: Footage) -> None:
-    stage = BodyStage(footage, replace(CONFIG, steps=60, warmup=1000, rate=3e-3))
+def test_learns(footage: Footage, fabric: Fabric) -> None:
+    stage = BodyStage(footage, replace(CONFIG, steps=60, warmup=1000, rate=3e-3), fabric)
     losses = [stage.step()["l1"] for _ in range(40)]
     stage.close()
     assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:5]), losses
 
 
-def test_without_time_every_frame_begins_anew(footage: Footage) -> None:
-    stage = BodyStage(footage, replace(CONFIG, temporal=False, spoil=0))
+def test_without_time_every_frame_begins_anew(footage: Footage, fabric: Fabric) -> None:
+    stage = BodyStage(footage, replace(CONFIG, temporal=False, spoil=0), fabric)
     seen = []
     stage.generator.register_forward_pre_hook(lambda _, inputs: seen.append((inputs[0][:, 48:].detach(), inputs[1])))
     for _ in range(4):

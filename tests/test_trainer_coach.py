@@ -145,7 +145,7 @@ def test_good_footage_gets_no_advice() -> None:
         parts += [moved(**joints)] * 400
     mixed = [parts[i] for i in np.random.default_rng(0).permutation(len(parts))]
     size: dict[str, object] = {"source_px": (256, 128), "crop": (0, 0, 256, 128), "size_px": (256, 128)}
-    placed = [Pose(pose.xy + np.float32([64, 0]), pose.depth, pose.confidence) for pose in mixed]
+    placed = [Pose(pose.xy + np.array([64, 0], np.float32), pose.depth, pose.confidence) for pose in mixed]
     said = report(track_of(placed), **size)
     assert said.reasons == []
     assert said.advice == []

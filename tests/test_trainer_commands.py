@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from engines.load import load_engine
+from realtime.pose.archive import load_poses
 from realtime.pose.figure import draw
 from realtime.pose.measure import head_box
 from realtime.pose.openpose import write_frame
@@ -18,15 +19,15 @@ from realtime.subject import load_subject
 from realtime.video import VideoWriter
 from tests.commands import DATA, assert_refused, command
 from tests.people import standing
-from trainer.prepare import load_poses
 
 
 def test_the_run_leaves_pictures_to_look_at(toy_run: Path) -> None:
-    for name in ("body_000004.jpg", "face_000002.jpg", "data/plate.png"):
+    for name in ("previews/body_000004.jpg", "previews/face_000002.mp4", "data/plate.png"):
         assert (toy_run / name).stat().st_size > 500
     rows = [json.loads(line) for line in (toy_run / "body.jsonl").read_text().splitlines()]
     assert rows[-1]["step"] == 4
-    assert rows[-1].keys() >= {"l1", "vgg", "gan", "fm", "d", "mask", "chain_psnr_db"}
+    assert [row["step"] for row in rows] == [1, 2, 3, 4]
+    assert rows[-1].keys() >= {"l1", "vgg", "gan", "fm", "d", "mask", "chain_db", "chain_distance"}
 
 
 def test_the_subject_renders(toy_subject: Path) -> None:
@@ -79,8 +80,8 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
 def test_export_of_an_unfinished_run(toy_run: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(toy_run, run)
-    (run / "face.pt").unlink()
-    assert_refused(command("trainer", "export", run, "--name", "x", "--out", tmp_path), "face.pt", "trainer train")
+    (run / "checkpoints" / "face_00000002.pt").unlink()
+    assert_refused(command("trainer", "export", run, "--name", "x", "--out", tmp_path), "not trained", "trainer train")
     assert not (tmp_path / "x").exists()
 
 
@@ -166,8 +167,11 @@ def test_training_without_footage(tmp_path: Path) -> None:
 def test_a_damaged_checkpoint(toy_run: Path, toy_flags: list[str], tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(toy_run, run)
-    (run / "body.pt").write_bytes((run / "body.pt").read_bytes()[:1000])
-    assert_refused(command("trainer", "train", run, *toy_flags), "body.pt", "damaged")
+    for path in (run / "checkpoints").glob("body_0*.pt"):
+        path.write_bytes(path.read_bytes()[:1000])
+    refused = command("trainer", "train", run, *toy_flags)
+    assert refused.returncode == 2
+    assert "body_*.pt are damaged" in refused.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize("program", ["realtime", "trainer", "engines"])

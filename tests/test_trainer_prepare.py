@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from realtime.frame import Rgb
+from realtime.pose.archive import load_poses
 from realtime.pose.skeleton import INDEX
 from realtime.video import count_frames, read_video
 from tests.commands import DATA, assert_refused, command
@@ -20,7 +21,7 @@ from tests.conftest import numbered_picture, read_number
 from tests.footage_files import paint, swaying, textured, write_film, write_labels
 from trainer.config import TrainConfig
 from trainer.footage import Footage
-from trainer.prepare import Prepared, load_poses, load_prepared
+from trainer.prepare import Prepared, load_prepared
 from trainer.run import suited
 
 
@@ -98,7 +99,18 @@ def test_a_chosen_crop(wide: tuple[Path, Path], tmp_path: Path) -> None:
     run = tmp_path / "run"
     about = prepare(*wide, run, "--crop", "320,10,220,220", size="64")
     assert about.crop == (320, 10, 220, 220)
-    arguments = ["trainer", "prepare", wide[0], "--out", run, "--openpose", wide[1], "--size", "64", "--crop"]
+    arguments: list[str | Path] = [
+        "trainer",
+        "prepare",
+        wide[0],
+        "--out",
+        run,
+        "--openpose",
+        wide[1],
+        "--size",
+        "64",
+        "--crop",
+    ]
     assert_refused(command(*arguments, "500,0,200,200"), "601x241", "inside")
     assert_refused(command(*arguments, "300,0,200,100"), "350,0,100,100")
     assert_refused(command(*arguments, "left"), "X,Y,WIDTH,HEIGHT", "left")
@@ -139,7 +151,14 @@ def test_a_killed_look_goes_on(tmp_path: Path) -> None:
     clip = [rgb for rgb, _ in read_video(DATA / "alice_clip.mp4")][:100:2]
     video, run = write_film(tmp_path / "slow.mp4", clip, 1 / 15), tmp_path / "run"
     first = run / "data" / "watched" / "000000.npz"
-    program = [Path(sys.executable).with_name("trainer"), "prepare", video, "--out", run, "--only-report"]
+    program: list[str | Path] = [
+        Path(sys.executable).with_name("trainer"),
+        "prepare",
+        video,
+        "--out",
+        run,
+        "--only-report",
+    ]
     with subprocess.Popen(program, stdout=subprocess.DEVNULL) as running:
         while not first.exists() and running.poll() is None:
             time.sleep(0.005)
@@ -163,7 +182,7 @@ def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
         moves, room = swaying(count, x=150, scale=1.8), textured(640, 360)
         video = write_film(tmp_path / f"{count}.mp4", (paint(room, move) for move in moves), 1 / 30)
         labels = write_labels(tmp_path / f"labels{count}", moves)
-        flags = ["--out", tmp_path / f"run{count}", "--openpose", labels, "--size", "64"]
+        flags: list[str | Path] = ["--out", tmp_path / f"run{count}", "--openpose", labels, "--size", "64"]
         done = subprocess.run(
             [sys.executable, "-c", program, "prepare", video, *flags], capture_output=True, text=True, check=True
         )

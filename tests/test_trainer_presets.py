@@ -9,14 +9,18 @@ import pytest
 import torch
 from torch import nn
 
+from realtime.frame import Rgb
 from realtime.subject import load_subject
 from tests.commands import DATA, command
-from trainer.adversary import Adversary, set_rate
 from trainer.body import BodyStage
 from trainer.config import GPU, LIVE, PAPER, PRESETS, Pix2PixHDConfig, TrainConfig, parse_size
+from trainer.descent import set_rate
+from trainer.fabric import assemble
 from trainer.footage import Footage
+from trainer.networks.discriminator import MultiScaleDiscriminator
 from trainer.networks.load import build_face, build_generator
 from trainer.networks.weights import take_fitting
+from trainer.options import Machine
 
 TINY = Pix2PixHDConfig(ngf=8, downsamplings=2, blocks=1, enhancer_blocks=1)
 
@@ -30,11 +34,11 @@ def test_the_papers_preset_has_the_papers_networks() -> None:
         coarse = build_generator(PAPER.generator, background=PAPER.background, coarse=True)
         fine = build_generator(PAPER.generator, background=PAPER.background)
         face = build_face(PAPER.face)
-        adversary = Adversary(12, PAPER.scales, PAPER).network
+        judge = MultiScaleDiscriminator(12, PAPER.ndf, PAPER.scales)
     assert millions(coarse) == pytest.approx(182.45, abs=0.02)
     assert millions(fine) == pytest.approx(182.72, abs=0.02)
     assert millions(face) == pytest.approx(26.72, abs=0.02)
-    assert millions(adversary) == pytest.approx(3 * 2.77, abs=0.05)
+    assert millions(judge) == pytest.approx(3 * 2.77, abs=0.05)
 
 
 @pytest.mark.parametrize(("network", "background"), [(LIVE.generator, True), (TINY, True), (TINY, False)])
@@ -106,7 +110,7 @@ def paper_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_paper_s_stages_end_in_a_subject(paper_run: Path, tmp_path: Path) -> None:
     for stage in ("coarse", "body", "face"):
-        assert (paper_run / f"{stage}.pt").exists()
+        assert (paper_run / "checkpoints" / f"{stage}_best.pt").exists()
     done = command("trainer", "export", paper_run, "--name", "p", "--out", tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     subject = load_subject(str(tmp_path / "p"))
@@ -117,7 +121,9 @@ def test_the_paper_s_stages_end_in_a_subject(paper_run: Path, tmp_path: Path) ->
 def test_the_enhancer_begins_with_the_coarse_generator(paper_run: Path) -> None:
     config = replace(PAPER, ndf=8, generator=TINY)
     footage = Footage(paper_run / "data", background=False)
-    coarse, body = BodyStage(footage, replace(config, coarse_steps=1), coarse=True), BodyStage(footage, config)
+    fabric = assemble(Machine(accelerator="cpu"), config.batch)
+    coarse = BodyStage(footage, replace(config, coarse_steps=1), fabric, coarse=True)
+    body = BodyStage(footage, config, fabric)
     coarse.step()
     coarse.close()
     body.begin_with(coarse.state_dict())
@@ -125,6 +131,7 @@ def test_the_enhancer_begins_with_the_coarse_generator(paper_run: Path) -> None:
     shared = [name for name in theirs if ".features." in name]
     assert shared
     assert all(torch.equal(ours[name], theirs[name]) for name in shared)
-    sheet = coarse.validate(2)[1]
-    assert sheet.shape[1:] == (3 * 64, 3), "half the size"
-    assert np.ptp(sheet) > 0
+    shown: list[Rgb] = []
+    coarse.validate(2, shown.append)
+    assert shown[0].shape == (32, 3 * 64, 3), "half the size"
+    assert np.ptp(shown[0]) > 0

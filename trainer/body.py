@@ -4,6 +4,7 @@ The method's weak spot is that a chain trained for two frames decays when it run
 batch is a chain that goes on from its own last output for hundreds of frames before it starts anew.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -13,10 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engines.errors import UserError
 from realtime.frame import Rgb
-from trainer.adversary import Adversary, adam, average, descend, set_rate
+from trainer.adversary import Adversary
 from trainer.config import TrainConfig
 from trainer.dataset import Batch, Loader
+from trainer.descent import CLIP, adam, average, descend, means, set_rate
+from trainer.fabric import Fabric
 from trainer.footage import Footage
 from trainer.losses import weighted_l1
 from trainer.metrics import psnr_db
@@ -25,6 +29,10 @@ from trainer.networks.patches import CHANNELS, PATCH, from_bytes, from_patches, 
 from trainer.networks.weights import freeze_statistics, take_fitting
 from trainer.perceptual import load_perceptual
 from trainer.plan import focus_size, hand_side_px, window_size
+from trainer.stage import Score
+
+DISTANCE_EVERY = 3
+"""Frames between those whose perceptual distance is taken: the network is a heavy one."""
 
 
 class BodyStage:
@@ -35,25 +43,32 @@ class BodyStage:
     Args:
         footage: what to learn from.
         config: how.
+        fabric: where; its processes share each batch.
         coarse: train the global generator alone, at half the size (pix2pixHD's first stage).
     """
 
-    def __init__(self, footage: Footage, config: TrainConfig, *, coarse: bool = False) -> None:
+    def __init__(self, footage: Footage, config: TrainConfig, fabric: Fabric, *, coarse: bool = False) -> None:
+        if fabric.world_size > 1 and config.chains % config.batch:
+            raise UserError(f"With several processes --chains must be a multiple of --batch, {config.batch}.")
         torch.manual_seed(config.seed)
         self.name, self._reduce = ("coarse", 2) if coarse else ("body", 1)
         self.steps, self.step_number = config.coarse_steps if coarse else config.steps, 0
-        self._footage, self._config = footage, config
+        self.fps, self.pictures_per_step, self.pace = footage.about.fps, config.batch * config.unroll, 1.0
+        self._footage, self._config, self._fabric = footage, config, fabric
         self._no_figure = float(from_bytes(torch.tensor(footage.style.blank)))
         self.generator = build_generator(config.generator, background=config.background, coarse=coarse)
         self.generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._generate = fabric.setup_module(self.generator)
         self.ema = average(self.generator, config.ema_decay)
         self._optimizer = adam(self.generator, config.rate)
         self._judged = 2 if config.temporal else 1
-        self._adversary = Adversary(6 * self._judged, config.scales, config)
-        self._image_adversary = Adversary(6, 1, config, weight=config.image_weight) if config.image_weight else None
-        self._perceptual = load_perceptual(config.vgg19)
+        self._adversary = Adversary(6 * self._judged, config.scales, config, fabric)
+        weight = config.image_weight
+        self._image_adversary = Adversary(6, 1, config, fabric, weight=weight) if weight else None
+        self._perceptual = load_perceptual(config.vgg19).to(fabric.device)
         width, height = (side // PATCH // self._reduce for side in window_size(footage, config))
-        self._figures, self._pictures = (torch.zeros(config.chains, CHANNELS, height, width) for _ in range(2))
+        shape = (config.chains, CHANNELS, height, width)
+        self._figures, self._pictures = (torch.zeros(shape, device=fabric.device) for _ in range(2))
         self._loader: Loader | None = None
 
     def begin_with(self, state: dict[str, Any]) -> int:
@@ -68,13 +83,14 @@ class BodyStage:
         return taken
 
     def step(self) -> dict[str, float]:
-        """Train one step; returns the losses by name."""
-        config = self._config
-        self._loader = self._loader or Loader(self._footage, config, self.step_number)
-        batch = reduced(self._loader.next(), self._reduce)
+        """Train one step; returns the losses by name, the mean over all processes. May raise `DivergedError`."""
+        config, fabric = self._config, self._fabric
+        if self._loader is None:
+            share = (fabric.global_rank, fabric.world_size)
+            self._loader = Loader(self._footage, config, self.step_number, share)
+        batch = reduced(self._loader.next().to(fabric.device), self._reduce)
         self._prepare()
-        rng = torch.Generator().manual_seed(config.seed * 1_000_003 + self.step_number)
-        pictures, masks = self._roll_out(batch, rng)
+        pictures, masks = self._roll_out(batch)
 
         outputs = [from_patches(picture) for picture in pictures]
         losses = {
@@ -86,29 +102,37 @@ class BodyStage:
             judged = (torch.cat([*frames[-self._judged :]], dim=1) for frames in (batch.figures, outputs, batch.truths))
             losses |= self._adversary.judge(*judged)
         total = torch.stack([loss for name, loss in losses.items() if name not in ("d", "image d")]).sum()
-        descend(self._optimizer, total, self.generator.parameters())
+        descend(fabric, self.generator, self._optimizer, total, CLIP)
         self.ema.update_parameters(self.generator)
         self.step_number += 1
-        return {name: float(loss.detach()) for name, loss in losses.items()}
+        return means(fabric, losses)
 
-    def _roll_out(self, batch: Batch, rng: torch.Generator) -> tuple[list[Tensor], Tensor]:
+    def _roll_out(self, batch: Batch) -> tuple[list[Tensor], Tensor]:
         """Render R frames of every chain, the gradient flowing through all of them, and carry the chains on."""
         figures = [to_patches(figure) for figure in batch.figures]
         plate = to_patches(batch.plate)
         new = batch.restart[:, None, None, None] | (not self._config.temporal)
         past_figure = torch.where(new, self._no_figure, self._figures[batch.chains])
-        past_picture = disturb(torch.where(new, plate, self._pictures[batch.chains]), plate, self._config.spoil, rng)
+        past_picture = self._disturb(torch.where(new, plate, self._pictures[batch.chains]), plate, batch.chains)
         pictures, masks = [], []
-        with torch.autocast("cpu", torch.bfloat16):
-            for figure in figures:
-                packed = torch.cat([figure, past_figure, past_picture], dim=1)
-                picture, mask = self.generator(packed.contiguous(memory_format=torch.channels_last), plate)
-                pictures.append(picture)
-                masks.append(mask)
-                if self._config.temporal:
-                    past_figure, past_picture = figure, picture
+        for figure in figures:
+            packed = torch.cat([figure, past_figure, past_picture], dim=1)
+            picture, mask = self._generate(packed.contiguous(memory_format=torch.channels_last), plate)
+            pictures.append(picture)
+            masks.append(mask)
+            if self._config.temporal:
+                past_figure, past_picture = figure, picture
         self._figures[batch.chains], self._pictures[batch.chains] = past_figure, past_picture.detach()
         return pictures, torch.stack(masks)
+
+    def _disturb(self, pictures: Tensor, plate: Tensor, chains: list[int]) -> Tensor:
+        """Each chain has noise of its own, which follows from the seed and the step, not from the process it is in."""
+        rows = []
+        for row, chain in enumerate(chains):
+            seed = np.random.SeedSequence((self._config.seed, self.step_number, chain)).generate_state(1, np.uint64)
+            rng = torch.Generator(self._fabric.device).manual_seed(int(seed[0]))
+            rows.append(disturb(pictures[row : row + 1], plate[row : row + 1], self._config.spoil, rng))
+        return torch.cat(rows)
 
     def _l1(self, outputs: Tensor, batch: Batch) -> Tensor:
         """L1; where the room is known, person and shadow count several times: they are where the truth differs."""
@@ -118,29 +142,36 @@ class BodyStage:
         return weighted_l1(outputs, batch.truths, 1 + 4 * (5 * person).clamp(max=1))
 
     def _look(self, output: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """The perceptual losses on crops of one chain's last frame, each chain in turn: the network is a heavy one."""
-        config, chain = self._config, self.step_number % len(batch.focus)
+        """The perceptual losses on crops of one chain's last frame, each chain in turn: the network is a heavy one.
+
+        Every process takes part with a chain, for the discriminator is trained by all, but only one of them counts.
+        """
+        config, fabric, here = self._config, self._fabric, len(batch.focus)
+        owner, chain = divmod(self.step_number % (here * fabric.world_size), here)
+        share = float(fabric.world_size) if owner == fabric.global_rank else 0.0
         focus = self._crop(batch.focus[chain], focus_size(self._footage, config))
         figure, fake, real = (
             part[chain : chain + 1, :, *focus] for part in (batch.figures[-1], output, batch.truths[-1])
         )
-        with torch.autocast("cpu", torch.bfloat16):
+        with fabric.autocast():
             seen, texture = self._perceptual.compare(fake, real, texture=config.texture_weight > 0)
-        losses = {"vgg": config.perceptual_weight * seen}
+        losses = {"vgg": share * config.perceptual_weight * seen}
         if config.texture_weight:
-            losses["texture"] = config.texture_weight * texture
+            losses["texture"] = share * config.texture_weight * texture
         if self._image_adversary and self.step_number >= config.warmup:
-            judged = self._image_adversary.judge(figure, fake, real)
+            judged = self._image_adversary.judge(figure, fake, real, share=share)
             losses |= {f"image {name}": loss for name, loss in judged.items()}
         corner = batch.hands[chain]
+        if config.hand_weight:
+            losses["hand"] = torch.zeros((), device=output.device)
         if config.hand_weight and corner is not None:
             side = hand_side_px(self._footage)
             hand = self._crop(corner, (side, side))
             fake, real = (part[chain : chain + 1, :, *hand] for part in (output, batch.truths[-1]))
-            with torch.autocast("cpu", torch.bfloat16):
+            with fabric.autocast():
                 seen = self._perceptual(fake, real)
             both = config.l1_weight * (fake - real).abs().mean() + config.perceptual_weight * seen
-            losses["hand"] = config.hand_weight * both
+            losses["hand"] = share * config.hand_weight * both
         return losses
 
     def _crop(self, corner: tuple[int, int], size: tuple[int, int]) -> tuple[slice, slice]:
@@ -151,55 +182,68 @@ class BodyStage:
     def _prepare(self) -> None:
         """Set the learning rates; when its time has come, freeze BatchNorm: the network is then what is exported."""
         config, done = self._config, self.step_number / self.steps
-        set_rate(self._optimizer, config.rate, done, config.fall)
+        set_rate(self._optimizer, self.pace * config.rate, done, config.fall)
         for adversary in self._adversaries().values():
-            set_rate(adversary.optimizer, config.discriminator_rate, done, config.fall)
+            set_rate(adversary.optimizer, self.pace * config.discriminator_rate, done, config.fall)
         self.generator.train()
         if done >= config.freeze_at:
             freeze_statistics(self.generator, self.ema.module)
 
     @torch.no_grad()
-    def validate(self, frames: int) -> tuple[tuple[float, float], Rgb]:
-        """Run the averaged generator on its own outputs over held-out footage, as live.
+    def validate(self, frames: int, show: Callable[[Rgb], object]) -> Score:
+        """Run the averaged generator on its own outputs over held-out footage, as live; shows figure | truth | output.
 
         Returns:
-            PSNR in dB of the chain's first and last tenth, and a sheet of (figure | truth | output) rows.
+            PSNR of the chain's first and last tenth, and the perceptual distance of the last.
         """
         footage = self._footage
         first = footage.training_frames
         indices = range(first, min(first + frames, len(footage.poses)))
+        tenth = max(1, len(indices) // 10)
         generator = self.ema.module.eval()
-        plate = to_patches(_batch_of(smaller(footage.plate, self._reduce)))
+        plate = to_patches(self._batch_of(smaller(footage.plate, self._reduce)))
         past_figure, past_picture = torch.full_like(plate, self._no_figure), plate
-        reader, psnrs, rows = footage.reader(), [], []
-        for n, index in enumerate(indices):
+        reader, psnrs_db, distances = footage.reader(), [], []
+        for index in indices:
             canvas, truth = (smaller(picture, self._reduce) for picture in (footage.figure(index), reader.read(index)))
-            figure = to_patches(_batch_of(canvas))
-            with torch.autocast("cpu", torch.bfloat16):
+            figure = to_patches(self._batch_of(canvas))
+            with self._fabric.autocast():
                 picture, _ = generator(torch.cat([figure, past_figure, past_picture], dim=1), plate)
+                if index in indices[-tenth::DISTANCE_EVERY]:
+                    distances.append(float(self._perceptual(from_patches(picture), self._batch_of(truth))))
             if self._config.temporal:
                 past_figure, past_picture = figure, picture
-            output = to_bytes(from_patches(picture))[0].permute(1, 2, 0).numpy()
-            psnrs.append(psnr_db(output, truth))
-            if n % max(1, len(indices) // 6) == max(1, len(indices) // 6) - 1:
-                rows.append(np.concatenate([canvas, truth, output], axis=1))
+            output = to_bytes(from_patches(picture))[0].permute(1, 2, 0).cpu().numpy()
+            psnrs_db.append(psnr_db(output, truth))
+            show(np.concatenate([canvas, truth, output], axis=1))
         reader.close()
-        tenth = max(1, len(psnrs) // 10)
-        ends = float(np.mean(psnrs[:tenth])), float(np.mean(psnrs[-tenth:]))
-        return ends, np.concatenate(rows)
+        return Score(*(float(np.mean(part)) for part in (psnrs_db[:tenth], psnrs_db[-tenth:], distances)))
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on."""
         parts = {name: part.state_dict() for name, part in self._parts().items()}
-        return {"step": self.step_number, "figures": self._figures, "pictures": self._pictures, **parts}
+        carried = {"figures": self._everywhere(self._figures), "pictures": self._everywhere(self._pictures)}
+        return {"step": self.step_number, **carried, **parts}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on exactly where `state_dict` was taken."""
         self.close()
         self.step_number = state["step"]
-        self._figures, self._pictures = state["figures"], state["pictures"]
+        self._figures, self._pictures = (state[name].to(self._fabric.device) for name in ("figures", "pictures"))
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
+
+    def _everywhere(self, carried: Tensor) -> Tensor:
+        """What each process carries on of its own chains, together."""
+        fabric, batch = self._fabric, self._config.batch
+        owners = torch.arange(len(carried), device=carried.device) % batch // (batch // fabric.world_size)
+        ours = (owners == fabric.global_rank)[:, None, None, None]
+        total = fabric.all_reduce(torch.where(ours, carried, 0.0), reduce_op="sum")
+        assert isinstance(total, Tensor)
+        return total
+
+    def _batch_of(self, picture: Rgb) -> Tensor:
+        return from_bytes(torch.from_numpy(picture).to(self._fabric.device).permute(2, 0, 1)[None])
 
     def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
         parts: dict[str, nn.Module | torch.optim.Optimizer] = {
@@ -227,10 +271,12 @@ def disturb(picture: Tensor, plate: Tensor, part: float, rng: torch.Generator) -
     A quarter of those lose the person (as at a start), the others get noise, patches of it coarse and fine.
     """
     b, _, h, w = picture.shape
-    kind = torch.rand(b, 1, 1, 1, generator=rng)
-    coarse = F.interpolate(torch.randn(b, 48, max(1, h // 8), max(1, w // 8), generator=rng), (h, w), mode="bilinear")
-    fine = torch.randn(picture.shape, generator=rng)
-    strength = 0.15 * torch.rand(b, 1, 1, 1, generator=rng)
+    device = picture.device
+    kind = torch.rand(b, 1, 1, 1, generator=rng, device=device)
+    coarse = torch.randn(b, 48, max(1, h // 8), max(1, w // 8), generator=rng, device=device)
+    coarse = F.interpolate(coarse, (h, w), mode="bilinear")
+    fine = torch.randn(picture.shape, generator=rng, device=device)
+    strength = 0.15 * torch.rand(b, 1, 1, 1, generator=rng, device=device)
     noisy = (picture + strength * (coarse + fine)).clamp(-1, 1)
     return torch.where(kind < part / 4, plate, torch.where(kind < part, noisy, picture))
 
@@ -249,7 +295,3 @@ def smaller(picture: Rgb, k: int) -> Rgb:
     """The picture in 1/k of the size."""
     height, width, _ = picture.shape
     return np.asarray(cv2.resize(picture, (width // k, height // k), interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def _batch_of(picture: Rgb) -> Tensor:
-    return from_bytes(torch.from_numpy(picture).permute(2, 0, 1)[None])

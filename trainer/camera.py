@@ -48,7 +48,7 @@ def room_shift(pictures: Sequence[Rgb], poses: Sequence[Pose | None]) -> float:
         if len(open_corners) < FEATURES:
             continue
         grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-        moved, state, _ = cv2.calcOpticalFlowPyrLK(plate, grey, open_corners, None, winSize=(15, 15))
+        moved, state, _ = cv2.calcOpticalFlowPyrLK(plate, grey, open_corners, open_corners.copy(), winSize=(15, 15))
         tracked = state[:, 0] == 1
         found.append(float(tracked.mean()))
         if tracked.any():

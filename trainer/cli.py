@@ -6,19 +6,77 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import tyro
 from tyro.conf import Positional
 
 from engines.console import run_commands
-from engines.errors import UserError
 from realtime.pose.load import EstimatorName
 from realtime.pose.styles import StyleName
-from realtime.subject import user_subjects
+from realtime.subject import Consent, user_subjects
 from trainer.config import LIVE, PRESETS, PresetName, TrainConfig, parse_size
 from trainer.crop import parse_crop
+from trainer.judge_cli import detector, evaluate
+from trainer.options import Machine, Upkeep
 
 RunFolder = Annotated[Positional[Path], tyro.conf.arg(metavar="RUN")]
+
+
+def fit_with(default: TrainConfig) -> Callable[..., None]:
+    """The command `fit` with the settings of a preset, each of which can be changed."""
+
+    def fit(
+        video: Annotated[Positional[Path], tyro.conf.arg(metavar="VIDEO")],
+        /,
+        name: str,
+        preset: PresetName = "live",
+        size: str = "512",
+        out: Path | None = None,
+        run: Path | None = None,
+        person: str = "not stated",
+        licence: str = "not stated",
+        pose: EstimatorName = "own",
+        openpose: Path | None = None,
+        figure: StyleName = "limbs",
+        config: Annotated[TrainConfig, tyro.conf.arg(name=""), tyro.conf.AvoidSubcommands] = default,
+        machine: Annotated[Machine, tyro.conf.arg(name="")] = Machine(),
+        upkeep: Annotated[Upkeep, tyro.conf.arg(name="")] = Upkeep(),
+    ) -> None:
+        """Make a subject of a video: prepare, train and export. Ctrl-C saves; the same command goes on.
+
+        Args:
+            video: one person, filmed for minutes with a camera that stands still, head to toes in the picture.
+            name: the subject's name.
+            preset: the settings to begin with, see `trainer train`.
+            size: of the picture, see `trainer prepare`.
+            out: where to put the subject's folder; by default among your own subjects.
+            run: folder for everything that comes before; by default runs/NAME.
+            person: who is shown, for the consent record.
+            licence: what the subject may be used for, for the consent record.
+            pose: what finds the person, see `trainer prepare`.
+            openpose: folder with OpenPose's JSON files of this video, to take the poses from instead.
+            figure: how poses are drawn, see `trainer prepare`.
+        """
+        from trainer.fit import fit as fit_video
+
+        folder = (out or user_subjects()) / name
+        done = fit_video(
+            video,
+            run or Path("runs") / name,
+            folder,
+            name=name,
+            size=size,
+            pose=pose,
+            openpose=openpose,
+            figure=figure,
+            config=config,
+            machine=machine,
+            upkeep=upkeep,
+            consent=Consent(person=person, licence=licence),
+        )
+        if done:
+            print(f"Subject {name} is in {folder}. Next: realtime run --subject {folder if out else name}")
+
+    return fit
 
 
 def prepare(
@@ -79,11 +137,14 @@ def train_with(default: TrainConfig) -> Callable[..., None]:
         preset: PresetName = "live",
         start_from: Path | None = None,
         config: Annotated[TrainConfig, tyro.conf.arg(name=""), tyro.conf.AvoidSubcommands] = default,
+        machine: Annotated[Machine, tyro.conf.arg(name="")] = Machine(),
+        upkeep: Annotated[Upkeep, tyro.conf.arg(name="")] = Upkeep(),
     ) -> None:
         """Train the generator, then the face network. Ctrl-C saves; the same command goes on where it stopped.
 
         Args:
-            run: folder made by `trainer prepare`. Preview sheets (figure | truth | output) appear in it.
+            run: folder made by `trainer prepare`. Previews (figure | truth | output) appear in it, and curves for
+                TensorBoard.
             preset: the settings to begin with: live, compact and for an ordinary CPU; gpu, pix2pixHD's networks with
                 all that we know; paper, Everybody Dance Now as published (prepare with --size 1024x512).
             start_from: folder of another run of the same networks, of this person smaller or of somebody else: its
@@ -91,11 +152,7 @@ def train_with(default: TrainConfig) -> Callable[..., None]:
         """
         from trainer.run import train_run
 
-        file = run / "config.json"
-        text = msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n"
-        if file.exists() and file.read_bytes() != text:
-            raise UserError(f"{run} was begun with other settings ({file}): go on with those, or use a new folder.")
-        if train_run(run, config, begin=lambda: file.write_bytes(text), start_from=start_from):
+        if train_run(run, config, machine=machine, upkeep=upkeep, start_from=start_from):
             print(f"Finished. Next: trainer export {run} --name NAME")
 
     return train
@@ -133,7 +190,14 @@ def main() -> None:
     chosen.add_argument("--preset", default="live")
     preset = PRESETS.get(chosen.parse_known_args()[0].preset, LIVE)
     run_commands(
-        {"prepare": prepare, "train": train_with(preset), "export": export},
+        {
+            "fit": fit_with(preset),
+            "prepare": prepare,
+            "train": train_with(preset),
+            "export": export,
+            "evaluate": evaluate,
+            "detector": detector,
+        },
         prog="trainer",
-        description="Turn a video of a person into a subject: prepare, train, export.",
+        description="Turn a video of a person into a subject: fit does it all, prepare, train and export the parts.",
     )

@@ -46,7 +46,7 @@ def facing(pose: Pose) -> str:
 
 def hand_raised(pose: Pose) -> bool:
     """A wrist is above the head's middle."""
-    return float(_both(pose, "wrist")[:, 1].min()) < pose.xy[INDEX["nose"], 1] - 0.05 * stature_px(pose)
+    return float(_both(pose, "wrist")[:, 1].min()) < pose.at("nose")[1] - 0.05 * stature_px(pose)
 
 
 def arm_wide(pose: Pose) -> bool:

@@ -5,7 +5,7 @@ Figures are drawn as they are needed, for that is as fast as reading them, and s
 
 import queue
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import cv2
@@ -44,12 +44,29 @@ class Batch:
     hands: list[tuple[int, int] | None]
     """Corner of each chain's crop around a hand, where there is one."""
 
+    def to(self, device: torch.device) -> "Batch":
+        """The same on another device."""
+        figures, truths, plate, restart = (
+            part.to(device, non_blocking=True) for part in (self.figures, self.truths, self.plate, self.restart)
+        )
+        return replace(self, figures=figures, truths=truths, plate=plate, restart=restart)
+
 
 class Loader:
-    """Decodes, draws and stacks batches ahead of training, in one thread, in order."""
+    """Decodes, draws and stacks batches ahead of training, in one thread, in order.
 
-    def __init__(self, footage: Footage, config: TrainConfig, first_step: int) -> None:
+    Args:
+        footage: where the frames come from.
+        config: which chains there are, and how many of them take part in a step.
+        first_step: the step of the first batch.
+        share: (i, n) loads the i-th of n equal parts of every batch.
+    """
+
+    def __init__(self, footage: Footage, config: TrainConfig, first_step: int, share: tuple[int, int] = (0, 1)) -> None:
         self._footage, self._config = footage, config
+        part, parts = share
+        rows = config.batch // parts
+        self._rows = slice(part * rows, (part + 1) * rows)
         self._plans = [chain_plan(footage, config, chain) for chain in range(config.chains)]
         self._step = first_step
         for turn in range(first_step * config.batch):
@@ -91,7 +108,7 @@ class Loader:
 
     def _batch(self) -> Batch:
         turns = range(self._step * self._config.batch, (self._step + 1) * self._config.batch)
-        chains = [turn % self._config.chains for turn in turns]
+        chains = [turn % self._config.chains for turn in turns][self._rows]
         self._step += 1
         segments = [next(self._plans[chain]) for chain in chains]
         rows = [self._read(segment, self._readers[chain]) for chain, segment in zip(chains, segments, strict=True)]

@@ -7,10 +7,11 @@ import cv2
 import numpy as np
 
 from realtime.frame import Rgb
+from realtime.pose.archive import load_poses
 from realtime.pose.pose import Pose
 from realtime.pose.styles import Style, load_style
 from trainer.plate import GREY
-from trainer.prepare import Prepared, load_poses, load_prepared, training_frames
+from trainer.prepare import Prepared, load_prepared, training_frames
 
 
 class Footage:

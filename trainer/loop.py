@@ -1,73 +1,82 @@
-"""The training loop, the same for every stage: step, log, look, save; it goes on where it was stopped."""
+"""The training loop, the same for every stage: step, look, log, save; it goes on where it was stopped."""
 
-import json
 import signal
 import threading
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
 
-import cv2
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+import torch
 
-from realtime.frame import Rgb
-from trainer.checkpoint import load_checkpoint, save_checkpoint
+from trainer.checkpoint import Checkpoints
+from trainer.descent import DivergedError
+from trainer.fabric import Fabric
+from trainer.files import room_for
+from trainer.keeper import Keeper
+from trainer.options import Upkeep
+from trainer.record import Record
+from trainer.stage import Score, Stage
 
-
-class Stage(Protocol):
-    """What the loop needs to know of a stage."""
-
-    name: str
-    steps: int
-    step_number: int
-
-    def step(self) -> dict[str, float]:
-        """Train one step; returns the losses by name."""
-
-    def validate(self, frames: int) -> tuple[tuple[float, float], Rgb]:
-        """PSNR in dB at the start and at the end of a held-out run, and a picture to look at."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that the next step depends on."""
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a `state_dict`."""
-
-    def close(self) -> None:
-        """Let go of threads and files."""
+LOOK_FRAMES = 150
+"""Of held-out footage per look."""
 
 
-def train(stage: Stage, run: Path, *, look_every: int = 500, look_frames: int = 150) -> bool:
+def train(stage: Stage, run: Path, fabric: Fabric, upkeep: Upkeep) -> bool:
     """Train a stage to its end, or until Ctrl-C or SIGTERM, which save first.
 
-    Writes into `run`: <stage>.pt (checkpoint), <stage>.jsonl (losses), <stage>_<step>.jpg (preview sheets).
+    Writes into `run`: checkpoints/<stage>_*.pt, <stage>.jsonl (losses of every step), tensorboard/<stage>/, and
+    previews/<stage>_<step>.jpg and .mp4.
 
     Returns:
         Whether the stage is finished.
+
+    Raises:
+        UserError: it keeps diverging, or there is no room to write.
     """
-    run.mkdir(parents=True, exist_ok=True)
-    checkpoint = run / f"{stage.name}.pt"
-    if checkpoint.exists():
-        stage.load_state_dict(load_checkpoint(checkpoint))
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Interruptible() as stop, Progress(*columns, TextColumn("{task.fields[losses]}")) as progress:
-        task = progress.add_task(f"Training {stage.name}", total=stage.steps, completed=stage.step_number, losses="")
+    keeper = Keeper(stage, Checkpoints(run / "checkpoints", stage.name, upkeep.keep), fabric)
+    with Interruptible() as stop, room_for("the training's files", run):
+        keeper.take_up()
+        if stage.step_number >= stage.steps:
+            return True
+        record = Record(stage, run) if fabric.is_global_zero else None
+        stopping = False
         try:
-            while stage.step_number < stage.steps and not stop.is_set():
-                losses = stage.step()
-                progress.update(task, completed=stage.step_number, losses=_words(losses))
-                if stage.step_number % look_every == 0 or stage.step_number == stage.steps:
-                    ends, sheet = stage.validate(look_frames)
-                    _log(run / f"{stage.name}.jsonl", stage.step_number, losses, ends)
-                    progress.console.print(
-                        f"{stage.name} {stage.step_number}: {_words(losses)}, chain {ends[0]:.2f} -> {ends[1]:.2f} dB"
-                    )
-                    cv2.imwrite(str(run / f"{stage.name}_{stage.step_number:06d}.jpg"), sheet[:, :, ::-1])
-                    save_checkpoint(checkpoint, stage.state_dict())
-            save_checkpoint(checkpoint, stage.state_dict())
+            while stage.step_number < stage.steps and not stopping:
+                try:
+                    losses = stage.step()
+                except DivergedError as reason:
+                    keeper.roll_back(reason)
+                    if record:
+                        record.reopen()
+                    continue
+                at_look = stage.step_number % upkeep.look_every == 0 or stage.step_number == stage.steps
+                score = look(stage, record, fabric) if at_look else None
+                if record:
+                    record.step(losses, score)
+                stopping, due = agree(fabric, stop.is_set(), keeper.unsaved_s >= 60 * upkeep.save_minutes)
+                if score or due or stopping:
+                    keeper.save(score)
         finally:
             stage.close()
+            if record:
+                record.close()
     return stage.step_number >= stage.steps
+
+
+def look(stage: Stage, record: Record | None, fabric: Fabric) -> Score:
+    """Let the first process try the stage on held-out footage; all hear how it did."""
+    score: Score | None = None
+    if record:
+        with record.preview() as preview:
+            score = stage.validate(LOOK_FRAMES, preview.add)
+    score = fabric.broadcast(score)
+    assert score
+    return score
+
+
+def agree(fabric: Fabric, *wishes: bool) -> list[bool]:
+    """Whether any process has each wish."""
+    counts = fabric.all_reduce(torch.tensor(wishes, dtype=torch.float32, device=fabric.device), reduce_op="sum")
+    assert isinstance(counts, torch.Tensor)
+    return [count > 0 for count in counts.tolist()]
 
 
 class Interruptible:
@@ -81,13 +90,3 @@ class Interruptible:
     def __exit__(self, *_: object) -> None:
         for number, handler in self._old.items():
             signal.signal(number, handler)
-
-
-def _words(losses: Mapping[str, float]) -> str:
-    return " ".join(f"{name} {loss:.3f}" for name, loss in losses.items())
-
-
-def _log(path: Path, step: int, losses: Mapping[str, float], ends: tuple[float, float]) -> None:
-    row = {"step": step, **{name: round(loss, 5) for name, loss in losses.items()}, "chain_psnr_db": ends}
-    with path.open("a") as file:
-        file.write(json.dumps(row) + "\n")

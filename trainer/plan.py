@@ -9,12 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime.pose.measure import head_box
+from realtime.pose.measure import head_box, stature_px
 from realtime.pose.pose import Floats, Pose
 from realtime.pose.skeleton import BODY, LEFT_HAND, RIGHT_HAND
 from trainer.config import TrainConfig
 from trainer.footage import Footage
 
+SURROUNDINGS = 0.2
+"""Of the person, in statures: hair, skirt, the near part of the shadow."""
 MOST_SHRUNK = 1.4
 """A chain sees at most so many times its window."""
 
@@ -89,7 +91,7 @@ def chain_plan(footage: Footage, config: TrainConfig, chain: int) -> Iterator[Se
 
 
 def _window(footage: Footage, config: TrainConfig, index: int, rng: np.random.Generator) -> Window:
-    """A window around a random keypoint of the person; one in five anywhere, to learn that the rest is the room."""
+    """A window somewhere on the person and around, where the shadow falls; one in ten anywhere in the room."""
     whole = np.array([footage.about.width_px, footage.about.height_px])
     size = np.array(window_size(footage, config))
     shrunk, most = rng.random() < config.shrink, float((whole / size).min())
@@ -97,10 +99,11 @@ def _window(footage: Footage, config: TrainConfig, index: int, rng: np.random.Ge
     part = size / k
     room = np.maximum(0, whole - part)
     pose = footage.poses[index]
-    if pose is None or not room.any() or rng.random() < 0.2:
+    if pose is None or not room.any() or rng.random() < 0.1:
         corner = rng.uniform(0, room)
     else:
-        corner = pose.xy[rng.integers(BODY.start, BODY.stop)] - rng.uniform(0.2, 0.8, 2) * part
+        body, margin_px = pose.xy[BODY], SURROUNDINGS * stature_px(pose)
+        corner = rng.uniform(body.min(axis=0) - margin_px, body.max(axis=0) + margin_px) - part / 2
     # Multiples of four, so that the window's patches are the whole picture's patches.
     x, y = np.clip(np.round(corner / 4) * 4, 0, room // 4 * 4)
     return Window(int(x), int(y), int(size[0]), int(size[1]), k)

@@ -58,7 +58,7 @@ def _quantile(ordered: Floats, counts: NDArray[np.intp]) -> Floats:
     below = np.floor(place).astype(np.intp)
     above = np.minimum(below + 1, counts - 1)
     low, high = (np.take_along_axis(ordered, at[None, :, None], axis=0)[0] for at in (below, above))
-    return low + (high - low) * (place - below)[:, None].astype(np.float32)
+    return np.asarray(low + (high - low) * (place - below)[:, None].astype(np.float32), np.float32)
 
 
 def person_mask(pose: Pose | None, shape: tuple[int, ...]) -> NDArray[np.bool_]:

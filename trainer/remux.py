@@ -49,12 +49,13 @@ def remux(video: Path, out: Path, fps: float, frames: int) -> bool:
 
 def _times(source: av.container.InputContainer, stream: av.VideoStream) -> list[int]:
     """When each packet is shown, in the order of the file, then back to its start; empty where the video is no good."""
-    times, last_key, good = list[int](), 0, stream.codec_context.name in CODECS
+    if stream.codec_context.name not in CODECS:
+        return []
+    times, last_key = list[int](), 0
     for number, packet in enumerate(packet for packet in source.demux(stream) if packet.size):
         last_key = number if packet.is_keyframe else last_key
-        good = good and packet.pts is not None and not packet.is_corrupt and number - last_key < LONGEST_GOP
-        good = good and (number > 0 or packet.is_keyframe)
-        if not good:
+        late = number - last_key >= LONGEST_GOP or (number == 0 and not packet.is_keyframe)
+        if late or packet.pts is None or packet.is_corrupt:
             return []
         times.append(packet.pts)
     if times:

@@ -3,12 +3,11 @@
 RUN/
   data/        made by `prepare`
   config.json  `TrainConfig`
-  body.pt, face.pt, *.jsonl, *.jpg
+  checkpoints/, previews/, tensorboard/, *.jsonl   made by `train`, for each stage
   generator.onnx
 """
 
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,52 +23,72 @@ from realtime.pose.skeleton import SKELETON_VERSION
 from realtime.render import Renderer
 from realtime.subject import FORMAT, Consent, Manifest, Training, sha256, write_manifest
 from trainer.body import BodyStage
-from trainer.checkpoint import load_checkpoint
+from trainer.checkpoint import Checkpoints, State, load_checkpoint
 from trainer.config import TrainConfig
 from trainer.export import export_face, export_generator
-from trainer.face import FaceStage, face_side_px, render_heads
+from trainer.fabric import assemble
+from trainer.face import BATCH as FACE_BATCH
+from trainer.face import FaceStage, Heads, face_side_px, render_heads
 from trainer.footage import Footage
 from trainer.loop import train
 from trainer.metrics import psnr_db
-from trainer.networks.load import build_face
+from trainer.networks.load import build_face, build_generator
+from trainer.options import Machine, Upkeep
 from trainer.prepare import Prepared
+from trainer.quantize import add_int8
+from trainer.settings import check_place, check_settings, write_settings
 
 
-def train_run(run: Path, config: TrainConfig, *, begin: Callable[[], object], start_from: Path | None = None) -> bool:
+def train_run(
+    run: Path,
+    config: TrainConfig,
+    *,
+    machine: Machine,
+    upkeep: Upkeep,
+    start_from: Path | None = None,
+) -> bool:
     """Train whatever is not trained yet.
 
     Args:
         run: the run's folder.
         config: what it was begun with.
-        begin: called once the footage is known to be there.
+        machine: where to train.
+        upkeep: how often to look and to save.
         start_from: folder of another run, whose weights the body starts with where they fit.
 
     Returns:
-        Whether everything is finished.
+        Whether everything is finished; of several processes only the first one says so.
+
+    Raises:
+        UserError: there is no footage, or the run was begun with another `config`.
     """
     footage = Footage(run / "data", background=config.background)
+    check_settings(run / "config.json", config)
+    fabric = assemble(machine, config.batch, FACE_BATCH)
+    if fabric.is_global_zero:
+        write_settings(run / "config.json", config)
     config = suited(config, footage.about)
-    begin()
     if config.window_px:
         window_px = min(config.window_px, footage.about.height_px, footage.about.width_px)
         config = replace(config, window_px=window_px, perceptual_px=min(config.perceptual_px, window_px))
-    body = BodyStage(footage, config)
-    if config.coarse_steps and not (run / "body.pt").exists():
-        coarse = BodyStage(footage, config, coarse=True)
-        if not train(coarse, run):
+    body = BodyStage(footage, config, fabric)
+    begun = Checkpoints(run / "checkpoints", body.name).exist
+    if config.coarse_steps and not begun:
+        coarse = BodyStage(footage, config, fabric, coarse=True)
+        if not train(coarse, run, fabric, upkeep):
             return False
         body.begin_with(coarse.state_dict())
     elif start_from is not None:
-        body.begin_with(load_checkpoint(start_from / "body.pt"))
-    if not train(body, run):
+        body.begin_with(_best(start_from, body.name))
+    if not train(body, run, fabric, upkeep):
         return False
-    generator = run / "generator.onnx"
-    if not generator.exists():
-        export_generator(body.ema.module, footage.plate, generator)
-    split, threads = footage.training_frames, torch.get_num_threads()
-    heads = render_heads(footage, generator, range(split), threads=threads)
-    held_out = render_heads(footage, generator, range(split, len(footage.poses)), threads=threads)
-    return train(FaceStage(heads, held_out, config), run)
+    face = Checkpoints(run / "checkpoints", FaceStage.name).newest()
+    if face and face["step"] >= config.face_steps:
+        return fabric.is_global_zero
+    heads = _heads(run, config, footage) if fabric.is_global_zero else None
+    heads = fabric.broadcast(heads)
+    assert heads
+    return train(FaceStage(*heads, config, fabric), run, fabric, upkeep) and fabric.is_global_zero
 
 
 def suited(config: TrainConfig, about: Prepared) -> TrainConfig:
@@ -83,15 +102,13 @@ def export_run(run: Path, name: str, folder: Path, *, person: str, licence: str)
     Raises:
         UserError: the run is not finished, or there is something in the way.
     """
-    if Path(name).name != name:
-        raise UserError(f"{name!r} cannot be a subject's name: choose one without slashes.")
-    if folder.exists() and not (folder / "subject.json").exists():
-        raise UserError(f"{folder} exists and is not a subject: choose another --out.")
+    check_place(name, folder)
     config = msgspec.json.decode((run / "config.json").read_bytes(), type=TrainConfig)
     footage = Footage(run / "data", background=config.background)
-    body, face = load_checkpoint(run / "body.pt"), load_checkpoint(run / "face.pt")
-    if face["step"] < config.face_steps:
+    newest = Checkpoints(run / "checkpoints", "face").newest()
+    if newest is None or newest["step"] < config.face_steps:
         raise UserError(f"{run} is not trained to its end: run `trainer train {run}` again first.")
+    body, face = _best(run, "body"), _best(run, "face")
     draft = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
@@ -101,6 +118,8 @@ def export_run(run: Path, name: str, folder: Path, *, person: str, licence: str)
     export_face(network, face_side_px(footage.about.height_px), draft / "face.onnx")
     cv2.imwrite(str(draft / "plate.png"), footage.plate[:, :, ::-1])
     chain_psnr_db = _play(footage, draft)
+    learnt = footage.poses[: footage.training_frames]
+    print(add_int8(draft, learnt, footage.style, footage.plate, threads=torch.get_num_threads()))
     manifest = Manifest(
         format=FORMAT,
         name=name,
@@ -132,6 +151,23 @@ def export_run(run: Path, name: str, folder: Path, *, person: str, licence: str)
 def averaged(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The network's own parameters from an `AveragedModel`'s state."""
     return {key.removeprefix("module."): value for key, value in state.items() if key.startswith("module.")}
+
+
+def _heads(run: Path, config: TrainConfig, footage: Footage) -> tuple[Heads, Heads]:
+    """The heads that the best generator renders, for training and held out."""
+    path = run / "generator.onnx"
+    if not path.exists():
+        network = build_generator(config.generator, background=config.background)
+        network.load_state_dict(averaged(_best(run, "body")["ema"]))
+        export_generator(network, footage.plate, path)
+    split, threads = footage.training_frames, torch.get_num_threads()
+    training = render_heads(footage, path, range(split), threads=threads)
+    return training, render_heads(footage, path, range(split, len(footage.poses)), threads=threads)
+
+
+def _best(run: Path, stage: str) -> State:
+    """The state in which the stage did best on held-out footage."""
+    return load_checkpoint(Checkpoints(run / "checkpoints", stage).best)
 
 
 def _play(footage: Footage, folder: Path) -> tuple[float, float]:

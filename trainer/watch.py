@@ -59,6 +59,7 @@ class _About(msgspec.Struct, frozen=True):
 
     path: str
     size_bytes: int
+    changed_ns: int
     by: str
 
 
@@ -74,7 +75,9 @@ def watch(material: Material, see: See, folder: Path, *, by: str) -> "Watched":
     Raises:
         UserError: the footage is damaged, has no pictures, or changes their size.
     """
-    about = msgspec.json.encode(_About(str(material.path.resolve()), material.size_bytes, by))
+    about = msgspec.json.encode(
+        _About(str(material.path.resolve()), material.size_bytes, material.path.stat().st_mtime_ns, by)
+    )
     if not (folder / "about.json").exists() or (folder / "about.json").read_bytes() != about:
         forget(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -178,8 +181,8 @@ def _look(material: Material, see: See, times_s: NDArray[np.float64]) -> Iterato
         pose = see(number, rgb)
         people = -1
         if pose is not None and at_s - looked_s >= LOOK_S:
-            people, looked_s = len(detector.find(cv2.cvtColor(rgb, cv2.COLOR_RGB2RGBA))), at_s
-        thumb = cv2.cvtColor(shrink(rgb, THUMB_PX), cv2.COLOR_RGB2GRAY)
+            people, looked_s = len(detector.find(np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2RGBA), np.uint8))), at_s
+        thumb = np.asarray(cv2.cvtColor(shrink(rgb, THUMB_PX), cv2.COLOR_RGB2GRAY), np.uint8)
         yield _Row(number, at_s, rgb, pose, _glance(thumb, past, pose, rgb.shape[0]), people)
         past = thumb
 

@@ -2,6 +2,8 @@
 
 from torch import Tensor, nn
 
+from trainer.networks.norm import BatchNorm
+
 
 class ConvBlock(nn.Sequential):
     """Convolution, BatchNorm (folded at export), and ReLU if `relu`."""
@@ -11,7 +13,7 @@ class ConvBlock(nn.Sequential):
     ) -> None:
         layers: list[nn.Module] = [
             nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2 * dilation, dilation, bias=False),
-            nn.BatchNorm2d(c_out),
+            BatchNorm(c_out),
         ]
         super().__init__(*layers, *([nn.ReLU()] if relu else []))
 

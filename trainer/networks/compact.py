@@ -48,12 +48,21 @@ class CompactTrunk(nn.Module):
         return out
 
 
+class ForRgb(nn.Module):
+    """Every channel three times in a row."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """B C h w to B 3C h w."""
+        return x.repeat_interleave(3, dim=1)
+
+
 class CompactGenerator(nn.Module):
     """Figure, previous figure and previous output to the next output; the empty room shows where the mask is 0."""
 
     def __init__(self, widths: Sequence[int], blocks: Sequence[int]) -> None:
         super().__init__()
         self.trunk = CompactTrunk(3 * CHANNELS, CHANNELS + PATCH * PATCH, widths, blocks)
+        self.for_rgb: nn.Module = ForRgb()
 
     def forward(self, packed: Tensor, plate: Tensor) -> tuple[Tensor, Tensor]:
         """Render one frame.
@@ -67,7 +76,7 @@ class CompactGenerator(nn.Module):
         """
         rgb, mask = self.trunk(packed).float().split((CHANNELS, PATCH * PATCH), dim=1)
         # Above one half at first: where the room shows, nothing is learnt of the person.
-        mask = torch.sigmoid(mask + 1).repeat_interleave(3, dim=1)
+        mask = self.for_rgb(torch.sigmoid(mask + 1))
         return mask * torch.tanh(rgb) + (1 - mask) * plate, mask
 
 

@@ -1,0 +1,93 @@
+"""Backends, precisions and threads side by side."""
+
+import importlib.util
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from engines.backends import known_backend
+from engines.choose import Choice
+from engines.errors import UserError
+from engines.openvino import gmac
+from engines.peak import peak_gmacs
+from engines.timing import durations_ms
+
+BASELINE = "trainer.baseline"
+"""The paper's generator in torch; in a process of its own, which is there when torch is."""
+
+
+class Milliseconds(msgspec.Struct, frozen=True, kw_only=True):
+    """Of one step."""
+
+    p50: float
+    p95: float
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One way to run one step."""
+
+    backend: str
+    precision: str
+    threads: int
+    ms: Milliseconds
+    gmacs: float
+    """Billions of multiply-accumulates per second."""
+    peak_percent: float | None = None
+    """Of what this processor reaches in a dense convolution of the same precision and threads."""
+
+
+def bench(graphs: Sequence[Path], choices: Sequence[Choice], threads: Sequence[int], *, runs: int) -> Iterator[Row]:
+    """Measure a step, which is one run of every graph, with random inputs.
+
+    Raises:
+        UserError: one of them does not load.
+    """
+    work = sum(map(gmac, graphs))
+    for count in threads:
+        peaks: dict[str, float] = {}
+        for choice in choices:
+            engines = [choice.load(graph, count) for graph in graphs]
+            rng = np.random.default_rng(0)
+            for buffer in (buffer for engine in engines for buffer in engine.inputs.values()):
+                buffer[...] = rng.integers(0, 256, buffer.shape)
+            found_ms = durations_ms(lambda engines=engines: [engine.run() for engine in engines], runs)  # type: ignore[misc]
+            if known_backend(choice.backend).device == "cpu" and choice.precision not in peaks:
+                peaks[choice.precision] = peak_gmacs(choice.precision, count)
+            yield _row(choice.backend, choice.precision, count, found_ms, work, peaks.get(choice.precision))
+
+
+def baseline(threads: int) -> Row | None:
+    """The paper's global generator at 512x256 in eager torch; None without torch."""
+    if importlib.util.find_spec("torch") is None:
+        return None
+    done = subprocess.run(  # noqa: S603 - our own module
+        [sys.executable, "-m", BASELINE, str(threads)], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise UserError(f"The baseline does not run: {done.stderr.strip().splitlines()[-1]}")
+    found = msgspec.json.decode(done.stdout, type=Baseline)
+    return _row("torch (paper, 512x256)", "f32", threads, found.durations_ms, found.gmac, None)
+
+
+class Baseline(msgspec.Struct, frozen=True, kw_only=True):
+    """What the baseline's process prints."""
+
+    durations_ms: list[float]
+    gmac: float
+
+
+def _row(backend: str, precision: str, threads: int, found_ms: Sequence[float], work: float, peak: float | None) -> Row:
+    p50, p95 = (round(float(value), 2) for value in np.percentile(found_ms, (50, 95)))
+    gmacs = work / p50 * 1000
+    return Row(
+        backend=backend,
+        precision=precision,
+        threads=threads,
+        ms=Milliseconds(p50=p50, p95=p95),
+        gmacs=round(gmacs, 1),
+        peak_percent=None if peak is None else round(100 * gmacs / peak, 1),
+    )

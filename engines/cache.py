@@ -1,0 +1,194 @@
+"""The user's own cache of built engines: content-addressed, checksummed, safe under several processes at once.
+
+    ~/.cache/bodydouble/engines/      (XDG base directory specification; made for nobody but its owner)
+      3f2a…/entry.json                what it was built from, the hash of every file, how true it is
+      3f2a…/engine.plan …             whatever its backend needs
+      3f2a….lock
+Only engines of this folder are ever opened, and only while nobody else can write there: an engine is a program.
+"""
+
+import hashlib
+import os
+import shutil
+import stat
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+from filelock import FileLock
+
+from engines.errors import UserError
+from engines.files import write_atomically
+
+FORMAT = 1
+ENTRY = "entry.json"
+DRAFT = ".new-"
+ABANDONED_S = 24 * 3600.0
+"""A build that long ago was never finished."""
+
+
+class Key(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that a built engine depends on."""
+
+    graph: str
+    """SHA-256 of the graph's file(s)."""
+    backend: str
+    versions: str
+    """Of the backend's libraries, e.g. "openvino 2026.4.0"."""
+    device: str
+    """What it is built for: the processor's or GPU's name, or a compute capability."""
+    driver: str = ""
+    precision: str
+    options: str = ""
+    """Shapes, threads, whatever else changes the engine."""
+
+    @property
+    def digest(self) -> str:
+        """The entry's name."""
+        return hashlib.sha256(msgspec.json.encode([FORMAT, self], order="sorted")).hexdigest()[:32]
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What `entry.json` says."""
+
+    key: Key
+    name: str
+    """For people: which graph, e.g. "alice/generator"."""
+    files: dict[str, str]
+    """SHA-256 of every file beside it, by name."""
+    figures: dict[str, float]
+    """What was measured when it was built, e.g. "parity_db"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cached:
+    """An entry and where its files are."""
+
+    folder: Path
+    entry: Entry
+    size: int
+    """Bytes."""
+    used_at_s: float
+    """When it was last opened (seconds since the epoch)."""
+
+
+def user_cache() -> Path:
+    """Where this user's engines are."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bodydouble" / "engines"
+
+
+class Cache:
+    """A folder of engines.
+
+    Raises:
+        UserError: somebody else owns the folder or may write to it.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder or user_cache()
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _check_owner(self.folder)
+
+    def get(self, key: Key) -> Cached | None:
+        """The entry if it is there and whole; a damaged or foreign one counts as missing."""
+        return self._read(self.folder / key.digest, key)
+
+    def get_or_build(self, key: Key, name: str, build: Callable[[Path], Mapping[str, float]]) -> Cached:
+        """The entry; built first if it is missing or damaged.
+
+        Args:
+            key: what it is.
+            name: for people.
+            build: fills an empty folder with the engine's files and returns the figures to keep with it. Whatever it
+                raises leaves no entry. Other processes that want the same entry wait for it meanwhile.
+        """
+        with self._lock(key.digest):
+            if (found := self.get(key)) is not None:
+                os.utime(found.folder / ENTRY)
+                return found
+            draft = Path(tempfile.mkdtemp(prefix=DRAFT, dir=self.folder))
+            try:
+                figures = dict(build(draft))
+                files = {path.name: _sha256(path) for path in sorted(draft.iterdir())}
+                entry = Entry(key=key, name=name, files=files, figures=figures)
+                (draft / ENTRY).write_bytes(msgspec.json.format(msgspec.json.encode(entry), indent=2))
+                target = self.folder / key.digest
+                shutil.rmtree(target, ignore_errors=True)
+                draft.rename(target)
+            finally:
+                shutil.rmtree(draft, ignore_errors=True)
+            built = self.get(key)
+            assert built is not None, f"{target} vanished"
+            return built
+
+    def note(self, cached: Cached, figures: Mapping[str, float]) -> Cached:
+        """Add figures to an entry."""
+        entry = msgspec.structs.replace(cached.entry, figures={**cached.entry.figures, **figures})
+        write_atomically(cached.folder / ENTRY, msgspec.json.format(msgspec.json.encode(entry), indent=2))
+        return replace(cached, entry=entry)
+
+    def drop(self, cached: Cached) -> None:
+        """Delete an entry."""
+        with self._lock(cached.folder.name):
+            shutil.rmtree(cached.folder, ignore_errors=True)
+
+    def entries(self) -> list[Cached]:
+        """Every whole entry, the last used first."""
+        found = (self._read(path.parent) for path in self.folder.glob(f"*/{ENTRY}"))
+        return sorted((each for each in found if each), key=lambda each: -each.used_at_s)
+
+    def prune(self, limit: int) -> list[Path]:
+        """Delete what is broken, then the least recently used, until at most `limit` bytes are left.
+
+        Returns:
+            The deleted folders.
+        """
+        keep: set[Path] = set()
+        total = 0
+        for each in self.entries():
+            total += each.size
+            if total <= limit:
+                keep.add(each.folder)
+        gone = [path for path in self.folder.iterdir() if path.is_dir() and path not in keep and not _at_work(path)]
+        for path in gone:
+            with self._lock(path.name):
+                shutil.rmtree(path, ignore_errors=True)
+        return gone
+
+    def _lock(self, digest: str) -> FileLock:
+        return FileLock(self.folder / f"{digest}.lock", mode=0o600)
+
+    def _read(self, folder: Path, key: Key | None = None) -> Cached | None:
+        try:
+            entry = msgspec.json.decode((folder / ENTRY).read_bytes(), type=Entry)
+            whole = all(Path(name).name == name and _sha256(folder / name) == sha for name, sha in entry.files.items())
+            size = sum((folder / name).stat().st_size for name in (ENTRY, *entry.files))
+            used_at_s = (folder / ENTRY).stat().st_mtime
+        except (OSError, msgspec.DecodeError):
+            return None
+        if not whole or entry.key.digest != folder.name or (key is not None and entry.key != key):
+            return None
+        return Cached(folder, entry, size, used_at_s)
+
+
+def _at_work(folder: Path) -> bool:
+    """Whether another process may just be building in it."""
+    return folder.name.startswith(DRAFT) and time.time() - folder.stat().st_mtime < ABANDONED_S
+
+
+def _check_owner(folder: Path) -> None:
+    if not hasattr(os, "getuid"):
+        return  # Windows keeps other users out of the profile folder
+    info = folder.stat()
+    if info.st_uid != os.getuid() or info.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise UserError(
+            f"Others may write to {folder}, so its engines cannot be trusted: delete the folder, or chmod 700 it."
+        )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,92 @@
+"""The renderer on its own over a few clips of the subject's own moves, exactly as live: what int8 is calibrated on and
+every engine is proven on.
+"""
+
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.engine import Engine
+from engines.errors import UserError
+from engines.parity import Drive, Recorder, replay
+from realtime.frame import Rgb
+from realtime.pose.archive import load_poses, save_poses
+from realtime.pose.measure import head_box
+from realtime.pose.pose import Pose
+from realtime.pose.styles import Style
+from realtime.render import Renderer
+from realtime.subject import Subject
+
+FILE = "calibration.npz"
+"""Its name in a subject's folder: the poses, in the subject's pixels, clip after clip."""
+CLIPS, CLIP_FRAMES = 4, 30
+
+
+class RollOut:
+    """Clips that can be played again and again.
+
+    Args:
+        poses: clip after clip, `CLIP_FRAMES` each.
+        style: how they are drawn.
+        plate: uint8 [H, W, 3], where every clip starts.
+    """
+
+    def __init__(self, poses: Sequence[Pose | None], style: Style, plate: Rgb) -> None:
+        self.poses, self._style, self._plate = poses, style, plate
+
+    @classmethod
+    def of(cls, subject: Subject) -> "RollOut":
+        """The subject's clips; one that brings none just shows its empty room."""
+        return cls(load_clips(subject.folder) or [None] * CLIP_FRAMES, subject.style, subject.plate)
+
+    def play(self, generator: Engine, face: Engine | None = None) -> Iterator[Rgb]:
+        """Every picture, uint8 [H, W, 3]."""
+        renderer = Renderer(generator, face, self._plate, blank=self._style.blank)
+        for number, pose in enumerate(self.poses):
+            if number % CLIP_FRAMES == 0:
+                renderer.reset()
+            figure = self._style.draw(pose, *self._plate.shape[:2])
+            yield renderer.step(figure, head_box(pose) if pose else None)
+
+    def record(self, generator: Engine, face: Engine) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]]:
+        """What the two networks see, in every second frame."""
+        recorders = Recorder(generator, every=2), Recorder(face, every=2)
+        for _ in self.play(*recorders):
+            pass
+        return recorders[0].seen, recorders[1].seen
+
+    def drives(self, generator: Engine, face: Engine) -> Mapping[str, Drive]:
+        """How to prove engines of each network, by the graph's name; the face's sees what this generator makes."""
+        return {"generator": self.play, "face": replay(self.record(generator, face)[1])}
+
+
+def choose_clips(poses: Sequence[Pose | None]) -> list[Pose | None]:
+    """Clips with somebody in them, spread evenly over the poses of a whole training; all poses if they are few."""
+    if len(poses) <= CLIPS * CLIP_FRAMES:
+        return list(poses)
+    clips = [poses[start : start + CLIP_FRAMES] for start in range(0, len(poses) - CLIP_FRAMES, CLIP_FRAMES)]
+    lively = [clip for clip in clips if clip[0] and clip[-1]] or clips
+    return [pose for index in np.linspace(0, len(lively) - 1, CLIPS).astype(int) for pose in lively[index]]
+
+
+def save_clips(folder: Path, poses: Sequence[Pose | None]) -> None:
+    """Write what `choose_clips` chose into a subject's folder."""
+    save_poses(folder / FILE, poses)
+
+
+def load_clips(folder: Path) -> list[Pose | None] | None:
+    """The inverse of `save_clips`; None if the subject was exported without.
+
+    Raises:
+        UserError: the file holds no poses.
+    """
+    file = folder / FILE
+    if not file.is_file():
+        return None
+    try:
+        return load_poses(file)
+    except (ValueError, KeyError, AssertionError, zipfile.BadZipFile) as error:
+        raise UserError(f"{file} holds no poses: export or download the subject again.") from error

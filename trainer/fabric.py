@@ -1,0 +1,78 @@
+"""Where a training runs: one process or many, on CPUs or GPUs, on one machine or several. Lightning Fabric lives here.
+
+The processes of a training share each batch among them and act as one: what is learnt does not depend on how many
+there are. Several machines: start the same command on each with torchrun or SLURM, the run's folder on a shared disk.
+
+    torchrun --nproc-per-node 8 --nnodes 2 ... --no-python trainer train RUN
+"""
+
+import inspect
+import logging
+import math
+import os
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning_fabric.strategies.ddp import DDPStrategy
+from torch.nn.parallel import DistributedDataParallel
+
+from engines.errors import UserError
+from trainer.options import Machine
+
+__all__ = ["Fabric", "assemble"]
+
+_NEW_NAME = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
+_OPTIONS: dict[str, Any] = {"forward_sync_buffers" if _NEW_NAME else "broadcast_buffers": False}
+"""Buffers are BatchNorm's statistics, which are the same in every process anyway."""
+
+
+def assemble(machine: Machine, *batches: int) -> Fabric:
+    """Bring the processes together; on one machine the others are started from here, by this very command.
+
+    Args:
+        machine: what the user wants.
+        batches: how many pictures or chains the steps have, over all processes.
+
+    Raises:
+        UserError: the machine does not have that, or the batches cannot be shared evenly.
+    """
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    gpus = torch.cuda.device_count()
+    cuda = gpus > 0 if machine.accelerator == "auto" else machine.accelerator == "cuda"
+    if cuda and not gpus:
+        raise UserError("There is no CUDA device here: use --accelerator cpu, or install torch with CUDA.")
+    devices, nodes = _started()
+    if not devices:
+        shares = [count for count in range(1, max(1, gpus if cuda else 1) + 1) if math.gcd(*batches) % count == 0]
+        devices = shares[-1] if machine.devices == "auto" else machine.devices
+    elif machine.devices not in ("auto", devices):
+        raise UserError(f"--devices {machine.devices} was asked for, but {devices} were started on each machine.")
+    if devices < 1 or math.gcd(*batches) % (devices * nodes):
+        words = " and ".join(map(str, batches))
+        raise UserError(f"Batches of {words} cannot be shared evenly by {devices * nodes} processes: change either.")
+    if cuda and devices > gpus:
+        raise UserError(f"--devices {devices} was asked for, but there are only {gpus} GPUs here.")
+    half = machine.precision == "bf16" or (machine.precision == "auto" and (not cuda or torch.cuda.is_bf16_supported()))
+    fabric = Fabric(
+        accelerator="cuda" if cuda else "cpu",
+        devices=devices,
+        num_nodes=nodes,
+        precision="bf16-mixed" if half else "32-true",
+        strategy=DDPStrategy(**_OPTIONS) if devices * nodes > 1 else "auto",
+    )
+    fabric.launch()
+    return fabric
+
+
+def _started() -> tuple[int, int]:
+    """Processes per machine and machines, as torchrun or SLURM started them; 0 and 1 if neither did."""
+    if TorchElasticEnvironment.detect():
+        local = int(os.environ["LOCAL_WORLD_SIZE"])
+        return local, int(os.environ["WORLD_SIZE"]) // local
+    if SLURMEnvironment.detect():
+        nodes = int(os.environ.get("SLURM_NNODES", "1"))
+        return int(os.environ["SLURM_NTASKS"]) // nodes, nodes
+    return 0, 1

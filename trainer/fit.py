@@ -1,0 +1,111 @@
+"""From a video to a subject in one go: prepare, train, export; whatever is finished is skipped."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from engines.errors import UserError
+from realtime.subject import Consent, load_subject, sha256
+from realtime.video import count_frames, frame_rate
+from trainer.config import CompactConfig, TrainConfig, parse_size
+from trainer.options import Machine, Upkeep, first_process
+from trainer.prepare import prepare
+from trainer.run import export_run, train_run
+from trainer.settings import check_place, check_settings, write_settings
+
+FRAME_S, STEP_S, FACE_STEP_S = 0.045, 1.3, 0.3
+"""What a frame to prepare and a step of the preset `live` take on two cores, roughly."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filmed:
+    """What to prepare: written down in the run's folder, so that nothing else is mistaken for it."""
+
+    video: str
+    video_bytes: int
+    size: str
+    pose: str
+    figure: str
+    openpose: str | None
+
+
+def fit(
+    video: Path,
+    run: Path,
+    folder: Path,
+    *,
+    name: str,
+    size: str,
+    pose: str,
+    openpose: Path | None,
+    figure: str,
+    config: TrainConfig,
+    machine: Machine,
+    upkeep: Upkeep,
+    consent: Consent,
+) -> bool:
+    """Make the subject `folder` of a video, with everything that comes before it in `run`.
+
+    Returns:
+        Whether the subject is there; False after Ctrl-C, and in all processes but the first.
+
+    Raises:
+        UserError: the video or the settings will not do, or the run was begun with others.
+    """
+    check_place(name, folder)
+    frames = count_frames(video)
+    filmed = Filmed(
+        video=video.name,
+        video_bytes=video.stat().st_size,
+        size=size,
+        pose=pose,
+        figure=figure,
+        openpose=None if openpose is None else openpose.name,
+    )
+    check_settings(run / "fit.json", filmed)
+    check_settings(run / "config.json", config)
+    prepared = (run / "data" / "prepare.json").exists() and (run / "fit.json").exists()
+    if first_process():
+        _announce(video, frames, run, folder, config, prepared=prepared)
+    if not prepared:
+        if not first_process():
+            raise UserError("Several processes were started from outside: run this once without, to prepare the video.")
+        write_settings(run / "fit.json", filmed)
+        prepare(video, run, size_px=parse_size(size), estimator=pose, openpose=openpose, figure=figure)
+    if not train_run(run, config, machine=machine, upkeep=upkeep):
+        return False
+    if not _is_exported(run, folder, consent):
+        export_run(run, name, folder, person=consent.person, licence=consent.licence)
+    return True
+
+
+def _announce(video: Path, frames: int, run: Path, folder: Path, config: TrainConfig, *, prepared: bool) -> None:
+    """Say what will happen and roughly how long it takes."""
+    steps = f"{config.coarse_steps + config.steps} + {config.face_steps} steps"
+    train_s = config.steps * STEP_S + config.face_steps * FACE_STEP_S
+    compact = isinstance(config.generator, CompactConfig)
+    train_time = f"about {_time(train_s)} on two cores" if compact else "hours on a GPU"
+    lines = (
+        f"{video.name}, {_time(frames / frame_rate(video))}, becomes the subject {folder.name}:",
+        f"  1. prepare  {frames} frames, {'done' if prepared else 'about ' + _time(frames * FRAME_S)}",
+        f"  2. train    {steps}, {train_time}; previews in {run / 'previews'}",
+        f"  3. export   to {folder}",
+        f"All of it is kept in {run}. Ctrl-C saves; the same command goes on.",
+    )
+    Console(highlight=False, soft_wrap=True).print("\n".join(lines), markup=False)
+
+
+def _time(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
+
+
+def _is_exported(run: Path, folder: Path, consent: Consent) -> bool:
+    """Whether the subject is there, whole, and of this very run."""
+    try:
+        manifest = load_subject(str(folder)).manifest
+    except UserError:
+        return False
+    return manifest.consent == consent and manifest.files["generator.onnx"] == sha256(run / "generator.onnx")

@@ -1,0 +1,41 @@
+"""How a training is carried out. None of it changes what is learnt, so a run may go on with others than it began."""
+
+import os
+from dataclasses import dataclass
+from typing import Literal
+
+from engines.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """Where to train. A run may go on elsewhere than it began."""
+
+    accelerator: Literal["auto", "cpu", "cuda"] = "auto"
+    """What computes; auto: the GPUs, if there are any."""
+    devices: int | Literal["auto"] = "auto"
+    """Processes per machine, one per GPU, which share --batch; auto: as many as torchrun or SLURM started, otherwise
+    one, or as many GPUs as divide --batch."""
+    precision: Literal["auto", "bf16", "f32"] = "auto"
+    """bf16 computes in bfloat16 where that does no harm; auto: bf16 where the device has it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upkeep:
+    """How often to look and to save; none of it changes what is learnt."""
+
+    look_every: int = 500
+    """Steps between looks: held-out footage played as a sheet, a film and figures. The state is saved with each."""
+    save_minutes: float = 5.0
+    """Time between further saves."""
+    keep: int = 3
+    """Saved states to keep beside the best one."""
+
+    def __post_init__(self) -> None:
+        if self.look_every < 1 or self.keep < 1 or self.save_minutes < 0:
+            raise UserError("--look-every and --keep must be at least 1, and --save-minutes at least 0.")
+
+
+def first_process() -> bool:
+    """Whether this is the first of a training's processes, as far as the environment tells."""
+    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
