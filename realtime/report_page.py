@@ -50,7 +50,7 @@ def page(
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Poses in {escape(report.video)}</title>'
         f"<style>{STYLE}</style><h1>Poses in {escape(report.video)}</h1>{said}"
-        f"<h2>Looks like</h2><div class=stills>{''.join(map(_image, stills))}</div>"
+        f"<h2>Looks like</h2><div class=stills>{''.join(map(image, stills))}</div>"
         f"<h2>When it is seen</h2><p class=key>From above: person, {escape(', '.join(PARTS))}. "
         f"Bright: seen; dark: not.</p>{_strips(raw)}{_close_up(report, raw, smooth, truth)}"
         f"<h2>Jitter by joint</h2><p class=key>Mean distance from the joint's own smooth path, px. "
@@ -58,7 +58,8 @@ def page(
     )
 
 
-def _image(rgb: Rgb) -> str:
+def image(rgb: Rgb) -> str:
+    """A picture, uint8 H W 3, as part of a page."""
     _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 80])
     return f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(jpeg.tobytes()).decode()}">'
 
@@ -68,14 +69,17 @@ def _key(*names: str) -> str:
 
 
 def _strips(raw: Sequence[Pose | None]) -> str:
-    """A row for the person and for each part, bright where it is seen."""
     rows = [[pose is not None for pose in raw]]
-    rows += [[pose is not None and pose.confidence[i] > 0 for pose in raw] for i in PARTS.values()]
+    return strips(rows + [[pose is not None and pose.confidence[i] > 0 for pose in raw] for i in PARTS.values()])
+
+
+def strips(rows: Sequence[Sequence[bool]]) -> str:
+    """One strip a row, bright where it is true."""
     shapes = []
     for number, row in enumerate(rows):
         edges = np.flatnonzero(np.diff(np.array([False, *row, False]).astype(np.int8)))
         for start, stop in edges.reshape(-1, 2).tolist():
-            x, width = WIDTH * start / len(raw), WIDTH * (stop - start) / len(raw)
+            x, width = WIDTH * start / len(row), WIDTH * (stop - start) / len(row)
             shapes.append(
                 f'<rect x="{x:.2f}" y="{number * STRIP + 1}" width="{width:.2f}" height="{STRIP - 2}" fill="#4dd2ff"/>'
             )

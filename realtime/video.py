@@ -1,13 +1,15 @@
-"""Read and write video files: RGB pictures and their times."""
+"""Read and write video files: RGB pictures, upright, and their times."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 
 import av
+import cv2
 import numpy as np
+from av.sidedata.sidedata import SideData
 
 from engines.errors import UserError
 from realtime.frame import Rgb
@@ -42,22 +44,43 @@ def count_frames(path: Path) -> int:
 
 
 def read_video(path: Path, start_s: float = 0.0) -> Iterator[tuple[Rgb, float]]:
-    """Yield every picture (uint8 [H, W, 3], RGB) and its time in seconds, from `start_s` seconds on.
+    """Yield the pictures (uint8 [H, W, 3], RGB) and their times in seconds, from `start_s` on.
+
+    They are as a player shows them: turned upright, with square pixels.
 
     Raises:
         UserError: the file cannot be opened or breaks off in the middle.
     """
     with _opened(path) as (container, stream):
         rate = float(stream.average_rate or 30)
-        number = 0
+        if start_s > 0:
+            with suppress(av.error.FFmpegError):  # some formats cannot seek: they are read from the beginning
+                container.seek(round(start_s * av.time_base))
+        number, matrix = 0, None
         try:
             for number, frame in enumerate(container.decode(stream)):
+                if number == 0:  # once: a frame and its side data hold each other, so they would stay in memory
+                    matrix = frame.side_data.get("DISPLAYMATRIX")
                 at_s = number / rate if frame.time is None else float(frame.time)
-                if at_s < start_s:
-                    continue
-                yield np.asarray(frame.to_ndarray(format="rgb24"), np.uint8), at_s
+                if at_s >= start_s:
+                    rgb = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+                    yield _as_shown(rgb, stream.sample_aspect_ratio, matrix), at_s
         except av.error.FFmpegError as error:
             raise UserError(f"The video {path} is damaged after {number / rate:.1f} s: {error.strerror}.") from error
+
+
+def _as_shown(rgb: Rgb, aspect: Fraction | None, matrix: object) -> Rgb:
+    """A picture as it is to be shown: phones film on their side, and say so in a matrix."""
+    if aspect and abs(aspect - 1) > 0.01:
+        height, width, _ = rgb.shape
+        rgb = np.asarray(cv2.resize(rgb, (round(width * aspect), height), interpolation=cv2.INTER_AREA), np.uint8)
+    if not isinstance(matrix, SideData):
+        return rgb
+    # Rows: where the picture's x and y axis point to. Its turns are by right angles.
+    (xx, xy), (yx, yy) = np.frombuffer(bytes(matrix), np.int32).reshape(3, 3)[:2, :2].tolist()
+    if abs(xy) > abs(xx):
+        rgb, xx, yy = rgb.transpose(1, 0, 2), yx, xy
+    return np.ascontiguousarray(rgb[:: -1 if yy < 0 else 1, :: -1 if xx < 0 else 1])
 
 
 def frame_rate(path: Path) -> float:
@@ -79,14 +102,19 @@ class VideoWriter:
         crf: x264's quality, lower is better.
         gop: frames between key frames.
         pix_fmt: "yuv420p" plays everywhere, "yuv444p" keeps the colours at full resolution.
+        most_bit_s: bits per second that are never exceeded for long, whatever the quality; 0 leaves it open.
     """
 
-    def __init__(self, path: Path, fps: float, *, crf: int = 18, gop: int = 60, pix_fmt: str = "yuv420p") -> None:
+    def __init__(
+        self, path: Path, fps: float, *, crf: int = 18, gop: int = 60, pix_fmt: str = "yuv420p", most_bit_s: int = 0
+    ) -> None:
         self._path = path
         self._draft = path.with_suffix(f".new{path.suffix}")
         self._container = av.open(str(self._draft), "w")
         self._fps = Fraction(fps).limit_denominator(1001)
         self._options: Mapping[str, str] = {"crf": str(crf), "preset": "veryfast", "g": str(gop)}
+        if most_bit_s:
+            self._options = {**self._options, "maxrate": str(most_bit_s), "bufsize": str(2 * most_bit_s)}
         self._pix_fmt = pix_fmt
         self._stream: av.VideoStream | None = None
 

@@ -22,6 +22,7 @@ TRAINER_MAY_USE = (
     "realtime.player",
     "realtime.pose",
     "realtime.render",
+    "realtime.report_page",
     "realtime.rollout",
     "realtime.subject",
     "realtime.video",

@@ -14,6 +14,7 @@ from realtime.pose.load import EstimatorName
 from realtime.pose.styles import StyleName
 from realtime.subject import Consent, user_subjects
 from trainer.config import LIVE, PRESETS, PresetName, TrainConfig, parse_size
+from trainer.crop import parse_crop
 from trainer.judge_cli import detector, evaluate
 from trainer.options import Machine, Upkeep
 
@@ -83,26 +84,48 @@ def prepare(
     /,
     out: Path,
     size: str = "512",
+    crop: str | None = None,
     pose: EstimatorName = "own",
     openpose: Path | None = None,
-    figure: StyleName = "limbs",
+    figure: StyleName | None = None,
+    fps: float | None = None,
+    only_report: bool = False,
 ) -> None:
-    """Find the person in every frame of a video, and the empty room behind them.
+    """Find the person in every frame of a video, and the empty room behind them; say what the footage is worth.
+
+    Run it again after a stop: it goes on where it was.
 
     Args:
-        video: one person, filmed for minutes with a camera that stands still, head to toes in the picture.
-        out: the run's folder; train and export take the same one.
+        video: one person, filmed for minutes with a camera that stands still, head to toes in the picture; or a folder
+            of numbered pictures.
+        out: the run's folder; train and export take the same one. Its report.html is for you.
         size: of the picture in pixels, e.g. 512 (square) or 1024x512, multiples of 32; 512 is live on two cores.
+        crop: part of the video to use, X,Y,WIDTH,HEIGHT in its pixels; by default the largest that holds the person.
         pose: what finds the person: this program, or the mediapipe library (needs pip install 'bodydouble[mediapipe]').
         openpose: folder with OpenPose's JSON files of this video, to take the poses from instead.
-        figure: how poses are drawn: limbs, our own way, or edn, as the paper did from OpenPose's poses.
+        figure: how poses are drawn: limbs, our own way, or edn, as the paper did from OpenPose's poses; by default edn
+            with --openpose.
+        fps: how many pictures of a folder make a second, by default 30.
+        only_report: say what the footage is worth, no more.
     """
     from trainer.prepare import prepare as prepare_video
 
     about = prepare_video(
-        video, out / "data", size_px=parse_size(size), estimator=pose, openpose=openpose, figure=figure
+        video,
+        out,
+        size_px=parse_size(size),
+        estimator=pose,
+        openpose=openpose,
+        figure=figure,
+        crop=parse_crop(crop) if crop else None,
+        fps=fps,
+        only_report=only_report,
     )
-    print(f"{about.frames} frames, the person in {about.seen}. Next: trainer train {out}")
+    if about is None:
+        print(f"Look at {out / 'report.html'}. Next: the same without --only-report")
+    else:
+        print(f"Look at {out / 'report.html'}")
+        print(f"{about.frames} frames, the person in {about.seen}. Next: trainer train {out}")
 
 
 def train_with(default: TrainConfig) -> Callable[..., None]:

@@ -23,7 +23,7 @@ from realtime.pose.pose import Pose
 from realtime.pose.steady import Steady
 from realtime.render import crop_head
 from realtime.video import VideoWriter, read_video
-from trainer.prepare import Crop
+from trainer.crop import Crop
 
 CLIP_S = 1.0
 BODY_PX, FACE_PX = 128, 64

@@ -72,7 +72,7 @@ def fit(
         if not first_process():
             raise UserError("Several processes were started from outside: run this once without, to prepare the video.")
         write_settings(run / "fit.json", filmed)
-        prepare(video, run / "data", size_px=parse_size(size), estimator=pose, openpose=openpose, figure=figure)
+        prepare(video, run, size_px=parse_size(size), estimator=pose, openpose=openpose, figure=figure)
     if not train_run(run, config, machine=machine, upkeep=upkeep):
         return False
     if not _is_exported(run, folder, consent):

@@ -10,9 +10,8 @@ from realtime.frame import Rgb
 from realtime.pose.archive import load_poses
 from realtime.pose.pose import Pose
 from realtime.pose.styles import Style, load_style
+from trainer.plate import GREY
 from trainer.prepare import Prepared, load_prepared, training_frames
-
-GREY = 128
 
 
 class Footage:

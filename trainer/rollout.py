@@ -18,7 +18,7 @@ from realtime.pose.steady import Steady
 from realtime.render import Renderer
 from realtime.subject import Subject
 from realtime.video import count_frames, frame_rate, read_video
-from trainer.prepare import Crop
+from trainer.crop import Crop
 
 LOG = logging.getLogger(__name__)
 

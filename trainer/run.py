@@ -34,6 +34,7 @@ from trainer.loop import train
 from trainer.metrics import psnr_db
 from trainer.networks.load import build_face, build_generator
 from trainer.options import Machine, Upkeep
+from trainer.prepare import Prepared
 from trainer.quantize import add_int8
 from trainer.settings import check_place, check_settings, write_settings
 
@@ -66,6 +67,7 @@ def train_run(
     fabric = assemble(machine, config.batch, FACE_BATCH)
     if fabric.is_global_zero:
         write_settings(run / "config.json", config)
+    config = suited(config, footage.about)
     if config.window_px:
         window_px = min(config.window_px, footage.about.height_px, footage.about.width_px)
         config = replace(config, window_px=window_px, perceptual_px=min(config.perceptual_px, window_px))
@@ -87,6 +89,11 @@ def train_run(
     heads = fabric.broadcast(heads)
     assert heads
     return train(FaceStage(*heads, config, fabric), run, fabric, upkeep) and fabric.is_global_zero
+
+
+def suited(config: TrainConfig, about: Prepared) -> TrainConfig:
+    """The same where the camera stood still; elsewhere there is no room to know, nor a mask that tells it apart."""
+    return config if about.static else replace(config, background=False, mask_weight=0.0)
 
 
 def export_run(run: Path, name: str, folder: Path, *, person: str, licence: str) -> Path:

@@ -1,0 +1,145 @@
+"""Footage as it comes: a video of any kind, or a folder of pictures; and the constant rate that is made of it."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.errors import UserError
+from realtime.frame import Rgb
+from realtime.video import count_frames, read_video
+
+PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
+COMMON_FPS = tuple(
+    float(Fraction(k * n, d)) for k in (1, 2, 4) for n, d in ((24000, 1001), (24, 1), (25, 1), (30000, 1001), (30, 1))
+)
+WANTED_FPS, LEAST_FPS = 30.0, 23.5
+"""What faster footage is thinned to, and what it never falls below for that."""
+
+
+class Material(Protocol):
+    """Pictures and their times."""
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+
+    @property
+    def frames(self) -> int:
+        """How many pictures there are, or about how many; 0 if unknown."""
+
+    @property
+    def size_bytes(self) -> int:
+        """What it takes on the disk."""
+
+    def read(self, start_s: float = 0.0) -> Iterator[tuple[Rgb, float]]:
+        """Every picture, uint8 [H, W, 3] RGB, from `start_s` seconds on, and its time in seconds."""
+
+
+class VideoFile:
+    """A video that PyAV can read.
+
+    Raises:
+        UserError: it cannot be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.frames = path, count_frames(path)
+        self.size_bytes = path.stat().st_size
+
+    def read(self, start_s: float = 0.0) -> Iterator[tuple[Rgb, float]]:
+        """Every picture from `start_s` on and its time."""
+        return read_video(self.path, start_s)
+
+
+class PictureFolder:
+    """Pictures in the order of the numbers at the ends of their names, as the paper's data sets come.
+
+    Raises:
+        UserError: there are none.
+    """
+
+    def __init__(self, path: Path, fps: float) -> None:
+        self._files = sorted((file for file in path.iterdir() if file.suffix.lower() in PICTURES), key=_order)
+        if not self._files:
+            raise UserError(f"{path} holds no pictures (png, jpg): give a video, or a folder of numbered pictures.")
+        self.path, self.frames, self._fps = path, len(self._files), fps
+        self.size_bytes = sum(file.stat().st_size for file in self._files)
+
+    def read(self, start_s: float = 0.0) -> Iterator[tuple[Rgb, float]]:
+        """Every picture from `start_s` on and its time."""
+        for number, file in enumerate(self._files):
+            if number / self._fps >= start_s:
+                bgr = cv2.imread(str(file), cv2.IMREAD_COLOR)
+                if bgr is None:
+                    raise UserError(f"{file} is not a picture that can be read: repair or remove it.")
+                yield np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8), number / self._fps
+
+
+def _order(file: Path) -> tuple[int, str]:
+    numbers = re.findall(r"\d+", file.stem)
+    return (int(numbers[-1]) if numbers else -1, file.name)
+
+
+def open_material(path: Path, fps: float | None) -> Material:
+    """Open a video, or a folder of pictures that were taken at `fps`, by default 30.
+
+    Raises:
+        UserError: it cannot be opened, or a rate is given for a video.
+    """
+    if path.is_dir():
+        return PictureFolder(path, fps or WANTED_FPS)
+    if fps is not None:
+        raise UserError(f"--fps is for folders of pictures: {path} knows the times of its own.")
+    return VideoFile(path)
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How the pictures of a video become a constant rate."""
+
+    source_fps: float
+    constant: bool
+    """The source keeps to that rate."""
+    fps: float
+    """The rate that is made of it."""
+    picked: NDArray[np.intp]
+    """For each picture of that rate the number of the source's nearest one."""
+
+
+def constant_rate(times_s: NDArray[np.float64]) -> Timing:
+    """Thin fast footage to about 30 fps, every n-th picture; where times are irregular, take the nearest pictures.
+
+    Args:
+        times_s: when the pictures were taken, in order.
+    """
+    count = len(times_s)
+    if count < 2 or times_s[-1] <= times_s[0]:
+        return Timing(WANTED_FPS, True, WANTED_FPS, np.arange(count))
+    fps = (count - 1) / float(times_s[-1] - times_s[0])
+    constant = bool(np.abs(times_s - times_s[0] - np.arange(count) / fps).max() < 0.5 / fps)
+    if not constant:
+        # The mean is nothing then: a camera that skips pictures in the dark skips those of its usual rate.
+        steps_s = np.diff(times_s)
+        usual_s = float(np.median(steps_s[steps_s > 0]))
+        fps = 1 / float(steps_s[(steps_s > 0.7 * usual_s) & (steps_s < 1.3 * usual_s)].mean())
+    common_fps = min(COMMON_FPS, key=lambda each: abs(each - fps))
+    # Times rounded to milliseconds put the rate of a short film out by a little.
+    near_fps = 0.1 * fps / count if constant else 0.3
+    source_fps = common_fps if abs(common_fps - fps) < near_fps else fps
+    every = min(
+        (n for n in range(1, 64) if n == 1 or source_fps / n >= LEAST_FPS),
+        key=lambda n: abs(source_fps / n - WANTED_FPS),
+    )
+    fps = source_fps / every
+    if constant:
+        return Timing(source_fps, True, fps, np.arange(0, count, every))
+    grid = np.arange(times_s[0], times_s[-1] + 1e-6, 1 / fps)
+    middles = (times_s[1:] + times_s[:-1]) / 2
+    return Timing(source_fps, False, fps, np.searchsorted(middles, grid))
