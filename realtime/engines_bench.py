@@ -12,7 +12,7 @@ from engines.bench import baseline, bench
 from engines.choose import candidates
 
 
-def bench_graphs(graphs: Sequence[Path], *, title: str, threads: Sequence[int], runs: int) -> None:
+def bench_graphs(graphs: Sequence[Path], *, title: str, threads: Sequence[int], runs: int, beside_paper: bool) -> None:
     """Measure one run of every graph in all ways that this machine has; prints a table, and one line of JSON."""
     choices = candidates(graphs)
     rows = list(
@@ -23,7 +23,8 @@ def bench_graphs(graphs: Sequence[Path], *, title: str, threads: Sequence[int], 
             transient=True,
         )
     )
-    rows += [row for count in threads[-1:] if (row := baseline(count))]
+    if beside_paper and (row := baseline(max(threads))):
+        rows.append(row)
     table = Table("backend", "precision", "threads", "p50 ms", "p95 ms", "GMAC/s", "% of peak", title=title)
     for row in rows:
         figures = (row.threads, row.ms.p50, row.ms.p95, row.gmacs, row.peak_percent)

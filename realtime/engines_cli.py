@@ -101,7 +101,7 @@ def doctor(subject: Positional[str] = "alice", /, threads: int = SPARE, json: bo
 
 
 def bench(subject: Positional[str] = "alice", /, threads: tuple[int, ...] = (1,), runs: int = 30) -> None:
-    """Measure a step (generator and face) on every backend and in every precision, against the paper's generator.
+    """Measure a step (generator and face) on every backend and in every precision, beside the paper's generator.
 
     Args:
         subject: whose networks: a name, the path of a subject's folder, or an .onnx file to measure alone.
@@ -116,8 +116,9 @@ def bench(subject: Positional[str] = "alice", /, threads: tuple[int, ...] = (1,)
     if runs < 1 or not threads or min(threads) < 1:
         raise UserError("--runs and --threads must be at least 1.")
     file = Path(subject)
-    graphs = (file,) if file.suffix == ".onnx" else load_subject(subject).graphs
-    bench_graphs(graphs, title=subject, threads=threads, runs=runs)
+    alone = file.suffix == ".onnx"
+    graphs = (file,) if alone else load_subject(subject).graphs
+    bench_graphs(graphs, title=subject, threads=threads, runs=runs, beside_paper=not alone)
 
 
 def main() -> None:

@@ -44,8 +44,7 @@ class PosePipeline:
         self._steady = Steady()
         self._blur: BlurMeter | None = BlurMeter()
         self._fitting = Fitting(subject.manifest, profile)
-        self._height_px, self._width_px = subject.manifest.height_px, subject.manifest.width_px
-        self._style = subject.style
+        self._subject = subject
         self._meter = meter
 
     @property
@@ -68,7 +67,7 @@ class PosePipeline:
             pose = self._steady.step(seen, frame.captured_at_s)
             if pose is not None:
                 pose = self._fitting.fit(pose, frame)
-            canvas = self._style.draw(pose, self._height_px, self._width_px)
+            canvas = self._subject.draw(pose)
             return Drawn(frame, canvas, head_box(pose) if pose else None)
 
     def _begin_anew(self) -> None:

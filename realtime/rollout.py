@@ -67,9 +67,9 @@ def choose_clips(poses: Sequence[Pose | None]) -> list[Pose | None]:
     """Clips with somebody in them, spread evenly over the poses of a whole training; all poses if they are few."""
     if len(poses) <= CLIPS * CLIP_FRAMES:
         return list(poses)
-    starts = [start for start in range(0, len(poses) - CLIP_FRAMES, CLIP_FRAMES) if poses[start]]
-    chosen = np.linspace(0, len(starts) - 1, CLIPS).astype(int)
-    return [pose for index in chosen for pose in poses[starts[index] : starts[index] + CLIP_FRAMES]]
+    clips = [poses[start : start + CLIP_FRAMES] for start in range(0, len(poses) - CLIP_FRAMES, CLIP_FRAMES)]
+    lively = [clip for clip in clips if clip[0] and clip[-1]] or clips
+    return [pose for index in np.linspace(0, len(lively) - 1, CLIPS).astype(int) for pose in lively[index]]
 
 
 def save_clips(folder: Path, poses: Sequence[Pose | None]) -> None:

@@ -23,6 +23,7 @@ import numpy as np
 from engines.errors import UserError
 from realtime.frame import Rgb
 from realtime.pose.motion import MotionRange
+from realtime.pose.pose import Pose
 from realtime.pose.proportions import Proportions
 from realtime.pose.skeleton import SKELETON_VERSION
 from realtime.pose.styles import Style, load_style
@@ -89,6 +90,15 @@ class Subject:
     """How its figures are drawn."""
 
     @property
+    def size_px(self) -> tuple[int, int]:
+        """Width and height of the picture."""
+        return self.manifest.width_px, self.manifest.height_px
+
+    def draw(self, pose: Pose | None) -> Rgb:
+        """A pose in the picture's pixels as a figure, uint8 [H, W, 3]."""
+        return self.style.draw(pose, self.manifest.height_px, self.manifest.width_px)
+
+    @property
     def graphs(self) -> tuple[Path, Path]:
         """The graphs of the generator and of the face network."""
         return self.generator, self.face
@@ -136,7 +146,7 @@ def load_subject(name: str) -> Subject:
     except UserError as error:
         raise UserError(f"The subject {folder} cannot be played: {error}") from error
     found = {path.name for pattern in OPENED for path in folder.glob(pattern)}
-    for file in {*REQUIRED, *manifest.files, *found}:
+    for file in sorted({*REQUIRED, *manifest.files, *found}):
         _check_file(folder, file, manifest.files.get(file))
     plate = cv2.imread(str(folder / "plate.png"), cv2.IMREAD_COLOR_RGB)
     if plate is None or plate.shape != (manifest.height_px, manifest.width_px, 3):

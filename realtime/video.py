@@ -41,8 +41,8 @@ def count_frames(path: Path) -> int:
         return round(length_s * float(stream.average_rate or 0))
 
 
-def read_video(path: Path) -> Iterator[tuple[Rgb, float]]:
-    """Yield every picture (uint8 [H, W, 3], RGB) and its time in seconds.
+def read_video(path: Path, start_s: float = 0.0) -> Iterator[tuple[Rgb, float]]:
+    """Yield every picture (uint8 [H, W, 3], RGB) and its time in seconds, from `start_s` seconds on.
 
     Raises:
         UserError: the file cannot be opened or breaks off in the middle.
@@ -53,6 +53,8 @@ def read_video(path: Path) -> Iterator[tuple[Rgb, float]]:
         try:
             for number, frame in enumerate(container.decode(stream)):
                 at_s = number / rate if frame.time is None else float(frame.time)
+                if at_s < start_s:
+                    continue
                 yield np.asarray(frame.to_ndarray(format="rgb24"), np.uint8), at_s
         except av.error.FFmpegError as error:
             raise UserError(f"The video {path} is damaged after {number / rate:.1f} s: {error.strerror}.") from error

@@ -18,9 +18,9 @@ def sign(folder: Path) -> None:
 
 
 def poison(graph: Path, target: Path, value: float) -> None:
-    """Write an ONNX graph anew with `value` in one bias of its last convolution."""
+    """Write an ONNX graph anew with `value` in one bias of its last convolution that has any."""
     model = onnx.load(graph)
-    bias = [node for node in model.graph.node if node.op_type == "Conv"][-1].input[2]
+    bias = [node for node in model.graph.node if node.op_type == "Conv" and len(node.input) == 3][-1].input[2]
     (constant,) = (each for each in model.graph.initializer if each.name == bias)
     values = numpy_helper.to_array(constant).copy()
     values[5] = np.float32(value)

@@ -17,7 +17,9 @@ ARROWS = {
     "trainer": {"engines", "realtime"},
 }
 TRAINER_MAY_USE = (
+    "realtime.config",
     "realtime.frame",
+    "realtime.player",
     "realtime.pose",
     "realtime.render",
     "realtime.rollout",

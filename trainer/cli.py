@@ -14,6 +14,7 @@ from realtime.pose.load import EstimatorName
 from realtime.pose.styles import StyleName
 from realtime.subject import Consent, user_subjects
 from trainer.config import LIVE, PRESETS, PresetName, TrainConfig, parse_size
+from trainer.judge_cli import detector, evaluate
 from trainer.options import Machine, Upkeep
 
 RunFolder = Annotated[Positional[Path], tyro.conf.arg(metavar="RUN")]
@@ -166,7 +167,14 @@ def main() -> None:
     chosen.add_argument("--preset", default="live")
     preset = PRESETS.get(chosen.parse_known_args()[0].preset, LIVE)
     run_commands(
-        {"fit": fit_with(preset), "prepare": prepare, "train": train_with(preset), "export": export},
+        {
+            "fit": fit_with(preset),
+            "prepare": prepare,
+            "train": train_with(preset),
+            "export": export,
+            "evaluate": evaluate,
+            "detector": detector,
+        },
         prog="trainer",
         description="Turn a video of a person into a subject: fit does it all, prepare, train and export the parts.",
     )

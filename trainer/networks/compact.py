@@ -49,7 +49,7 @@ class CompactTrunk(nn.Module):
 
 
 class ForRgb(nn.Module):
-    """Every channel three times in a row: B C h w to B 3C h w."""
+    """Every channel three times in a row."""
 
     def forward(self, x: Tensor) -> Tensor:
         """B C h w to B 3C h w."""
