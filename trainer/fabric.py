@@ -16,6 +16,8 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning_fabric.plugins.precision.amp import MixedPrecision
+from lightning_fabric.plugins.precision.precision import Precision
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch.nn.parallel import DistributedDataParallel
 
@@ -27,6 +29,16 @@ __all__ = ["Fabric", "assemble"]
 _NEW_NAME = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
 _OPTIONS: dict[str, Any] = {"forward_sync_buffers" if _NEW_NAME else "broadcast_buffers": False}
 """Buffers are BatchNorm's statistics, which are the same in every process anyway."""
+
+
+class _Autocast(MixedPrecision):
+    """Leaves what goes in and comes out as it is: in bfloat16 the empty room would lose its shades."""
+
+    def convert_input(self, data: Any) -> Any:
+        return data
+
+    def convert_output(self, data: Any) -> Any:
+        return data
 
 
 def assemble(machine: Machine, *batches: int) -> Fabric:
@@ -56,11 +68,12 @@ def assemble(machine: Machine, *batches: int) -> Fabric:
     if cuda and devices > gpus:
         raise UserError(f"--devices {devices} was asked for, but there are only {gpus} GPUs here.")
     half = machine.precision == "bf16" or (machine.precision == "auto" and (not cuda or torch.cuda.is_bf16_supported()))
+    device = "cuda" if cuda else "cpu"
     fabric = Fabric(
-        accelerator="cuda" if cuda else "cpu",
+        accelerator=device,
         devices=devices,
         num_nodes=nodes,
-        precision="bf16-mixed" if half else "32-true",
+        plugins=_Autocast("bf16-mixed", device) if half else Precision(),
         strategy=DDPStrategy(**_OPTIONS) if devices * nodes > 1 else "auto",
     )
     fabric.launch()

@@ -2,7 +2,7 @@
 
 RUN/
   data/        made by `prepare`
-  config.json  `TrainConfig`
+  config.json  `TrainConfig`; fit.json: what `fit` was told
   checkpoints/, previews/, tensorboard/, *.jsonl   made by `train`, for each stage
   generator.onnx
 """
