@@ -163,6 +163,7 @@ def _go_on(material: Material, see: See, folder: Path) -> None:
             count = _write(folder / f"{parts:06d}.npz", rows, every)
             progress.advance(task, count)
             parts += 1
+        progress.update(task, total=progress.tasks[task].completed)  # files do not always know how long they are
 
 
 def _look(material: Material, see: See, times_s: NDArray[np.float64]) -> Iterator[_Row]:
