@@ -1,6 +1,7 @@
 """Engines against their f32 twin: all of them on the bundled networks, int8 from the export, and what is refused."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,8 +23,9 @@ from engines.openvino import read_model, save_model
 from engines.parity import FLOORS_DB, Recorder, parity_db, psnr_db, replay
 from realtime.rollout import CLIP_FRAMES, CLIPS, RollOut, choose_clips, load_clips
 from realtime.subject import Subject, load_subject
+from tests.commands import assert_refused, command
 from tests.people import standing
-from tests.subjects import poison
+from tests.subjects import poison, sign
 
 CHOICES = [choice for choice in candidates(load_subject("alice").graphs) if choice != ("openvino", "f32")]
 
@@ -84,14 +86,18 @@ def test_clips_are_spread_over_the_footage() -> None:
     assert choose_clips(footage[:50]) == nobody[:50]
 
 
-def test_a_subject_without_clips_and_without_int8() -> None:
-    subject = load_subject("alice")
-    if load_clips(subject.folder) is not None:
-        pytest.skip("alice has them by now")
-    with pytest.raises(UserError, match="alice has no int8 networks"):
+def test_a_subject_without_clips_and_without_int8(toy_subject: Path, tmp_path: Path) -> None:
+    bare = tmp_path / "bare"
+    shutil.copytree(toy_subject, bare, ignore=shutil.ignore_patterns("*.int8.*", "calibration.npz"))
+    sign(bare)
+    subject = load_subject(str(bare))
+    assert load_clips(bare) is None
+    assert not [each for each in candidates(subject.graphs) if each.precision == "int8"]
+    with pytest.raises(UserError, match="bare has no int8 networks"):
         candidates(subject.graphs, "auto", "int8")
     with pytest.raises(UserError, match=r"no int8 twin.*export"):
         load_engine(subject.generator, precision="int8")
+    assert_refused(command("engines", "build", bare), "no calibration.npz", "export")
 
 
 def test_a_recorder_keeps_what_was_seen(toy: Subject) -> None:
