@@ -133,7 +133,7 @@ def judge(report: Report, track: Track, learnt: int, tight: Crop | None) -> Repo
         return msgspec.structs.replace(report, reasons=["nobody was found: film one person, whole body, in good light"])
     width, height = report.size_px
     stands = [stand for pose in track.poses[:learnt] if pose and (stand := observe(pose))]
-    sides = np.stack([extent(pose)[[0, 2]] for pose in people])
+    sides = np.stack([extent(pose, margin=0)[[0, 2]] for pose in people])
     light, _, dark, bright, _ = np.nanmean(track.glances[track.seen], axis=0)
     flicker, drift = _unsteadiness(track.glances[:, Glance._fields.index("room")], track.fps)
     full = msgspec.structs.replace(
@@ -141,7 +141,7 @@ def judge(report: Report, track: Track, learnt: int, tight: Crop | None) -> Repo
         stature=float(np.median([stature_px(pose) for pose in people])) / height,
         parts={part: float(share) for part, share in zip(PARTS, track.parts[track.seen].mean(axis=0), strict=True)},
         longest_gap_s=longest_gap_s(track.seen, track.fps),
-        inside=float(((sides[:, 0] >= -0.02 * width) & (sides[:, 1] <= 1.02 * width)).mean()),
+        inside=float(((sides[:, 0] >= 0) & (sides[:, 1] <= width)).mean()),
         light=float(light),
         dark=float(dark),
         bright=float(bright),

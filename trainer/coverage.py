@@ -13,7 +13,7 @@ from realtime.pose.skeleton import INDEX
 
 FRONTAL = 0.168
 """Width between the shoulders, seen from the front or from behind; less is a side. Against the exact turn of alice this
-and the nose's side are right in 97.5 % of the frames (docs/log.md)."""
+and the nose's side are right in 97.2 % of the frames (docs/log.md)."""
 ALIKE_S = 0.2
 """Poses nearer in time than this are one when poses are compared."""
 

@@ -97,12 +97,12 @@ def parse_crop(text: str) -> tuple[int, int, int, int]:
     return x, y, width, height
 
 
-def extent(pose: Pose) -> Floats:
-    """Left, top, right and bottom of a person, in pixels."""
+def extent(pose: Pose, margin: float = MARGIN) -> Floats:
+    """Left, top, right and bottom of a person, in pixels, with a margin in statures."""
     xy = pose.xy[BODY][pose.confidence[BODY] >= 0.5]
     xy = xy if len(xy) else pose.xy[BODY]
-    margin = np.float32(MARGIN * stature_px(pose))
-    return np.concatenate([xy.min(axis=0) - margin, xy.max(axis=0) + margin])
+    margin_px = np.float32(margin * stature_px(pose))
+    return np.concatenate([xy.min(axis=0) - margin_px, xy.max(axis=0) + margin_px])
 
 
 def person_range(poses: Sequence[Pose]) -> tuple[float, float, float, float]:
