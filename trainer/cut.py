@@ -34,7 +34,7 @@ def cut_pictures(
     plain = isinstance(material, VideoFile) and timing.constant and timing.fps == timing.source_fps
     kept = plain and crop == Crop(0, 0, width, height, crop.size_px) and remux(material.path, out, timing.fps, frames)
     counts = np.bincount(timing.picked)
-    estimator = PlateEstimator(learnt)
+    estimator = PlateEstimator(frames)
     bit_s = int(ROOM * 8 * material.size_bytes * timing.fps / frames)
     writer = (
         nullcontext() if kept else VideoWriter(out, timing.fps, crf=10, gop=12, pix_fmt="yuv444p", most_bit_s=bit_s)
