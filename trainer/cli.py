@@ -36,7 +36,9 @@ def fit_with(default: TrainConfig) -> Callable[..., None]:
         licence: str = "not stated",
         pose: EstimatorName = "own",
         openpose: Path | None = None,
-        figure: StyleName = "limbs",
+        figure: StyleName | None = None,
+        crop: str | None = None,
+        fps: float | None = None,
         config: Annotated[TrainConfig, tyro.conf.arg(name=""), tyro.conf.AvoidSubcommands] = default,
         machine: Annotated[Machine, tyro.conf.arg(name="")] = Machine(),
         upkeep: Annotated[Upkeep, tyro.conf.arg(name="")] = Upkeep(),
@@ -44,7 +46,8 @@ def fit_with(default: TrainConfig) -> Callable[..., None]:
         """Make a subject of a video: prepare, train and export. Ctrl-C saves; the same command goes on.
 
         Args:
-            video: one person, filmed for minutes with a camera that stands still, head to toes in the picture.
+            video: one person, filmed for minutes with a camera that stands still, head to toes in the picture; or a
+                folder of numbered pictures.
             name: the subject's name.
             preset: the settings to begin with, see `trainer train`.
             size: of the picture, see `trainer prepare`.
@@ -55,6 +58,8 @@ def fit_with(default: TrainConfig) -> Callable[..., None]:
             pose: what finds the person, see `trainer prepare`.
             openpose: folder with OpenPose's JSON files of this video, to take the poses from instead.
             figure: how poses are drawn, see `trainer prepare`.
+            crop: part of the video to use, see `trainer prepare`.
+            fps: how many pictures of a folder make a second, by default 30.
         """
         from trainer.fit import fit as fit_video
 
@@ -68,6 +73,8 @@ def fit_with(default: TrainConfig) -> Callable[..., None]:
             pose=pose,
             openpose=openpose,
             figure=figure,
+            crop=parse_crop(crop) if crop else None,
+            fps=fps,
             config=config,
             machine=machine,
             upkeep=upkeep,

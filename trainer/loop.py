@@ -41,7 +41,7 @@ def train(stage: Stage, run: Path, fabric: Fabric, upkeep: Upkeep) -> bool:
         try:
             while stage.step_number < stage.steps and not stopping:
                 try:
-                    losses = stage.step()
+                    losses = keeper.step()
                 except DivergedError as reason:
                     keeper.roll_back(reason)
                     if record:

@@ -50,6 +50,8 @@ class Prepared(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     figure_style: str = "limbs"
     """How the poses are drawn."""
     figure_version: int = 1
+    source_px: tuple[int, int] | None = None
+    """Width and height of the footage, where they were noted."""
     source_fps: float | None = None
     """What the footage was filmed at, where it was noted."""
     crop: tuple[int, int, int, int] | None = None
@@ -93,6 +95,11 @@ def prepare(
         raise UserError(f"Sizes must be multiples of 32 and at least 64 pixels, not {size_px[0]} x {size_px[1]}.")
     style = load_style(figure or ("edn" if openpose else "limbs"))
     material = open_material(video, fps)
+    first = next(material.read(), None)
+    if crop is not None and first is not None:
+        Crop.chosen(
+            crop, (first[0].shape[1], first[0].shape[0]), size_px
+        )  # a mistake is told before minutes of watching
     data = run / "data"
     watched = _watch(material, data / "watched", estimator, openpose)
     timing = constant_rate(watched.times_s)
@@ -121,6 +128,7 @@ def prepare(
         proportions=measure_proportions(lengths(pose) for pose in track.poses[:learnt] if pose and observe(pose)),
         figure_style=style.name,
         figure_version=style.version,
+        source_px=report.source_px,
         source_fps=timing.source_fps,
         crop=report.crop,
         static=report.static,

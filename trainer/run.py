@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import cv2
-import msgspec
 import numpy as np
 import torch
 
@@ -25,6 +24,7 @@ from realtime.subject import FORMAT, Consent, Manifest, Training, sha256, write_
 from trainer.body import BodyStage
 from trainer.checkpoint import Checkpoints, State, load_checkpoint
 from trainer.config import TrainConfig
+from trainer.effort import measure_effort
 from trainer.export import export_face, export_generator
 from trainer.fabric import assemble
 from trainer.face import BATCH as FACE_BATCH
@@ -36,7 +36,7 @@ from trainer.networks.load import build_face, build_generator
 from trainer.options import Machine, Upkeep
 from trainer.prepare import Prepared
 from trainer.quantize import add_int8
-from trainer.settings import check_place, check_settings, write_settings
+from trainer.settings import check_place, check_settings, read_settings, write_settings
 
 
 def train_run(
@@ -103,11 +103,12 @@ def export_run(run: Path, name: str, folder: Path, *, person: str, licence: str)
         UserError: the run is not finished, or there is something in the way.
     """
     check_place(name, folder)
-    config = msgspec.json.decode((run / "config.json").read_bytes(), type=TrainConfig)
-    footage = Footage(run / "data", background=config.background)
+    path = run / "config.json"
+    config = read_settings(path, TrainConfig) if path.exists() else None
     newest = Checkpoints(run / "checkpoints", "face").newest()
-    if newest is None or newest["step"] < config.face_steps:
+    if config is None or newest is None or newest["step"] < config.face_steps:
         raise UserError(f"{run} is not trained to its end: run `trainer train {run}` again first.")
+    footage = Footage(run / "data", background=config.background)
     body, face = _best(run, "body"), _best(run, "face")
     draft = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(draft, ignore_errors=True)
@@ -118,6 +119,7 @@ def export_run(run: Path, name: str, folder: Path, *, person: str, licence: str)
     export_face(network, face_side_px(footage.about.height_px), draft / "face.onnx")
     cv2.imwrite(str(draft / "plate.png"), footage.plate[:, :, ::-1])
     chain_psnr_db = _play(footage, draft)
+    hours, machine = measure_effort(run / "checkpoints")
     learnt = footage.poses[: footage.training_frames]
     print(add_int8(draft, learnt, footage.style, footage.plate, threads=torch.get_num_threads()))
     manifest = Manifest(
@@ -132,7 +134,13 @@ def export_run(run: Path, name: str, folder: Path, *, person: str, licence: str)
         proportions=footage.about.proportions,
         consent=Consent(person=person, licence=licence),
         training=Training(
+            video=footage.about.video,
+            footage_px=footage.about.source_px,
+            crop=footage.about.crop,
             footage_s=footage.training_frames / footage.about.fps,
+            hours=hours,
+            machine=machine,
+            generator=str(config.generator),
             steps=body["step"],
             face_steps=face["step"],
             chain_psnr_db=chain_psnr_db,
