@@ -4,7 +4,7 @@ RUN/
   report.html      what the footage is worth: look at it before you train
   data/
     frames.mp4     every picture, at a constant rate
-    poses.npz      xy [N, K, 2], depth [N, K], confidence [N, K], float32, in pixels of frames.mp4; seen [N] bool
+    poses.npz      the pose in each, in its pixels (`realtime.pose.archive`)
     plate.png      the empty room; grey where the camera moves
     prepare.json   `Prepared`
     watched/       what was seen so far, until all of this is there
@@ -112,7 +112,7 @@ def prepare(
     if only_report:
         return None
     (data / "prepare.json").unlink(missing_ok=True)  # written last: it says that the rest is whole
-    save_poses(data / "poses.npz", track.poses)
+    save_poses(data / "poses.npz", track.poses, exact=style.exact)
     plate = cut_pictures(
         material, timing, Crop(*report.crop, size_px), track.poses, data / "frames.mp4", learnt if report.static else 0
     )
