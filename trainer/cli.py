@@ -15,8 +15,9 @@ from realtime.pose.styles import StyleName
 from realtime.subject import Consent, user_subjects
 from trainer.config import LIVE, PRESETS, PresetName, TrainConfig, parse_size
 from trainer.crop import parse_crop
+from trainer.files import room_for
 from trainer.judge_cli import detector, evaluate
-from trainer.options import Machine, Upkeep
+from trainer.options import Machine, Upkeep, first_process, outlasts
 
 RunFolder = Annotated[Positional[Path], tyro.conf.arg(metavar="RUN")]
 
@@ -117,17 +118,18 @@ def prepare(
     """
     from trainer.prepare import prepare as prepare_video
 
-    about = prepare_video(
-        video,
-        out,
-        size_px=parse_size(size),
-        estimator=pose,
-        openpose=openpose,
-        figure=figure,
-        crop=parse_crop(crop) if crop else None,
-        fps=fps,
-        only_report=only_report,
-    )
+    with room_for("the prepared footage", out):
+        about = prepare_video(
+            video,
+            out,
+            size_px=parse_size(size),
+            estimator=pose,
+            openpose=openpose,
+            figure=figure,
+            crop=parse_crop(crop) if crop else None,
+            fps=fps,
+            only_report=only_report,
+        )
     if about is None:
         print(f"Look at {out / 'report.html'}. Next: the same without --only-report")
     else:
@@ -184,12 +186,15 @@ def export(
     """
     from trainer.run import export_run
 
-    folder = export_run(run, name, (out or user_subjects()) / name, person=person, licence=licence)
+    folder = (out or user_subjects()) / name
+    with room_for("the subject", folder.parent):
+        export_run(run, name, folder, person=person, licence=licence)
     print(f"Subject {name} is in {folder}. Next: realtime run --subject {folder if out else name}")
 
 
 def main() -> None:
     """Entry point."""
+    parent = os.getppid()
     # Waiting threads sleep instead of spinning: beside any other program spinning made a step ten times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     # The preset decides what every other setting is by default, so it has to be known before they are read.
@@ -207,4 +212,5 @@ def main() -> None:
         },
         prog="trainer",
         description="Turn a video of a person into a subject: fit does it all, prepare, train and export the parts.",
+        is_told=lambda: first_process() or outlasts(parent),
     )

@@ -8,6 +8,7 @@ from rich.console import Console
 from engines.errors import UserError
 from realtime.subject import Consent, load_subject, sha256
 from trainer.config import CompactConfig, TrainConfig, parse_size
+from trainer.files import room_for
 from trainer.material import Material, open_material
 from trainer.options import Machine, Upkeep, first_process
 from trainer.prepare import prepare
@@ -80,12 +81,23 @@ def fit(
     if not prepared:
         if not first_process():
             raise UserError("Several processes were started from outside: run this once without, to prepare the video.")
-        prepare(video, run, size_px=size_px, estimator=pose, openpose=openpose, figure=figure, crop=crop, fps=fps)
+        with room_for("the prepared footage", run):
+            prepare(
+                video,
+                run,
+                size_px=size_px,
+                estimator=pose,
+                openpose=openpose,
+                figure=figure,
+                crop=crop,
+                fps=fps,
+            )
         write_settings(run / "fit.json", filmed)  # only now, so that a mistake in them can be mended
     if not train_run(run, config, machine=machine, upkeep=upkeep):
         return False
     if not _is_exported(run, folder, consent):
-        export_run(run, name, folder, person=consent.person, licence=consent.licence)
+        with room_for("the subject", folder.parent):
+            export_run(run, name, folder, person=consent.person, licence=consent.licence)
     return True
 
 

@@ -13,6 +13,7 @@ from engines.errors import UserError
 from realtime.config import EngineConfig
 from realtime.subject import load_subject
 from trainer.crop import parse_crop
+from trainer.files import room_for
 from trainer.rollout import Part
 
 Inline = tyro.conf.arg(name="")
@@ -73,7 +74,9 @@ def evaluate(
     results = []
     for performance in performances:
         path = out / f"{played.manifest.name}_{performance.video.stem}.mp4"
-        results.append(measure(performance, path, engines, ablation=ablation, every=every, drift_frames=drift_frames))
+        with room_for("the videos", out):
+            result = measure(performance, path, engines, ablation=ablation, every=every, drift_frames=drift_frames)
+        results.append(result)
         print(f"Look at {path}")
         show(results[-1])
     if record:

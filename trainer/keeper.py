@@ -9,6 +9,7 @@ from trainer.descent import DivergedError
 from trainer.effort import Effort
 from trainer.fabric import Fabric, machine_words
 from trainer.stage import Score, Stage
+from trainer.together import together
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +54,9 @@ class Keeper:
             self._best = score.distance
         loop = {"rollbacks": self._rollbacks, "best": self._best, "effort": self._effort._asdict()}
         state = {"loop": loop, **self._stage.state_dict()}
-        if self._fabric.is_global_zero:
-            self._checkpoints.save(self._stage.step_number, state, best=best)
+        with together(self._fabric):
+            if self._fabric.is_global_zero:
+                self._checkpoints.save(self._stage.step_number, state, best=best)
         self._saved_at_s = time.monotonic()
 
     def roll_back(self, reason: DivergedError) -> None:

@@ -13,7 +13,6 @@ RUN/
 import os
 from pathlib import Path
 
-import cv2
 import msgspec
 
 from engines.errors import UserError
@@ -26,6 +25,7 @@ from realtime.pose.styles import load_style
 from trainer.appraise import appraise, publish
 from trainer.crop import Crop
 from trainer.cut import cut_pictures
+from trainer.files import write_picture, writing
 from trainer.material import Material, constant_rate, open_material
 from trainer.watch import Watched, forget, watch
 
@@ -97,9 +97,8 @@ def prepare(
     material = open_material(video, fps)
     first = next(material.read(), None)
     if crop is not None and first is not None:
-        Crop.chosen(
-            crop, (first[0].shape[1], first[0].shape[0]), size_px
-        )  # a mistake is told before minutes of watching
+        # A mistake is told before minutes of watching.
+        Crop.chosen(crop, (first[0].shape[1], first[0].shape[0]), size_px)
     data = run / "data"
     watched = _watch(material, data / "watched", estimator, openpose)
     timing = constant_rate(watched.times_s)
@@ -116,7 +115,7 @@ def prepare(
     plate = cut_pictures(
         material, timing, Crop(*report.crop, size_px), track.poses, data / "frames.mp4", learnt if report.static else 0
     )
-    cv2.imwrite(str(data / "plate.png"), cv2.cvtColor(plate, cv2.COLOR_RGB2BGR))
+    write_picture(data / "plate.png", plate)
     prepared = Prepared(
         video=video.name,
         width_px=size_px[0],
@@ -133,9 +132,8 @@ def prepare(
         crop=report.crop,
         static=report.static,
     )
-    draft = data / "prepare.json.new"
-    draft.write_bytes(msgspec.json.format(msgspec.json.encode(prepared), indent=2) + b"\n")
-    draft.replace(data / "prepare.json")
+    with writing(data / "prepare.json") as file:
+        file.write(msgspec.json.format(msgspec.json.encode(prepared), indent=2) + b"\n")
     forget(data / "watched")
     return prepared
 

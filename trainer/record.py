@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -81,8 +81,8 @@ class Record:
         self._close()
 
     def _close(self) -> None:
-        self._journal.close()
-        self._board.close()
+        with closing(self._board):
+            self._journal.close()
 
 
 def _words(losses: Mapping[str, float]) -> str:

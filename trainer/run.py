@@ -11,7 +11,6 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 
@@ -29,6 +28,7 @@ from trainer.export import export_face, export_generator
 from trainer.fabric import assemble
 from trainer.face import BATCH as FACE_BATCH
 from trainer.face import FaceStage, Heads, face_side_px, render_heads
+from trainer.files import write_picture
 from trainer.footage import Footage
 from trainer.loop import train
 from trainer.metrics import psnr_db
@@ -37,6 +37,7 @@ from trainer.options import Machine, Upkeep
 from trainer.prepare import Prepared
 from trainer.quantize import add_int8
 from trainer.settings import check_place, check_settings, read_settings, write_settings
+from trainer.together import together
 
 
 def train_run(
@@ -65,8 +66,9 @@ def train_run(
     footage = Footage(run / "data", background=config.background)
     check_settings(run / "config.json", config)
     fabric = assemble(machine, config.batch, FACE_BATCH)
-    if fabric.is_global_zero:
-        write_settings(run / "config.json", config)
+    with together(fabric):
+        if fabric.is_global_zero:
+            write_settings(run / "config.json", config)
     config = suited(config, footage.about)
     if config.window_px:
         window_px = min(config.window_px, footage.about.height_px, footage.about.width_px)
@@ -85,7 +87,8 @@ def train_run(
     face = Checkpoints(run / "checkpoints", FaceStage.name).newest()
     if face and face["step"] >= config.face_steps:
         return fabric.is_global_zero
-    heads = _heads(run, config, footage) if fabric.is_global_zero else None
+    with together(fabric):
+        heads = _heads(run, config, footage) if fabric.is_global_zero else None
     heads = fabric.broadcast(heads)
     assert heads
     return train(FaceStage(*heads, config, fabric), run, fabric, upkeep) and fabric.is_global_zero
@@ -117,7 +120,7 @@ def export_run(run: Path, name: str, folder: Path, *, person: str, licence: str)
     network = build_face(config.face)
     network.load_state_dict(averaged(face["ema"]))
     export_face(network, face_side_px(footage.about.height_px), draft / "face.onnx")
-    cv2.imwrite(str(draft / "plate.png"), footage.plate[:, :, ::-1])
+    write_picture(draft / "plate.png", footage.plate)
     chain_psnr_db = _play(footage, draft)
     hours, machine = measure_effort(run / "checkpoints")
     learnt = footage.poses[: footage.training_frames]
@@ -195,6 +198,6 @@ def _play(footage: Footage, folder: Path) -> tuple[float, float]:
         picture = renderer.step(footage.figure(index), head_box(pose) if pose else None)
         psnrs_db.append(psnr_db(picture, reader.read(index)))
     reader.close()
-    cv2.imwrite(str(folder / "thumbnail.jpg"), picture[:, :, ::-1])
+    write_picture(folder / "thumbnail.jpg", picture)
     tenth = max(1, len(psnrs_db) // 10)
     return float(np.mean(psnrs_db[:tenth])), float(np.mean(psnrs_db[-tenth:]))
