@@ -1,8 +1,6 @@
 """Full disks: nothing is lost, nothing is left behind, and it is said in a sentence."""
 
 import resource
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,7 +9,7 @@ import pytest
 
 from engines.errors import UserError
 from realtime.video import VideoWriter
-from tests.commands import assert_refused
+from tests.commands import assert_refused, command
 from tests.conftest import numbered_picture
 from tests.footage_files import paint, swaying, textured, write_film, write_labels
 from trainer.board import Board
@@ -70,21 +68,26 @@ def test_curves_fail_where_they_are_written(tmp_path: Path, no_file_beyond: Call
     board.close()
 
 
-def limited(size: int, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """A command that cannot write more than `size` bytes to a file."""
-    limit = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size})); "
-    program = f"{limit}from trainer.cli import main; main()"
-    return subprocess.run(
-        [sys.executable, "-c", program, *map(str, arguments)], capture_output=True, text=True, check=False
-    )
-
-
-def test_prepare(tmp_path: Path) -> None:
+def test_prepare_goes_on(tmp_path: Path) -> None:
     moves, room = swaying(100, scale=1.8), textured(256, 256)
     video = write_film(tmp_path / "v.mkv", [paint(room, move) for move in moves], 1 / 30, codec="ffv1")
-    labels, run = write_labels(tmp_path / "labels", moves), tmp_path / "run"
-    done = limited(500_000, "prepare", video, "--out", run, "--size", "224", "--openpose", labels)
-    assert_refused(done, f"no room for the prepared footage in {run}", "the same command goes on")
-    assert "Cutting" in done.stdout
-    left = sorted(path.name for path in (run / "data").iterdir())
-    assert left == ["poses.npz", "watched"], "what was seen, for the next time"
+    labels, data = write_labels(tmp_path / "labels", moves), tmp_path / "run" / "data"
+    data.mkdir(parents=True)
+    (data / "frames.new.mp4").symlink_to("/dev/full")
+    prepare: list[str | Path] = [
+        "trainer",
+        "prepare",
+        video,
+        "--out",
+        data.parent,
+        "--openpose",
+        labels,
+        "--size",
+        "64",
+    ]
+    assert_refused(command(*prepare), f"no room for the prepared footage in {data.parent}", "the same command goes on")
+    assert sorted(path.name for path in data.iterdir()) == ["poses.npz", "watched"]
+    done = command(*prepare)
+    assert done.returncode == 0, done.stderr
+    assert "Watching" not in done.stdout, "once is enough"
+    assert sorted(path.name for path in data.iterdir()) == ["frames.mp4", "plate.png", "poses.npz", "prepare.json"]
