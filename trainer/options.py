@@ -7,8 +7,8 @@ from typing import Literal
 
 from engines.errors import UserError
 
-PATIENCE_S = 10.0
-"""Longer than a process takes to end."""
+PATIENCE_S = 60.0
+"""Longer than a process takes to end, on a machine that is busy with others, too (13 s were seen)."""
 
 
 @dataclass(frozen=True, kw_only=True)
