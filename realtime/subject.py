@@ -60,7 +60,7 @@ class Training(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     footage_s: float
     """Seconds of video trained on."""
     hours: float | None = None
-    """That training took."""
+    """That the training took, without what it may have started from."""
     machine: str | None = None
     """Where, in general terms, e.g. "2 CPU cores, bf16"."""
     generator: str | None = None
@@ -73,6 +73,12 @@ class Training(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     """On held-out footage, running on its own outputs: the first and the last tenth of the chain."""
     figures: dict[str, Figure] | None = None
     """What `trainer evaluate --record` measured on footage of the person."""
+
+    def __post_init__(self) -> None:
+        if self.crop is not None and self.footage_px is not None:
+            (x, y, width, height), whole = self.crop, self.footage_px
+            if min(x, y) < 0 or min(width, height) < 1 or x + width > whole[0] or y + height > whole[1]:
+                raise ValueError(f"crop {self.crop} is not inside of the footage of {whole[0]}x{whole[1]}")
 
 
 class Manifest(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):

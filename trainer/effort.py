@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from trainer.checkpoint import Checkpoints, State
+from trainer.checkpoint import Checkpoints, State, load_checkpoint
 
 
 class Effort(NamedTuple):
@@ -30,12 +30,13 @@ class Effort(NamedTuple):
 
 
 def measure_effort(checkpoints: Path) -> tuple[float | None, str | None]:
-    """Hours of all stages of a run together, where all are known, and the machine of the last one."""
-    best = sorted(checkpoints.glob("*_best.pt"), key=lambda path: path.stat().st_mtime_ns)
-    stages = [path.name.removesuffix("_best.pt") for path in best]
-    states = [state for stage in stages if (state := Checkpoints(checkpoints, stage).newest())]
-    efforts = [Effort.of(state) for state in states]
-    seconds = [effort.total_s(state["step"]) for effort, state in zip(efforts, states, strict=True)]
-    known_s = [each_s for each_s in seconds if each_s is not None]
-    hours = sum(known_s) / 3600 if known_s and len(known_s) == len(seconds) else None
-    return hours, next((effort.machine for effort in reversed(efforts) if effort.machine), None)
+    """Hours of all stages of a run together, None where one is not known, and the machine of the last one."""
+    hours, machine = list[float | None](), None
+    for best in sorted(checkpoints.glob("*_best.pt"), key=lambda path: path.stat().st_mtime_ns):
+        state = Checkpoints(checkpoints, best.name.removesuffix("_best.pt")).newest() or load_checkpoint(best)
+        effort = Effort.of(state)
+        total_s = effort.total_s(state["step"])
+        hours.append(total_s and total_s / 3600)
+        machine = effort.machine or machine
+    known = [each for each in hours if each is not None]
+    return sum(known) if known and len(known) == len(hours) else None, machine

@@ -11,6 +11,7 @@ RUN/
 """
 
 import os
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -95,10 +96,9 @@ def prepare(
         raise UserError(f"Sizes must be multiples of 32 and at least 64 pixels, not {size_px[0]} x {size_px[1]}.")
     style = load_style(figure or ("edn" if openpose else "limbs"))
     material = open_material(video, fps)
-    first = next(material.read(), None)
-    if crop is not None and first is not None:
-        # A mistake is told before minutes of watching.
-        Crop.chosen(crop, (first[0].shape[1], first[0].shape[0]), size_px)
+    if crop is not None:
+        for rgb, _ in islice(material.read(), 1):  # a mistake is told before minutes of watching
+            Crop.chosen(crop, (rgb.shape[1], rgb.shape[0]), size_px)
     data = run / "data"
     watched = _watch(material, data / "watched", estimator, openpose)
     timing = constant_rate(watched.times_s)

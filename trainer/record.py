@@ -31,8 +31,8 @@ class Record:
         self._step_s = 0.0
         self._progress = Progress(*COLUMNS, TextColumn("{task.fields[figures]}"))
         self._task = self._progress.add_task(f"Training {stage.name}", total=stage.steps, figures="")
-        self._progress.start()
         self._open()
+        self._progress.start()
 
     def _open(self) -> None:
         step = self._stage.step_number
