@@ -35,6 +35,9 @@ OPENED = ("*.onnx", "*.xml", "*.bin", "*.npz")
 """What is opened by its name alone has to be in the manifest."""
 BUNDLED = Path(__file__).parent / "subjects"
 
+Figure = float | str | dict[str, float]
+"""One that was measured, or what was measured on; or several of one kind."""
+
 
 class Consent(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """Who agreed to be played by others."""
@@ -45,17 +48,37 @@ class Consent(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=T
     """What the subject may be used for, e.g. "CC0-1.0"."""
 
 
-class Training(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """How the subject came to be."""
+class Training(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True, omit_defaults=True):
+    """How the subject came to be; None is not known."""
 
+    video: str | None = None
+    """File name of the footage, or its folder's."""
+    footage_px: tuple[int, int] | None = None
+    """Width and height of the footage."""
+    crop: tuple[int, int, int, int] | None = None
+    """The part of it that was trained on: x, y, width, height in its pixels."""
     footage_s: float
     """Seconds of video trained on."""
+    hours: float | None = None
+    """That the training took, without what it may have started from."""
+    machine: str | None = None
+    """Where, in general terms, e.g. "2 CPU cores, bf16"."""
+    generator: str | None = None
+    """Shape of the generator, e.g. "compact 48,96,192 x 1,1,2"."""
     steps: int
     """Steps of the generator."""
     face_steps: int
     """Steps of the face network."""
     chain_psnr_db: tuple[float, float]
     """On held-out footage, running on its own outputs: the first and the last tenth of the chain."""
+    figures: dict[str, Figure] | None = None
+    """What `trainer evaluate --record` measured on footage of the person."""
+
+    def __post_init__(self) -> None:
+        if self.crop is not None and self.footage_px is not None:
+            (x, y, width, height), whole = self.crop, self.footage_px
+            if min(x, y) < 0 or min(width, height) < 1 or x + width > whole[0] or y + height > whole[1]:
+                raise ValueError(f"crop {self.crop} is not inside of the footage of {whole[0]}x{whole[1]}")
 
 
 class Manifest(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):

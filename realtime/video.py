@@ -132,10 +132,11 @@ class VideoWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None and self._stream is not None:
-            self._container.mux(self._stream.encode(None))
-        self._container.close()
-        if kind is None:
-            self._draft.replace(self._path)
-        else:
+        try:
+            with self._container:
+                if kind is None and self._stream is not None:
+                    self._container.mux(self._stream.encode(None))
+            if kind is None:
+                self._draft.replace(self._path)
+        finally:
             self._draft.unlink(missing_ok=True)

@@ -50,6 +50,7 @@ HOMES = {
     "nncf": {"engines/quantize.py"},
     "onnxruntime": {"engines/onnxruntime.py"},
     "lightning_fabric": {"trainer/fabric.py"},
+    "tensorboard": {"trainer/board.py"},
     "torch.utils.tensorboard": {"trainer/board.py"},
     "mediapipe": {"realtime/pose/mediapipe.py", "realtime/holistic.py"},
 }

@@ -74,6 +74,7 @@ def set_to(*path: str, value: object) -> Change:
         (set_to("skeleton_version", value=99), "skeleton version 99"),
         (set_to("figure_style", value="crayon"), "no figure style 'crayon'.*limbs and edn"),
         (set_to("figure_version", value=99), "style limbs are wanted in version 99, this program draws version 1"),
+        (set_to("training", "crop", value=[1, 0, 512, 512]), r"crop \(1, 0, 512, 512\) is not inside .* 512x512"),
         (set_to("files", "../../etc/passwd", value="00"), "not a plain file name"),
         (set_to("files", value={}), r"does not know .*, so it cannot be trusted"),
     ],

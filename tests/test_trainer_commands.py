@@ -32,7 +32,13 @@ def test_the_run_leaves_pictures_to_look_at(toy_run: Path) -> None:
 
 def test_the_subject_renders(toy_subject: Path) -> None:
     subject = load_subject(str(toy_subject))
-    assert subject.manifest.training.steps == 4
+    training = subject.manifest.training
+    assert (training.steps, training.video, training.generator) == (4, "alice_clip.mp4", "compact 16,16,16 x 1,1,2")
+    assert (training.footage_px, training.crop) == ((512, 512), (0, 0, 512, 512))
+    assert training.hours
+    assert 0 < training.hours < 1
+    assert training.machine
+    assert "CPU core" in training.machine
     assert subject.manifest.consent.licence == "CC0-1.0"
     generator, face = (load_engine(graph) for graph in (subject.generator, subject.face))
     renderer = Renderer(generator, face, subject.plate)

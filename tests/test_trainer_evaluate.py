@@ -1,16 +1,19 @@
 """`trainer evaluate` and `trainer detector` as a user runs them."""
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from msgspec import convert, structs
 
 from engines.errors import UserError
 from realtime.config import EngineConfig
-from realtime.subject import load_subject
+from realtime.subject import load_subject, write_manifest
 from realtime.video import VideoWriter, read_video
 from tests.commands import DATA, assert_refused, command
 from tests.people import standing
@@ -18,7 +21,7 @@ from trainer.clips import BODY_PX, FACE_PX, Pairs, cut, whole_clips
 from trainer.detect import make_detector, run_detector
 from trainer.detector import Clip, Features, accuracy, load_detector, train_detector
 from trainer.efficientnet import WEIGHTS
-from trainer.evaluate import evaluate
+from trainer.evaluate import Evaluation, evaluate, record
 from trainer.rollout import Chain, Part, Performance
 
 CLIP = DATA / "alice_clip.mp4"
@@ -52,6 +55,66 @@ def test_evaluate_on_the_truth_and_with_a_driver(tmp_path: Path) -> None:
         assert len(pictures) == frames
         assert pictures[0][0].shape == (SIDE_PX, 3 * SIDE_PX, 3)
     assert "Ablation" in done.stdout
+
+
+@pytest.fixture
+def aside(tmp_path: Path) -> tuple[Path, Path]:
+    """Alice at the right side of a wide video, and a copy of her that was trained on that part of such videos."""
+    video, folder = tmp_path / "wide.mp4", tmp_path / "alice"
+    with VideoWriter(video, 30) as writer:
+        for rgb, at_s in read_video(CLIP):
+            if at_s < 4.5:
+                writer.write(np.hstack([rgb[:, ::-1] // 4, rgb]))
+    shutil.copytree(load_subject("alice").folder, folder)
+    manifest = load_subject(str(folder)).manifest
+    training = structs.replace(manifest.training, footage_px=(1024, 512), crop=(512, 0, 512, 512))
+    write_manifest(folder, structs.replace(manifest, training=training))
+    return video, folder
+
+
+def test_a_person_aside_is_judged_where_she_was_trained(aside: tuple[Path, Path], tmp_path: Path) -> None:
+    video, folder = aside
+    short: list[str | Path] = ["--end-s", "0.4", "--drift-frames", "0", "--out", tmp_path]
+    done = command("trainer", "evaluate", "--subject", folder, "--video", video, "--record", *short)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])
+    plain = Performance(load_subject("alice"), CLIP, Part(end_s=0.4), EngineConfig(), herself=True)
+    shown, _ = next(read_video(tmp_path / "alice_wide.mp4"))
+    assert np.abs(next(plain.play()).footage.astype(int) - shown[:, :384]).mean() < 4
+    assert result["body"]["ssim"] > 0.5
+    figures = load_subject(str(folder)).manifest.training.figures
+    assert figures
+    assert figures["body"] == result["body"]
+    assert (figures["pose_distance"], figures["video"]) == (result["pose_distance"], "wide.mp4")
+    assert figures["engine"] == result["engine"]
+    assert "drift" not in figures, "it was not measured"
+    subject = load_subject(str(folder))
+    changed = replace(subject, manifest=structs.replace(subject.manifest, files={}))
+    with pytest.raises(UserError, match="changed while it was evaluated"):
+        record(changed, convert(result, Evaluation))
+
+
+def test_other_framings(aside: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    video, folder = aside
+    subject, part = load_subject(str(folder)), Part(end_s=0.1)
+    box = (400, 0, 400, 400)
+    chosen = Performance(subject, video, part, EngineConfig(), herself=True, box=box)
+    wanted = cv2.resize(next(read_video(video))[0][:400, 400:800], (384, 384), interpolation=cv2.INTER_AREA)
+    assert np.array_equal(next(chosen.play()).footage, wanted)
+    assert not caplog.text
+    Performance(subject, CLIP, part, EngineConfig(), herself=True)
+    assert "alice_clip.mp4 is 512x512, but alice was trained on 1024x512: its middle is judged" in caplog.text
+    arguments: list[str | Path] = ["trainer", "evaluate", "--subject", folder, "--out", tmp_path / "out"]
+    assert_refused(command(*arguments, "--video", video, "--crop", "600,0,512,512"), "--crop", "1024x512")
+    assert_refused(command(*arguments, "--driver", DRIVER, "--record"), "--record", "--video")
+
+
+def test_a_detector_looks_where_the_person_is(aside: tuple[Path, Path], tmp_path: Path) -> None:
+    video, folder = aside
+    about = make_detector(load_subject(str(folder)), [video], tmp_path / "alice.safetensors", EngineConfig())
+    assert (about.footage_px, about.crop) == ((1024, 512), (512, 0, 512, 512))
+    assert (about.training_clips, about.held_out_clips) == (2, 1), "all seconds have her in them"
+    assert run_detector(tmp_path / "alice.safetensors", video, EngineConfig()).clips
 
 
 def test_the_side_by_side_shows_the_truth_first(tmp_path: Path) -> None:

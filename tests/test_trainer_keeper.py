@@ -1,6 +1,7 @@
 """What the loop keeps and takes up again, with the smallest of stages; and what it writes down."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from torch import nn
 from engines.errors import UserError
 from realtime.frame import Rgb
 from realtime.video import count_frames
-from trainer.checkpoint import Checkpoints
+from trainer.checkpoint import Checkpoints, load_checkpoint
 from trainer.descent import descend, means
+from trainer.effort import Effort, measure_effort
 from trainer.fabric import Fabric, assemble
 from trainer.files import room_for, writing
 from trainer.journal import Journal
@@ -105,6 +107,39 @@ def test_it_gives_up_with_an_explanation(fabric: Fabric, tmp_path: Path) -> None
     state = Checkpoints(tmp_path / "checkpoints", "slope").newest()
     assert state
     assert state["network"]["weight"] == 1
+
+
+def test_the_time_of_all_steps_is_added_up(fabric: Fabric, tmp_path: Path) -> None:
+    train(Slope(fabric, 0.1, steps=30), tmp_path, fabric, Upkeep(look_every=10))
+    path = tmp_path / "checkpoints" / "slope_00000030.pt"
+    state = load_checkpoint(path)
+    first = Effort.of(state)
+    assert first.timed_steps == 30
+    assert first.timed_s > 0
+    train(Slope(fabric, 0.1, steps=40), tmp_path, fabric, Upkeep(look_every=10))
+    whole = Effort.of(load_checkpoint(tmp_path / "checkpoints" / "slope_00000040.pt"))
+    assert whole.timed_steps == 40
+    assert whole.timed_s > first.timed_s
+    hours, machine = measure_effort(tmp_path / "checkpoints")
+    assert hours == pytest.approx(whole.timed_s / 3600)
+    assert machine
+    assert re.fullmatch(r"\d+ CPU cores?, (bf16|f32)", machine)
+
+
+def test_checkpoints_from_before_steps_were_timed(fabric: Fabric, tmp_path: Path) -> None:
+    train(Slope(fabric, 0.1, steps=30), tmp_path, fabric, Upkeep(look_every=10))
+    checkpoints = Checkpoints(tmp_path / "checkpoints", "slope")
+    state = load_checkpoint(checkpoints.best)
+    del state["loop"]["effort"]
+    checkpoints.forget_after(0)
+    checkpoints.save(state["step"], state)
+    assert measure_effort(tmp_path / "checkpoints") == (None, None)
+    train(Slope(fabric, 0.1), tmp_path, fabric, Upkeep(look_every=10))
+    newest = checkpoints.newest()
+    assert newest
+    effort = Effort.of(newest)
+    assert effort.timed_steps == 20, "20 of 40"
+    assert measure_effort(tmp_path / "checkpoints")[0] == pytest.approx(2 * effort.timed_s / 3600)
 
 
 def test_the_best_is_kept_beside_the_last(fabric: Fabric, tmp_path: Path) -> None:

@@ -15,8 +15,9 @@ from realtime.pose.styles import StyleName
 from realtime.subject import Consent, user_subjects
 from trainer.config import LIVE, PRESETS, PresetName, TrainConfig, parse_size
 from trainer.crop import parse_crop
+from trainer.files import room_for
 from trainer.judge_cli import detector, evaluate
-from trainer.options import Machine, Upkeep
+from trainer.options import Machine, Upkeep, first_process, outlasts
 
 RunFolder = Annotated[Positional[Path], tyro.conf.arg(metavar="RUN")]
 
@@ -36,7 +37,9 @@ def fit_with(default: TrainConfig) -> Callable[..., None]:
         licence: str = "not stated",
         pose: EstimatorName = "own",
         openpose: Path | None = None,
-        figure: StyleName = "limbs",
+        figure: StyleName | None = None,
+        crop: str | None = None,
+        fps: float | None = None,
         config: Annotated[TrainConfig, tyro.conf.arg(name=""), tyro.conf.AvoidSubcommands] = default,
         machine: Annotated[Machine, tyro.conf.arg(name="")] = Machine(),
         upkeep: Annotated[Upkeep, tyro.conf.arg(name="")] = Upkeep(),
@@ -44,7 +47,8 @@ def fit_with(default: TrainConfig) -> Callable[..., None]:
         """Make a subject of a video: prepare, train and export. Ctrl-C saves; the same command goes on.
 
         Args:
-            video: one person, filmed for minutes with a camera that stands still, head to toes in the picture.
+            video: one person, filmed for minutes with a camera that stands still, head to toes in the picture; or a
+                folder of numbered pictures.
             name: the subject's name.
             preset: the settings to begin with, see `trainer train`.
             size: of the picture, see `trainer prepare`.
@@ -55,6 +59,8 @@ def fit_with(default: TrainConfig) -> Callable[..., None]:
             pose: what finds the person, see `trainer prepare`.
             openpose: folder with OpenPose's JSON files of this video, to take the poses from instead.
             figure: how poses are drawn, see `trainer prepare`.
+            crop: part of the video to use, see `trainer prepare`.
+            fps: how many pictures of a folder make a second, by default 30.
         """
         from trainer.fit import fit as fit_video
 
@@ -68,6 +74,8 @@ def fit_with(default: TrainConfig) -> Callable[..., None]:
             pose=pose,
             openpose=openpose,
             figure=figure,
+            crop=parse_crop(crop) if crop else None,
+            fps=fps,
             config=config,
             machine=machine,
             upkeep=upkeep,
@@ -110,17 +118,18 @@ def prepare(
     """
     from trainer.prepare import prepare as prepare_video
 
-    about = prepare_video(
-        video,
-        out,
-        size_px=parse_size(size),
-        estimator=pose,
-        openpose=openpose,
-        figure=figure,
-        crop=parse_crop(crop) if crop else None,
-        fps=fps,
-        only_report=only_report,
-    )
+    with room_for("the prepared footage", out):
+        about = prepare_video(
+            video,
+            out,
+            size_px=parse_size(size),
+            estimator=pose,
+            openpose=openpose,
+            figure=figure,
+            crop=parse_crop(crop) if crop else None,
+            fps=fps,
+            only_report=only_report,
+        )
     if about is None:
         print(f"Look at {out / 'report.html'}. Next: the same without --only-report")
     else:
@@ -177,12 +186,15 @@ def export(
     """
     from trainer.run import export_run
 
-    folder = export_run(run, name, (out or user_subjects()) / name, person=person, licence=licence)
+    folder = (out or user_subjects()) / name
+    with room_for("the subject", folder.parent):
+        export_run(run, name, folder, person=person, licence=licence)
     print(f"Subject {name} is in {folder}. Next: realtime run --subject {folder if out else name}")
 
 
 def main() -> None:
     """Entry point."""
+    parent = os.getppid()
     # Waiting threads sleep instead of spinning: beside any other program spinning made a step ten times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     # The preset decides what every other setting is by default, so it has to be known before they are read.
@@ -200,4 +212,5 @@ def main() -> None:
         },
         prog="trainer",
         description="Turn a video of a person into a subject: fit does it all, prepare, train and export the parts.",
+        is_told=lambda: first_process() or outlasts(parent),
     )

@@ -23,7 +23,7 @@ from realtime.pose.pose import Pose
 from realtime.pose.steady import Steady
 from realtime.render import crop_head
 from realtime.video import VideoWriter, read_video
-from trainer.crop import Crop
+from trainer.crop import Framing
 
 CLIP_S = 1.0
 BODY_PX, FACE_PX = 128, 64
@@ -44,15 +44,15 @@ class Pairs:
     """N 6 FACE_PX FACE_PX, the same."""
 
 
-def watch(video: Path, size_px: tuple[int, int], threads: int) -> Iterator[tuple[Rgb, Pose | None]]:
-    """Every frame's middle part of a size (width, height), uint8 H W 3, and the steadied pose in it, None for nobody.
+def watch(video: Path, framing: Framing, threads: int) -> Iterator[tuple[Rgb, Pose | None]]:
+    """The part of every frame that a network sees, uint8 H W 3, and the steadied pose in it, None for nobody.
 
     Raises:
         UserError: the video cannot be read.
     """
     estimator, steady = PoseEstimator(threads), Steady()
     for rgb, at_s in read_video(video):
-        crop, seen = Crop.of(rgb, size_px), estimator.estimate(rgb)
+        crop, seen = framing.crop(rgb), estimator.estimate(rgb)
         pose = steady.step(seen, at_s)
         yield crop.picture(rgb), crop.pose(pose) if seen and pose else None
 

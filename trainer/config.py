@@ -16,6 +16,9 @@ class CompactConfig(msgspec.Struct, frozen=True, kw_only=True, tag="compact"):
     widths: tuple[int, int, int]
     blocks: tuple[int, int, int]
 
+    def __str__(self) -> str:
+        return f"compact {','.join(map(str, self.widths))} x {','.join(map(str, self.blocks))}"
+
 
 class Pix2PixHDConfig(msgspec.Struct, frozen=True, kw_only=True, tag="pix2pixhd"):
     """Shape of a network of pix2pixHD's: the global generator, and the local enhancer around it."""
@@ -26,6 +29,10 @@ class Pix2PixHDConfig(msgspec.Struct, frozen=True, kw_only=True, tag="pix2pixhd"
     blocks: int = 9
     enhancer_blocks: int = 0
     """Residual blocks of the local enhancer; 0 leaves it out."""
+
+    def __str__(self) -> str:
+        enhancer = f", {self.enhancer_blocks} in the enhancer" if self.enhancer_blocks else ""
+        return f"pix2pixHD, ngf {self.ngf}, {self.downsamplings} downsamplings, {self.blocks} blocks{enhancer}"
 
 
 Network = CompactConfig | Pix2PixHDConfig

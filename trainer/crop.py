@@ -11,6 +11,7 @@ from realtime.frame import Rgb
 from realtime.pose.measure import stature_px
 from realtime.pose.pose import Floats, Pose
 from realtime.pose.skeleton import BODY
+from realtime.subject import Manifest
 
 MARGIN = 0.1
 """Around a person's keypoints, in statures: hair, fingers, clothes."""
@@ -26,12 +27,6 @@ class Crop:
     height: int
     size_px: tuple[int, int]
     """Width and height of the network's pictures."""
-
-    @classmethod
-    def of(cls, picture: Rgb, size_px: tuple[int, int]) -> "Crop":
-        """The largest centred part of a picture that has the network's aspect ratio."""
-        height, width, _ = picture.shape
-        return cls.at((width, height), size_px, (width / 2, height / 2))
 
     @classmethod
     def at(cls, whole: tuple[int, int], size_px: tuple[int, int], centre: tuple[float, float]) -> "Crop":
@@ -82,6 +77,30 @@ class Crop:
         k = np.float32(self.size_px[1] / self.height)
         corner = np.array([self.x, self.y], np.float32)
         return Pose((pose.xy - corner) * k, pose.depth * k, pose.confidence)
+
+
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """Which part of footage is used: the one that was trained on, where the footage is as large as that was."""
+
+    size_px: tuple[int, int]
+    """Width and height of the network's pictures."""
+    footage_px: tuple[int, int] | None = None
+    box: tuple[int, int, int, int] | None = None
+    """x, y, width, height in footage of that width and height, if they are known."""
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> "Framing":
+        """As a subject was trained."""
+        training = manifest.training
+        return cls((manifest.width_px, manifest.height_px), training.footage_px, training.crop)
+
+    def crop(self, picture: Rgb) -> Crop:
+        """The crop of footage with such pictures; of footage of another size the largest centred part."""
+        height, width, _ = picture.shape
+        if self.box is not None and (width, height) == self.footage_px:
+            return Crop(*self.box, self.size_px)
+        return Crop.at((width, height), self.size_px, (width / 2, height / 2))
 
 
 def parse_crop(text: str) -> tuple[int, int, int, int]:

@@ -15,8 +15,8 @@ from trainer.material import Material, Timing, VideoFile
 from trainer.plate import GREY, PlateEstimator
 from trainer.remux import remux
 
-ROOM = 2
-"""Times the footage's own size that the pictures may take on the disk."""
+ROOM, ALL_ROOM = 2, 3
+"""Times the footage's own size that the pictures, and they and what is there already, may take on the disk."""
 
 
 def cut_pictures(
@@ -25,7 +25,7 @@ def cut_pictures(
     """Write the pictures that are used.
 
     Footage that is just what the network wants is kept as it is, other footage is encoded nearly without loss, unless
-    that takes too much room.
+    that, with the poses beside it, takes too much room.
 
     Returns:
         The plate of the first `learnt` pictures, grey where there are none.
@@ -35,7 +35,9 @@ def cut_pictures(
     kept = plain and crop == Crop(0, 0, width, height, crop.size_px) and remux(material.path, out, timing.fps, frames)
     counts = np.bincount(timing.picked)
     estimator = PlateEstimator(frames)
-    bit_s = int(ROOM * 8 * material.size_bytes * timing.fps / frames)
+    taken_bytes = sum(file.stat().st_size for file in out.parent.glob("*.npz"))
+    most_bytes = min(ROOM * material.size_bytes, max(material.size_bytes, ALL_ROOM * material.size_bytes - taken_bytes))
+    bit_s = int(8 * most_bytes * timing.fps / frames)
     writer = (
         nullcontext() if kept else VideoWriter(out, timing.fps, crf=10, gop=12, pix_fmt="yuv444p", most_bit_s=bit_s)
     )

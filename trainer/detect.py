@@ -16,6 +16,7 @@ from realtime.pose.pose import Pose
 from realtime.subject import Subject
 from realtime.video import count_frames, frame_rate
 from trainer.clips import cut, watch, whole_clips
+from trainer.crop import Framing
 from trainer.detector import About, Clip, Features, accuracy, load_detector, save_detector, train_detector
 from trainer.rollout import Chain
 
@@ -69,6 +70,8 @@ def make_detector(subject: Subject, real: Sequence[Path], out: Path, engines: En
     about = About(
         subject=subject.manifest.name,
         size_px=subject.size_px,
+        footage_px=subject.manifest.training.footage_px,
+        crop=subject.manifest.training.crop,
         training_clips=len(training),
         held_out_clips=len(held_out),
         accuracy=round(clip_accuracy, 4),
@@ -85,8 +88,9 @@ def run_detector(model: Path, video: Path, engines: EngineConfig) -> Verdict:
         UserError: the detector or the video cannot be read, or nobody is in it for a second.
     """
     detector, about = load_detector(model)
+    framing = Framing(about.size_px, about.footage_px, about.crop)
     fps, features, clips = frame_rate(video), Features(), list[tuple[float, float]]()
-    frames = (([picture], pose) for picture, pose in _tracked(video, about.size_px, engines, "Watching"))
+    frames = (([picture], pose) for picture, pose in _tracked(video, framing, engines, "Watching"))
     for first, [pictures], poses in whole_clips(frames, fps):
         logits = detector.logits(features(cut(pictures, poses, fps, CRFS[len(CRFS) // 2])))
         clips.append((round(first / fps, 2), round(float(logits.mean().sigmoid()), 4)))
@@ -108,13 +112,11 @@ def show(verdict: Verdict) -> None:
 
 def _rendered(subject: Subject, video: Path, engines: EngineConfig) -> Iterator[tuple[Sequence[Rgb], Pose | None]]:
     """Every frame as it was filmed and as the subject shows it."""
-    chain = Chain(subject, engines)
-    for picture, pose in _tracked(video, subject.size_px, engines, f"Rendering {video.name}"):
+    chain, framing = Chain(subject, engines), Framing.of(subject.manifest)
+    for picture, pose in _tracked(video, framing, engines, f"Rendering {video.name}"):
         yield [picture, chain.step(subject.draw(pose), pose)], pose
 
 
-def _tracked(
-    video: Path, size_px: tuple[int, int], engines: EngineConfig, what: str
-) -> Iterator[tuple[Rgb, Pose | None]]:
+def _tracked(video: Path, framing: Framing, engines: EngineConfig, what: str) -> Iterator[tuple[Rgb, Pose | None]]:
     total = count_frames(video) or None
-    yield from track(watch(video, size_px, engines.threads), what, total=total, transient=True)
+    yield from track(watch(video, framing, engines.threads), what, total=total, transient=True)

@@ -37,6 +37,9 @@ class About(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tru
     subject: str
     size_px: tuple[int, int]
     """Videos are seen at this size."""
+    footage_px: tuple[int, int] | None = None
+    crop: tuple[int, int, int, int] | None = None
+    """In videos as large as the subject's footage (width, height): the part that is seen (x, y, width, height)."""
     training_clips: int
     """Of each class."""
     held_out_clips: int

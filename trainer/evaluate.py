@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -14,6 +15,7 @@ from realtime.config import EngineConfig
 from realtime.frame import Rgb
 from realtime.pose.load import load_estimator
 from realtime.pose.pose import Pose
+from realtime.subject import Subject, load_subject, write_manifest
 from realtime.video import VideoWriter
 from trainer.drift import measure_drift, plan_drift
 from trainer.judge import Eyes, Figures, Judge, Measured
@@ -44,6 +46,8 @@ class Evaluation(Figures, frozen=True, kw_only=True):
     every: int
     drift_frames: int
     """Length of the long chain."""
+    engine: str
+    """What ran the networks, e.g. "openvino in int8"."""
     ablation: dict[str, Figures] | None
     driver: "Evaluation | None" = None
     """The same subject moved by somebody else, if that was asked for too."""
@@ -122,8 +126,25 @@ def evaluate(
         frames=len(poses),
         every=every,
         drift_frames=len(plan.frames) if plan else 0,
+        engine=str(chains[LIVE].choice),
         ablation=figures if ablation else None,
     )
+
+
+def record(subject: Subject, result: Evaluation) -> None:
+    """Write what was measured on footage of herself into the subject's manifest.
+
+    Raises:
+        UserError: the subject was exported anew meanwhile.
+    """
+    manifest = load_subject(str(subject.folder)).manifest
+    if manifest.files != subject.manifest.files:
+        raise UserError(f"{subject.folder} was changed while it was evaluated: evaluate it again.")
+    left_out = {"size", "subject", "truth", "ablation", "driver"}
+    found = {name: value for name, value in msgspec.to_builtins(result).items() if name not in left_out}
+    figures = {name: value for name, value in found.items() if value is not None}
+    training = msgspec.structs.replace(manifest.training, figures=figures)
+    write_manifest(subject.folder, msgspec.structs.replace(manifest, training=training))
 
 
 def show(result: Evaluation) -> None:

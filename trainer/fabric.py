@@ -24,7 +24,7 @@ from torch.nn.parallel import DistributedDataParallel
 from engines.errors import UserError
 from trainer.options import Machine
 
-__all__ = ["Fabric", "assemble"]
+__all__ = ["Fabric", "assemble", "machine_words"]
 
 _NEW_NAME = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
 _OPTIONS: dict[str, Any] = {"forward_sync_buffers" if _NEW_NAME else "broadcast_buffers": False}
@@ -78,6 +78,14 @@ def assemble(machine: Machine, *batches: int) -> Fabric:
     )
     fabric.launch()
     return fabric
+
+
+def machine_words(fabric: Fabric) -> str:
+    """What computes, in general terms: "2 CPU cores, bf16"."""
+    cuda = fabric.device.type == "cuda"
+    count = fabric.world_size * (1 if cuda else torch.get_num_threads())
+    half = fabric.strategy.precision.precision == "bf16-mixed"
+    return f"{count} {'GPU' if cuda else 'CPU core'}{'s' if count > 1 else ''}, {'bf16' if half else 'f32'}"
 
 
 def _started() -> tuple[int, int]:

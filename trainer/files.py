@@ -7,7 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+import cv2
+
 from engines.errors import UserError
+from realtime.frame import Rgb
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -26,6 +29,13 @@ def writing(path: Path) -> Iterator[BinaryIO]:
         draft.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def write_picture(path: Path, rgb: Rgb) -> None:
+    """Write a picture, uint8 [H, W, 3], in the format that its name ends in."""
+    _, data = cv2.imencode(path.suffix, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+    with writing(path) as file:
+        file.write(data.tobytes())
 
 
 def sync_folder(folder: Path) -> None:

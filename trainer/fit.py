@@ -7,8 +7,9 @@ from rich.console import Console
 
 from engines.errors import UserError
 from realtime.subject import Consent, load_subject, sha256
-from realtime.video import count_frames, frame_rate
 from trainer.config import CompactConfig, TrainConfig, parse_size
+from trainer.files import room_for
+from trainer.material import Material, open_material
 from trainer.options import Machine, Upkeep, first_process
 from trainer.prepare import prepare
 from trainer.run import export_run, train_run
@@ -28,6 +29,8 @@ class Filmed:
     pose: str
     figure: str
     openpose: str | None
+    crop: tuple[int, int, int, int] | None = None
+    fps: float | None = None
 
 
 def fit(
@@ -39,13 +42,17 @@ def fit(
     size: str,
     pose: str,
     openpose: Path | None,
-    figure: str,
+    figure: str | None,
+    crop: tuple[int, int, int, int] | None,
+    fps: float | None,
     config: TrainConfig,
     machine: Machine,
     upkeep: Upkeep,
     consent: Consent,
 ) -> bool:
-    """Make the subject `folder` of a video, with everything that comes before it in `run`.
+    """Make the subject `folder` of a video or a folder of pictures, with everything that comes before it in `run`.
+
+    What is not explained here is as in `prepare`, `train_run` and `export_run`.
 
     Returns:
         Whether the subject is there; False after Ctrl-C, and in all processes but the first.
@@ -54,40 +61,55 @@ def fit(
         UserError: the video or the settings will not do, or the run was begun with others.
     """
     check_place(name, folder)
-    frames = count_frames(video)
+    material, size_px = open_material(video, fps), parse_size(size)
+    figure = figure or ("edn" if openpose else "limbs")
     filmed = Filmed(
         video=video.name,
-        video_bytes=video.stat().st_size,
+        video_bytes=material.size_bytes,
         size=size,
         pose=pose,
         figure=figure,
         openpose=None if openpose is None else openpose.name,
+        crop=crop,
+        fps=fps,
     )
     check_settings(run / "fit.json", filmed)
     check_settings(run / "config.json", config)
     prepared = (run / "data" / "prepare.json").exists() and (run / "fit.json").exists()
     if first_process():
-        _announce(video, frames, run, folder, config, prepared=prepared)
+        _announce(material, run, folder, config, prepared=prepared)
     if not prepared:
         if not first_process():
             raise UserError("Several processes were started from outside: run this once without, to prepare the video.")
-        write_settings(run / "fit.json", filmed)
-        prepare(video, run, size_px=parse_size(size), estimator=pose, openpose=openpose, figure=figure)
+        with room_for("the prepared footage", run):
+            prepare(
+                video,
+                run,
+                size_px=size_px,
+                estimator=pose,
+                openpose=openpose,
+                figure=figure,
+                crop=crop,
+                fps=fps,
+            )
+        write_settings(run / "fit.json", filmed)  # only now, so that a mistake in them can be mended
     if not train_run(run, config, machine=machine, upkeep=upkeep):
         return False
     if not _is_exported(run, folder, consent):
-        export_run(run, name, folder, person=consent.person, licence=consent.licence)
+        with room_for("the subject", folder.parent):
+            export_run(run, name, folder, person=consent.person, licence=consent.licence)
     return True
 
 
-def _announce(video: Path, frames: int, run: Path, folder: Path, config: TrainConfig, *, prepared: bool) -> None:
+def _announce(material: Material, run: Path, folder: Path, config: TrainConfig, *, prepared: bool) -> None:
     """Say what will happen and roughly how long it takes."""
+    frames = material.frames
     steps = f"{config.coarse_steps + config.steps} + {config.face_steps} steps"
     train_s = config.steps * STEP_S + config.face_steps * FACE_STEP_S
     compact = isinstance(config.generator, CompactConfig)
     train_time = f"about {_time(train_s)} on two cores" if compact else "hours on a GPU"
     lines = (
-        f"{video.name}, {_time(frames / frame_rate(video))}, becomes the subject {folder.name}:",
+        f"{material.path.name}, {_time(frames / material.fps)}, becomes the subject {folder.name}:",
         f"  1. prepare  {frames} frames, {'done' if prepared else 'about ' + _time(frames * FRAME_S)}",
         f"  2. train    {steps}, {train_time}; previews in {run / 'previews'}",
         f"  3. export   to {folder}",

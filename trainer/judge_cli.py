@@ -1,5 +1,6 @@
 """`trainer evaluate` and `trainer detector`: how good a subject is, and whether one can tell."""
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +12,8 @@ from tyro.conf import Positional
 from engines.errors import UserError
 from realtime.config import EngineConfig
 from realtime.subject import load_subject
+from trainer.crop import parse_crop
+from trainer.files import room_for
 from trainer.rollout import Part
 
 Inline = tyro.conf.arg(name="")
@@ -24,6 +27,8 @@ def evaluate(
     ablation: bool = False,
     every: int = 5,
     drift_frames: int = 10_000,
+    crop: str | None = None,
+    record: bool = False,
     part: Annotated[Part, Inline] = Part(),
     engines: Annotated[EngineConfig, Inline] = EngineConfig(),
 ) -> None:
@@ -40,6 +45,9 @@ def evaluate(
         ablation: judge her frame by frame, with her memory, and with her face network: the paper's table.
         every: measure every so many frames; all of them are played.
         drift_frames: length of the chain whose drift is measured, 0 to leave that out; takes most of the time.
+        crop: part of --video to use, X,Y,WIDTH,HEIGHT in its pixels; by default the one that she was trained on, where
+            the video is as large as that footage, else the middle.
+        record: write the figures of --video into the subject's manifest, for everybody who plays her.
         part: which part of the video.
         engines: how the networks run.
     """
@@ -47,21 +55,32 @@ def evaluate(
         raise UserError("Give --video, footage of the subject herself, or --driver, a video of somebody else.")
     if every < 1 or drift_frames < 0:
         raise UserError(f"--every must be at least 1 and --drift-frames at least 0, not {every} and {drift_frames}.")
+    if video is None and (crop or record):
+        raise UserError("--crop and --record are for --video, footage of the subject herself: give that, too.")
     from trainer.evaluate import evaluate as measure
+    from trainer.evaluate import record as write_down
     from trainer.evaluate import show
     from trainer.rollout import Performance
 
-    played = load_subject(subject)
+    played, box = load_subject(subject), parse_crop(crop) if crop else None
+    if record and not os.access(played.folder, os.W_OK):
+        raise UserError(f"--record cannot write into {played.folder}: copy the subject, and give the copy's path.")
     performances = [
-        Performance(played, path, part, engines, herself=path is video) for path in (video, driver) if path is not None
+        Performance(played, path, part, engines, herself=path is video, box=box if path is video else None)
+        for path in (video, driver)
+        if path is not None
     ]
     out.mkdir(parents=True, exist_ok=True)
     results = []
     for performance in performances:
         path = out / f"{played.manifest.name}_{performance.video.stem}.mp4"
-        results.append(measure(performance, path, engines, ablation=ablation, every=every, drift_frames=drift_frames))
+        with room_for("the videos", out):
+            result = measure(performance, path, engines, ablation=ablation, every=every, drift_frames=drift_frames)
+        results.append(result)
         print(f"Look at {path}")
         show(results[-1])
+    if record:
+        write_down(played, results[0])
     print(msgspec.json.encode(msgspec.structs.replace(results[0], driver=results[1] if results[1:] else None)).decode())
 
 

@@ -6,8 +6,10 @@ import time
 from engines.errors import UserError
 from trainer.checkpoint import Checkpoints, State
 from trainer.descent import DivergedError
-from trainer.fabric import Fabric
+from trainer.effort import Effort
+from trainer.fabric import Fabric, machine_words
 from trainer.stage import Score, Stage
+from trainer.together import together
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +23,15 @@ class Keeper:
     def __init__(self, stage: Stage, checkpoints: Checkpoints, fabric: Fabric) -> None:
         self._stage, self._checkpoints, self._fabric = stage, checkpoints, fabric
         self._rollbacks, self._best = 0, float("inf")
+        self._effort = Effort(machine=machine_words(fabric))
         self._saved_at_s = time.monotonic()
+
+    def step(self) -> dict[str, float]:
+        """Train the stage's next step, and time it; see `Stage.step`."""
+        began_s = time.perf_counter()
+        losses = self._stage.step()
+        self._effort = self._effort.after(time.perf_counter() - began_s)
+        return losses
 
     @property
     def unsaved_s(self) -> float:
@@ -42,10 +52,11 @@ class Keeper:
         best = score is not None and score.distance <= self._best
         if score and best:
             self._best = score.distance
-        loop = {"rollbacks": self._rollbacks, "best": self._best}
+        loop = {"rollbacks": self._rollbacks, "best": self._best, "effort": self._effort._asdict()}
         state = {"loop": loop, **self._stage.state_dict()}
-        if self._fabric.is_global_zero:
-            self._checkpoints.save(self._stage.step_number, state, best=best)
+        with together(self._fabric):
+            if self._fabric.is_global_zero:
+                self._checkpoints.save(self._stage.step_number, state, best=best)
         self._saved_at_s = time.monotonic()
 
     def roll_back(self, reason: DivergedError) -> None:
@@ -74,6 +85,7 @@ class Keeper:
     def _load(self, state: State, rollbacks: int) -> None:
         self._fabric.barrier()  # all have read it: what lies after it may go
         self._rollbacks, self._best = rollbacks, state["loop"]["best"]
+        self._effort = Effort.of(state)._replace(machine=self._effort.machine)
         self._stage.load_state_dict(state)
         self._stage.pace = 0.5**rollbacks
         if self._fabric.is_global_zero:

@@ -4,8 +4,6 @@ import signal
 import threading
 from pathlib import Path
 
-import torch
-
 from trainer.checkpoint import Checkpoints
 from trainer.descent import DivergedError
 from trainer.fabric import Fabric
@@ -14,6 +12,7 @@ from trainer.keeper import Keeper
 from trainer.options import Upkeep
 from trainer.record import Record
 from trainer.stage import Score, Stage
+from trainer.together import agree, together
 
 LOOK_FRAMES = 150
 """Of held-out footage per look."""
@@ -36,21 +35,25 @@ def train(stage: Stage, run: Path, fabric: Fabric, upkeep: Upkeep) -> bool:
         keeper.take_up()
         if stage.step_number >= stage.steps:
             return True
-        record = Record(stage, run) if fabric.is_global_zero else None
+        with together(fabric):
+            record = Record(stage, run) if fabric.is_global_zero else None
         stopping = False
         try:
             while stage.step_number < stage.steps and not stopping:
                 try:
-                    losses = stage.step()
+                    losses = keeper.step()
                 except DivergedError as reason:
                     keeper.roll_back(reason)
                     if record:
                         record.reopen()
                     continue
                 at_look = stage.step_number % upkeep.look_every == 0 or stage.step_number == stage.steps
-                score = look(stage, record, fabric) if at_look else None
-                if record:
-                    record.step(losses, score)
+                score: Score | None = None
+                with together(fabric):
+                    if record:
+                        score = look(stage, record) if at_look else None
+                        record.step(losses, score)
+                score = fabric.broadcast(score) if at_look else None
                 stopping, due = agree(fabric, stop.is_set(), keeper.unsaved_s >= 60 * upkeep.save_minutes)
                 if score or due or stopping:
                     keeper.save(score)
@@ -61,22 +64,10 @@ def train(stage: Stage, run: Path, fabric: Fabric, upkeep: Upkeep) -> bool:
     return stage.step_number >= stage.steps
 
 
-def look(stage: Stage, record: Record | None, fabric: Fabric) -> Score:
-    """Let the first process try the stage on held-out footage; all hear how it did."""
-    score: Score | None = None
-    if record:
-        with record.preview() as preview:
-            score = stage.validate(LOOK_FRAMES, preview.add)
-    score = fabric.broadcast(score)
-    assert score
-    return score
-
-
-def agree(fabric: Fabric, *wishes: bool) -> list[bool]:
-    """Whether any process has each wish."""
-    counts = fabric.all_reduce(torch.tensor(wishes, dtype=torch.float32, device=fabric.device), reduce_op="sum")
-    assert isinstance(counts, torch.Tensor)
-    return [count > 0 for count in counts.tolist()]
+def look(stage: Stage, record: Record) -> Score:
+    """Try the stage on held-out footage, with pictures."""
+    with record.preview() as preview:
+        return stage.validate(LOOK_FRAMES, preview.add)
 
 
 class Interruptible:

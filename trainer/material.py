@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from engines.errors import UserError
 from realtime.frame import Rgb
-from realtime.video import count_frames, read_video
+from realtime.video import count_frames, frame_rate, read_video
 
 PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 COMMON_FPS = tuple(
@@ -35,6 +35,10 @@ class Material(Protocol):
         """How many pictures there are, or about how many; 0 if unknown."""
 
     @property
+    def fps(self) -> float:
+        """Pictures per second, roughly."""
+
+    @property
     def size_bytes(self) -> int:
         """What it takes on the disk."""
 
@@ -53,6 +57,11 @@ class VideoFile:
         self.path, self.frames = path, count_frames(path)
         self.size_bytes = path.stat().st_size
 
+    @property
+    def fps(self) -> float:
+        """Pictures per second, by the first ones."""
+        return frame_rate(self.path)
+
     def read(self, start_s: float = 0.0) -> Iterator[tuple[Rgb, float]]:
         """Every picture from `start_s` on and its time."""
         return read_video(self.path, start_s)
@@ -69,17 +78,17 @@ class PictureFolder:
         self._files = sorted((file for file in path.iterdir() if file.suffix.lower() in PICTURES), key=_order)
         if not self._files:
             raise UserError(f"{path} holds no pictures (png, jpg): give a video, or a folder of numbered pictures.")
-        self.path, self.frames, self._fps = path, len(self._files), fps
+        self.path, self.frames, self.fps = path, len(self._files), fps
         self.size_bytes = sum(file.stat().st_size for file in self._files)
 
     def read(self, start_s: float = 0.0) -> Iterator[tuple[Rgb, float]]:
         """Every picture from `start_s` on and its time."""
         for number, file in enumerate(self._files):
-            if number / self._fps >= start_s:
+            if number / self.fps >= start_s:
                 bgr = cv2.imread(str(file), cv2.IMREAD_COLOR)
                 if bgr is None:
                     raise UserError(f"{file} is not a picture that can be read: repair or remove it.")
-                yield np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8), number / self._fps
+                yield np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8), number / self.fps
 
 
 def _order(file: Path) -> tuple[int, str]:

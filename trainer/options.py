@@ -1,10 +1,14 @@
 """How a training is carried out. None of it changes what is learnt, so a run may go on with others than it began."""
 
 import os
+import time
 from dataclasses import dataclass
 from typing import Literal
 
 from engines.errors import UserError
+
+PATIENCE_S = 60.0
+"""Longer than a process takes to end, on a machine that is busy with others, too (13 s were seen)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +38,20 @@ class Upkeep:
     def __post_init__(self) -> None:
         if self.look_every < 1 or self.keep < 1 or self.save_minutes < 0:
             raise UserError("--look-every and --keep must be at least 1, and --save-minutes at least 0.")
+
+
+def outlasts(parent: int) -> bool:
+    """Whether what has started this process of a training is still there after `PATIENCE_S`.
+
+    A mistake that the first process finds, too, ends that at once: then it has told of it, and the others need not.
+    SLURM lets them live, so there only the first process tells.
+    """
+    if "SLURM_PROCID" in os.environ:
+        return False
+    ends_at_s = time.monotonic() + PATIENCE_S
+    while os.getppid() == parent and time.monotonic() < ends_at_s:
+        time.sleep(0.05)
+    return os.getppid() == parent
 
 
 def first_process() -> bool:

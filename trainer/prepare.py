@@ -4,16 +4,16 @@ RUN/
   report.html      what the footage is worth: look at it before you train
   data/
     frames.mp4     every picture, at a constant rate
-    poses.npz      xy [N, K, 2], depth [N, K], confidence [N, K], float32, in pixels of frames.mp4; seen [N] bool
+    poses.npz      the pose in each, in its pixels (`realtime.pose.archive`)
     plate.png      the empty room; grey where the camera moves
     prepare.json   `Prepared`
     watched/       what was seen so far, until all of this is there
 """
 
 import os
+from itertools import islice
 from pathlib import Path
 
-import cv2
 import msgspec
 
 from engines.errors import UserError
@@ -26,6 +26,7 @@ from realtime.pose.styles import load_style
 from trainer.appraise import appraise, publish
 from trainer.crop import Crop
 from trainer.cut import cut_pictures
+from trainer.files import write_picture, writing
 from trainer.material import Material, constant_rate, open_material
 from trainer.watch import Watched, forget, watch
 
@@ -50,6 +51,8 @@ class Prepared(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     figure_style: str = "limbs"
     """How the poses are drawn."""
     figure_version: int = 1
+    source_px: tuple[int, int] | None = None
+    """Width and height of the footage, where they were noted."""
     source_fps: float | None = None
     """What the footage was filmed at, where it was noted."""
     crop: tuple[int, int, int, int] | None = None
@@ -93,6 +96,9 @@ def prepare(
         raise UserError(f"Sizes must be multiples of 32 and at least 64 pixels, not {size_px[0]} x {size_px[1]}.")
     style = load_style(figure or ("edn" if openpose else "limbs"))
     material = open_material(video, fps)
+    if crop is not None:
+        for rgb, _ in islice(material.read(), 1):  # a mistake is told before minutes of watching
+            Crop.chosen(crop, (rgb.shape[1], rgb.shape[0]), size_px)
     data = run / "data"
     watched = _watch(material, data / "watched", estimator, openpose)
     timing = constant_rate(watched.times_s)
@@ -105,11 +111,11 @@ def prepare(
     if only_report:
         return None
     (data / "prepare.json").unlink(missing_ok=True)  # written last: it says that the rest is whole
-    save_poses(data / "poses.npz", track.poses)
+    save_poses(data / "poses.npz", track.poses, exact=style.exact)
     plate = cut_pictures(
         material, timing, Crop(*report.crop, size_px), track.poses, data / "frames.mp4", learnt if report.static else 0
     )
-    cv2.imwrite(str(data / "plate.png"), cv2.cvtColor(plate, cv2.COLOR_RGB2BGR))
+    write_picture(data / "plate.png", plate)
     prepared = Prepared(
         video=video.name,
         width_px=size_px[0],
@@ -121,13 +127,13 @@ def prepare(
         proportions=measure_proportions(lengths(pose) for pose in track.poses[:learnt] if pose and observe(pose)),
         figure_style=style.name,
         figure_version=style.version,
+        source_px=report.source_px,
         source_fps=timing.source_fps,
         crop=report.crop,
         static=report.static,
     )
-    draft = data / "prepare.json.new"
-    draft.write_bytes(msgspec.json.format(msgspec.json.encode(prepared), indent=2) + b"\n")
-    draft.replace(data / "prepare.json")
+    with writing(data / "prepare.json") as file:
+        file.write(msgspec.json.format(msgspec.json.encode(prepared), indent=2) + b"\n")
     forget(data / "watched")
     return prepared
 

@@ -4,12 +4,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
-import cv2
 import numpy as np
 
 from realtime.frame import Rgb
 from realtime.video import VideoWriter
-from trainer.files import writing
+from trainer.files import write_picture
 
 SHEET_ROWS = 6
 """At least so many pictures, if there are so many, and fewer than twice as many."""
@@ -47,6 +46,4 @@ class Preview:
     ) -> None:
         self._open.__exit__(kind, error, trace)
         if kind is None:
-            _, jpg = cv2.imencode(".jpg", self.sheet[:, :, ::-1])
-            with writing(self._path.with_suffix(".jpg")) as file:
-                file.write(jpg.tobytes())
+            write_picture(self._path.with_suffix(".jpg"), self.sheet)

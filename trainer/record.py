@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -31,8 +31,8 @@ class Record:
         self._step_s = 0.0
         self._progress = Progress(*COLUMNS, TextColumn("{task.fields[figures]}"))
         self._task = self._progress.add_task(f"Training {stage.name}", total=stage.steps, figures="")
-        self._progress.start()
         self._open()
+        self._progress.start()
 
     def _open(self) -> None:
         step = self._stage.step_number
@@ -81,8 +81,8 @@ class Record:
         self._close()
 
     def _close(self) -> None:
-        self._journal.close()
-        self._board.close()
+        with closing(self._board):
+            self._journal.close()
 
 
 def _words(losses: Mapping[str, float]) -> str:

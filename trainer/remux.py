@@ -35,15 +35,18 @@ def remux(video: Path, out: Path, fps: float, frames: int) -> bool:
         delay = max(number - rank[pts] for number, pts in enumerate(times))
         step = 1 / Fraction(fps).limit_denominator(1001)
         source.seek(min(times), stream=stream)
-        with av.open(str(draft), "w") as target:
-            copy = target.add_stream_from_template(stream)
-            copy.time_base = step
-            for number, packet in enumerate(packet for packet in source.demux(stream) if packet.size):
-                assert packet.pts == times[number], f"{packet.pts} after seeking, {times[number]} before"
-                packet.stream, packet.time_base = copy, step
-                packet.pts, packet.dts, packet.duration = rank[packet.pts], number - delay, 1
-                target.mux(packet)
-    draft.replace(out)
+        try:
+            with av.open(str(draft), "w") as target:
+                copy = target.add_stream_from_template(stream)
+                copy.time_base = step
+                for number, packet in enumerate(packet for packet in source.demux(stream) if packet.size):
+                    assert packet.pts == times[number], f"{packet.pts} after seeking, {times[number]} before"
+                    packet.stream, packet.time_base = copy, step
+                    packet.pts, packet.dts, packet.duration = rank[packet.pts], number - delay, 1
+                    target.mux(packet)
+            draft.replace(out)
+        finally:
+            draft.unlink(missing_ok=True)
     return True
 
 

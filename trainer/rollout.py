@@ -18,7 +18,7 @@ from realtime.pose.steady import Steady
 from realtime.render import Renderer
 from realtime.subject import Subject
 from realtime.video import count_frames, frame_rate, read_video
-from trainer.crop import Crop
+from trainer.crop import Crop, Framing
 
 LOG = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class Shown:
     number: int
     """Counts the frames of the part from 0."""
     footage: Rgb
-    """uint8 H W 3: the video's middle part. When the subject herself is filmed, it is the truth."""
+    """uint8 H W 3: the part of the video that is used. When the subject herself is filmed, it is the truth."""
     seen: Pose | None
     """The steadied pose in the footage's pixels, None while nobody is there."""
     pose: Pose | None
@@ -72,27 +72,38 @@ class Performance:
         part: of the video.
         engines: what estimates the pose.
         herself: the subject is filmed in her own room, and her pose is drawn where it is; else it is fitted, as live.
+        box: x, y, width, height of the part of the video to use; by default, in footage of herself as large as what
+            she was trained on, the part that she was trained on, else the largest centred one.
 
     Raises:
-        UserError: the video cannot be read, or has nothing in that part.
+        UserError: the video cannot be read, has nothing in that part, or the box does not fit.
     """
 
-    def __init__(self, subject: Subject, video: Path, part: Part, engines: EngineConfig, *, herself: bool) -> None:
+    def __init__(
+        self,
+        subject: Subject,
+        video: Path,
+        part: Part,
+        engines: EngineConfig,
+        *,
+        herself: bool,
+        box: tuple[int, int, int, int] | None = None,
+    ) -> None:
         self.subject, self.video, self.fps = subject, video, frame_rate(video)
         length_s = count_frames(video) / self.fps
         self._begin_s, self._end_s = part.span_s(length_s)
         self.frames = max(0, round((min(self._end_s, length_s) - self._begin_s) * self.fps))
         """About how many, 0 when unknown."""
         self._engines, self.herself = engines, herself
+        self._crop = self._framed(box)
 
     def play(self) -> Iterator[Shown]:
         """Every frame in order, seen anew."""
         manifest = self.subject.manifest
         estimator, steady = load_estimator(self._engines.pose, threads=self._engines.threads), Steady()
-        crop: Crop | None = None
+        crop = self._crop
         normalizer: Normalizer | None = None
         for number, rgb, at_s in self._read():
-            crop = crop or Crop.of(rgb, self.subject.size_px)
             pose = steady.step(estimator.estimate(rgb), at_s)
             seen = shown = crop.pose(pose) if pose else None
             if pose and not self.herself:
@@ -103,11 +114,19 @@ class Performance:
 
     def footage(self, numbers: set[int]) -> dict[int, Rgb]:
         """Some frames' pictures, as in `Shown.footage`."""
-        return {
-            number: Crop.of(rgb, self.subject.size_px).picture(rgb)
-            for number, rgb, _ in self._read()
-            if number in numbers
-        }
+        return {number: self._crop.picture(rgb) for number, rgb, _ in self._read() if number in numbers}
+
+    def _framed(self, box: tuple[int, int, int, int] | None) -> Crop:
+        _, rgb, _ = next(self._read())
+        size_px, training = (rgb.shape[1], rgb.shape[0]), self.subject.manifest.training
+        if box is not None:
+            return Crop.chosen(box, size_px, self.subject.size_px)
+        if self.herself and training.footage_px not in (None, size_px):
+            LOG.warning(
+                "%s is %dx%d, but %s was trained on %dx%d: its middle is judged, choose another part with --crop.",
+                *(self.video, *size_px, self.subject.manifest.name, *training.footage_px),
+            )
+        return (Framing.of(self.subject.manifest) if self.herself else Framing(self.subject.size_px)).crop(rgb)
 
     def _read(self) -> Iterator[tuple[int, Rgb, float]]:
         half_s = 0.5 / self.fps
@@ -132,8 +151,9 @@ class Chain:
     """
 
     def __init__(self, subject: Subject, engines: EngineConfig, *, memory: bool = True, face: bool = True) -> None:
-        choice, *_ = choose_engines(subject, engines, LOG.info)
-        networks = [choice.load(graph, engines.threads) for graph in subject.graphs[: 1 + face]]
+        self.choice, *_ = choose_engines(subject, engines, LOG.info)
+        """What runs them."""
+        networks = [self.choice.load(graph, engines.threads) for graph in subject.graphs[: 1 + face]]
         self._renderer = Renderer(networks[0], networks[1] if face else None, subject.plate, blank=subject.style.blank)
         self._memory = memory
 

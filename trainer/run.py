@@ -11,8 +11,6 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
-import msgspec
 import numpy as np
 import torch
 
@@ -25,10 +23,12 @@ from realtime.subject import FORMAT, Consent, Manifest, Training, sha256, write_
 from trainer.body import BodyStage
 from trainer.checkpoint import Checkpoints, State, load_checkpoint
 from trainer.config import TrainConfig
+from trainer.effort import measure_effort
 from trainer.export import export_face, export_generator
 from trainer.fabric import assemble
 from trainer.face import BATCH as FACE_BATCH
 from trainer.face import FaceStage, Heads, face_side_px, render_heads
+from trainer.files import write_picture
 from trainer.footage import Footage
 from trainer.loop import train
 from trainer.metrics import psnr_db
@@ -36,7 +36,8 @@ from trainer.networks.load import build_face, build_generator
 from trainer.options import Machine, Upkeep
 from trainer.prepare import Prepared
 from trainer.quantize import add_int8
-from trainer.settings import check_place, check_settings, write_settings
+from trainer.settings import check_place, check_settings, read_settings, write_settings
+from trainer.together import together
 
 
 def train_run(
@@ -65,8 +66,9 @@ def train_run(
     footage = Footage(run / "data", background=config.background)
     check_settings(run / "config.json", config)
     fabric = assemble(machine, config.batch, FACE_BATCH)
-    if fabric.is_global_zero:
-        write_settings(run / "config.json", config)
+    with together(fabric):
+        if fabric.is_global_zero:
+            write_settings(run / "config.json", config)
     config = suited(config, footage.about)
     if config.window_px:
         window_px = min(config.window_px, footage.about.height_px, footage.about.width_px)
@@ -85,7 +87,8 @@ def train_run(
     face = Checkpoints(run / "checkpoints", FaceStage.name).newest()
     if face and face["step"] >= config.face_steps:
         return fabric.is_global_zero
-    heads = _heads(run, config, footage) if fabric.is_global_zero else None
+    with together(fabric):
+        heads = _heads(run, config, footage) if fabric.is_global_zero else None
     heads = fabric.broadcast(heads)
     assert heads
     return train(FaceStage(*heads, config, fabric), run, fabric, upkeep) and fabric.is_global_zero
@@ -103,11 +106,12 @@ def export_run(run: Path, name: str, folder: Path, *, person: str, licence: str)
         UserError: the run is not finished, or there is something in the way.
     """
     check_place(name, folder)
-    config = msgspec.json.decode((run / "config.json").read_bytes(), type=TrainConfig)
-    footage = Footage(run / "data", background=config.background)
+    path = run / "config.json"
+    config = read_settings(path, TrainConfig) if path.exists() else None
     newest = Checkpoints(run / "checkpoints", "face").newest()
-    if newest is None or newest["step"] < config.face_steps:
+    if config is None or newest is None or newest["step"] < config.face_steps:
         raise UserError(f"{run} is not trained to its end: run `trainer train {run}` again first.")
+    footage = Footage(run / "data", background=config.background)
     body, face = _best(run, "body"), _best(run, "face")
     draft = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(draft, ignore_errors=True)
@@ -116,8 +120,9 @@ def export_run(run: Path, name: str, folder: Path, *, person: str, licence: str)
     network = build_face(config.face)
     network.load_state_dict(averaged(face["ema"]))
     export_face(network, face_side_px(footage.about.height_px), draft / "face.onnx")
-    cv2.imwrite(str(draft / "plate.png"), footage.plate[:, :, ::-1])
+    write_picture(draft / "plate.png", footage.plate)
     chain_psnr_db = _play(footage, draft)
+    hours, machine = measure_effort(run / "checkpoints")
     learnt = footage.poses[: footage.training_frames]
     print(add_int8(draft, learnt, footage.style, footage.plate, threads=torch.get_num_threads()))
     manifest = Manifest(
@@ -132,7 +137,13 @@ def export_run(run: Path, name: str, folder: Path, *, person: str, licence: str)
         proportions=footage.about.proportions,
         consent=Consent(person=person, licence=licence),
         training=Training(
+            video=footage.about.video,
+            footage_px=footage.about.source_px,
+            crop=footage.about.crop,
             footage_s=footage.training_frames / footage.about.fps,
+            hours=hours,
+            machine=machine,
+            generator=str(config.generator),
             steps=body["step"],
             face_steps=face["step"],
             chain_psnr_db=chain_psnr_db,
@@ -187,6 +198,6 @@ def _play(footage: Footage, folder: Path) -> tuple[float, float]:
         picture = renderer.step(footage.figure(index), head_box(pose) if pose else None)
         psnrs_db.append(psnr_db(picture, reader.read(index)))
     reader.close()
-    cv2.imwrite(str(folder / "thumbnail.jpg"), picture[:, :, ::-1])
+    write_picture(folder / "thumbnail.jpg", picture)
     tenth = max(1, len(psnrs_db) // 10)
     return float(np.mean(psnrs_db[:tenth])), float(np.mean(psnrs_db[-tenth:]))

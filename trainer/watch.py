@@ -24,6 +24,7 @@ from realtime.pose.detect import PersonDetector
 from realtime.pose.pose import Pose
 from realtime.pose.skeleton import K
 from trainer.crop import extent
+from trainer.files import writing
 from trainer.material import Material
 
 CHUNK_S = 3.0
@@ -213,8 +214,7 @@ def _write(path: Path, rows: Iterator[_Row], still_every: int) -> int:
         size_px = row.rgb.shape[1], row.rgb.shape[0]
     nobody = Pose(np.zeros((K, 2), np.float32), np.zeros(K, np.float32), np.zeros(K, np.float32))
     poses = [pose or nobody for _, pose, _, _ in kept]
-    draft = path.with_suffix(".new")
-    with draft.open("wb") as file:
+    with writing(path) as file:
         np.savez_compressed(
             file,
             allow_pickle=False,
@@ -229,7 +229,6 @@ def _write(path: Path, rows: Iterator[_Row], still_every: int) -> int:
             size_px=np.array(size_px),
             **stills,
         )
-    draft.replace(path)
     return len(kept)
 
 

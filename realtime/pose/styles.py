@@ -8,6 +8,7 @@ from engines.errors import UserError
 from realtime.frame import Rgb
 from realtime.pose import figure, figure_edn
 from realtime.pose.pose import Pose
+from realtime.pose.skeleton import BODY, K
 
 StyleName = Literal["limbs", "edn"]
 
@@ -23,6 +24,8 @@ class Style:
     """Every channel of a canvas with nobody on it, 0..255."""
     draw: Callable[[Pose | None, int, int], Rgb]
     """(pose in the canvas's pixels, its height, its width) to uint8 [height, width, 3], RGB; None leaves it blank."""
+    exact: int
+    """Keypoints, counted from the first, that it needs to the bit; the others round to a sixteenth of a pixel."""
 
 
 def load_style(name: str, version: int | None = None) -> Style:
@@ -36,9 +39,9 @@ def load_style(name: str, version: int | None = None) -> Style:
         UserError: this program does not draw it, or draws another version of it.
     """
     if name == figure.STYLE:
-        style = Style(figure.STYLE, figure.STYLE_VERSION, 0, figure.draw)
+        style = Style(figure.STYLE, figure.STYLE_VERSION, 0, figure.draw, BODY.stop)
     elif name == figure_edn.STYLE:
-        style = Style(figure_edn.STYLE, figure_edn.STYLE_VERSION, 255, figure_edn.draw)
+        style = Style(figure_edn.STYLE, figure_edn.STYLE_VERSION, 255, figure_edn.draw, K)
     else:
         raise UserError(
             f"There is no figure style {name!r}: this program draws limbs and edn, install the matching bodydouble."
