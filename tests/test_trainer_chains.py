@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from realtime.video import read_video
-from trainer.body import BodyStage, disturb
+from trainer.augment import disturb
+from trainer.body import BodyStage
 from trainer.config import CompactConfig, TrainConfig
 from trainer.dataset import REACH, Loader, within_reach
 from trainer.fabric import Fabric, assemble

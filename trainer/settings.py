@@ -1,29 +1,46 @@
 """What must be right before anything is begun: the same settings as before, and a place for the subject."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from engines.errors import UserError
 from trainer.files import writing
 
+T = TypeVar("T")
 
-def check_settings(path: Path, settings: Any) -> None:
+
+def check_settings(path: Path, settings: object) -> None:
     """Compare with what `write_settings` wrote, if it has.
 
     Raises:
         UserError: the folder was begun with other settings.
     """
-    if path.exists() and path.read_bytes() != _text(settings):
+    if path.exists() and read_settings(path, type(settings)) != settings:
         raise UserError(f"{path.parent} was begun with other settings ({path}): go on with those, or use a new folder.")
 
 
-def write_settings(path: Path, settings: Any) -> None:
+def read_settings(path: Path, kind: type[T]) -> T | None:
+    """What `write_settings` wrote; settings that there were none of then are as they are by default.
+
+    Returns:
+        None where it is of another kind, or says more than this program knows.
+    """
+    try:
+        settings = msgspec.json.decode(path.read_bytes(), type=kind, dec_hook=_decode)
+        written = msgspec.json.decode(path.read_bytes())
+    except msgspec.DecodeError:
+        return None
+    known = msgspec.to_builtins(settings, enc_hook=str)
+    return settings if written.keys() <= known.keys() else None
+
+
+def write_settings(path: Path, settings: object) -> None:
     """Write them as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with writing(path) as file:
-        file.write(_text(settings))
+        file.write(msgspec.json.format(msgspec.json.encode(settings, enc_hook=str), indent=2) + b"\n")
 
 
 def check_place(name: str, folder: Path) -> None:
@@ -38,5 +55,6 @@ def check_place(name: str, folder: Path) -> None:
         raise UserError(f"{folder} exists and is not a subject: choose another --out.")
 
 
-def _text(settings: Any) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(settings), indent=2) + b"\n"
+def _decode(kind: type[Any], value: Any) -> Any:
+    """Paths, the only settings that JSON does not know."""
+    return kind(value)
