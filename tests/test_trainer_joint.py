@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -204,57 +203,58 @@ def test_it_needs_a_face() -> None:
         replace(CONFIG, face_steps=0)
 
 
+TOGETHER = {"joint_steps": 2}
+FLAGS = ["--joint-steps", "2", "--precision", "f32", "--save-minutes", "0", "--devices"]
+
+
+def copied(toy_run: Path, folder: Path, settings: dict[str, int]) -> Path:
+    """The toy run as if it had been begun with other settings, too."""
+    run = folder / "run"
+    shutil.copytree(toy_run, run)
+    config = json.loads((run / "config.json").read_bytes())
+    (run / "config.json").write_text(json.dumps(config | settings))
+    return run
+
+
 @pytest.fixture(scope="module")
-def together(toy_run: Path, toy_flags: list[str], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Trains both together from where the toy run has ended."""
-
-    def go_on(*flags: str) -> Path:
-        run = tmp_path_factory.mktemp("joint") / "run"
-        shutil.copytree(toy_run, run)
-        config = json.loads((run / "config.json").read_bytes())
-        (run / "config.json").write_text(json.dumps(config | {"joint_steps": 2}))
-        done = command("trainer", "train", run, *toy_flags, "--joint-steps", "2", *flags)
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.count("Finished") == 1
-        return run
-
-    return go_on
+def together(toy_run: Path, toy_flags: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The toy run, then both together."""
+    run = copied(toy_run, tmp_path_factory.mktemp("together"), TOGETHER)
+    done = command("trainer", "train", run, *toy_flags, *FLAGS, "1")
+    assert done.returncode == 0, done.stderr
+    return run
 
 
 def rows(run: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (run / "joint.jsonl").read_text().splitlines()]
 
 
-def test_from_a_run_to_a_subject(
-    together: Callable[..., Path], toy_run: Path, toy_subject: Path, tmp_path: Path
-) -> None:
-    run = together()
-    assert rows(run)[-1]["chain_distance"] > 0
+def test_from_a_run_to_a_subject(together: Path, toy_run: Path, toy_subject: Path, tmp_path: Path) -> None:
+    assert rows(together)[-1]["chain_distance"] > 0
     for path in ("previews/joint_000002.mp4", "checkpoints/joint_best.pt", "tensorboard/joint"):
-        assert (run / path).exists(), path
-    assert sha256(run / "generator.onnx") == sha256(toy_run / "generator.onnx"), "that of the face's material stays"
-    done = command("trainer", "export", run, "--name", "toy", "--out", tmp_path)
+        assert (together / path).exists(), path
+    assert sha256(together / "generator.onnx") == sha256(toy_run / "generator.onnx"), "the face's material stays"
+    done = command("trainer", "export", together, "--name", "toy", "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     ours, alone = load_subject(str(tmp_path / "toy")).manifest, load_subject(str(toy_subject)).manifest
     assert (ours.training.steps, ours.training.face_steps) == (6, 4)
-    assert ours.files["generator.onnx"] == sha256(run / "joint.onnx") != alone.files["generator.onnx"]
+    assert ours.files["generator.onnx"] == sha256(together / "joint.onnx") != alone.files["generator.onnx"]
     assert ours.files["face.onnx"] != alone.files["face.onnx"]
 
 
 def test_it_is_not_finished_before_the_last_stage(toy_run: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    shutil.copytree(toy_run, run)
-    config = json.loads((run / "config.json").read_bytes())
-    (run / "config.json").write_text(json.dumps(config | {"joint_steps": 2}))
+    run = copied(toy_run, tmp_path, TOGETHER)
     assert_refused(command("trainer", "export", run, "--name", "x", "--out", tmp_path), "not trained", "trainer train")
 
 
-def test_two_processes_learn_as_one(together: Callable[..., Path]) -> None:
-    flags = ["--precision", "f32", "--save-minutes", "0"]
-    one, two = (together(*flags, "--devices", devices) for devices in ("1", "2"))
-    for name, value in rows(one)[0].items():
-        assert rows(two)[0][name] == pytest.approx(value, rel=1e-4, abs=1e-7), name
-    states = [load_checkpoint(run / "checkpoints" / "joint_00000001.pt") for run in (one, two)]
+def test_two_processes_learn_as_one(together: Path, toy_run: Path, toy_flags: list[str], tmp_path: Path) -> None:
+    shared = copied(toy_run, tmp_path, TOGETHER)
+    done = command("trainer", "train", shared, *toy_flags, *FLAGS, "2")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Finished") == 1
+    for name, value in rows(together)[0].items():
+        assert rows(shared)[0][name] == pytest.approx(value, rel=1e-4, abs=1e-7), name
+    states = [load_checkpoint(run / "checkpoints" / "joint_00000001.pt") for run in (together, shared)]
     for part in ("body", "face"):
         ours, theirs = (
             torch.cat([moment["exp_avg"].flatten() for moment in state[part]["optimizer"]["state"].values()])
@@ -264,9 +264,8 @@ def test_two_processes_learn_as_one(together: Callable[..., Path]) -> None:
         assert (ours - theirs).norm() < 5e-3 * ours.norm(), part
 
 
-def test_a_run_that_was_begun_without_the_setting_goes_on(toy_run: Path, toy_flags: list[str], tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    shutil.copytree(toy_run, run)
+def test_a_run_that_was_begun_before_the_setting_goes_on(toy_run: Path, toy_flags: list[str], tmp_path: Path) -> None:
+    run = copied(toy_run, tmp_path, {})
     config = json.loads((run / "config.json").read_bytes())
     assert config.pop("joint_steps") == 0
     (run / "config.json").write_text(json.dumps(config))

@@ -37,7 +37,7 @@ def crop_heads(pictures: Tensor, heads: Sequence[HeadBox], side_px: int) -> Tens
 
     height, width = pictures.shape[-2:]
     x, y = along([head.x for head in heads], width), along([head.y for head in heads], height)
-    grid = torch.stack(torch.broadcast_tensors(x[:, None, :], y[:, :, None]), dim=-1)
+    grid = torch.stack((x[:, None, :].expand(-1, side_px, -1), y[:, :, None].expand(-1, -1, side_px)), dim=-1)
     return F.grid_sample(pictures, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
