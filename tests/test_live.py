@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections import deque
 from contextlib import ExitStack
 from pathlib import Path
@@ -107,9 +106,7 @@ async def test_a_signal_ends_the_session_and_its_peers(number: signal.Signals) -
             await peer.setRemoteDescription(RTCSessionDescription(await answer.text(), "answer"))
         await asyncio.wait_for(peer.getReceivers()[0].track.recv(), 20)
         process.send_signal(number)
-        begun_at_s = time.perf_counter()
         assert await asyncio.to_thread(process.wait, 10) == 0
-        assert time.perf_counter() - begun_at_s < 2
         async with asyncio.timeout(5):
             while peer.connectionState != "closed":
                 await asyncio.sleep(0.05)

@@ -1,5 +1,7 @@
 """Performers whose feet the camera does not see."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -54,3 +56,15 @@ def test_feet_that_come_and_go_never_make_the_body_jump() -> None:
             moved = np.abs(shown.xy[: INDEX["left_knee"]] - past.xy[: INDEX["left_knee"]]).max()
             assert moved < 0.01 * stature_px(shown), f"{moved:.1f} px at {i}"
         past = shown
+
+
+@pytest.mark.parametrize("ankle", ["left_ankle", "right_ankle"])
+def test_one_foot_is_enough_to_begin_with(ankle: str) -> None:
+    """Crossed legs, say: the figure stands in the room from the first frame, and does not jump when both are seen."""
+    normalizer = Normalizer(TARGET, SIZE_PX)
+    whole = stands_at(0.5)
+    shown = [normalizer.normalize(unseen(whole, ankle) if i < 30 else whole, i / 30) for i in range(60)]
+    assert not normalizer.half_body
+    assert stature_px(shown[0]) == pytest.approx(TARGET.stature_at(0.5), rel=0.15)
+    steps = [np.abs(b.xy - a.xy).max() for a, b in pairwise(shown)]
+    assert max(steps) < 0.01 * TARGET.stature_at(0.5)

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from realtime.pose.pose import Pose
 from realtime.video import read_video
+from tests.people import standing
 from trainer.augment import disturb
 from trainer.body import BodyStage
 from trainer.config import CompactConfig, TrainConfig
@@ -19,7 +21,7 @@ from trainer.fabric import Fabric, assemble
 from trainer.footage import Footage
 from trainer.networks.patches import to_bytes
 from trainer.options import Machine
-from trainer.plan import chain_plan
+from trainer.plan import chain_plan, start_chances
 
 SMALL = CompactConfig(widths=(16, 16, 16), blocks=(1, 1, 1))
 CONFIG = TrainConfig(
@@ -67,6 +69,16 @@ def test_held_out_footage_is_never_trained_on(footage: Footage) -> None:
     plan = chain_plan(footage, replace(CONFIG, life_frames=10**9), 0)
     assert max(segment.start for segment in islice(plan, 300)) + CONFIG.unroll <= footage.training_frames
     assert footage.training_frames == round(0.85 * len(footage.poses))
+
+
+def test_rarely_filmed_turns_are_seen_oftener() -> None:
+    front, back = standing(), standing()
+    back = Pose(back.xy * np.array([-1, 1], np.float32), -back.depth, back.confidence)
+    poses = [front] * 90 + [back] * 9 + [None]
+    for even, shares in ((0.0, (0.9, 0.09, 0.01)), (1.0, (1 / 3, 1 / 3, 1 / 3)), (0.5, (0.703, 0.222, 0.074))):
+        chances = start_chances(poses, even)
+        found = chances[:90].sum(), chances[90:99].sum(), chances[99:].sum()
+        assert found == pytest.approx(shares, abs=1e-3)
 
 
 def test_batches_hold_what_the_plan_says(footage: Footage) -> None:

@@ -23,6 +23,7 @@ from trainer.rollout import Chain, Part, Performance
 
 CLIP = DATA / "alice_clip.mp4"
 DRIVER = DATA / "bob_clip.mp4"
+SIDE_PX = load_subject("alice").manifest.width_px
 
 
 def test_evaluate_on_the_truth_and_with_a_driver(tmp_path: Path) -> None:
@@ -30,7 +31,7 @@ def test_evaluate_on_the_truth_and_with_a_driver(tmp_path: Path) -> None:
     done = command("trainer", "evaluate", "--video", CLIP, "--driver", DRIVER, *part, "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout.splitlines()[-1])
-    assert result["size"] == 384
+    assert result["size"] == SIDE_PX
     assert result.keys() >= {"body", "face", "pose_distance", "missed", "flicker", "drift"}
     for crop in ("body", "face"):
         assert 0.5 < result[crop]["ssim"] < 1
@@ -49,7 +50,7 @@ def test_evaluate_on_the_truth_and_with_a_driver(tmp_path: Path) -> None:
     for name, frames in (("alice_alice_clip.mp4", 24), ("alice_bob_clip.mp4", 24)):
         pictures = list(read_video(tmp_path / name))
         assert len(pictures) == frames
-        assert pictures[0][0].shape == (384, 3 * 384, 3)
+        assert pictures[0][0].shape == (SIDE_PX, 3 * SIDE_PX, 3)
     assert "Ablation" in done.stdout
 
 
@@ -59,7 +60,8 @@ def test_the_side_by_side_shows_the_truth_first(tmp_path: Path) -> None:
     assert len(shown) == performance.frames == 6
     last = list(read_video(CLIP))[-1][0]
     square = last[:, (last.shape[1] - last.shape[0]) // 2 :][:, : last.shape[0]]
-    wanted = cv2.resize(square, (384, 384), interpolation=cv2.INTER_AREA if len(last) > 384 else cv2.INTER_CUBIC)
+    how = cv2.INTER_AREA if len(last) > SIDE_PX else cv2.INTER_CUBIC
+    wanted = cv2.resize(square, (SIDE_PX, SIDE_PX), interpolation=how)
     assert np.array_equal(shown[-1].footage, wanted)
     again = performance.footage({0, 5})
     assert again.keys() == {0, 5}
@@ -159,7 +161,7 @@ def test_detector_train_and_run(tmp_path: Path) -> None:
     done = command("trainer", "detector", "train", "--real", CLIP, "--out", model)
     assert done.returncode == 0, done.stderr
     about = json.loads(done.stdout.splitlines()[-1])
-    assert (about["subject"], about["size_px"]) == ("alice", [384, 384])
+    assert (about["subject"], about["size_px"]) == ("alice", [SIDE_PX, SIDE_PX])
     assert (about["training_clips"], about["held_out_clips"]) == (3, 2)
     assert about["accuracy"] >= 0.75
     assert "held-out clips" in done.stdout

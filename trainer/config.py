@@ -53,6 +53,8 @@ class TrainConfig:
     """Training looks through a square window of this size that lies on the person; 0 is the whole picture."""
     life_frames: int = 150
     """A chain runs on its own outputs for so many frames on average before it starts anew."""
+    even_turns: float = 0.5
+    """How much more often rarely filmed views of the body are learnt: 0 as often as filmed, 1 all equally often."""
     seed: int = 0
 
     temporal: bool = True
@@ -130,6 +132,7 @@ PAPER = TrainConfig(
     chains=1,
     window_px=0,
     life_frames=2,
+    even_turns=0.0,
     background=False,
     generator=Pix2PixHDConfig(enhancer_blocks=3),
     face=Pix2PixHDConfig(downsamplings=3, blocks=5),
@@ -164,6 +167,7 @@ GPU = replace(
     chains=64,
     unroll=3,
     life_frames=150,
+    even_turns=0.5,
     background=True,
     generator=Pix2PixHDConfig(),
     fall="cosine",

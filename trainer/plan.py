@@ -3,7 +3,7 @@
 It follows from the seed and the chain's number alone, so a resumed run sees the very same.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from realtime.pose.measure import HeadBox, head_box, stature_px
 from realtime.pose.pose import Floats, Pose
-from realtime.pose.skeleton import BODY, LEFT_HAND, RIGHT_HAND
+from realtime.pose.skeleton import BODY, INDEX, LEFT_HAND, RIGHT_HAND
 from trainer.config import TrainConfig
 from trainer.footage import Footage
 
@@ -19,6 +19,8 @@ SURROUNDINGS = 0.2
 """Of the person, in statures: hair, skirt, the near part of the shadow."""
 MOST_SHRUNK = 1.4
 """A chain sees at most so many times its window."""
+TURNS = 12
+"""So many views of the body are told apart, all around."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,17 +82,39 @@ def chain_plan(footage: Footage, config: TrainConfig, chain: int) -> Iterator[Se
     """The endless plan of one chain."""
     rng = np.random.default_rng((config.seed, chain))
     last = footage.training_frames - config.unroll
+    chances = start_chances(footage.poses[: last + 1], config.even_turns)
     start, window = last + 1, Window(0, 0, 0, 0, 1.0)
     while True:
         restart = start > last or rng.random() < config.unroll / config.life_frames
         if restart:
-            start = int(rng.integers(0, last + 1))
+            start = int(rng.choice(last + 1, p=chances))
             window = _window(footage, config, start, rng)
         pose = footage.poses[start]
         focus, hand = _focus(footage, config, pose, window, rng), _hand(footage, pose, window, rng)
         head = _head(footage, footage.poses[start + config.unroll - 1], window)
         yield Segment(start, restart, window, focus, hand, head, int(rng.integers(2**32)))
         start += config.unroll
+
+
+def start_chances(poses: Sequence[Pose | None], even: float) -> NDArray[np.float64]:
+    """How likely a chain starts at each of N frames, [N], sum 1: rare turns of the body oftener than they were filmed.
+
+    Args:
+        poses: the frames'; those with nobody count as a turn of their own.
+        even: 0 makes all frames equally likely, 1 all turns.
+    """
+    _, turns, counts = np.unique([_turn(pose) for pose in poses], return_inverse=True, return_counts=True)
+    chances = (counts / len(poses))[turns] ** -even
+    return np.asarray(chances / chances.sum(), np.float64)
+
+
+def _turn(pose: Pose | None) -> int:
+    """Which way the shoulders face."""
+    if pose is None:
+        return TURNS
+    left, right = INDEX["left_shoulder"], INDEX["right_shoulder"]
+    angle = np.arctan2(pose.depth[left] - pose.depth[right], pose.xy[left, 0] - pose.xy[right, 0])
+    return round(float(angle) / (2 * np.pi) * TURNS) % TURNS
 
 
 def _window(footage: Footage, config: TrainConfig, index: int, rng: np.random.Generator) -> Window:

@@ -26,7 +26,6 @@ class FeetWatch:
     """Owns whether the feet are seen, and the steady measures of hips and torso that stand in for them."""
 
     def __init__(self) -> None:
-        self.ever_seen = False
         self.hidden = False
         self.hidden_share = 0.0
         """0 when the feet place the figure, 1 when hips and shoulders do."""
@@ -41,7 +40,6 @@ class FeetWatch:
         if self._torso_px == 0:
             self.hidden, self._torso_px, self._hips_px = not seen, torso_px, float(hips[1])
             self.hidden_share = float(self.hidden)
-        self.ever_seen |= bool(seen)
         gain = elapsed_s / (elapsed_s + STEADY_S)
         self._torso_px += gain * (torso_px - self._torso_px)
         self._hips_px += gain * (float(hips[1]) - self._hips_px)

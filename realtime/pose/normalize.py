@@ -114,6 +114,7 @@ class Normalizer:
         self._source = self._known
         self._feet = FeetWatch()
         self._limbs = LimbFitter(self._proportions) if self._proportions else None
+        self._stood = False
         self._p = 0.5
         self._at_s = -math.inf
 
@@ -145,12 +146,13 @@ class Normalizer:
         """Move towards the newest range so slowly that a new statistic never makes the figure jump."""
         if self._known is not None:
             return self._known
-        if stand is None and not self._feet.ever_seen:
+        self._stood |= stand is not None
+        if not self._stood:
             stand = Stand(*self._feet.supposed(), float(middle(pose, "hip")[0]))
         if stand is not None:
             self._estimator.add(stand, at_s)
         newest = self._estimator.range
-        assert newest is not None, "the first pose is an observation, with or without feet"
+        assert newest is not None, "the first pose is an observation, with or without both feet"
         old = self._source
         if old is None:
             self._source = newest
