@@ -13,7 +13,8 @@ import torch
 from realtime.pose.pose import Pose
 from realtime.video import read_video
 from tests.people import standing
-from trainer.body import BodyStage, disturb
+from trainer.augment import disturb
+from trainer.body import BodyStage
 from trainer.config import CompactConfig, TrainConfig
 from trainer.dataset import REACH, Loader, within_reach
 from trainer.fabric import Fabric, assemble

@@ -47,7 +47,7 @@ class Slope:
     def step(self) -> dict[str, float]:
         self._optimizer.param_groups[0]["lr"] = self.pace * self._rate
         loss = self.network.weight.pow(4).sum()
-        descend(self._fabric, self.network, self._optimizer, loss)
+        descend(self._fabric, loss, (self.network, self._optimizer))
         self.step_number += 1
         return means(self._fabric, {"loss": loss})
 

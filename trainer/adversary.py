@@ -47,7 +47,7 @@ class Adversary:
         self.network.requires_grad_(True)
         real_verdicts = self._verdicts(reals)
         loss = share * discriminator_loss(real_verdicts, self._verdicts(fakes.detach()))
-        descend(self._fabric, self.network, self.optimizer, loss)
+        descend(self._fabric, loss, (self.network, self.optimizer))
         self.network.requires_grad_(False)
         verdicts = self._verdicts(fakes)
         weight = share * self._weight

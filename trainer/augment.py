@@ -1,8 +1,13 @@
-"""Poses made as bad as live ones sometimes are (EDN's remarks a, b and f), so that the network forgives them."""
+"""Poses made as bad as live ones sometimes are (EDN's remarks a, b and f), and fed-back pictures, too, so that the
+network forgives them.
+"""
 
 from collections.abc import Mapping
 
 import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from realtime.frame import Rgb
 from realtime.pose.blur import pose_flow, smear
@@ -53,3 +58,19 @@ def smear_figure(figure: Rgb, past: Pose, pose: Pose) -> Rgb:
     """The figure as drawn from a picture with a long exposure."""
     height, width, _ = figure.shape
     return smear(figure, EXPOSURE * pose_flow(past, pose, width, height))
+
+
+def disturb(picture: Tensor, plate: Tensor, part: float, rng: torch.Generator) -> Tensor:
+    """Spoil a part of the fed-back pictures, so that the network trusts the figure more than its own past.
+
+    A quarter of those lose the person (as at a start), the others get noise, patches of it coarse and fine.
+    """
+    b, _, h, w = picture.shape
+    device = picture.device
+    kind = torch.rand(b, 1, 1, 1, generator=rng, device=device)
+    coarse = torch.randn(b, 48, max(1, h // 8), max(1, w // 8), generator=rng, device=device)
+    coarse = F.interpolate(coarse, (h, w), mode="bilinear")
+    fine = torch.randn(picture.shape, generator=rng, device=device)
+    strength = 0.15 * torch.rand(b, 1, 1, 1, generator=rng, device=device)
+    noisy = (picture + strength * (coarse + fine)).clamp(-1, 1)
+    return torch.where(kind < part / 4, plate, torch.where(kind < part, noisy, picture))

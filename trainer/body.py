@@ -4,35 +4,32 @@ The method's weak spot is that a chain trained for two frames decays when it run
 batch is a chain that goes on from its own last output for hundreds of frames before it starts anew.
 """
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engines.errors import UserError
 from realtime.frame import Rgb
 from trainer.adversary import Adversary
+from trainer.augment import disturb
 from trainer.config import TrainConfig
 from trainer.dataset import Batch, Loader
-from trainer.descent import CLIP, adam, average, descend, means, set_rate
+from trainer.descent import CLIP, Learner, adam, average, descend, means, set_rate, total
 from trainer.fabric import Fabric
 from trainer.footage import Footage
 from trainer.losses import weighted_l1
-from trainer.metrics import psnr_db
 from trainer.networks.load import build_generator
 from trainer.networks.patches import CHANNELS, PATCH, from_bytes, from_patches, to_bytes, to_patches
 from trainer.networks.weights import freeze_statistics, take_fitting
 from trainer.perceptual import load_perceptual
 from trainer.plan import focus_size, hand_side_px, window_size
 from trainer.stage import Score
-
-DISTANCE_EVERY = 3
-"""Frames between those whose perceptual distance is taken: the network is a heavy one."""
+from trainer.trial import Trial
 
 
 class BodyStage:
@@ -84,11 +81,26 @@ class BodyStage:
 
     def step(self) -> dict[str, float]:
         """Train one step; returns the losses by name, the mean over all processes. May raise `DivergedError`."""
+        losses, _, _ = self.roll_on()
+        descend(self._fabric, total(losses), self.learner, clip=CLIP)
+        return self.finish(losses)
+
+    @property
+    def learner(self) -> Learner:
+        """What `descend` moves."""
+        return self.generator, self._optimizer
+
+    def roll_on(self) -> tuple[dict[str, Tensor], Batch, Tensor]:
+        """Let the chains that take part in this step render their next frames; the discriminators train on the way.
+
+        Returns:
+            The losses by name, what was shown, and the last frames, B 3 H W in [-1, 1]; the generator has not moved.
+        """
         config, fabric = self._config, self._fabric
         if self._loader is None:
             share = (fabric.global_rank, fabric.world_size)
             self._loader = Loader(self._footage, config, self.step_number, share)
-        batch = reduced(self._loader.next().to(fabric.device), self._reduce)
+        batch = self._loader.next().to(fabric.device).reduced(self._reduce)
         self._prepare()
         pictures, masks = self._roll_out(batch)
 
@@ -101,11 +113,13 @@ class BodyStage:
         if self.step_number >= config.warmup:
             judged = (torch.cat([*frames[-self._judged :]], dim=1) for frames in (batch.figures, outputs, batch.truths))
             losses |= self._adversary.judge(*judged)
-        total = torch.stack([loss for name, loss in losses.items() if name not in ("d", "image d")]).sum()
-        descend(fabric, self.generator, self._optimizer, total, CLIP)
+        return losses, batch, outputs[-1]
+
+    def finish(self, losses: Mapping[str, Tensor]) -> dict[str, float]:
+        """What follows after the generator has moved; returns the losses' means over all processes."""
         self.ema.update_parameters(self.generator)
         self.step_number += 1
-        return means(fabric, losses)
+        return means(self._fabric, losses)
 
     def _roll_out(self, batch: Batch) -> tuple[list[Tensor], Tensor]:
         """Render R frames of every chain, the gradient flowing through all of them, and carry the chains on."""
@@ -196,28 +210,36 @@ class BodyStage:
         Returns:
             PSNR of the chain's first and last tenth, and the perceptual distance of the last.
         """
+        trial = Trial(len(self._footage.held_out(frames)))
+        for _, canvas, truth, picture in self.perform(frames):
+            output = to_bytes(picture)[0].permute(1, 2, 0).cpu().numpy()
+            trial.note(output, truth, partial(self.distance, picture, truth))
+            show(np.concatenate([canvas, truth, output], axis=1))
+        return trial.score()
+
+    @torch.no_grad()
+    def perform(self, frames: int) -> Iterator[tuple[int, Rgb, Rgb, Tensor]]:
+        """The averaged generator's chain over held-out footage: index, figure, truth, and output 1 3 H W."""
         footage = self._footage
-        first = footage.training_frames
-        indices = range(first, min(first + frames, len(footage.poses)))
-        tenth = max(1, len(indices) // 10)
         generator = self.ema.module.eval()
         plate = to_patches(self._batch_of(smaller(footage.plate, self._reduce)))
         past_figure, past_picture = torch.full_like(plate, self._no_figure), plate
-        reader, psnrs_db, distances = footage.reader(), [], []
-        for index in indices:
+        reader = footage.reader()
+        for index in footage.held_out(frames):
             canvas, truth = (smaller(picture, self._reduce) for picture in (footage.figure(index), reader.read(index)))
             figure = to_patches(self._batch_of(canvas))
             with self._fabric.autocast():
                 picture, _ = generator(torch.cat([figure, past_figure, past_picture], dim=1), plate)
-                if index in indices[-tenth::DISTANCE_EVERY]:
-                    distances.append(float(self._perceptual(from_patches(picture), self._batch_of(truth))))
             if self._config.temporal:
                 past_figure, past_picture = figure, picture
-            output = to_bytes(from_patches(picture))[0].permute(1, 2, 0).cpu().numpy()
-            psnrs_db.append(psnr_db(output, truth))
-            show(np.concatenate([canvas, truth, output], axis=1))
+            yield index, canvas, truth, from_patches(picture)
         reader.close()
-        return Score(*(float(np.mean(part)) for part in (psnrs_db[:tenth], psnrs_db[-tenth:], distances)))
+
+    def distance(self, picture: Tensor | Rgb, truth: Rgb) -> float:
+        """Perceptual distance of a picture, 1 3 H W in [-1, 1] or uint8 H W 3, from the truth."""
+        seen = picture if isinstance(picture, Tensor) else self._batch_of(picture)
+        with self._fabric.autocast():
+            return float(self._perceptual(seen, self._batch_of(truth)))
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on."""
@@ -263,32 +285,6 @@ class BodyStage:
         if self._loader:
             self._loader.close()
             self._loader = None
-
-
-def disturb(picture: Tensor, plate: Tensor, part: float, rng: torch.Generator) -> Tensor:
-    """Spoil a part of the fed-back pictures, so that the network trusts the figure more than its own past.
-
-    A quarter of those lose the person (as at a start), the others get noise, patches of it coarse and fine.
-    """
-    b, _, h, w = picture.shape
-    device = picture.device
-    kind = torch.rand(b, 1, 1, 1, generator=rng, device=device)
-    coarse = torch.randn(b, 48, max(1, h // 8), max(1, w // 8), generator=rng, device=device)
-    coarse = F.interpolate(coarse, (h, w), mode="bilinear")
-    fine = torch.randn(picture.shape, generator=rng, device=device)
-    strength = 0.15 * torch.rand(b, 1, 1, 1, generator=rng, device=device)
-    noisy = (picture + strength * (coarse + fine)).clamp(-1, 1)
-    return torch.where(kind < part / 4, plate, torch.where(kind < part, noisy, picture))
-
-
-def reduced(batch: Batch, k: int) -> Batch:
-    """The batch in pictures of 1/k of the size."""
-    if k == 1:
-        return batch
-    figures, truths = (
-        torch.stack([F.avg_pool2d(frame, k) for frame in part]) for part in (batch.figures, batch.truths)
-    )
-    return replace(batch, figures=figures, truths=truths, plate=F.avg_pool2d(batch.plate, k))
 
 
 def smaller(picture: Rgb, k: int) -> Rgb:

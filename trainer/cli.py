@@ -149,7 +149,9 @@ def train_with(default: TrainConfig) -> Callable[..., None]:
         machine: Annotated[Machine, tyro.conf.arg(name="")] = Machine(),
         upkeep: Annotated[Upkeep, tyro.conf.arg(name="")] = Upkeep(),
     ) -> None:
-        """Train the generator, then the face network. Ctrl-C saves; the same command goes on where it stopped.
+        """Train the generator, then the face network, then, with --joint-steps, both together.
+
+        Ctrl-C saves; the same command goes on where it stopped.
 
         Args:
             run: folder made by `trainer prepare`. Previews (figure | truth | output) appear in it, and curves for

@@ -48,6 +48,8 @@ class TrainConfig:
     """Steps of the global generator alone, at half the size, before the local enhancer joins it."""
     face_steps: int = 2000
     """Steps of the face network, after the body's."""
+    joint_steps: int = 0
+    """Steps of both together, after the face's, at a tenth of the rates; the losses on the head reach the body, too."""
     batch: int = 3
     """Chains that take part in a step."""
     chains: int = 12
@@ -118,6 +120,8 @@ class TrainConfig:
             raise UserError(f"--unroll must be at least 2, not {self.unroll}.")
         if self.chains < self.batch:
             raise UserError(f"--chains must be at least --batch, {self.batch}, not {self.chains}.")
+        if self.joint_steps and not self.face_steps:
+            raise UserError("--joint-steps trains the face network further: --face-steps must be more than 0.")
         if self.window_px % 32 or (self.window_px and self.perceptual_px > self.window_px):
             raise UserError(
                 f"--window-px must be a multiple of 32 and at least --perceptual-px ({self.perceptual_px}), "

@@ -11,9 +11,11 @@ from itertools import pairwise
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from realtime.frame import Rgb
+from realtime.pose.measure import HeadBox
 from realtime.pose.pose import Pose
 from trainer.augment import PARTS, drop_part, jitter, smear_figure, zoom
 from trainer.config import TrainConfig
@@ -43,6 +45,8 @@ class Batch:
     """Corner (x, y) of each chain's perceptual crop."""
     hands: list[tuple[int, int] | None]
     """Corner of each chain's crop around a hand, where there is one."""
+    heads: list[HeadBox | None]
+    """Where each chain's last head is, unless the window cuts it off."""
 
     def to(self, device: torch.device) -> "Batch":
         """The same on another device."""
@@ -50,6 +54,15 @@ class Batch:
             part.to(device, non_blocking=True) for part in (self.figures, self.truths, self.plate, self.restart)
         )
         return replace(self, figures=figures, truths=truths, plate=plate, restart=restart)
+
+    def reduced(self, k: int) -> "Batch":
+        """The same in pictures of 1/k of the size; places stay in the full size's pixels."""
+        if k == 1:
+            return self
+        figures, truths = (
+            torch.stack([F.avg_pool2d(frame, k) for frame in part]) for part in (self.figures, self.truths)
+        )
+        return replace(self, figures=figures, truths=truths, plate=F.avg_pool2d(self.plate, k))
 
 
 class Loader:
@@ -121,6 +134,7 @@ class Loader:
             chains=chains,
             focus=[segment.focus for segment in segments],
             hands=[segment.hand for segment in segments],
+            heads=[segment.head for segment in segments],
         )
 
     def _read(self, segment: Segment, reader: PictureReader) -> tuple[Rgb, Rgb, Rgb]:

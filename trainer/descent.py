@@ -12,6 +12,9 @@ from trainer.fabric import Fabric
 CLIP = 5.0
 """Norm of a generator's gradient, at most."""
 
+Learner = tuple[nn.Module, torch.optim.Optimizer]
+"""A network and what moves it."""
+
 
 class DivergedError(ArithmeticError):
     """A loss or a gradient is not finite; the weights have not felt it."""
@@ -33,23 +36,30 @@ def average(network: nn.Module, decay: float) -> AveragedModel:
     return AveragedModel(network, avg_fn=move, use_buffers=True)
 
 
-def descend(
-    fabric: Fabric, network: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor, clip: float = math.inf
-) -> None:
-    """One step down the gradient of the mean of all processes' losses, its norm limited to `clip`.
+def descend(fabric: Fabric, loss: Tensor, *learners: Learner, clip: float = math.inf) -> None:
+    """One step of all learners down the gradient of the mean of all processes' losses, each norm limited to `clip`.
 
     Raises:
-        DivergedError: the loss or its gradient is not finite, in any process. The weights are as they were.
+        DivergedError: the loss or a gradient is not finite, in any process. All weights are as they were.
     """
-    optimizer.zero_grad(set_to_none=True)
+    for _, optimizer in learners:
+        optimizer.zero_grad(set_to_none=True)
     fabric.backward(loss)
-    gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
-    norm = nn.utils.get_total_norm(gradients)
-    everywhere = means(fabric, {"loss": loss})["loss"]
-    if not math.isfinite(float(norm) + everywhere):
-        raise DivergedError(f"loss {everywhere:.3g}, gradient {float(norm):.3g}")
-    nn.utils.clip_grads_with_norm_(network.parameters(), clip, norm)
-    optimizer.step()
+    norms = [
+        nn.utils.get_total_norm([parameter.grad for parameter in network.parameters() if parameter.grad is not None])
+        for network, _ in learners
+    ]
+    everywhere, steepest = means(fabric, {"loss": loss})["loss"], max(map(float, norms))
+    if not math.isfinite(everywhere + sum(map(float, norms))):
+        raise DivergedError(f"loss {everywhere:.3g}, gradient {steepest:.3g}")
+    for (network, optimizer), norm in zip(learners, norms, strict=True):
+        nn.utils.clip_grads_with_norm_(network.parameters(), clip, norm)
+        optimizer.step()
+
+
+def total(losses: Mapping[str, Tensor]) -> Tensor:
+    """What the generators go down: all losses but the discriminators' own, whose names end in "d"."""
+    return torch.stack([loss for name, loss in losses.items() if name.split()[-1] != "d"]).sum()
 
 
 def means(fabric: Fabric, losses: Mapping[str, Tensor]) -> dict[str, float]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 import onnx
 import torch
 from torch import Tensor, nn
@@ -80,6 +81,28 @@ class LiveFace(nn.Module):
         """uint8 [1, F/4, F/4, 96] to uint8 [1, F/4, F/4, 48]; 128 means no residual."""
         residual = self.face(from_bytes(packed.permute(0, 3, 1, 2)))
         return torch.clamp(residual * 127 + (NO_RESIDUAL + 0.5), 0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+
+
+class FaceEngine:
+    """A face network in training as an engine, for who wants to see it work just as live.
+
+    Args:
+        face: the network.
+        side_px: of the head's patches.
+        device: where it is.
+    """
+
+    def __init__(self, face: nn.Module, side_px: int, device: torch.device) -> None:
+        self._network, self._device = LiveFace(face), device
+        h = side_px // PATCH
+        self.inputs = {"packed": np.zeros((1, h, h, 2 * CHANNELS), np.uint8)}
+        self.outputs = {"residual": np.zeros((1, h, h, CHANNELS), np.uint8)}
+
+    @torch.no_grad()
+    def run(self) -> None:
+        """Compute `outputs` from `inputs`."""
+        packed = torch.from_numpy(self.inputs["packed"]).to(self._device)
+        self.outputs["residual"][...] = self._network(packed).cpu().numpy()
 
 
 def export_generator(generator: nn.Module, plate: Rgb, path: Path) -> None:

@@ -11,21 +11,19 @@ from typing import Any
 import numpy as np
 import torch
 from rich.progress import track
-from torch import Tensor, nn
+from torch import Tensor
 
 from engines.load import load_engine
 from realtime.frame import Rgb
 from realtime.pose.measure import head_box
-from realtime.render import Renderer, crop_head, feather
-from trainer.adversary import Adversary
+from realtime.render import Renderer, crop_head
 from trainer.config import TrainConfig
-from trainer.descent import CLIP, adam, average, descend, means, set_rate
+from trainer.descent import CLIP, descend, means, total
 from trainer.fabric import Fabric
 from trainer.footage import Footage
+from trainer.mender import Mender, face_side_px
 from trainer.metrics import psnr_db
-from trainer.networks.load import build_face
-from trainer.networks.patches import from_bytes, from_patches, to_bytes, to_patches
-from trainer.perceptual import load_perceptual
+from trainer.networks.patches import from_bytes, to_bytes
 from trainer.stage import Score
 
 BATCH = 8
@@ -41,11 +39,6 @@ class Heads:
     pictures: Tensor
     """As the body's generator rendered them."""
     truths: Tensor
-
-
-def face_side_px(height_px: int) -> int:
-    """Side of the head's patch: about what a head near the camera takes, a multiple of 32."""
-    return max(32, height_px // 4 // 32 * 32)
 
 
 def render_heads(footage: Footage, generator: Path, indices: range, *, threads: int, every: int = 2) -> Heads:
@@ -68,7 +61,7 @@ def render_heads(footage: Footage, generator: Path, indices: range, *, threads: 
 
 
 class FaceStage:
-    """A residual for the head, LSGAN + feature matching + perceptual + L1 on the head alone."""
+    """The face network alone, on heads that the finished generator has rendered."""
 
     name = "face"
     fps = 10.0
@@ -77,48 +70,25 @@ class FaceStage:
     def __init__(self, heads: Heads, held_out: Heads, config: TrainConfig, fabric: Fabric) -> None:
         torch.manual_seed(config.seed)
         self.steps, self.step_number, self.pace = config.face_steps, 0, 1.0
-        self.side_px = heads.figures.shape[-1]
         self._heads, self._held_out, self._config, self._fabric = heads, held_out, config, fabric
-        self.network = build_face(config.face)
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._residual = fabric.setup_module(self.network)
-        self.ema = average(self.network, config.ema_decay)
-        self._optimizer = adam(self.network, config.rate)
-        self._adversary = Adversary(6, 1, config, fabric)
-        self._perceptual = load_perceptual(config.vgg19).to(fabric.device)
-        self._feather = torch.from_numpy(feather(self.side_px)).to(fabric.device)
+        self.mender = Mender(heads.figures.shape[-1], config, fabric)
 
     def step(self) -> dict[str, float]:
         """Train one step; returns the losses by name, the mean over all processes. May raise `DivergedError`."""
-        config, fabric, done = self._config, self._fabric, self.step_number / self.steps
-        rng = torch.Generator().manual_seed(config.seed * 1_000_003 + self.step_number)
+        fabric, mender = self._fabric, self.mender
+        rng = torch.Generator().manual_seed(self._config.seed * 1_000_003 + self.step_number)
         share = BATCH // fabric.world_size
         first = share * fabric.global_rank
         chosen = torch.randint(len(self._heads.figures), (BATCH,), generator=rng)[first : first + share]
         figure, picture, truth = self._take(self._heads, chosen)
-        set_rate(self._optimizer, self.pace * config.rate, done, config.fall)
-        set_rate(self._adversary.optimizer, self.pace * config.discriminator_rate, done, config.fall)
-        self.network.train()
-        output = self._refine(self._residual, figure, picture)
-        losses = {
-            "l1": config.l1_weight * (output - truth).abs().mean(),
-            "vgg": config.perceptual_weight * self._perceive(output, truth, PERCEIVED - first),
-            **self._adversary.judge(figure, output, truth),
-        }
-        total = torch.stack([loss for name, loss in losses.items() if name != "d"]).sum()
-        descend(fabric, self.network, self._optimizer, total, CLIP)
-        self.ema.update_parameters(self.network)
+        mender.prepare(self.step_number / self.steps, self.pace)
+        seen = min(max(0, PERCEIVED - first), share)
+        output = mender.mend(figure, picture)
+        losses = mender.losses(figure, output, truth, seen=seen, seen_share=fabric.world_size * seen / PERCEIVED)
+        descend(fabric, total(losses), mender.learner, clip=CLIP)
+        mender.ema.update_parameters(mender.network)
         self.step_number += 1
         return means(fabric, losses)
-
-    def _perceive(self, output: Tensor, truth: Tensor, count: int) -> Tensor:
-        """The perceptual loss of our first `count` pictures, weighted for the mean over the processes."""
-        count = min(count, len(output))
-        if count <= 0:
-            return torch.zeros((), device=output.device)
-        with self._fabric.autocast():
-            loss: Tensor = self._perceptual(output[:count], truth[:count])
-        return loss * (self._fabric.world_size * count / PERCEIVED)
 
     @torch.no_grad()
     def validate(self, frames: int, show: Callable[[Rgb], object]) -> Score:
@@ -129,21 +99,15 @@ class FaceStage:
         """
         chosen = torch.linspace(0, len(self._held_out.figures) - 1, min(frames, len(self._held_out.figures))).long()
         psnrs_db, distances = [], []
-        network = self.ema.module.eval()
         for index in chosen:
             figure, picture, truth = self._take(self._held_out, index[None])
-            output = self._refine(network, figure, picture)
-            distances.append(float(self._perceptual(output, truth)))
+            output = self.mender.mend(figure, picture, averaged=True)
+            distances.append(float(self.mender.perceptual(output, truth)))
             row = [to_bytes(part)[0].permute(1, 2, 0).cpu().numpy() for part in (figure, truth, picture, output)]
             psnrs_db.append([psnr_db(part, row[1]) for part in row[2:]])
             show(np.concatenate(row, axis=1))
         without_db, with_db = np.mean(psnrs_db, axis=0)
         return Score(float(without_db), float(with_db), float(np.mean(distances)))
-
-    def _refine(self, network: nn.Module, figure: Tensor, picture: Tensor) -> Tensor:
-        packed = torch.cat([to_patches(figure), to_patches(picture)], dim=1)
-        residual = from_patches(network(packed.contiguous(memory_format=torch.channels_last)))
-        return picture + self._feather * residual
 
     def _take(self, heads: Heads, chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         device = self._fabric.device
@@ -152,22 +116,12 @@ class FaceStage:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on."""
-        return {"step": self.step_number} | {name: part.state_dict() for name, part in self._parts().items()}
+        return {"step": self.step_number, **self.mender.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on exactly where `state_dict` was taken."""
         self.step_number = state["step"]
-        for name, part in self._parts().items():
-            part.load_state_dict(state[name])
+        self.mender.load_state_dict(state)
 
     def close(self) -> None:
         """Nothing to let go of: the heads are in memory."""
-
-    def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
-        return {
-            "network": self.network,
-            "ema": self.ema,
-            "optimizer": self._optimizer,
-            "discriminator": self._adversary.network,
-            "d_optimizer": self._adversary.optimizer,
-        }

@@ -12,7 +12,7 @@ from trainer.files import room_for
 from trainer.material import Material, open_material
 from trainer.options import Machine, Upkeep, first_process
 from trainer.prepare import prepare
-from trainer.run import export_run, train_run
+from trainer.run import export_run, final_generator, train_run
 from trainer.settings import check_place, check_settings, write_settings
 
 FRAME_S, STEP_S, FACE_STEP_S = 0.045, 1.3, 0.3
@@ -95,7 +95,7 @@ def fit(
         write_settings(run / "fit.json", filmed)  # only now, so that a mistake in them can be mended
     if not train_run(run, config, machine=machine, upkeep=upkeep):
         return False
-    if not _is_exported(run, folder, consent):
+    if not _is_exported(final_generator(run, config), folder, consent):
         with room_for("the subject", folder.parent):
             export_run(run, name, folder, person=consent.person, licence=consent.licence)
     return True
@@ -103,9 +103,9 @@ def fit(
 
 def _announce(material: Material, run: Path, folder: Path, config: TrainConfig, *, prepared: bool) -> None:
     """Say what will happen and roughly how long it takes."""
-    frames = material.frames
-    steps = f"{config.coarse_steps + config.steps} + {config.face_steps} steps"
-    train_s = config.steps * STEP_S + config.face_steps * FACE_STEP_S
+    frames, joint = material.frames, f" + {config.joint_steps}" if config.joint_steps else ""
+    steps = f"{config.coarse_steps + config.steps} + {config.face_steps}{joint} steps"
+    train_s = (config.steps + config.joint_steps) * STEP_S + config.face_steps * FACE_STEP_S
     compact = isinstance(config.generator, CompactConfig)
     train_time = f"about {_time(train_s)} on two cores" if compact else "hours on a GPU"
     lines = (
@@ -124,10 +124,10 @@ def _time(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
 
 
-def _is_exported(run: Path, folder: Path, consent: Consent) -> bool:
-    """Whether the subject is there, whole, and of this very run."""
+def _is_exported(generator: Path, folder: Path, consent: Consent) -> bool:
+    """Whether the subject is there, whole, and with this run's generator."""
     try:
         manifest = load_subject(str(folder)).manifest
     except UserError:
         return False
-    return manifest.consent == consent and manifest.files["generator.onnx"] == sha256(run / "generator.onnx")
+    return manifest.consent == consent and generator.exists() and manifest.files["generator.onnx"] == sha256(generator)

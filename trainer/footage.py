@@ -36,6 +36,10 @@ class Footage:
         """Frames 0..this are for training, the rest is held out."""
         return training_frames(len(self.poses), self.about.fps)
 
+    def held_out(self, frames: int) -> range:
+        """The first so many of the held-out frames."""
+        return range(self.training_frames, min(self.training_frames + frames, len(self.poses)))
+
     def figure(self, index: int) -> Rgb:
         """The figure of a frame, uint8 [H, W, 3]."""
         return self.draw(self.poses[index])

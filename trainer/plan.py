@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime.pose.measure import head_box, stature_px
+from realtime.pose.measure import HeadBox, head_box, stature_px
 from realtime.pose.pose import Floats, Pose
 from realtime.pose.skeleton import BODY, INDEX, LEFT_HAND, RIGHT_HAND
 from trainer.config import TrainConfig
@@ -56,6 +56,8 @@ class Segment:
     """Corner of the perceptual crop inside the window."""
     hand: tuple[int, int] | None
     """Corner of the crop around a hand inside the window; None if there is none."""
+    head: HeadBox | None
+    """The last frame's head in the window's pixels; None if it is not seen, or the window cuts it off."""
     salt: int
     """Seed of this segment's augmentation."""
 
@@ -89,7 +91,8 @@ def chain_plan(footage: Footage, config: TrainConfig, chain: int) -> Iterator[Se
             window = _window(footage, config, start, rng)
         pose = footage.poses[start]
         focus, hand = _focus(footage, config, pose, window, rng), _hand(footage, pose, window, rng)
-        yield Segment(start, restart, window, focus, hand, int(rng.integers(2**32)))
+        head = _head(footage, footage.poses[start + config.unroll - 1], window)
+        yield Segment(start, restart, window, focus, hand, head, int(rng.integers(2**32)))
         start += config.unroll
 
 
@@ -156,6 +159,22 @@ def _hand(footage: Footage, pose: Pose | None, window: Window, rng: np.random.Ge
     places = [_inside(window, hand) for hand in _hands(pose)] if pose else []
     seen = [place for place in places if (place > 0).all() and (place < (window.width, window.height)).all()]
     return _corner(seen[choice % len(seen)], (side, side), window) if seen else None
+
+
+def _head(footage: Footage, pose: Pose | None, window: Window) -> HeadBox | None:
+    """The square around a head; only the picture's edge may cut it off, for so it does live."""
+    if pose is None:
+        return None
+    box, (rows, columns) = head_box(pose), window.part
+    for centre, part, size in (
+        (box.x, columns, footage.about.width_px),
+        (box.y, rows, footage.about.height_px),
+    ):
+        low, high = max(0.0, centre - box.side_px / 2), min(float(size), centre + box.side_px / 2)
+        if not part.start <= low < high <= part.stop:
+            return None
+    x, y = _inside(window, np.array([box.x, box.y])).tolist()
+    return HeadBox(x, y, box.side_px * window.k)
 
 
 def _hands(pose: Pose) -> list[Floats]:

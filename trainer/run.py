@@ -4,7 +4,7 @@ RUN/
   data/        made by `prepare`
   config.json  `TrainConfig`; fit.json: what `fit` was told
   checkpoints/, previews/, tensorboard/, *.jsonl   made by `train`, for each stage
-  generator.onnx
+  generator.onnx, and joint.onnx if body and face were trained together
 """
 
 import shutil
@@ -27,10 +27,12 @@ from trainer.effort import measure_effort
 from trainer.export import export_face, export_generator
 from trainer.fabric import assemble
 from trainer.face import BATCH as FACE_BATCH
-from trainer.face import FaceStage, Heads, face_side_px, render_heads
+from trainer.face import FaceStage, Heads, render_heads
 from trainer.files import write_picture
 from trainer.footage import Footage
+from trainer.joint import JointStage
 from trainer.loop import train
+from trainer.mender import face_side_px
 from trainer.metrics import psnr_db
 from trainer.networks.load import build_face, build_generator
 from trainer.options import Machine, Upkeep
@@ -84,14 +86,21 @@ def train_run(
         body.begin_with(_best(start_from, body.name))
     if not train(body, run, fabric, upkeep):
         return False
-    face = Checkpoints(run / "checkpoints", FaceStage.name).newest()
-    if face and face["step"] >= config.face_steps:
-        return fabric.is_global_zero
-    with together(fabric):
-        heads = _heads(run, config, footage) if fabric.is_global_zero else None
-    heads = fabric.broadcast(heads)
-    assert heads
-    return train(FaceStage(*heads, config, fabric), run, fabric, upkeep) and fabric.is_global_zero
+    if not _is_trained(run, "face", config.face_steps):
+        with together(fabric):
+            heads = _heads(run, config, footage) if fabric.is_global_zero else None
+        heads = fabric.broadcast(heads)
+        assert heads
+        if not train(FaceStage(*heads, config, fabric), run, fabric, upkeep):
+            return False
+    if config.joint_steps and not _is_trained(run, "joint", config.joint_steps):
+        joint = JointStage(footage, config, fabric)
+        fabric.barrier()  # the best of the others may still be on its way to the disk
+        if not Checkpoints(run / "checkpoints", joint.name).exist:
+            joint.begin_with(_best(run, "body"), _best(run, "face"))
+        if not train(joint, run, fabric, upkeep):
+            return False
+    return fabric.is_global_zero
 
 
 def suited(config: TrainConfig, about: Prepared) -> TrainConfig:
@@ -108,15 +117,18 @@ def export_run(run: Path, name: str, folder: Path, *, person: str, licence: str)
     check_place(name, folder)
     path = run / "config.json"
     config = read_settings(path, TrainConfig) if path.exists() else None
-    newest = Checkpoints(run / "checkpoints", "face").newest()
-    if config is None or newest is None or newest["step"] < config.face_steps:
+    if config is None or not _is_finished(run, config):
         raise UserError(f"{run} is not trained to its end: run `trainer train {run}` again first.")
     footage = Footage(run / "data", background=config.background)
     body, face = _best(run, "body"), _best(run, "face")
     draft = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
-    shutil.copy(run / "generator.onnx", draft)
+    graph = final_generator(run, config)
+    if config.joint_steps:
+        body, face = _together(body, face, _best(run, "joint"))
+        _write_generator(body, config, footage, graph)
+    shutil.copy(graph, draft / "generator.onnx")
     network = build_face(config.face)
     network.load_state_dict(averaged(face["ema"]))
     export_face(network, face_side_px(footage.about.height_px), draft / "face.onnx")
@@ -159,6 +171,11 @@ def export_run(run: Path, name: str, folder: Path, *, person: str, licence: str)
     return folder
 
 
+def final_generator(run: Path, config: TrainConfig) -> Path:
+    """Where the generator that subjects get is, once the run is exported."""
+    return run / ("joint.onnx" if config.joint_steps else "generator.onnx")
+
+
 def averaged(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The network's own parameters from an `AveragedModel`'s state."""
     return {key.removeprefix("module."): value for key, value in state.items() if key.startswith("module.")}
@@ -168,12 +185,34 @@ def _heads(run: Path, config: TrainConfig, footage: Footage) -> tuple[Heads, Hea
     """The heads that the best generator renders, for training and held out."""
     path = run / "generator.onnx"
     if not path.exists():
-        network = build_generator(config.generator, background=config.background)
-        network.load_state_dict(averaged(_best(run, "body")["ema"]))
-        export_generator(network, footage.plate, path)
+        _write_generator(_best(run, "body"), config, footage, path)
     split, threads = footage.training_frames, torch.get_num_threads()
     training = render_heads(footage, path, range(split), threads=threads)
     return training, render_heads(footage, path, range(split, len(footage.poses)), threads=threads)
+
+
+def _write_generator(body: State, config: TrainConfig, footage: Footage, path: Path) -> None:
+    network = build_generator(config.generator, background=config.background)
+    network.load_state_dict(averaged(body["ema"]))
+    export_generator(network, footage.plate, path)
+
+
+def _together(body: State, face: State, joint: State) -> tuple[State, State]:
+    """What the joint training has made of both; their steps are those of all their training."""
+    both = (body, joint["body"]), (face, joint["face"])
+    one, two = ({**after, "step": before["step"] + joint["step"]} for before, after in both)
+    return one, two
+
+
+def _is_finished(run: Path, config: TrainConfig) -> bool:
+    return _is_trained(run, "face", config.face_steps) and (
+        not config.joint_steps or _is_trained(run, "joint", config.joint_steps)
+    )
+
+
+def _is_trained(run: Path, stage: str, steps: int) -> bool:
+    newest = Checkpoints(run / "checkpoints", stage).newest()
+    return newest is not None and bool(newest["step"] >= steps)
 
 
 def _best(run: Path, stage: str) -> State:
