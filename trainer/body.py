@@ -208,7 +208,7 @@ class BodyStage:
         """Run the averaged generator on its own outputs over held-out footage, as live; shows figure | truth | output.
 
         Returns:
-            PSNR of the chain's first and last tenth, and the perceptual distance of the last.
+            PSNR of the chain's first and last tenth, and the perceptual distance of its second half.
         """
         trial = Trial(len(self._footage.held_out(frames)))
         for _, canvas, truth, picture in self.perform(frames):

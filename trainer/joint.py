@@ -102,8 +102,8 @@ class JointStage:
         """Run both averaged networks over held-out footage, as live; shows figure | truth | output.
 
         Returns:
-            PSNR of the chain's first and last tenth, and the perceptual distance of the last, half the picture's and
-            half the head's: in the picture's own the head would hardly count.
+            PSNR of the chain's first and last tenth, and the perceptual distance of its second half: the mean of
+            the picture's and the head's, for in the picture's own the head would hardly count.
         """
         side_px = self.mender.side_px
         face = FaceRenderer(FaceEngine(self.mender.ema.module, side_px, self._fabric.device))

@@ -14,8 +14,8 @@ class Score(NamedTuple):
     last_db: float
     """PSNR at the end of the chain, or with it."""
     distance: float
-    """Perceptual distance from the truth where `last_db` is taken. The least one decides which state is best: PSNR
-    does not, for it prefers blurred pictures."""
+    """Perceptual distance from the truth once the chain has run for a while, or with the network. The least one
+    decides which state is best: PSNR does not, for it prefers blurred pictures."""
 
 
 class Stage(Protocol):
