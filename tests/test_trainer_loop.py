@@ -197,7 +197,9 @@ def test_fit_pictures(toy_flags: list[str], tmp_path: Path) -> None:
     places: list[str | Path] = ["--run", run, "--out", tmp_path / "subjects", "--openpose", labels]
     arguments: list[str | Path] = ["trainer", "fit", folder, "--name", "toy", "--size", "64", *places, *toy_flags]
     assert_refused(command(*arguments, "--crop", "200,0,200,200"), "--crop 200,0,200,200", "360x240")
-    done = command(*arguments, "--crop", "80,0,240,240", "--fps", "25", "--batch", "3", "--devices", "2")
+    done = command(
+        *arguments, "--crop", "80,0,240,240", "--fps", "25", "--batch", "3", "--chains", "3", "--devices", "2"
+    )
     assert done.returncode == 2
     assert "cannot be shared" in done.stderr, "all but the training"
     assert done.stdout.startswith("pictures, 4 s, becomes the subject toy:")
