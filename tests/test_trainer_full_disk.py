@@ -1,7 +1,8 @@
 """Full disks: nothing is lost, nothing is left behind, and it is said in a sentence."""
 
 import resource
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +18,15 @@ from trainer.files import room_for, write_picture
 from trainer.remux import remux
 
 
-@pytest.fixture
-def no_file_beyond() -> Iterator[Callable[[int], None]]:
-    """Limits the bytes of every file for the length of the test, which is as if the disk ended there."""
+@contextmanager
+def no_file_beyond(size: int) -> Iterator[None]:
+    """Limit the bytes of every file, as if the disk ended there; as shortly as can be, for pytest writes files, too."""
     old = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, old[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, old)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, old[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
 
 
 NOISE = np.random.default_rng(0).integers(0, 256, (256, 256, 3)).astype(np.uint8)
@@ -35,35 +39,31 @@ def write_video(path: Path, pictures: int) -> None:
 
 
 @pytest.mark.parametrize("pictures", [1, 30, 90])
-def test_a_video_is_whole_or_not_there(pictures: int, tmp_path: Path, no_file_beyond: Callable[[int], None]) -> None:
+def test_a_video_is_whole_or_not_there(pictures: int, tmp_path: Path) -> None:
     """With one picture it is the end that fails, with many the middle."""
     (tmp_path / "v.mp4").write_bytes(b"old")
-    no_file_beyond(20_000)
-    with pytest.raises(UserError, match="no room for it"), room_for("it", tmp_path):
+    with no_file_beyond(20_000), pytest.raises(UserError, match="no room for it"), room_for("it", tmp_path):
         write_video(tmp_path / "v.mp4", pictures)
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("v.mp4", b"old")]
 
 
-def test_a_copied_video_is_whole_or_not_there(tmp_path: Path, no_file_beyond: Callable[[int], None]) -> None:
+def test_a_copied_video_is_whole_or_not_there(tmp_path: Path) -> None:
     video = write_film(tmp_path / "v.mp4", [numbered_picture(i) for i in range(60)], 1 / 30)
-    no_file_beyond(5000)
-    with pytest.raises(UserError, match="no room for it"), room_for("it", tmp_path):
+    with no_file_beyond(5000), pytest.raises(UserError, match="no room for it"), room_for("it", tmp_path):
         remux(video, tmp_path / "copy.mp4", 30, 60)
     assert [path.name for path in tmp_path.iterdir()] == ["v.mp4"]
 
 
-def test_a_picture_is_whole_or_not_there(tmp_path: Path, no_file_beyond: Callable[[int], None]) -> None:
-    no_file_beyond(5000)
-    with pytest.raises(UserError, match="no room for it"), room_for("it", tmp_path):
+def test_a_picture_is_whole_or_not_there(tmp_path: Path) -> None:
+    with no_file_beyond(5000), pytest.raises(UserError, match="no room for it"), room_for("it", tmp_path):
         write_picture(tmp_path / "p.png", NOISE)
     assert not list(tmp_path.iterdir())
 
 
-def test_curves_fail_where_they_are_written(tmp_path: Path, no_file_beyond: Callable[[int], None]) -> None:
+def test_curves_fail_where_they_are_written(tmp_path: Path) -> None:
     """Not in a thread, which would print its own traceback (and pytest would make an error of it)."""
     board = Board(tmp_path, 0)
-    no_file_beyond(5000)
-    with pytest.raises(UserError, match="no room for it"), room_for("it", tmp_path):
+    with no_file_beyond(5000), pytest.raises(UserError, match="no room for it"), room_for("it", tmp_path):
         board.picture(1, "body", NOISE)
     board.close()
 
