@@ -13,6 +13,7 @@ from msgspec import convert, structs
 
 from engines.errors import UserError
 from realtime.config import EngineConfig
+from realtime.frame import Rgb
 from realtime.subject import load_subject, write_manifest
 from realtime.video import VideoWriter, read_video
 from tests.commands import DATA, assert_refused, command
@@ -27,6 +28,11 @@ from trainer.rollout import Chain, Part, Performance
 CLIP = DATA / "alice_clip.mp4"
 DRIVER = DATA / "bob_clip.mp4"
 SIDE_PX = load_subject("alice").manifest.width_px
+
+
+def as_trained(square: Rgb) -> Rgb:
+    how = cv2.INTER_AREA if len(square) > SIDE_PX else cv2.INTER_CUBIC
+    return cv2.resize(square, (SIDE_PX, SIDE_PX), interpolation=how).astype(np.uint8)
 
 
 def test_evaluate_on_the_truth_and_with_a_driver(tmp_path: Path) -> None:
@@ -80,7 +86,7 @@ def test_a_person_aside_is_judged_where_she_was_trained(aside: tuple[Path, Path]
     result = json.loads(done.stdout.splitlines()[-1])
     plain = Performance(load_subject("alice"), CLIP, Part(end_s=0.4), EngineConfig(), herself=True)
     shown, _ = next(read_video(tmp_path / "alice_wide.mp4"))
-    assert np.abs(next(plain.play()).footage.astype(int) - shown[:, :384]).mean() < 4
+    assert np.abs(next(plain.play()).footage.astype(int) - shown[:, :SIDE_PX]).mean() < 4
     assert result["body"]["ssim"] > 0.5
     figures = load_subject(str(folder)).manifest.training.figures
     assert figures
@@ -99,8 +105,7 @@ def test_other_framings(aside: tuple[Path, Path], tmp_path: Path, caplog: pytest
     subject, part = load_subject(str(folder)), Part(end_s=0.1)
     box = (400, 0, 400, 400)
     chosen = Performance(subject, video, part, EngineConfig(), herself=True, box=box)
-    wanted = cv2.resize(next(read_video(video))[0][:400, 400:800], (384, 384), interpolation=cv2.INTER_AREA)
-    assert np.array_equal(next(chosen.play()).footage, wanted)
+    assert np.array_equal(next(chosen.play()).footage, as_trained(next(read_video(video))[0][:400, 400:800]))
     assert not caplog.text
     Performance(subject, CLIP, part, EngineConfig(), herself=True)
     assert "alice_clip.mp4 is 512x512, but alice was trained on 1024x512: its middle is judged" in caplog.text
@@ -123,9 +128,7 @@ def test_the_side_by_side_shows_the_truth_first(tmp_path: Path) -> None:
     assert len(shown) == performance.frames == 6
     last = list(read_video(CLIP))[-1][0]
     square = last[:, (last.shape[1] - last.shape[0]) // 2 :][:, : last.shape[0]]
-    how = cv2.INTER_AREA if len(last) > SIDE_PX else cv2.INTER_CUBIC
-    wanted = cv2.resize(square, (SIDE_PX, SIDE_PX), interpolation=how)
-    assert np.array_equal(shown[-1].footage, wanted)
+    assert np.array_equal(shown[-1].footage, as_trained(square))
     again = performance.footage({0, 5})
     assert again.keys() == {0, 5}
     assert np.array_equal(again[5], shown[5].footage)

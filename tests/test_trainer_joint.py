@@ -21,6 +21,7 @@ from realtime.render import crop_head
 from realtime.subject import load_subject, sha256
 from realtime.video import read_video
 from tests.commands import DATA, assert_refused, command
+from tests.numbers import floats
 from trainer.body import BodyStage
 from trainer.checkpoint import load_checkpoint
 from trainer.config import CompactConfig, TrainConfig
@@ -64,7 +65,7 @@ def frame() -> Rgb:
     return next(iter(read_video(DATA / "alice_clip.mp4")))[0]
 
 
-@given(st.floats(-20, 1300), st.floats(-20, 740), st.floats(20, 200), st.sampled_from([32, 64, 96]))
+@given(floats(-20, 1300), floats(-20, 740), floats(20, 200), st.sampled_from([32, 64, 96]))
 def test_heads_are_cut_out_as_live(frame: Rgb, x: float, y: float, side: float, patch_px: int) -> None:
     head = HeadBox(x, y, side)
     live = crop_head(frame, head, patch_px).astype(int)

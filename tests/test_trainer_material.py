@@ -16,6 +16,7 @@ from realtime.frame import Rgb
 from realtime.video import VideoWriter, read_video
 from tests.conftest import numbered_picture, read_number
 from tests.footage_files import textured, write_film
+from tests.numbers import floats
 from trainer.footage import PictureReader
 from trainer.material import constant_rate, open_material
 from trainer.remux import remux
@@ -69,7 +70,7 @@ def test_fast_footage_is_thinned(source_fps: float, fps: float) -> None:
     assert set(np.diff(timing.picked)) == {round(source_fps / fps)}
 
 
-@given(st.floats(24, 240), st.integers(0, 99))
+@given(floats(24, 240), st.integers(0, 99))
 def test_rates_stay_near_30(source_fps: float, seed: int) -> None:
     times_s = np.arange(200) / source_fps
     milliseconds = np.round(times_s * 1000) / 1000
