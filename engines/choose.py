@@ -20,7 +20,7 @@ from engines.parity import FLOORS_DB, psnr_db
 AUTO = "auto"
 FRAMES = 8
 SLICE_S = 0.7
-"""A candidate is played for so many outputs, or as long as that."""
+"""A candidate is played for so many outputs, or as long as that; a chain has no time to magnify its rounding."""
 
 Play = Callable[[Sequence[Engine]], Iterator[NDArray[Any]]]
 """Plays some material through the engines of all graphs, in their order, and yields what comes out, as uint8."""

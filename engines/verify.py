@@ -1,6 +1,6 @@
 """Every check of an engine that needs the device it runs on: right, fast, steady. Any backend can be checked.
 
-The same frames go through the engine and its f32 twin; each is fed its own outputs.
+The same frames go through the engine and its f32 twin: from the twin's past, and each fed its own outputs.
 """
 
 import time
@@ -14,7 +14,7 @@ import numpy as np
 
 from engines.chain import Bytes, Chain, DeviceEngine, HostChain, chain_of
 from engines.engine import Engine
-from engines.parity import FLOORS_DB, psnr_db
+from engines.parity import CHAIN_FLOOR_DB, FLOORS_DB, Beside, Parity, psnr_db
 
 LEAK_BYTES = 16 << 20
 """Growth over `Effort.steps` steps that counts as a leak."""
@@ -65,11 +65,13 @@ def verify(engine: Engine, twin: Engine, material: Material, *, precision: str, 
         precision: the engine's, which decides how near the twin it has to be.
         effort: how long.
     """
+    beside = Beside(twin, engine)
+    expected = _played(HostChain(beside), material)
     chain = chain_of(engine)
-    expected = _played(HostChain(twin), material)
     found = _played(chain, material)
-    parity_db = min(map(psnr_db, expected, found))
-    yield _check("parity", parity_db >= FLOORS_DB[precision], worst_db=parity_db, floor_db=FLOORS_DB[precision])
+    parity = Parity(beside.worst_db, min(map(psnr_db, expected, found)))
+    floors = {"step_floor_db": FLOORS_DB[precision], "chain_floor_db": CHAIN_FLOOR_DB}
+    yield _check("parity", parity.holds(precision), **parity._asdict(), **floors)
     yield _check("latency", True, **_percentiles_ms(lambda: _step(chain, material, 0), effort.timed))
     if isinstance(engine, DeviceEngine):
         yield from _verify_device(engine, chain, found, material, effort)

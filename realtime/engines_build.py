@@ -5,12 +5,13 @@ from rich.console import Console
 from rich.table import Table
 
 from engines.backends import quantized
-from engines.build import PARITY, build_engine
+from engines.build import build_engine
 from engines.cache import Cache
 from engines.check import check_graph
 from engines.choose import candidates
 from engines.errors import UserError
 from engines.load import load_engine
+from engines.parity import Parity
 from realtime.rollout import FILE, RollOut, load_clips
 from realtime.subject import Subject
 
@@ -28,7 +29,8 @@ def build_subject(subject: Subject, *, backend: str, precision: str, threads: in
         raise UserError(f"{subject.folder} has no {FILE}, the moves to prove engines on: export the subject again.")
     generator, face = (load_engine(graph, threads=threads) for graph in subject.graphs)
     drives = RollOut.of(subject).drives(generator, face)
-    table = Table("backend", "precision", "network", "worst frame, dB", title=f"{subject.manifest.name}'s engines")
+    columns = ("backend", "precision", "network", "worst step, dB", "worst of a chain")
+    table = Table(*columns, title=f"{subject.manifest.name}'s engines")
     rows: list[dict[str, str | float]] = []
     refused = ""
     for choice in choices:
@@ -48,9 +50,9 @@ def build_subject(subject: Subject, *, backend: str, precision: str, threads: in
                 refused = str(error)
                 table.add_row(*choice, graph.stem, f"[red]{refused}")
                 continue
-            found_db = built.entry.figures[PARITY]
-            rows.append({**choice._asdict(), "network": graph.stem, PARITY: found_db})
-            table.add_row(*choice, graph.stem, str(found_db))
+            found_db = {name: built.entry.figures[name] for name in Parity._fields}
+            rows.append({**choice._asdict(), "network": graph.stem, **found_db})
+            table.add_row(*choice, graph.stem, *map(str, found_db.values()))
     if not rows:
         raise UserError(refused)
     Console().print(table)

@@ -52,14 +52,14 @@ def list_engines() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from engines.build import PARITY
+    from engines.build import CHAIN
     from engines.cache import Cache
 
     cache = Cache()
     table = Table("network", "backend", "precision", "for", "worst frame, dB", "MiB", "used", title=str(cache.folder))
     for each in cache.entries():
         key = each.entry.key
-        figures = (each.entry.figures.get(PARITY, ""), round(each.size / 2**20, 1))
+        figures = (each.entry.figures.get(CHAIN, ""), round(each.size / 2**20, 1))
         used = time.strftime("%Y-%m-%d %H:%M", time.localtime(each.used_at_s))
         table.add_row(each.entry.name, key.backend, key.precision, key.device, *map(str, figures), used)
     Console().print(table)

@@ -24,7 +24,7 @@ def build(folder):
         log.write("built\\n")
     time.sleep(0.5)
     (folder / "engine.plan").write_bytes(b"plan" * 1000)
-    return {"parity_db": 50.0}
+    return {"chain_db": 50.0}
 
 print(Cache(Path(sys.argv[1])).get_or_build(KEY, "x", build).entry.figures)
 """
@@ -32,7 +32,7 @@ print(Cache(Path(sys.argv[1])).get_or_build(KEY, "x", build).entry.figures)
 
 def build(folder: Path) -> dict[str, float]:
     (folder / "engine.plan").write_bytes(b"plan")
-    return {"parity_db": 50.0}
+    return {"chain_db": 50.0}
 
 
 def never(_folder: Path) -> dict[str, float]:
@@ -50,9 +50,9 @@ def test_builds_once_and_remembers(cache: Cache) -> None:
     again = Cache(cache.folder).get_or_build(KEY, "alice/generator", never)
     assert again.entry == first.entry
     assert (again.folder / "engine.plan").read_bytes() == b"plan"
-    assert cache.note(again, {"build_s": 1.5}).entry.figures == {"parity_db": 50.0, "build_s": 1.5}
+    assert cache.note(again, {"build_s": 1.5}).entry.figures == {"chain_db": 50.0, "build_s": 1.5}
     (listed,) = cache.entries()
-    assert listed.entry.figures == {"parity_db": 50.0, "build_s": 1.5}
+    assert listed.entry.figures == {"chain_db": 50.0, "build_s": 1.5}
     cache.drop(listed)
     assert cache.get(KEY) is None
 
@@ -72,7 +72,7 @@ def test_two_processes_at_once_build_once(tmp_path: Path) -> None:
         subprocess.Popen(program, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, text=True) for _ in range(2)
     ]
     outputs = [process.communicate(timeout=60)[0] for process in both]
-    assert outputs == ["{'parity_db': 50.0}\n"] * 2
+    assert outputs == ["{'chain_db': 50.0}\n"] * 2
     assert log.read_text() == "built\n"
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from engines.backends import CHAIN
 from engines.bench import baseline
-from engines.parity import FLOORS_DB
+from engines.parity import Parity
 from realtime.config import EngineConfig
 from realtime.engines_doctor import Report
 from realtime.player import choose_engines
@@ -34,7 +34,7 @@ def test_build_list_prune(toy: Subject) -> None:
         (precision, network) for precision in ("int8", "bf16", "f32") for network in ("generator", "face")
     }
     for row in rows:
-        assert row["parity_db"] >= FLOORS_DB[row["precision"]]
+        assert Parity(row["step_db"], row["chain_db"]).holds(row["precision"])
     listed = command("engines", "list").stdout
     assert listed.count("toy/") == 6
     assert "99.0" in listed
