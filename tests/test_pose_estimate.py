@@ -123,6 +123,27 @@ def test_a_person_who_leaves_is_gone(fresh: PoseEstimator, alice_front: Rgb) -> 
     assert fresh.estimate(alice_front) is not None
 
 
+def torso_px(pose: Pose) -> float:
+    """From the shoulders down to the hips; negative for somebody upside down."""
+    shoulders, hips = (
+        pose.xy[[INDEX[f"{side}_{joint}"] for side in ("left", "right")], 1].mean() for joint in ("shoulder", "hip")
+    )
+    return float(hips - shoulders)
+
+
+def test_long_hair_from_behind_is_no_head_that_hangs_down(fresh: PoseEstimator) -> None:
+    poses = [fresh.estimate(rgb) for rgb, _ in read_video(DATA / "alice_behind_clip.mp4")]
+    assert all(torso_px(pose) > 0 for pose in poses if pose)
+    assert all(pose and torso_px(pose) > 80 for pose in poses[-10:])
+
+
+def test_who_stands_on_the_hands_is_upside_down(fresh: PoseEstimator, alice_front: Rgb) -> None:
+    for _ in range(3):
+        pose = fresh.estimate(alice_front[::-1, ::-1])
+        assert pose
+        assert torso_px(pose) < -80
+
+
 def test_reset_repeats_to_the_bit(estimator: PoseEstimator) -> None:
     runs = []
     for _ in range(2):

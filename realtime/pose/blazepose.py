@@ -16,6 +16,8 @@ from realtime.pose.skeleton import BODY_NAMES
 _MIN_PRESENCE = 0.5
 _POINTS = 35
 """33 landmarks, then the two that place the next region: the hips' centre, and the end of the body's circle."""
+_HEAD_DOWN = 2 * pi / 3
+"""Rotation of a region from which on the body is said to be upside down."""
 _FRAME_S = 1 / 30
 """The time between frames that MediaPipe's steadying of the region was tuned for."""
 
@@ -78,12 +80,15 @@ class BodyTracker:
         raw = landmarks.reshape(-1, 5)[:_POINTS]
         points = raw[:, :2] / np.float32(self._network.side)
         xy = region.to_frame(_refine(points, heatmaps[:, :, :_POINTS]))
+        visibility, in_frame = sigmoid(raw[:33, 3:].T)
+        if abs(region.rotation) > _HEAD_DOWN and not _on_hands(xy, visibility, region):
+            self._lose()
+            return None
         if not self._lock.agree(rgba, _middle(xy, "hip"), _middle(xy, "shoulder")):
             self._lose()
             return None
         center, tip = self._steady(xy[33:])
         self._region = aligned(center, tip, pi / 2, scale=1.25)
-        visibility, in_frame = sigmoid(raw[:33, 3:].T)
         depth = raw[:33, 2] * np.float32(region.size / self._network.side)
         return Body(xy[:33], depth, visibility, in_frame)
 
@@ -104,6 +109,18 @@ class BodyTracker:
             self._steady.reset()
             return person.region
         return self._region
+
+
+_LEGS = [BODY_NAMES.index(f"{side}_{joint}") for joint in ("knee", "ankle") for side in ("left", "right")]
+
+
+def _on_hands(xy: Floats, visibility: Floats, region: Region) -> bool:
+    """Whether the body is upside down indeed: then its legs are seen, and the hips well above the shoulders.
+
+    The networks take long hair seen from behind for somebody whose head hangs down.
+    """
+    torso_px = _middle(xy, "shoulder")[1] - _middle(xy, "hip")[1]
+    return torso_px > 0.1 * region.size and bool(visibility[_LEGS].mean() > 0.5)
 
 
 def _middle(xy: Floats, joint: str) -> list[float]:

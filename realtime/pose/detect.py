@@ -37,6 +37,11 @@ class Person:
         """Half of the height when standing."""
         return dist(self.hips, self.tip)
 
+    def is_seen_overturned(self, other: "Person") -> bool:
+        """Whether this is `other` once more, but upside down: what long hair makes of somebody seen from behind."""
+        rises, other_rises = self.hips[1] - self.tip[1], other.hips[1] - other.tip[1]
+        return rises < 0 < other_rises and dist(self.hips, other.hips) < 0.5 * other.size_px
+
 
 class PersonDetector:
     """Finds people anywhere in a picture."""
@@ -71,7 +76,7 @@ class PersonDetector:
             weight = score * same
             people.append(Person(*region.to_frame(np.einsum("n,nkc->kc", weight / weight.sum(), points)).tolist()))
             raw, score, points = raw[~same], score[~same], points[~same]
-        return people
+        return [each for each in people if not any(map(each.is_seen_overturned, people))]
 
 
 def _tiles(height: int, width: int) -> list[Region]:
