@@ -13,9 +13,9 @@ import torch
 from realtime.pose.pose import Pose
 from realtime.video import read_video
 from tests.people import standing
+from tests.small import TRAINING
 from trainer.augment import disturb
 from trainer.body import BodyStage
-from trainer.config import CompactConfig, TrainConfig
 from trainer.dataset import REACH, Loader, within_reach
 from trainer.fabric import Fabric, assemble
 from trainer.footage import Footage
@@ -23,22 +23,7 @@ from trainer.networks.patches import to_bytes
 from trainer.options import Machine
 from trainer.plan import chain_plan, start_chances
 
-SMALL = CompactConfig(widths=(16, 16, 16), blocks=(1, 1, 1))
-CONFIG = TrainConfig(
-    steps=12,
-    batch=2,
-    chains=4,
-    window_px=32,
-    perceptual_px=32,
-    warmup=2,
-    ndf=8,
-    life_frames=8,
-    generator=SMALL,
-    drop=0,
-    jitter=0,
-    blur=0,
-    shrink=0,
-)
+CONFIG = replace(TRAINING, steps=12, warmup=2, drop=0, jitter=0, blur=0, shrink=0)
 
 
 @pytest.fixture(scope="module")

@@ -22,9 +22,10 @@ from realtime.subject import load_subject, sha256
 from realtime.video import read_video
 from tests.commands import DATA, assert_refused, command
 from tests.numbers import floats
+from tests.small import SMALL, TRAINING
 from trainer.body import BodyStage
 from trainer.checkpoint import load_checkpoint
-from trainer.config import CompactConfig, TrainConfig
+from trainer.config import TrainConfig
 from trainer.fabric import Fabric, assemble
 from trainer.face import FaceStage, Heads
 from trainer.footage import Footage
@@ -34,20 +35,7 @@ from trainer.networks.patches import from_bytes, to_bytes
 from trainer.options import Machine
 from trainer.plan import chain_plan
 
-SMALL = CompactConfig(widths=(16, 16, 16), blocks=(1, 1, 1))
-CONFIG = TrainConfig(
-    steps=4,
-    face_steps=4,
-    joint_steps=8,
-    batch=2,
-    chains=4,
-    window_px=64,
-    perceptual_px=32,
-    ndf=8,
-    life_frames=8,
-    generator=SMALL,
-    face=SMALL,
-)
+CONFIG = replace(TRAINING, steps=4, face_steps=4, joint_steps=8, window_px=64, face=SMALL)
 
 
 @pytest.fixture(scope="module")
