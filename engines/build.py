@@ -8,10 +8,7 @@ from engines.errors import UserError
 from engines.guard import BrokenOutputError
 from engines.keys import engine_key
 from engines.load import load_engine
-from engines.parity import CHAIN_FLOOR_DB, FLOORS_DB, Drive, Parity, parity
-
-CHAIN = "chain_db"
-"""Name of the figure in the cache's entry that people look at; beside it is "step_db"."""
+from engines.parity import CHAIN_FLOORS_DB, FLOORS_DB, Drive, Parity, parity
 
 
 def build_engine(
@@ -35,7 +32,7 @@ def build_engine(
         built = build_here(graph, name=name, backend=backend, precision=precision, cache=cache)
     else:  # compiled in a tenth of a second whenever it is loaded: there is nothing to keep but the proof
         built = cache.get_or_build(engine_key(graph, backend, precision), name, lambda _: {})
-    if CHAIN in built.entry.figures:
+    if built.entry.figures.keys() >= set(Parity._fields):
         return built
     try:
         found = prove(graph, name=name, backend=backend, precision=precision, threads=threads, drive=drive)
@@ -60,7 +57,7 @@ def prove(graph: Path, *, name: str, backend: str, precision: str, threads: int,
     if not found.holds(precision):
         raise UserError(
             f"{name} on {backend} in {precision} is only {found.step_db:.1f} dB a step and {found.chain_db:.1f} dB in "
-            f"a chain from its f32 twin, {FLOORS_DB[precision]:g} and {CHAIN_FLOOR_DB:g} are needed: use another "
-            "precision or backend."
+            f"a chain from its f32 twin, {FLOORS_DB[precision]:g} and {CHAIN_FLOORS_DB[precision]:g} are needed: "
+            "use another precision or backend."
         )
     return found

@@ -14,7 +14,7 @@ import numpy as np
 
 from engines.chain import Bytes, Chain, DeviceEngine, HostChain, chain_of
 from engines.engine import Engine
-from engines.parity import CHAIN_FLOOR_DB, FLOORS_DB, Beside, Parity, psnr_db
+from engines.parity import CHAIN_FLOORS_DB, FLOORS_DB, Beside, Parity, psnr_db
 
 LEAK_BYTES = 16 << 20
 """Growth over `Effort.steps` steps that counts as a leak."""
@@ -70,7 +70,7 @@ def verify(engine: Engine, twin: Engine, material: Material, *, precision: str, 
     chain = chain_of(engine)
     found = _played(chain, material)
     parity = Parity(beside.worst_db, min(map(psnr_db, expected, found)))
-    floors = {"step_floor_db": FLOORS_DB[precision], "chain_floor_db": CHAIN_FLOOR_DB}
+    floors = {"step_floor_db": FLOORS_DB[precision], "chain_floor_db": CHAIN_FLOORS_DB[precision]}
     yield _check("parity", parity.holds(precision), **parity._asdict(), **floors)
     yield _check("latency", True, **_percentiles_ms(lambda: _step(chain, material, 0), effort.timed))
     if isinstance(engine, DeviceEngine):

@@ -29,8 +29,9 @@ def build_subject(subject: Subject, *, backend: str, precision: str, threads: in
         raise UserError(f"{subject.folder} has no {FILE}, the moves to prove engines on: export the subject again.")
     generator, face = (load_engine(graph, threads=threads) for graph in subject.graphs)
     drives = RollOut.of(subject).drives(generator, face)
-    columns = ("backend", "precision", "network", "worst step, dB", "worst of a chain")
-    table = Table(*columns, title=f"{subject.manifest.name}'s engines")
+    table = Table(
+        "backend", "precision", "network", "worst step, dB", "of a chain", title=f"{subject.manifest.name}'s engines"
+    )
     rows: list[dict[str, str | float]] = []
     refused = ""
     for choice in choices:

@@ -52,16 +52,20 @@ def list_engines() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from engines.build import CHAIN
     from engines.cache import Cache
+    from engines.parity import Parity
 
     cache = Cache()
-    table = Table("network", "backend", "precision", "for", "worst frame, dB", "MiB", "used", title=str(cache.folder))
+    table = Table(
+        "network", "backend", "precision", "for", "worst step, dB", "of a chain", "MiB", "used", title=str(cache.folder)
+    )
     for each in cache.entries():
         key = each.entry.key
-        figures = (each.entry.figures.get(CHAIN, ""), round(each.size / 2**20, 1))
+        proof = [each.entry.figures.get(name, "") for name in Parity._fields]
         used = time.strftime("%Y-%m-%d %H:%M", time.localtime(each.used_at_s))
-        table.add_row(each.entry.name, key.backend, key.precision, key.device, *map(str, figures), used)
+        table.add_row(
+            each.entry.name, key.backend, key.precision, key.device, *map(str, proof), f"{each.size / 2**20:.1f}", used
+        )
     Console().print(table)
 
 
