@@ -18,6 +18,7 @@ _POINTS = 35
 """33 landmarks, then the two that place the next region: the hips' centre, and the end of the body's circle."""
 _HEAD_DOWN = 2 * pi / 3
 """Rotation of a region from which on the body is said to be upside down."""
+_LEGS = [BODY_NAMES.index(f"{side}_{joint}") for joint in ("knee", "ankle") for side in ("left", "right")]
 _FRAME_S = 1 / 30
 """The time between frames that MediaPipe's steadying of the region was tuned for."""
 
@@ -109,9 +110,6 @@ class BodyTracker:
             self._steady.reset()
             return person.region
         return self._region
-
-
-_LEGS = [BODY_NAMES.index(f"{side}_{joint}") for joint in ("knee", "ankle") for side in ("left", "right")]
 
 
 def _on_hands(xy: Floats, visibility: Floats, region: Region) -> bool:
