@@ -40,5 +40,5 @@ test: .venv/dev .venv-mediapipe/ready chromium
 chromium:
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null \
 	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq chromium; } \
-	|| echo "No Chromium here: the browser tests (tests/test_server_page.py, tests/test_live.py) will be skipped." \
+	|| echo "No Chromium here: the browser tests (tests/server/test_page.py, tests/realtime/test_serve.py) will be skipped." \
 		"Install it with: sudo apt install chromium"

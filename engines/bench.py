@@ -13,7 +13,7 @@ from engines.backends import known_backend
 from engines.choose import Choice
 from engines.errors import UserError
 from engines.openvino import gmac
-from engines.peak import peak_gmacs
+from engines.peak_throughput import peak_gmacs
 from engines.timing import durations_ms
 
 BASELINE = "trainer.baseline"

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from engines.backends import known_backend
 from engines.cache import Cache, Cached
+from engines.cache_key import engine_key
 from engines.errors import UserError
-from engines.guard import BrokenOutputError
-from engines.keys import engine_key
 from engines.load import load_engine
+from engines.output_guard import BrokenOutputError
 from engines.parity import CHAIN_FLOORS_DB, FLOORS_DB, Drive, Parity, parity
 
 
@@ -27,7 +27,7 @@ def build_engine(
         UserError: it cannot be built, or differs too much from its f32 twin; then it is not kept.
     """
     if known_backend(backend).device == "cuda":
-        from engines.nvidia import build_here
+        from engines.nvidia.load import build_here
 
         built = build_here(graph, name=name, backend=backend, precision=precision, cache=cache)
     else:  # compiled in a tenth of a second whenever it is loaded: there is nothing to keep but the proof

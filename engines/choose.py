@@ -13,8 +13,8 @@ from engines.backends import CHAIN, cpu_name, known_backend, quantized
 from engines.cache import Cache, Key
 from engines.engine import Engine
 from engines.errors import UserError
-from engines.guard import BrokenOutputError
 from engines.load import load_engine
+from engines.output_guard import BrokenOutputError
 from engines.parity import FLOORS_DB, psnr_db
 
 AUTO = "auto"

@@ -14,7 +14,7 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from engines.errors import UserError
-from engines.rewrite import read_graph
+from engines.nvidia.onnx_precision import read_graph
 
 Attributes = Mapping[str, Any]
 Setting = list[int] | list[float]

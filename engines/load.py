@@ -52,7 +52,7 @@ def load_engine(
 
             return EagerEngine(file, threads)
         if known.device == "cuda":
-            from engines.nvidia import load_on_gpu
+            from engines.nvidia.load import load_on_gpu
 
             return load_on_gpu(file, backend, precision)
     except ModuleNotFoundError as error:

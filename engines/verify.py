@@ -12,9 +12,9 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from engines.chain import Bytes, Chain, DeviceEngine, HostChain, chain_of
 from engines.engine import Engine
 from engines.parity import CHAIN_FLOORS_DB, FLOORS_DB, Beside, Parity, psnr_db
+from engines.recurrent import Bytes, Chain, DeviceEngine, HostChain, chain_of
 
 LEAK_BYTES = 16 << 20
 """Growth over `Effort.steps` steps that counts as a leak."""

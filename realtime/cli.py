@@ -11,7 +11,7 @@ from tyro.conf import Positional
 from engines.console import run_commands
 from engines.errors import UserError
 from realtime.config import EngineConfig
-from realtime.pose.config import PoseConfig
+from realtime.pose.estimation.config import PoseConfig
 
 Inline = tyro.conf.arg(name="")
 
@@ -41,7 +41,7 @@ def run(
         engines: how the networks run.
         pose: what is seen of whom.
     """
-    from realtime.live import serve
+    from realtime.live.serve import serve
 
     asyncio.run(
         serve(subject, camera, source, fps=fps, performer=performer, host=host, port=port, engines=engines, pose=pose)
@@ -58,9 +58,9 @@ def calibrate(performer: tyro.conf.Positional[str], camera: int | None = None, s
     """
     from rich.console import Console
 
-    from realtime.calibrate import calibrate as guide
-    from realtime.profile import check_name, save_profile
-    from realtime.source import open_source
+    from realtime.live.calibrate import calibrate as guide
+    from realtime.live.performer_profile import check_name, save_profile
+    from realtime.live.source import open_source
 
     check_name(performer)
     opened, remark = open_source(camera, source)
@@ -84,9 +84,9 @@ def bench(
         seconds: how long to measure, after a warm-up.
         engines: how the networks run.
     """
-    from realtime.bench import bench as measure
-    from realtime.bench import show
-    from realtime.source import open_source
+    from realtime.live.bench import bench as measure
+    from realtime.live.bench import show
+    from realtime.live.source import open_source
     from realtime.subject import load_subject
 
     if seconds <= 0:
@@ -110,9 +110,9 @@ def bench_pose(
         mediapipe_python: Python of another environment that has mediapipe 0.10.21, if this one has not.
         pose: what is estimated.
     """
-    from realtime.bench_pose import bench_pose as measure
-    from realtime.bench_pose import show
-    from realtime.source import video_path
+    from realtime.live.source import video_path
+    from realtime.pose_tools.bench import bench_pose as measure
+    from realtime.pose_tools.bench import show
 
     if frames < 1 or cores < 1:
         raise UserError(f"--frames and --cores must be at least 1, not {frames} and {cores}.")
@@ -137,7 +137,7 @@ def pose(
         start_s: second of the video to start at.
         end_s: second of the video to end at.
     """
-    from realtime.pose_report import report_poses
+    from realtime.pose_tools.report import report_poses
 
     report_poses(video, out or Path(f"{video.stem}_pose"), truth=truth, start_s=start_s, end_s=end_s)
 

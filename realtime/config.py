@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from engines.errors import UserError
-from realtime.pose.load import EstimatorName
+from realtime.pose.estimation.load import EstimatorName
 
 
 @dataclass(frozen=True, kw_only=True)

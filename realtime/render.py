@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.chain import chain_of
 from engines.engine import Engine
-from engines.guard import Guard
+from engines.output_guard import Guard
+from engines.recurrent import chain_of
 from realtime.frame import Rgb
 from realtime.pose.measure import HeadBox
 

@@ -14,9 +14,9 @@ from engines.errors import UserError
 from engines.parity import Drive, Recorder, replay
 from realtime.frame import Rgb
 from realtime.pose.archive import load_poses, save_poses
+from realtime.pose.figure.styles import Style
 from realtime.pose.measure import head_box
 from realtime.pose.pose import Pose
-from realtime.pose.styles import Style
 from realtime.render import Renderer
 from realtime.subject import Subject
 

@@ -22,11 +22,11 @@ import numpy as np
 
 from engines.errors import UserError
 from realtime.frame import Rgb
-from realtime.pose.motion import MotionRange
+from realtime.pose.figure.styles import Style, load_style
+from realtime.pose.normalization.motion_range import MotionRange
+from realtime.pose.normalization.proportions import Proportions
 from realtime.pose.pose import Pose
-from realtime.pose.proportions import Proportions
 from realtime.pose.skeleton import SKELETON_VERSION
-from realtime.pose.styles import Style, load_style
 
 FORMAT = 2
 MANIFEST = "subject.json"

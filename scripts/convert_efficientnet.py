@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 from torch import Tensor
 
 SOURCE_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-TARGET = Path(__file__).parents[1] / "trainer" / "efficientnet_lite0.safetensors"
+TARGET = Path(__file__).parents[1] / "trainer" / "networks" / "efficientnet_lite0.safetensors"
 BLOCKS = 16
 LAYERS = (
     ("expand", "_expand_conv", "_bn0"),

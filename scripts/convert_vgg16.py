@@ -19,7 +19,7 @@ from safetensors.numpy import save_file
 
 SOURCE_SHA256 = "ea4b07593b25591cb55be26ee4260a4cf8804462ca1f5e461c5a12c463496e33"
 CONVS_PER_BLOCK = (2, 2, 3, 3)
-TARGET = Path(__file__).parents[1] / "trainer" / "vgg16.safetensors"
+TARGET = Path(__file__).parents[1] / "trainer" / "networks" / "vgg16.safetensors"
 
 
 def convert(source: Path, target: Path) -> None:

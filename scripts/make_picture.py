@@ -14,8 +14,8 @@ import numpy as np
 from realtime.config import EngineConfig
 from realtime.frame import Rgb
 from realtime.subject import load_subject
+from trainer.evaluation.playback import Chain, Part, Performance
 from trainer.files import writing
-from trainer.rollout import Chain, Part, Performance
 
 SETTLE_S = 2.0
 """Played before the picture begins: the performer's range is learnt by then."""

@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime.pose.archive import load_poses
-from realtime.pose.estimate import PoseEstimator
-from realtime.pose.figure import draw
+from realtime.pose.estimation.estimator import PoseEstimator
+from realtime.pose.figure.limbs import draw
 from realtime.pose.measure import ankle_line_px, middle, stature_px
-from realtime.pose.motion import MotionRange, measure_range, observe
-from realtime.pose.normalize import Normalizer, map_pose
+from realtime.pose.normalization.motion_range import MotionRange, measure_range, observe
+from realtime.pose.normalization.normalizer import Normalizer, map_pose
+from realtime.pose.normalization.proportions import Proportions, lengths, measure_proportions
 from realtime.pose.pose import Pose
-from realtime.pose.proportions import Proportions, lengths, measure_proportions
 from realtime.pose.skeleton import INDEX
 from realtime.pose.smooth import Smoother
 from realtime.subject import load_subject

@@ -22,7 +22,7 @@ import mediapipe
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime.pose.face import openpose_face
+from realtime.pose.estimation.face import openpose_face
 from realtime.video import read_video
 
 _LENGTHS = {"body": 33, "left_hand": 21, "right_hand": 21, "face": 468}

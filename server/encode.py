@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Generic
 
 from server.protocols import P, Slot
-from server.viewing import BACKLOG, Numbered, Viewing
+from server.subscription import BACKLOG, Numbered, Viewing
 from server.vp8 import Packet, Vp8Encoder
 
 KEYFRAME_SPACING_S = 0.3

@@ -17,7 +17,7 @@ from aiortc.mediastreams import MediaStreamError
 from server.control import Control
 from server.encode import SharedStream
 from server.offer import OfferError
-from server.viewing import Viewing
+from server.subscription import Viewing
 from server.vp8 import Packet
 
 

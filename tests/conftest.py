@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from playwright.async_api import Browser, async_playwright
 
 from realtime.frame import Frame
-from realtime.latest import Latest
+from realtime.live.latest import Latest
 from server.encode import SharedStream
-from tests.commands import DATA, command
+from tests.support.commands import DATA, command
 
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp()  # no engine of the user's, and none for the user
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch is imported: as `trainer` does

@@ -19,10 +19,10 @@ ARROWS = {
 TRAINER_MAY_USE = (
     "realtime.config",
     "realtime.frame",
-    "realtime.player",
+    "realtime.live.failover",
     "realtime.pose",
     "realtime.render",
-    "realtime.report_page",
+    "realtime.pose_tools.report_page",
     "realtime.rollout",
     "realtime.subject",
     "realtime.video",
@@ -41,18 +41,18 @@ HEAVY = (
     "openvino_telemetry",
 )
 HOMES = {
-    "openvino": {"engines/openvino.py", "engines/peak.py"},
-    "onnx": {"engines/eager.py", "engines/onnx_check.py", "engines/rewrite.py", "trainer/export.py"},
-    "cuda": {"engines/cuda.py"},
-    "tensorrt": {"engines/tensorrt.py"},
-    "tensorrt_rtx": {"engines/tensorrt_rtx.py"},
-    "torch_tensorrt": {"engines/torch_tensorrt.py"},
+    "openvino": {"engines/openvino.py", "engines/peak_throughput.py"},
+    "onnx": {"engines/eager.py", "engines/onnx_check.py", "engines/nvidia/onnx_precision.py", "trainer/export/onnx.py"},
+    "cuda": {"engines/nvidia/cuda.py"},
+    "tensorrt": {"engines/nvidia/tensorrt.py"},
+    "tensorrt_rtx": {"engines/nvidia/tensorrt_rtx.py"},
+    "torch_tensorrt": {"engines/nvidia/torch_tensorrt.py"},
     "nncf": {"engines/quantize.py"},
     "onnxruntime": {"engines/onnxruntime.py"},
-    "lightning_fabric": {"trainer/fabric.py"},
-    "tensorboard": {"trainer/board.py"},
-    "torch.utils.tensorboard": {"trainer/board.py"},
-    "mediapipe": {"realtime/pose/mediapipe.py", "realtime/holistic.py"},
+    "lightning_fabric": {"trainer/training/fabric.py"},
+    "tensorboard": {"trainer/training/tensorboard.py"},
+    "torch.utils.tensorboard": {"trainer/training/tensorboard.py"},
+    "mediapipe": {"realtime/pose/estimation/mediapipe.py", "realtime/pose_tools/holistic_worker.py"},
 }
 
 

@@ -10,13 +10,13 @@ import tyro
 from tyro.conf import Positional
 
 from engines.console import run_commands
-from realtime.pose.load import EstimatorName
-from realtime.pose.styles import StyleName
+from realtime.pose.estimation.load import EstimatorName
+from realtime.pose.figure.styles import StyleName
 from realtime.subject import Consent, user_subjects
 from trainer.config import LIVE, PRESETS, PresetName, TrainConfig, parse_size
-from trainer.crop import parse_crop
+from trainer.evaluate_cli import detector, evaluate
 from trainer.files import room_for
-from trainer.judge_cli import detector, evaluate
+from trainer.footage.crop import parse_crop
 from trainer.options import Machine, Upkeep, first_process, outlasts
 
 RunFolder = Annotated[Positional[Path], tyro.conf.arg(metavar="RUN")]
@@ -116,7 +116,7 @@ def prepare(
         fps: how many pictures of a folder make a second, by default 30.
         only_report: say what the footage is worth, no more.
     """
-    from trainer.prepare import prepare as prepare_video
+    from trainer.footage.prepare import prepare as prepare_video
 
     with room_for("the prepared footage", out):
         about = prepare_video(

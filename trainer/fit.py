@@ -9,9 +9,9 @@ from engines.errors import UserError
 from realtime.subject import Consent, load_subject, sha256
 from trainer.config import CompactConfig, TrainConfig, parse_size
 from trainer.files import room_for
-from trainer.material import Material, open_material
+from trainer.footage.prepare import prepare
+from trainer.footage.source import Material, open_material
 from trainer.options import Machine, Upkeep, first_process
-from trainer.prepare import prepare
 from trainer.run import export_run, final_generator, train_run
 from trainer.settings import check_place, check_settings, write_settings
 

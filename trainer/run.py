@@ -20,26 +20,26 @@ from realtime.pose.measure import head_box
 from realtime.pose.skeleton import SKELETON_VERSION
 from realtime.render import Renderer
 from realtime.subject import FORMAT, Consent, Manifest, Training, sha256, write_manifest
-from trainer.body import BodyStage
-from trainer.checkpoint import Checkpoints, State, load_checkpoint
 from trainer.config import TrainConfig
-from trainer.effort import measure_effort
-from trainer.export import export_face, export_generator
-from trainer.fabric import assemble
-from trainer.face import BATCH as FACE_BATCH
-from trainer.face import FaceStage, Heads, render_heads
+from trainer.export.int8 import add_int8
+from trainer.export.onnx import export_face, export_generator
 from trainer.files import write_picture
-from trainer.footage import Footage
-from trainer.joint import JointStage
-from trainer.loop import train
-from trainer.mender import face_side_px
+from trainer.footage.prepare import Prepared
+from trainer.footage.reader import Footage
 from trainer.metrics import psnr_db
 from trainer.networks.load import build_face, build_generator
 from trainer.options import Machine, Upkeep
-from trainer.prepare import Prepared
-from trainer.quantize import add_int8
 from trainer.settings import check_place, check_settings, read_settings, write_settings
-from trainer.together import together
+from trainer.training.body import BodyStage
+from trainer.training.checkpoint import Checkpoints, State, load_checkpoint
+from trainer.training.distributed import together
+from trainer.training.fabric import assemble
+from trainer.training.face import BATCH as FACE_BATCH
+from trainer.training.face import FaceStage, Heads, render_heads
+from trainer.training.face_trainer import face_side_px
+from trainer.training.joint import JointStage
+from trainer.training.loop import train
+from trainer.training.training_time import measure_effort
 
 
 def train_run(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.errors import UserError
-from realtime.pose.likely import fill_in
+from realtime.pose.impute import fill_in
 from realtime.pose.pose import Floats, Pose
 from realtime.pose.skeleton import FACE, INDEX, LEFT_HAND, RIGHT_HAND, K
 

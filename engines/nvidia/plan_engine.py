@@ -1,0 +1,171 @@
+"""Run plans of TensorRT or TensorRT-RTX, whose Python module is `trt`, on the GPU."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.errors import UserError
+from engines.nvidia.cuda import DeviceArray, Stream, find_device, used_bytes
+from engines.nvidia.plan_builder import Log
+from engines.recurrent import Bytes, Chain, moves
+
+Shape = tuple[int, ...]
+
+
+def load_plan(trt: Any, log: Log, runtime: Any, plan: bytes) -> Any:
+    """The `ICudaEngine` of a plan, which must not outlive its `runtime`.
+
+    Raises:
+        UserError: no GPU that it runs on, or another version built it.
+    """
+    log.errors.clear()
+    engine = runtime.deserialize_cuda_engine(plan)
+    if engine is None:
+        raise UserError(
+            f"{trt.__name__} {trt.__version__} cannot load its engine here: {log.last_error()}; "
+            "it needs an NVIDIA GPU with its driver, and an engine that was built for both."
+        )
+    return engine
+
+
+class PlanEngine:
+    """An `Engine` with device memory (`engines.recurrent.DeviceEngine`).
+
+    Args:
+        trt: the module `tensorrt` or `tensorrt_rtx`.
+        log: where it writes.
+        plan: what `build_plan` made.
+        shapes: of the inputs with free axes.
+        configure: makes an execution context of the `ICudaEngine`.
+    """
+
+    def __init__(
+        self, trt: Any, log: Log, plan: bytes, shapes: Mapping[str, Shape], configure: Callable[[Any], Any]
+    ) -> None:
+        find_device()
+        self._log = log
+        self._runtime = trt.Runtime(log)
+        self._engine = load_plan(trt, log, self._runtime, plan)
+        self._context = configure(self._engine)
+        self.stream = Stream()
+        self.replay = True
+        self._step = _Step(self, self._enqueue_run)
+        names = [self._engine.get_tensor_name(index) for index in range(self._engine.num_io_tensors)]
+        ins = [name for name in names if self._engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
+        for name in ins:
+            shape = shapes.get(name, tuple(self._engine.get_tensor_shape(name)))
+            if -1 in shape:
+                raise ValueError(f"the engine's input {name} {shape} has free axes: give its shape")
+            if not self._context.set_input_shape(name, shape):
+                raise UserError(f"The engine cannot take {name} of shape {shape}: build it with other sizes.")
+        self.device = {
+            name: DeviceArray(
+                tuple(self._context.get_tensor_shape(name)), trt.nptype(self._engine.get_tensor_dtype(name))
+            )
+            for name in names
+        }
+        for name, array in self.device.items():
+            self._context.set_tensor_address(name, array.address)
+        hosts = {name: array.pinned() for name, array in self.device.items()}
+        self.inputs: Mapping[str, NDArray[Any]] = MappingProxyType({name: hosts[name] for name in ins})
+        self.outputs: Mapping[str, NDArray[Any]] = MappingProxyType(
+            {name: hosts[name] for name in names if name not in ins}
+        )
+
+    def run(self) -> None:
+        """Compute `outputs` from `inputs`."""
+        self._step()
+
+    def upload(self) -> None:
+        """Copy the inputs to the device, and wait for it."""
+        self._enqueue_upload()
+        self.stream.wait()
+
+    def download(self) -> None:
+        """Copy the outputs to the host, and wait for it."""
+        self._enqueue_download()
+        self.stream.wait()
+
+    def used_bytes(self) -> int:
+        """The device memory that is in use, by anybody."""
+        return used_bytes()
+
+    def chain(self) -> Chain:
+        """A chain on the device."""
+        return PlanChain(self)
+
+    def enqueue_network(self) -> None:
+        """Enqueue the network alone."""
+        if not self._context.execute_async_v3(self.stream.handle):
+            raise RuntimeError(f"the engine did not run: {self._log.last_error()}")
+
+    def _enqueue_upload(self) -> None:
+        for name, host in self.inputs.items():
+            self.stream.upload(host, self.device[name])
+
+    def _enqueue_download(self) -> None:
+        for name, host in self.outputs.items():
+            self.stream.download(self.device[name], host)
+
+    def _enqueue_run(self) -> None:
+        self._enqueue_upload()
+        self.enqueue_network()
+        self._enqueue_download()
+
+
+class PlanChain:
+    """A `Chain` on the GPU: in a step what is new goes in and the output comes out, each copied once."""
+
+    def __init__(self, engine: PlanEngine) -> None:
+        self._engine = engine
+        ((name, self.output),) = engine.outputs.items()
+        self._packed, self._result = engine.device["packed"], engine.device[name]
+        self._new = DeviceArray(self._result.shape, np.uint8)
+        self.entering: Bytes = self._new.pinned()
+        self._moves = moves(self._packed.shape, self._result.shape)
+        self._step = _Step(engine, self._enqueue)
+
+    def restart(self, entered: Bytes, output: Bytes) -> None:
+        """Forget the past: go on as if `entered` had just come out as `output`."""
+        c = self._result.shape[-1]
+        self.output[...] = output
+        packed = self._engine.inputs["packed"]
+        for move in self._moves:
+            packed[..., move.target : move.target + c] = output if move.from_output else entered
+        self._engine.upload()
+
+    def run(self) -> None:
+        """Compute `output` from `entering` and the past."""
+        self._step()
+
+    def _enqueue(self) -> None:
+        stream, c = self._engine.stream, self._result.shape[-1]
+        stream.upload(self.entering, self._new)
+        stream.copy_channels(self._new, self._packed, 0, c)
+        self._engine.enqueue_network()
+        for move in self._moves:
+            stream.copy_channels(self._result if move.from_output else self._packed, self._packed, move.target, c)
+        stream.download(self._result, self.output)
+
+
+class _Step:
+    """Does what `enqueue` enqueues and waits for it; from the second time on as one recording, if `engine.replay`."""
+
+    def __init__(self, engine: PlanEngine, enqueue: Callable[[], None]) -> None:
+        self._engine, self._enqueue = engine, enqueue
+        self._recording: Callable[[], None] | None = None
+
+    def __call__(self) -> None:
+        stream = self._engine.stream
+        if not self._engine.replay:
+            self._enqueue()
+        elif self._recording:
+            self._recording()
+        else:
+            self._enqueue()  # TensorRT wants a plain run before it is recorded
+            stream.wait()
+            self._recording = stream.record(self._enqueue)  # nothing runs
+        stream.wait()

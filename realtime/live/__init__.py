@@ -1,0 +1,1 @@
+"""The live application: sources, session, failover, server start, calibration and benchmark."""

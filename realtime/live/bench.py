@@ -1,0 +1,77 @@
+"""Measure a live session without people: the same threads, engines and encoder, for a while."""
+
+import time
+
+import msgspec
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from realtime.config import EngineConfig
+from realtime.live.session import Session
+from realtime.live.source import Source
+from realtime.subject import Subject
+
+WARM_UP_S = 3.0
+
+
+class BenchResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The last line that `realtime bench` prints."""
+
+    fps: float
+    """Encoded pictures per second."""
+    latency_ms: dict[str, float]
+    """Capture to encoded: p50, p95, p99."""
+    stages_ms: dict[str, dict[str, float]]
+    """p50 and p95 of each stage."""
+    dropped: int
+    """Frames that a newer one overtook."""
+    size: int
+    """Side of the picture in pixels."""
+    backend: str
+    precision: str
+    threads: int
+    replaced: int
+    """Broken pictures."""
+
+
+def bench(subject: Subject, source: Source, engines: EngineConfig, *, seconds: float) -> BenchResult:
+    """Run a session for `seconds` after a warm-up, encoding every picture as if somebody watched."""
+    session = Session(subject, source, engines, always=True, say=print)
+    try:
+        session.start()
+        with Progress(transient=True) as progress:
+            task = progress.add_task("Measuring", total=WARM_UP_S + seconds)
+            session.wait(WARM_UP_S)
+            session.meter.clear()
+            dropped, begun_at_s = session.dropped, time.perf_counter()
+            elapsed_s, ended = 0.0, False
+            while elapsed_s < seconds and not ended:
+                progress.update(task, completed=WARM_UP_S + elapsed_s)
+                ended = session.wait(min(0.5, seconds - elapsed_s))
+                elapsed_s = time.perf_counter() - begun_at_s
+            frames, dropped = session.meter.count("latency"), session.dropped - dropped
+    finally:
+        session.stop()
+    return BenchResult(
+        fps=round(frames / elapsed_s, 2),
+        latency_ms=session.meter.percentiles_ms("latency", 50, 95, 99),
+        stages_ms={
+            stage: session.meter.percentiles_ms(stage, 50, 95) for stage in ("pose", "figure", "render", "encode")
+        },
+        dropped=dropped,
+        size=subject.manifest.height_px,
+        backend=session.player.choice.backend,
+        precision=session.player.choice.precision,
+        replaced=session.player.replaced,
+        threads=engines.threads,
+    )
+
+
+def show(result: BenchResult) -> None:
+    """A table for people, and one line of JSON for programs."""
+    table = Table("stage", "p50 ms", "p95 ms", "p99 ms", title=f"{result.fps} fps at {result.size} px")
+    for stage, ms in (result.stages_ms | {"capture to encoded": result.latency_ms}).items():
+        table.add_row(stage, *(str(ms.get(percent, "")) for percent in ("p50", "p95", "p99")))
+    Console().print(table)
+    print(msgspec.json.encode(result).decode())

@@ -1,0 +1,121 @@
+"""Learn in five seconds where a performer stands near and far: `realtime calibrate`."""
+
+from typing import NamedTuple
+
+from rich.align import Align
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.text import Text
+
+from engines.errors import UserError
+from realtime.live.performer_profile import Profile
+from realtime.live.source import Source
+from realtime.pose.estimation.estimator import PoseEstimator
+from realtime.pose.normalization.motion_range import Stand, measure_range, observe
+from realtime.pose.smooth import Smoother
+
+
+class Part(NamedTuple):
+    """One of the things that a performer is asked to do."""
+
+    hint: str
+    length_s: float
+
+
+PARTS = (
+    Part("Stand where you will dance.", 1.0),
+    Part("Step near, as near as your feet stay in the picture.", 2.0),
+    Part("Step far, as far as you will go.", 2.0),
+)
+LENGTH_S = sum(part.length_s for part in PARTS)
+PATIENCE_S = 30.0
+"""How long nobody, or no feet, may be seen."""
+LONGEST_STEP_S = 0.2
+LEAST_RATIO = 1.08
+"""Who has not come nearer than this, by their stature, has not stepped."""
+NO_FEET = "Step back: your feet must be in the picture."
+NOBODY = "Come in front of the camera."
+
+
+class Calibration:
+    """Owns what was seen so far. Its clock runs only while the feet are seen, so nobody is measured by half."""
+
+    def __init__(self) -> None:
+        self._stands: list[Stand] = []
+        self._at_s: float | None = None
+        self.done_s = 0.0
+        """Of `LENGTH_S`."""
+        self.waited_s = 0.0
+        """Since the feet were seen last."""
+
+    def add(self, stand: Stand | None, at_s: float) -> None:
+        """Count what was seen at `at_s` seconds."""
+        elapsed_s = 0.0 if self._at_s is None else min(at_s - self._at_s, LONGEST_STEP_S)
+        self._at_s = at_s
+        if stand is None:
+            self.waited_s += elapsed_s
+        else:
+            self._stands.append(stand)
+            self.done_s, self.waited_s = self.done_s + elapsed_s, 0.0
+
+    @property
+    def done(self) -> bool:
+        """Everything has been asked for."""
+        return self.done_s >= LENGTH_S
+
+    @property
+    def hint(self) -> str:
+        """What the performer should do now."""
+        from_s = 0.0
+        for part in PARTS:
+            from_s += part.length_s
+            if self.done_s < from_s:
+                return part.hint
+        return "Thank you."
+
+    def profile(self, size_px: tuple[int, int]) -> Profile:
+        """What has been learnt, in a picture of this width and height.
+
+        Raises:
+            UserError: the performer has hardly moved.
+        """
+        motion = measure_range(self._stands, least_ratio=1.0)
+        if motion.near_stature < LEAST_RATIO * motion.far_stature or motion.near_ankle <= motion.far_ankle:
+            raise UserError("You hardly came nearer or went farther: calibrate again, and step a metre each way.")
+        return Profile(width_px=size_px[0], height_px=size_px[1], motion=motion)
+
+
+def calibrate(source: Source, console: Console) -> Profile:
+    """Guide a performer with hints on `console`; closes the source.
+
+    Raises:
+        UserError: nobody came, the feet were not seen, they did not move, or the source ended.
+    """
+    estimator, smoother, calibration = PoseEstimator(threads=1), Smoother(), Calibration()
+    size_px = (0, 0)
+    try:
+        with Live(_screen(NOBODY, calibration), console=console, transient=True) as live:
+            while not calibration.done:
+                frame = source.read()
+                if frame is None:
+                    raise UserError(f"The {source.name} has ended before the calibration: give a longer one.")
+                size_px = frame.rgb.shape[1], frame.rgb.shape[0]
+                pose = estimator.estimate(frame.rgb)
+                if pose is None:
+                    smoother.reset()
+                stand = observe(smoother.smooth(pose, frame.captured_at_s)) if pose else None
+                calibration.add(stand, frame.captured_at_s)
+                problem = NOBODY if pose is None else NO_FEET if stand is None else None
+                live.update(_screen(problem or calibration.hint, calibration))
+                if problem and calibration.waited_s > PATIENCE_S:
+                    raise UserError(f"Gave up after {PATIENCE_S:.0f} s. {problem} Then calibrate again.")
+    finally:
+        source.close()
+    return calibration.profile(size_px)
+
+
+def _screen(hint: str, calibration: Calibration) -> RenderableType:
+    bar = ProgressBar(total=LENGTH_S, completed=calibration.done_s)
+    return Panel(Group(Align.center(Text(f"\n{hint}\n", style="bold")), bar), title="Calibration")

@@ -1,0 +1,1 @@
+"""Pose estimation: a picture in, the pose of one tracked person out."""

@@ -1,0 +1,104 @@
+"""From a picture to a pose: body, hands and face of one person, followed from frame to frame.
+
+The graph of MediaPipe Holistic (model complexity 1, without the smoothing of its results), run on our own engines.
+"""
+
+import cv2
+import numpy as np
+
+from realtime.frame import Rgb
+from realtime.meter import Meter
+from realtime.pose.estimation.blazepose import BodyTracker
+from realtime.pose.estimation.config import PoseConfig
+from realtime.pose.estimation.face import FaceTracker, openpose_face
+from realtime.pose.estimation.hands import HandTracker
+from realtime.pose.pose import Pose
+from realtime.pose.skeleton import BODY, FACE, LEFT_HAND, RIGHT_HAND, K
+
+STAGES = ("body", "hands", "face")
+"""What `PoseEstimator.meter` knows; the body includes the picture's conversion and the detector."""
+_HANDS = {"left": LEFT_HAND, "right": RIGHT_HAND}
+
+
+class PoseEstimator:
+    """Estimates the pose of one person, frame after frame.
+
+    It remembers where body, hands and face were, so give it every frame of one stream, in order.
+
+    Args:
+        threads: cores that one estimate may use.
+        config: what is estimated, how dearly, and of whom.
+    """
+
+    def __init__(self, threads: int = 1, config: PoseConfig = PoseConfig()) -> None:
+        self.meter = Meter(*STAGES)
+        self._body = BodyTracker(threads, config)
+        self._hands = HandTracker(threads, take_turns=config.pose_effort != "full") if config.hands else None
+        self._face = FaceTracker(threads) if config.face else None
+        self._rgba = np.zeros((0, 0, 4), np.uint8)
+
+    def reset(self) -> None:
+        """Forget the person: the next estimate is as that of a new estimator."""
+        self._body.reset()
+        self._lose()
+
+    @property
+    def whom(self) -> int:
+        """Grows whenever it goes over to somebody else; who comes back in the same clothes is no other."""
+        return self._body.whom
+
+    def next_person(self) -> None:
+        """Follow the next person to the right from the next picture on, after the last one the first.
+
+        May be called from any thread. Nothing happens where there is nobody else.
+        """
+        self._body.next_person()
+
+    def estimate(self, rgb: Rgb) -> Pose | None:
+        """Estimate the pose in a picture.
+
+        Args:
+            rgb: H W 3, uint8, RGB, any size.
+
+        Returns:
+            The pose in pixels of `rgb`, None where there is nobody. The confidence of a body keypoint is the smaller of
+            its visibility and its presence, that of a hand or the face its presence, 0 where it is not seen.
+
+        Raises:
+            ValueError: not a picture.
+        """
+        if rgb.ndim != 3 or rgb.shape[2] != 3 or not rgb.size or rgb.dtype != np.uint8:
+            raise ValueError(f"want a picture H W 3 uint8, not {rgb.shape} {rgb.dtype}")
+        if rgb.shape[:2] != self._rgba.shape[:2]:  # a browser's camera may change its size at any time
+            self.reset()
+            self._rgba = np.zeros((*rgb.shape[:2], 4), np.uint8)
+        with self.meter.time("body"):
+            cv2.cvtColor(rgb, cv2.COLOR_RGB2RGBA, dst=self._rgba)
+            whom = self.whom
+            body = self._body.track(self._rgba)
+        if body is None or self.whom != whom:
+            self._lose()  # hands and face were somebody else's
+        if body is None:
+            return None
+        xy = np.zeros((K, 2), np.float32)
+        depth = np.zeros(K, np.float32)
+        confidence = np.zeros(K, np.float32)
+        xy[BODY], depth[BODY], confidence[BODY] = body.xy, body.depth, np.minimum(body.visibility, body.presence)
+        if self._hands is not None:
+            with self.meter.time("hands"):
+                for side, hand in self._hands.track(self._rgba, body).items():
+                    part = _HANDS[side]
+                    xy[part], depth[part], confidence[part] = hand.xy, hand.depth, hand.presence
+        if self._face is not None:
+            with self.meter.time("face"):
+                face = self._face.track(self._rgba, body)
+            if face is not None:
+                xy[FACE], depth[FACE] = openpose_face(face.xy), openpose_face(face.depth)
+                confidence[FACE] = face.presence
+        return Pose(xy, depth, confidence)
+
+    def _lose(self) -> None:
+        if self._hands is not None:
+            self._hands.reset()
+        if self._face is not None:
+            self._face.reset()

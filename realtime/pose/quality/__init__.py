@@ -1,0 +1,1 @@
+"""Quality of pose tracks: metrics, reports, and exact joints to compare with."""

@@ -1,0 +1,157 @@
+"""A report about a track of poses: rates, steadiness, and what to do about it."""
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.errors import UserError
+from realtime.pose.blur_meter import ADVICE, LIMIT
+from realtime.pose.pose import Floats, Pose
+from realtime.pose.quality.ground_truth import Truth
+from realtime.pose.quality.track_metrics import jitter_px, lag_s, longest_gap_s, statures_px, track
+from realtime.pose.skeleton import BODY, FACE, INDEX, LEFT_HAND, RIGHT_HAND, K
+
+PARTS = {"left hand": LEFT_HAND.start, "right hand": RIGHT_HAND.start, "face": FACE.start}
+
+
+class TruthReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A track against the exact joints, where they are visible. Percents are of the stature."""
+
+    rate: float
+    """Frames in which the person is found, of those with the person in them."""
+    error_percent: float
+    """Mean distance of the joints."""
+    error_fast_percent: float
+    """The same where a joint is faster than a stature per second."""
+    jitter_percent: float
+    jitter_still_percent: float
+    """Where a joint is slower than a tenth of a stature per second."""
+    lag_ms: float
+
+
+class PoseReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The last line that `realtime pose` prints. Rates and confidences are 0..1, None where nobody was seen."""
+
+    video: str
+    frames: int
+    fps: float
+    rate: float
+    """Frames with a person."""
+    parts: dict[str, float]
+    """Frames with each hand and the face, of those with a person."""
+    confidence: float | None
+    """Mean of the body's keypoints."""
+    coverage: float | None
+    """Share of the body's joints that are surely seen while the person is."""
+    height_px: tuple[float, float] | None
+    """5 and 95 % quantile of the stature in pixels."""
+    jitter_px: dict[str, float]
+    """Mean distance of the joints from their own smooth path: raw and smooth."""
+    jitter_percent: dict[str, float]
+    """The same in percent of the stature."""
+    longest_gap_s: float
+    """The longest time without a person between two times with one."""
+    sharpness: float | None
+    """Fineness at fast hands as a share of that at slow ones (`BlurMeter`); None when there were too few."""
+    warnings: list[str]
+    truth: dict[str, TruthReport] | None = None
+
+    def lines(self) -> list[str]:
+        """The report for people."""
+        rates = ", ".join(f"{part} {rate:.1%}" for part, rate in self.parts.items())
+        return [
+            f"{self.video}: {self.frames} frames at {self.fps:.4g} fps, a person in {self.rate:.1%} ({rates}).",
+            f"Longest gap {self.longest_gap_s:.2f} s. " + (
+                f"Mean confidence {self.confidence:.2f}, joints surely seen {self.coverage:.1%}."
+                if self.confidence is not None and self.coverage is not None else "Nobody was seen."),
+            *(f"Jitter {name}: {px:.2f} px, {self.jitter_percent[name]:.3f} % of the stature."
+              for name, px in self.jitter_px.items()),
+            *(f"Against the truth, {name}: found in {each.rate:.2%}, error {each.error_percent:.2f} % of the stature "
+              f"(fast {each.error_fast_percent:.2f}), jitter {each.jitter_percent:.3f} % "
+              f"(at rest {each.jitter_still_percent:.3f}), lag {each.lag_ms:.0f} ms."
+              for name, each in (self.truth or {}).items()),
+            *(f"! {warning}" for warning in self.warnings),
+        ]  # fmt: skip
+
+
+def judge(
+    video: str, raw: Sequence[Pose | None], smooth: Sequence[Pose | None], fps: float, sharpness: float | None
+) -> PoseReport:
+    """Judge a track, as seen and as smoothed, frame by frame of a video of `fps`."""
+    people = [pose for pose in raw if pose is not None]
+    seen = np.array([pose is not None for pose in raw])
+    joints = track([pose for pose in raw if pose])
+    confidences = np.stack([pose.confidence for pose in people]) if people else np.zeros((1, K), np.float32)
+    parts = {part: _round((confidences[:, i] > 0).mean()) for part, i in PARTS.items()}
+    tracks = {"raw": raw, "smooth": smooth} if people else {}
+    away = {name: jitter_px(track(poses), fps) for name, poses in tracks.items()}
+    tall_px = statures_px(raw) if people else np.ones(len(raw), np.float32)
+    coverage = _round(np.isfinite(joints[..., 0]).mean()) if people else None
+    report = PoseReport(
+        video=video,
+        frames=len(raw),
+        fps=round(fps, 3),
+        rate=_round(seen.mean()),
+        parts=parts,
+        confidence=_round(confidences[:, BODY].mean()) if people else None,
+        coverage=coverage,
+        height_px=(_round(np.quantile(tall_px, 0.05)), _round(np.quantile(tall_px, 0.95))) if people else None,
+        jitter_px={name: _mean(each) for name, each in away.items()},
+        jitter_percent={name: _mean(100 * each / tall_px[:, None]) for name, each in away.items()},
+        longest_gap_s=_round(longest_gap_s(seen, fps)),
+        sharpness=sharpness,
+        warnings=[],
+    )
+    return msgspec.structs.replace(report, warnings=_warnings(report, people))
+
+
+def judge_by_truth(truth: Truth, poses: Sequence[Pose | None], fps: float) -> TruthReport:
+    """Judge a track against the exact joints of the same frames.
+
+    Raises:
+        UserError: the two never meet.
+    """
+    xy = np.where(truth.visible[..., None], track(poses, truth.names, sure=0.01), np.float32(np.nan))
+    found = np.array([pose is not None for pose in poses])[truth.present]
+    if not np.isfinite(xy).any():
+        raise UserError("The person is never seen where the truth has them: is it the truth of this video?")
+    tall_px = statures_px(poses)[:, None]
+    error, away = np.linalg.norm(xy - truth.xy, axis=2) / tall_px, jitter_px(xy - truth.xy, fps) / tall_px
+    speed = np.linalg.norm(np.gradient(truth.xy, axis=0), axis=2) * np.float32(fps) / tall_px
+    return TruthReport(
+        rate=_round(found.mean()) if len(found) else 0,
+        error_percent=_mean(100 * error),
+        error_fast_percent=_mean(100 * error[speed > 1]),
+        jitter_percent=_mean(100 * away),
+        jitter_still_percent=_mean(100 * away[speed < 0.1]),
+        lag_ms=round(1000 * lag_s(xy, truth.xy, fps)),
+    )
+
+
+def _warnings(report: PoseReport, people: Sequence[Pose]) -> list[str]:
+    if not people:
+        return ["Nobody was seen: film one person, head to toes, in good light."]
+    hands = min(report.parts["left hand"], report.parts["right hand"])
+    feet = np.mean([pose.confidence[[INDEX["left_ankle"], INDEX["right_ankle"]]].min() >= 0.5 for pose in people])
+    small = report.height_px is not None and report.height_px[0] < 150
+    said = {
+        "The person is lost for a while in between: keep them in the picture and the light even.":
+            report.longest_gap_s > 0.5,
+        "Hands are often not seen: come nearer, add light, wear sleeves in another colour than the skin.": hands < 0.7,
+        "Feet are often not seen: step back until the whole body is in the picture.": feet < 0.8,
+        "The person is small in the picture, hands and face are uncertain: come nearer, or use more pixels.": small,
+        "Few frames per second make fast moves jump: film with 30 or more.": report.fps < 23.5,
+        ADVICE: report.sharpness is not None and report.sharpness < LIMIT,
+    }  # fmt: skip
+    return [sentence for sentence, holds in said.items() if holds]
+
+
+def _round(value: float | np.floating) -> float:
+    return round(float(value), 4)
+
+
+def _mean(values: Floats | NDArray[np.floating]) -> float:
+    values = values[np.isfinite(values)]
+    return round(float(values.mean()), 4) if len(values) else 0.0

@@ -1,0 +1,156 @@
+"""Measure the pose estimator, side by side with the library whose networks it runs."""
+
+import importlib.util
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from math import ceil
+from pathlib import Path
+
+import cv2
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from engines.errors import UserError
+from realtime.frame import Rgb
+from realtime.pose.estimation.config import PoseConfig
+from realtime.pose.estimation.estimator import STAGES, PoseEstimator
+from realtime.pose_tools.holistic_process import Library, library
+from realtime.video import read_video
+
+CHUNK = 30
+"""Frames that one estimator sees before it is the other's turn; the first chunk warms both up."""
+Floats = NDArray[np.float64]
+
+
+class PoseBenchResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The last line that `realtime bench-pose` prints. All times are those of frames in which somebody was seen."""
+
+    frames: int
+    """Frames measured."""
+    seen: int
+    """Those in which somebody was seen."""
+    width: int
+    height: int
+    cores: int
+    """Both estimators are bound to so many cores, the same ones."""
+    parts: str
+    effort: str
+    ms: dict[str, float]
+    """Frame to pose: p50, p95."""
+    stages_ms: dict[str, dict[str, float]]
+    """p50 and p95 of each stage, of all frames measured."""
+    processor_ms: float
+    """Median processor time, which other programs on the machine change less."""
+    mediapipe_ms: dict[str, float] | None
+    """Frame to landmarks of the library's Holistic; null where there is no such library."""
+    mediapipe_processor_ms: float | None
+    ratio: float | None
+    """Our p50 over the library's."""
+    processor_ratio: float | None
+
+
+def bench_pose(
+    video: Path, config: PoseConfig, *, frames: int, cores: int, mediapipe_python: Path | None
+) -> PoseBenchResult:
+    """Estimate the poses in the first `frames` of a video after a warm-up, in turns with the library.
+
+    Args:
+        mediapipe_python: Python of an environment with mediapipe 0.10.21; None: this one, if it has the library.
+
+    Raises:
+        UserError: the video cannot be read or has too few frames; the library does not run there.
+    """
+    python = mediapipe_python or (Path(sys.executable) if importlib.util.find_spec("mediapipe") else None)
+    cv2.setNumThreads(1)  # as in a live session
+    pictures = (rgb for rgb, _ in islice(read_video(video), CHUNK + frames))
+    chunks = iter(lambda: list(islice(pictures, CHUNK)), [])
+    ours, theirs, seen = list[Floats](), list[Floats](), list[bool]()
+    with _bound_to(cores), library(python) as rival:
+        estimator = PoseEstimator(cores, config)
+        shape = _warm_up(next(chunks, []), estimator, rival, video)
+        for chunk in track(chunks, "Measuring", total=ceil(frames / CHUNK), transient=True):
+            for rgb in chunk:
+                begun_s = _clocks_s()
+                seen.append(estimator.estimate(rgb) is not None)
+                ours.append(_clocks_s() - begun_s)
+            if rival is not None:
+                theirs.extend(rival.time(chunk))
+    if not any(seen):
+        raise UserError(
+            f"Nobody is seen in {video} after its first {CHUNK} frames: give another video, or more frames."
+        )
+    ms = np.array(ours)[seen] * 1000
+    their_ms = np.array(theirs)[seen] * 1000 if theirs else None
+    return PoseBenchResult(
+        frames=len(seen),
+        seen=sum(seen),
+        width=shape[1],
+        height=shape[0],
+        cores=cores,
+        parts=config.pose_parts,
+        effort=config.pose_effort,
+        ms=_percentiles(ms[:, 0]),
+        stages_ms={stage: figures for stage in STAGES if (figures := estimator.meter.percentiles_ms(stage, 50, 95))},
+        processor_ms=round(float(np.median(ms[:, 1])), 2),
+        mediapipe_ms=None if their_ms is None else _percentiles(their_ms[:, 0]),
+        mediapipe_processor_ms=None if their_ms is None else round(float(np.median(their_ms[:, 1])), 2),
+        ratio=None if their_ms is None else round(float(np.median(ms[:, 0]) / np.median(their_ms[:, 0])), 3),
+        processor_ratio=None if their_ms is None else round(float(np.median(ms[:, 1]) / np.median(their_ms[:, 1])), 3),
+    )
+
+
+def show(result: PoseBenchResult) -> None:
+    """A table for people, and one line of JSON for programs."""
+    title = f"{result.parts}, {result.effort}: {result.width}x{result.height}, bound to {result.cores} cores"
+    table = Table("", "p50 ms", "p95 ms", "processor ms", title=title)
+    for stage, ms in result.stages_ms.items():
+        table.add_row(f"  {stage}", str(ms["p50"]), str(ms["p95"]), "")
+    table.add_row("frame to pose", str(result.ms["p50"]), str(result.ms["p95"]), str(result.processor_ms))
+    if result.mediapipe_ms is not None:
+        theirs = result.mediapipe_ms
+        table.add_row("mediapipe", str(theirs["p50"]), str(theirs["p95"]), str(result.mediapipe_processor_ms))
+        table.add_row("ratio", str(result.ratio), "", str(result.processor_ratio))
+    Console().print(table)
+    print(msgspec.json.encode(result).decode())
+
+
+@contextmanager
+def _bound_to(cores: int) -> Iterator[None]:
+    """Bind this process, and those it starts, to the first `cores` cores that it may use."""
+    allowed = os.sched_getaffinity(0)
+    if cores > len(allowed):
+        raise UserError(f"--cores must be at most {len(allowed)} here, not {cores}.")
+    os.sched_setaffinity(0, sorted(allowed)[-cores:])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+def _warm_up(chunk: Sequence[Rgb], estimator: PoseEstimator, rival: Library | None, video: Path) -> tuple[int, int]:
+    """Let both see a chunk; returns the pictures' height and width."""
+    if not chunk:
+        raise UserError(f"The video {video} has no picture in it: give another one.")
+    for rgb in chunk:
+        estimator.estimate(rgb)
+    estimator.meter.clear()
+    if rival is not None:
+        rival.time(chunk)
+    return chunk[0].shape[0], chunk[0].shape[1]
+
+
+def _clocks_s() -> Floats:
+    """Wall and processor time."""
+    return np.array([time.perf_counter(), time.process_time()])
+
+
+def _percentiles(ms: Floats) -> dict[str, float]:
+    return {f"p{percent}": round(float(np.percentile(ms, percent)), 2) for percent in (50, 95)}

@@ -1,0 +1,163 @@
+"""Choosing engines, and going on when one breaks."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engines.backends import CHAIN, cpu_name, quantized
+from engines.cache import Cache
+from engines.choose import Choice, candidates, choose
+from engines.errors import UserError
+from engines.load import load_engine
+from engines.openvino import read_model, save_model
+from engines.output_guard import BrokenOutputError, Guard
+from realtime.config import EngineConfig
+from realtime.live.failover import Player, choose_engines
+from realtime.live.session import Session
+from realtime.live.source import FileSource
+from realtime.render import Renderer
+from realtime.rollout import RollOut
+from realtime.subject import Subject, load_subject
+from tests.support.commands import DATA
+from tests.support.standing_pose import standing
+from tests.support.subjects import poison, sign
+
+INT8, BF16, F32 = (Choice("openvino", precision) for precision in ("int8", "bf16", "f32"))
+
+
+@pytest.fixture
+def toy(toy_subject: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Subject:
+    """A toy subject to break, and an empty cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    shutil.copytree(toy_subject, tmp_path / "toy")
+    return load_subject(str(tmp_path / "toy"))
+
+
+def break_int8(subject: Subject, value: float = np.nan) -> None:
+    poison(subject.generator, subject.folder / "broken.onnx", value)
+    save_model(read_model(subject.folder / "broken.onnx"), quantized(subject.generator))
+    (subject.folder / "broken.onnx").unlink()
+    sign(subject.folder)
+
+
+def test_the_chain_is_what_is_installed_in_order(toy: Subject) -> None:
+    found = candidates(toy.graphs)
+    names = [each.name for each in CHAIN]
+    assert [each for each in found if each.backend == "openvino"] == [INT8, BF16, F32]
+    assert [names.index(each.backend) for each in found] == sorted(names.index(each.backend) for each in found)
+    assert candidates(toy.graphs, "auto", "bf16") == [BF16]
+
+
+@pytest.mark.parametrize(
+    ("backend", "precision", "words"),
+    [
+        ("torch", "int8", "torch has no int8: choose --precision f32"),
+        ("openvino", "f16", "choose --precision int8 or bf16 or f32"),
+        ("torch-tensorrt", "auto", "pip install 'bodydouble\\[torch-tensorrt\\]'|NVIDIA GPU"),
+    ],
+)
+def test_what_cannot_be_is_said(toy: Subject, backend: str, precision: str, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        candidates(toy.graphs, backend, precision)
+
+
+def test_measures_once_and_remembers(toy: Subject) -> None:
+    said: list[str] = []
+    config = EngineConfig(backend="openvino")
+    first = choose_engines(toy, config, said.append)
+    assert set(first[:3]) == {INT8, BF16, F32}
+    assert len(said) == 2
+    assert "toy runs on openvino" in said[1]
+    assert choose_engines(toy, config, said.append) == first
+    assert len(said) == 2
+    (entry,) = (each.entry for each in Cache().entries())
+    assert len(entry.figures) == 3
+    assert entry.key.device == cpu_name()
+    break_int8(toy)
+    choose_engines(toy, config, said.append)
+    assert len(said) > 2, "other networks are measured anew"
+
+
+def test_what_is_decided_is_not_measured(toy: Subject) -> None:
+    said: list[str] = []
+    first, *others = choose_engines(toy, EngineConfig(backend="openvino", precision="bf16"), said.append)
+    assert (first, said) == (BF16, [])
+    assert INT8 in others
+
+
+def test_an_engine_that_differs_is_out(toy: Subject) -> None:
+    break_int8(toy, 3.0)
+    said: list[str] = []
+    chosen = choose_engines(toy, EngineConfig(backend="openvino"), said.append)
+    assert INT8 not in chosen
+    assert any("Not openvino in int8: it is only" in line for line in said)
+
+
+def test_nowhere_to_remember(toy: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    play = RollOut.of(toy).play
+    assert choose(toy.graphs, lambda pair: play(*pair), name="toy", backend="openvino", say=str)
+
+
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime", "torch"])
+def test_nan_is_seen_in_the_bytes(toy: Subject, tmp_path: Path, backend: str) -> None:
+    poison(toy.generator, tmp_path / "nan.onnx", np.nan)
+    renderer = Renderer(load_engine(tmp_path / "nan.onnx", backend=backend), None, toy.plate)
+    with pytest.raises(BrokenOutputError, match="1 of 48 channels"):
+        renderer.step(toy.plate, None)
+
+
+def test_dark_rooms_are_no_faults() -> None:
+    start = np.full((1, 16, 16, 48), 90, np.uint8)
+    start[..., 7] = 0
+    output = start.copy()
+    guard = Guard(output, start)
+    guard.check()
+    output[..., 8] = 255
+    with pytest.raises(BrokenOutputError):
+        guard.check()
+    output[0, 0, 0, 8] = 254
+    guard.check()
+
+
+def test_a_broken_engine_is_replaced_live(toy: Subject, caplog: pytest.LogCaptureFixture) -> None:
+    break_int8(toy)
+    player = Player(toy, [INT8, BF16, F32], 1)
+    figure = toy.style.draw(standing(scale=0.5), 64, 64)
+    for _ in range(3):
+        assert np.array_equal(player.step(figure, None), toy.plate), "the last good picture is the room"
+    assert (player.choice, player.replaced) == (BF16, 3)
+    assert [record.message for record in caplog.records] == [
+        "openvino in int8 is broken (1 of 48 channels are 0 everywhere): openvino in bf16 takes over."
+    ]
+    picture = player.step(figure, None)
+    assert not np.array_equal(picture, toy.plate)
+    assert player.replaced == 3
+    fresh = Player(toy, [BF16], 1)
+    assert np.array_equal(picture, fresh.step(figure, None)), "the new engine begins a new chain"
+
+
+def test_networks_that_no_engine_can_save(toy: Subject) -> None:
+    poison(toy.generator, toy.generator, np.nan)
+    player = Player(toy, [BF16, F32], 1)
+    for _ in range(5):
+        player.step(toy.plate, None)
+    with pytest.raises(UserError, match="compute no pictures on any engine"):
+        player.step(toy.plate, None)
+    assert player.replaced == 6
+
+
+def test_a_session_goes_on(toy: Subject) -> None:
+    break_int8(toy)
+    subject = load_subject(str(toy.folder))
+    config = EngineConfig(backend="openvino", precision="int8", threads=1)
+    session = Session(subject, FileSource(DATA / "bob_clip.mp4", loop=False), config)
+    session.start()
+    assert session.wait(60)
+    session.stop()
+    assert session.player.choice.precision != "int8"
+    assert session.info()["replaced"] == session.player.replaced == 3
+    assert session.meter.count("render") > 10

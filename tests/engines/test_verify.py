@@ -1,0 +1,98 @@
+"""The checks of `engines verify` that need no GPU: all of them, on the processor."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import numpy as np
+import pytest
+
+from engines.eager import EagerEngine, OnnxModule
+from engines.engine import Engine
+from engines.load import load_engine
+from engines.nvidia.torch_engine import TorchDeviceEngine
+from engines.recurrent import Bytes
+from engines.verify import Check, Effort, Material, verify, verify_once
+from realtime.render import to_patches
+from realtime.subject import load_subject
+from tests.support.standing_pose import standing
+
+EFFORT = Effort(timed=2, steps=3, long_steps=10)
+ALICE = load_subject("alice")
+
+
+def material() -> Material:
+    height, width = ALICE.plate.shape[:2]
+    poses = [standing(scale=height / 128, x=5.0 * step) for step in range(4)]
+    frames = [to_patches(ALICE.style.draw(pose, height, width))[None] for pose in poses]
+    return Material(frames=frames, blank=np.zeros_like(frames[0]), first=to_patches(ALICE.plate)[None])
+
+
+def by_name(engine: Engine, twin: Engine, precision: str = "f32") -> dict[str, Check]:
+    return {check.name: check for check in verify(engine, twin, material(), precision=precision, effort=EFFORT)}
+
+
+def test_openvino_passes_against_torch() -> None:
+    checks = by_name(load_engine(ALICE.generator, precision="bf16"), EagerEngine(ALICE.generator, 1), "bf16")
+    assert list(checks) == ["parity", "latency", "memory does not grow", "long chain"]
+    assert all(check.passed for check in checks.values()), checks
+    assert float(checks["parity"].figures["step_db"]) > 50
+    assert float(checks["parity"].figures["chain_db"]) > 40
+    assert float(checks["latency"].figures["p50_ms"]) <= float(checks["latency"].figures["p95_ms"])
+    assert float(checks["long chain"].figures["last_to_first_db"]) > 20
+
+
+def test_an_engine_with_memory_of_its_own_has_more_to_show() -> None:
+    module = OnnxModule(ALICE.face)  # half of what it takes has the shape of what it gives
+    device = TorchDeviceEngine(module, module.inputs, module.outputs, "cpu")
+    rng, shape = np.random.default_rng(0), device.outputs["residual"].shape
+    noise = [rng.integers(0, 256, shape).astype(np.uint8) for _ in range(6)]
+    played = Material(frames=noise[:4], blank=noise[4], first=noise[5])
+    twin = load_engine(ALICE.face)
+    checks = {check.name: check for check in verify(device, twin, played, precision="f32", effort=EFFORT)}
+    assert all(check.passed for check in checks.values()), checks
+    assert checks["piece by piece as replayed"].figures == {"different_frames": 0, "frames": 4}
+    assert checks["state on the host as on the device"].passed
+    assert {"to_device_p50_ms", "to_host_p95_ms"} <= checks["copies of all inputs and outputs"].figures.keys()
+    assert device.replay is False, "as it was"
+
+
+class Faulty:
+    """A recurrent engine that is wrong in one way."""
+
+    def __init__(self, fault: str) -> None:
+        shape = material().first.shape
+        self.inputs: Mapping[str, Bytes] = MappingProxyType({"packed": np.zeros((*shape[:3], 3 * shape[3]), np.uint8)})
+        self.outputs: Mapping[str, Bytes] = MappingProxyType({"picture": np.zeros(shape, np.uint8)})
+        self._fault, self._kept = fault, list[Bytes]()
+
+    def run(self) -> None:
+        output = self.outputs["picture"]
+        output[...] = self.inputs["packed"][..., : output.shape[-1]]
+        if self._fault == "wrong":
+            output[0, 0] ^= 255
+        elif self._fault == "lost":
+            output[...] = 0
+        elif self._fault == "leaky":
+            self._kept.append(np.ones(8 << 20, np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("fault", "name"), [("wrong", "parity"), ("lost", "long chain"), ("leaky", "memory does not grow")]
+)
+def test_faults_are_found(fault: str, name: str) -> None:
+    checks = by_name(Faulty(fault), Faulty(""))
+    assert not checks[name].passed
+    assert fault != "leaky" or checks["parity"].passed
+
+
+def test_networks_without_a_past_are_compared_too() -> None:
+    shape = load_engine(ALICE.face).inputs["packed"].shape
+    inputs = [np.full(shape, value, np.uint8) for value in (0, 100, 255)]
+    check = verify_once("face", load_engine(ALICE.face), EagerEngine(ALICE.face, 1), inputs, precision="f32")
+    assert check.passed
+    assert check.name == "parity of face"
+
+
+def test_no_effort_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one step"):
+        Effort(timed=0)

@@ -1,0 +1,63 @@
+"""What is left out, or done more cheaply, and how far that is from the whole."""
+
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from realtime.pose.estimation.config import PoseConfig
+from realtime.pose.estimation.estimator import PoseEstimator
+from realtime.pose.pose import Pose
+from realtime.pose.skeleton import BODY, FACE, LEFT_HAND, RIGHT_HAND
+from realtime.video import read_video
+
+CLIP = Path(__file__).parents[2] / "data" / "alice_clip.mp4"
+FRAMES = 16
+
+
+def poses(config: PoseConfig) -> list[Pose]:
+    estimator = PoseEstimator(config=config)
+    estimated = [estimator.estimate(rgb) for rgb, _ in islice(read_video(CLIP), FRAMES)]
+    assert None not in estimated
+    return [pose for pose in estimated if pose is not None]
+
+
+@pytest.fixture(scope="module")
+def full() -> list[Pose]:
+    return poses(PoseConfig())
+
+
+@pytest.mark.parametrize(
+    ("config", "present"),
+    [
+        (PoseConfig(pose_parts="body"), {"body"}),
+        (PoseConfig(pose_parts="face"), {"body", "face"}),
+        (PoseConfig(pose_parts="hands"), {"body", "left", "right"}),
+    ],
+    ids=str,
+)
+def test_parts(config: PoseConfig, present: set[str], full: list[Pose]) -> None:
+    parts = {"body": BODY, "left": LEFT_HAND, "right": RIGHT_HAND, "face": FACE}
+    for pose, whole in zip(poses(config), full, strict=True):
+        for name, rows in parts.items():
+            expected = whole.xy[rows] if name in present else np.zeros_like(whole.xy[rows])
+            np.testing.assert_array_equal(pose.xy[rows], expected)
+            assert name in present or not pose.confidence[rows].any()
+
+
+@pytest.mark.parametrize(("effort", "body"), [("fast", 0.003), ("lite", 0.015)])
+def test_cheaper_is_near(effort: str, body: float, full: list[Pose]) -> None:
+    config = PoseConfig(pose_effort="fast" if effort == "fast" else "lite")
+    off_body, off_hands, seen = [], [], 0
+    for pose, whole in zip(poses(config), full, strict=True):
+        height = np.ptp(whole.xy[BODY, 1])
+        off_body.append(np.median(np.linalg.norm(pose.xy[BODY] - whole.xy[BODY], axis=1)) / height)
+        for rows in (LEFT_HAND, RIGHT_HAND):
+            if whole.confidence[rows].all() and pose.confidence[rows].all():
+                seen += 1
+                size = np.ptp(whole.xy[rows], axis=0).max()
+                off_hands.append(np.median(np.linalg.norm(pose.xy[rows] - whole.xy[rows], axis=1)) / size)
+    assert np.median(off_body) <= body
+    assert seen > FRAMES
+    assert np.median(off_hands) <= 0.1

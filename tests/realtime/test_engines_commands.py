@@ -1,0 +1,70 @@
+"""`engines build --backend tensorrt-rtx` and `engines verify`, as somebody without a GPU sees them."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from engines.nvidia.plan_header import read_header
+from engines.verify import Effort
+from realtime.engine_tools.verify import verify_subject
+from realtime.rollout import save_clips
+from realtime.subject import load_subject
+from tests.support.commands import assert_refused, command
+from tests.support.fake_gpu import needs_no_gpu, needs_rtx
+from tests.support.standing_pose import standing
+from tests.support.subjects import sign
+
+QUICK = ("--timed", "2", "--steps", "3", "--long-steps", "8")
+
+
+@pytest.fixture
+def alice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Alice with a few moves to check with, and an empty cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = tmp_path / "alice"
+    shutil.copytree(load_subject("alice").folder, folder)
+    save_clips(folder, [standing(scale=3, x=4.0 * step) for step in range(4)])
+    sign(folder)
+    return folder
+
+
+@needs_rtx
+def test_builds_ahead_of_time(alice: Path) -> None:
+    done = command("engines", "build", alice, "--backend", "tensorrt-rtx", "--target", "sm89,sm120")
+    assert done.returncode == 0, done.stdout + done.stderr
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert [row["network"] for row in last["rows"]] == ["generator", "face"]
+    for row in last["rows"]:
+        assert read_header(Path(row["file"]).read_bytes()).targets == ("sm89", "sm120")
+    rtx = ("build", alice, "--backend", "tensorrt-rtx", "--target")
+    assert_refused(command("engines", *rtx, "sm90"), "sm120, not for sm90")
+    assert_refused(command("engines", *rtx, "sm89", "--precision", "int8"), "must be one of f16, f32")
+
+
+@needs_no_gpu
+def test_verify_without_a_device_is_one_sentence(alice: Path) -> None:
+    for backend in ("tensorrt", "tensorrt-rtx", "torch-tensorrt"):
+        assert_refused(command("engines", "verify", alice, "--backend", backend), "install")
+    refused = command("engines", "verify", alice, "--backend", "openvino", "--precision", "f16")
+    assert_refused(refused, "must be one of", "openvino, not f16")
+
+
+def test_verify_runs_on_the_processor(alice: Path) -> None:
+    done = command("engines", "verify", alice, "--backend", "openvino", "--precision", "bf16", *QUICK)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "parity of face" in done.stdout
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert last["passed"] is True
+    names = [check["name"] for check in last["checks"]]
+    parity = ["parity", "latency", "memory does not grow", "long chain", "parity of face"]
+    assert names == ["build and load", "load again", *parity]
+
+
+def test_a_failed_check_is_code_1(alice: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engines.verify.LEAK_BYTES", -(2**60))
+    effort = Effort(timed=1, steps=1, long_steps=1)
+    with pytest.raises(SystemExit) as end:
+        verify_subject(str(alice), backend="openvino", precision="f32", effort=effort, json=True)
+    assert end.value.code == 1

@@ -1,0 +1,85 @@
+"""What happens to a frame, with a performer who leaves."""
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Literal
+
+import numpy as np
+import pytest
+
+from engines.load import load_engine
+from realtime.frame import Frame, Rgb
+from realtime.live.pipeline import STAGES, PosePipeline, RenderPipeline
+from realtime.meter import Meter
+from realtime.pose.estimation.config import PoseConfig
+from realtime.pose.estimation.estimator import PoseEstimator
+from realtime.pose.estimation.load import load_estimator
+from realtime.render import Renderer
+from realtime.subject import load_subject
+from realtime.video import read_video
+from tests.support.commands import DATA
+from tests.support.two_people import FAR_LEFT, FAR_RIGHT, scene
+
+
+def performance() -> Iterator[Rgb]:
+    """bob dances, then his room is dark."""
+    pictures = [rgb for rgb, _ in islice(read_video(DATA / "bob_clip.mp4"), 60, 75)]
+    yield from pictures
+    yield from [np.zeros_like(pictures[0])] * 30
+
+
+def test_a_person_who_is_lost_stays_then_fades_and_the_room_is_empty_again() -> None:
+    subject, meter = load_subject("alice"), Meter(*STAGES)
+    pose = PosePipeline(subject, load_estimator("own", threads=1), meter)
+    drawn = [
+        pose.step(Frame(rgb=rgb, captured_at_s=number / 30, number=number)) for number, rgb in enumerate(performance())
+    ]
+    ink = np.array([each.figure.sum() for each in drawn], np.float64)
+    nobody = [each.no_person for each in drawn]
+    assert not any(nobody[:38]), "lost for less than 0.8 s"
+    assert all(nobody[39:])
+    assert ink[20] > 0.8 * ink[14], "held"
+    assert (np.diff(ink[20:]) <= 0).all(), "then it only fades"
+    assert ink[34] < 0.5 * ink[14]
+    assert not ink[38:].any()
+
+    generator = load_engine(subject.generator)
+    render = RenderPipeline(Renderer(generator, None, subject.plate), meter)
+    empty = Renderer(load_engine(subject.generator), None, subject.plate).step(drawn[-1].figure, None)
+    pictures = [render.step(each).rgb for each in drawn[10:15] + drawn[-2:]]
+    assert not np.array_equal(pictures[4], empty)
+    assert np.array_equal(pictures[-1], empty), "no ghost of the person is left in the chain"
+
+
+def pipeline(person: Literal["main", "left", "right"]) -> tuple[PosePipeline, PoseEstimator]:
+    estimator = PoseEstimator(config=PoseConfig(pose_parts="body", person=person))
+    return PosePipeline(load_subject("alice"), estimator, Meter(*STAGES)), estimator
+
+
+def figures(pose: PosePipeline, pictures: Sequence[Rgb], *, from_s: float) -> list[Rgb]:
+    frames = [Frame(rgb=rgb, captured_at_s=from_s + number / 30, number=number) for number, rgb in enumerate(pictures)]
+    return [pose.step(frame).figure for frame in frames]
+
+
+def test_the_next_person_is_placed_as_if_nobody_had_been_there_before() -> None:
+    """Neither a glide from one to the other, nor the range, limbs and hands of the one before."""
+    duet = [scene(number, FAR_LEFT) for number in range(40)]
+    (switched, estimator), (fresh, _) = pipeline("left"), pipeline("right")
+    figures(switched, duet[:30], from_s=0)
+    estimator.next_person()
+    after, want = (figures(each, duet[30:], from_s=1) for each in (switched, fresh))
+    assert all(figure.any() for figure in want)
+    assert [np.array_equal(*pair) for pair in zip(after, want, strict=True)] == [True] * 10
+
+
+@pytest.mark.parametrize("returns", [True, False])
+def test_who_comes_into_an_empty_room_begins_anew_unless_it_is_the_one_who_left(returns: bool) -> None:
+    (followed, _), (fresh, _) = pipeline("main"), pipeline("main")
+    stays = figures(followed, [scene(number, None) for number in range(25)], from_s=0)
+    gone = figures(followed, [scene(0, None, bob=False)] * 50, from_s=1.5)
+    assert stays[-1].any()
+    assert not gone[-1].any()
+    comes = [scene(25, None) if returns else scene(0, FAR_RIGHT, bob=False)] * 3
+    after, want = (figures(each, comes, from_s=4) for each in (followed, fresh))
+    assert all(figure.any() for figure in want)
+    assert np.array_equal(after[0], want[0]) is not returns

@@ -1,0 +1,80 @@
+"""`realtime bench-pose` as its users meet it."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from realtime.pose_tools.bench import CHUNK, PoseBenchResult
+from realtime.video import VideoWriter
+from tests.support.commands import DATA, assert_refused, command
+
+
+def test_figures_for_people_and_programs() -> None:
+    arguments: list[str | Path] = [
+        "--source",
+        DATA / "alice_clip.mp4",
+        "--frames",
+        "12",
+        "--pose-parts",
+        "hands",
+        "--pose-effort",
+        "lite",
+    ]
+    done = command("realtime", "bench-pose", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert "frame to pose" in done.stdout
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert last.keys() == set(PoseBenchResult.__struct_fields__)
+    assert last["frames"] == last["seen"] == 12
+    assert (last["parts"], last["effort"], last["cores"]) == ("hands", "lite", 1)
+    assert set(last["stages_ms"]) == {"body", "hands"}
+    for figures in (last["ms"], *last["stages_ms"].values()):
+        assert 0 < figures["p50"] <= figures["p95"]
+    assert last["processor_ms"] > 0
+
+
+def test_side_by_side_with_the_library(tmp_path: Path) -> None:
+    """An environment's Python that answers as the worker does: here without the library, so the protocol alone."""
+    stand_in = tmp_path / "python"
+    stand_in.write_text(f"""#!{sys.executable}
+import json, sys
+print("ready", flush=True)
+while header := sys.stdin.buffer.readline():
+    count, height, width = json.loads(header)
+    assert len(sys.stdin.buffer.read(count * height * width * 3)) == count * height * width * 3
+    print(json.dumps([[10.0] * count, [20.0] * count]), flush=True)
+""")
+    stand_in.chmod(0o755)
+    arguments: list[str | Path] = ["--source", DATA / "alice_clip.mp4", "--frames", "5", "--pose-parts", "body"]
+    done = command("realtime", "bench-pose", *arguments, "--mediapipe-python", stand_in)
+    assert done.returncode == 0, done.stderr
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert last["mediapipe_ms"] == {"p50": 10_000, "p95": 10_000}
+    assert last["mediapipe_processor_ms"] == 20_000
+    assert last["ratio"] == pytest.approx(last["ms"]["p50"] / 10_000, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--source", "no.mp4"], ["no.mp4", "bob"]),
+        (["--frames", "0"], ["--frames"]),
+        (["--cores", "4096"], ["--cores", "4096"]),
+        (["--person", "0"], ["--person", "0"]),
+        (["--mediapipe-python", "/no/python"], ["/no/python"]),
+        (["--mediapipe-python", "/bin/true"], ["mediapipe==0.10.21"]),
+    ],
+)
+def test_mistakes_get_one_sentence(arguments: list[str], words: list[str]) -> None:
+    assert_refused(command("realtime", "bench-pose", *arguments), *words)
+
+
+def test_a_video_without_anybody(tmp_path: Path) -> None:
+    path = tmp_path / "empty.mp4"
+    with VideoWriter(path, 30) as writer:
+        for _ in range(CHUNK + 2):
+            writer.write(np.full((64, 64, 3), 90, np.uint8))
+    assert_refused(command("realtime", "bench-pose", "--source", path, "--frames", "2"), "Nobody is seen", "empty.mp4")

@@ -1,0 +1,80 @@
+"""`realtime pose`, as its users run it."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from realtime.pose.skeleton import BODY_NAMES
+from realtime.video import VideoWriter, count_frames, read_video
+from tests.support.commands import DATA, assert_refused, command
+
+CLIP = DATA / "bob_clip.mp4"
+
+
+@pytest.fixture(scope="module")
+def truth(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What another program saw in the clip serves as the truth."""
+    path = tmp_path_factory.mktemp("truth") / "truth.npz"
+    with np.load(DATA / "landmarks.npz") as seen:
+        body = seen["bob_clip_body"]
+    there = np.isfinite(body[:, :, 0])
+    xy = np.where(there[..., None], body[..., :2], 0).astype(np.float32)
+    np.savez(path, names=np.array(BODY_NAMES), xy=xy, visibility=np.where(there, 2, 0).astype(np.uint8))
+    return path
+
+
+def test_a_video_and_a_report_to_look_at(truth: Path, tmp_path: Path) -> None:
+    out = tmp_path / "seen"
+    done = command("realtime", "pose", CLIP, "--out", out, "--truth", truth, "--start-s", "3", "--end-s", "5")
+    assert done.returncode == 0, done.stderr
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert last["frames"] == 60
+    assert last["rate"] == 1
+    assert set(last["parts"]) == {"left hand", "right hand", "face"}
+    assert 0 < last["jitter_px"]["smooth"] < last["jitter_px"]["raw"] < 3
+    raw, smooth = last["truth"]["raw"], last["truth"]["smooth"]
+    assert raw["rate"] == 1
+    assert raw["error_percent"] < 0.5, "our tracker and the library agree"
+    assert smooth["error_percent"] < 2
+    assert -10 <= raw["lag_ms"] <= smooth["lag_ms"] < 20
+    assert sorted(path.name for path in out.iterdir()) == ["pose.mp4", "report.html"]
+    assert count_frames(out / "pose.mp4") == 60
+    (first, _), (plain, _) = next(read_video(out / "pose.mp4")), next(read_video(CLIP))
+    assert first.shape == plain.shape
+    html = (out / "report.html").read_text()
+    assert html.count("<svg") == 3
+    assert html.count("data:image/jpeg") == 6
+    assert not re.search(r'(src|href)="(?!data:)', html), "nothing is loaded from outside"
+
+
+def test_nobody_in_the_video(tmp_path: Path) -> None:
+    room = tmp_path / "room.mp4"
+    with VideoWriter(room, 30) as writer:
+        for _ in range(8):
+            writer.write(np.full((97 // 2 * 2, 128, 3), (90, 110, 130), np.uint8))
+    done = command("realtime", "pose", room, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert last["rate"] == 0
+    assert last["confidence"] is None
+    assert "Nobody" in last["warnings"][0]
+
+
+def test_mistakes_get_one_sentence(truth: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for arguments, words in (
+        (["no.mp4"], ["no.mp4", "no such file"]),
+        ([CLIP, "--start-s", "3", "--end-s", "2"], ["--end-s"]),
+        ([CLIP, "--start-s", "99"], ["--start-s", "99"]),
+        ([CLIP, "--truth", CLIP], ["bob_clip.mp4", "no exact joints"]),
+    ):
+        assert_refused(command("realtime", "pose", *arguments, "--out", out), *words)
+    assert not list(tmp_path.rglob("*.*")), "nothing is half-written"
+    short = tmp_path / "short.npz"
+    with np.load(truth) as rows:
+        np.savez(short, names=rows["names"], xy=rows["xy"][:10])
+    refused = command("realtime", "pose", CLIP, "--truth", short, "--end-s", "1", "--out", out)
+    assert_refused(refused, "short.npz", "10 rows")

@@ -1,0 +1,177 @@
+"""A live session as its users meet it: commands, a real WebRTC peer, signals, a real browser."""
+
+import asyncio
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections import deque
+from contextlib import ExitStack
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from aiohttp import ClientSession
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from playwright.async_api import Browser
+
+from realtime.config import EngineConfig
+from realtime.frame import Frame
+from realtime.live.bench import BenchResult
+from realtime.live.session import Session
+from realtime.live.source import FileSource, performers
+from realtime.subject import load_subject
+from server.app import Server
+from tests.support.commands import DATA, assert_refused, command
+from trainer.metrics import ssim
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--subject", "bert"], ["no subject 'bert'", "alice"]),
+        (["--camera", "97"], ["Camera 97", "--source"]),
+        (["--source", "no.mp4"], ["no.mp4", "bob"]),
+        (["--source", str(Path(__file__))], ["test_serve.py", "cannot be opened"]),
+        (["--port", "99999"], ["99999"]),
+        (["--threads", "0"], ["threads"]),
+        (["--source", "poses:nowhere"], ["nowhere", "OpenPose"]),
+        (["--source", f"poses:{DATA / 'openpose'}", "--fps", "1000"], ["--fps", "1000"]),
+    ],
+)
+def test_mistakes_get_one_sentence(arguments: list[str], words: list[str]) -> None:
+    assert_refused(command("realtime", "run", *arguments), *words)
+
+
+def test_a_damaged_subject(toy_subject: Path, tmp_path: Path) -> None:
+    subject = Path(shutil.copytree(toy_subject, tmp_path / "toy"))
+    with (subject / "generator.onnx").open("ab") as file:
+        file.write(b"x")
+    for verb in ("run", "bench"):
+        assert_refused(command("realtime", verb, "--subject", subject), "generator.onnx", "damaged")
+
+
+def test_a_port_in_use() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        assert_refused(command("realtime", "run", "--source", "bob", "--port", port), port, "in use", "--port")
+
+
+def test_bench_prints_figures_for_people_and_programs() -> None:
+    done = command("realtime", "bench", "--subject", "alice", "--source", "bob", "--seconds", "3")
+    assert done.returncode == 0, done.stderr
+    assert "capture to encoded" in done.stdout
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert last.keys() == set(BenchResult.__struct_fields__)
+    assert last["fps"] > 1
+    assert last["latency_ms"].keys() == {"p50", "p95", "p99"}
+    assert set(last["stages_ms"]) == {"pose", "figure", "render", "encode"}
+    for stage in last["stages_ms"].values():
+        assert 0 < stage["p50"] <= stage["p95"]
+    assert last["size"] == load_subject("alice").manifest.height_px
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_ends_the_session_and_its_peers(number: signal.Signals) -> None:
+    port = free_port()
+    program = Path(sys.executable).with_name("realtime")
+    arguments: list[str | Path] = [program, "run", "--source", DATA / "bob_clip.mp4", "--port", str(port)]
+    with ExitStack() as ends:
+        process = ends.enter_context(subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True))
+        ends.callback(process.kill)
+        assert process.stdout is not None
+        while f"http://127.0.0.1:{port}/" not in (line := await asyncio.to_thread(process.stdout.readline)):
+            assert line, "it ended"
+        peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        peer.addTransceiver("video", direction="recvonly")
+        await peer.setLocalDescription(await peer.createOffer())
+        async with ClientSession() as http:
+            answer = await http.post(
+                f"http://127.0.0.1:{port}/whep",
+                data=peer.localDescription.sdp,
+                headers={"Content-Type": "application/sdp"},
+            )
+            assert answer.status == 201
+            await peer.setRemoteDescription(RTCSessionDescription(await answer.text(), "answer"))
+        await asyncio.wait_for(peer.getReceivers()[0].track.recv(), 20)
+        process.send_signal(number)
+        assert await asyncio.to_thread(process.wait, 10) == 0
+        async with asyncio.timeout(5):
+            while peer.connectionState != "closed":
+                await asyncio.sleep(0.05)
+        await peer.close()
+
+
+def test_a_source_that_ends_ends_the_session() -> None:
+    subject = load_subject("alice")
+    session = Session(subject, FileSource(DATA / "bob_clip.mp4", loop=False), EngineConfig())
+    session.start()
+    assert session.wait(60)
+    session.stop()
+    assert session.meter.count("render") > 20
+
+
+def test_a_failing_thread_ends_the_session_and_its_owner_hears_of_it() -> None:
+    class Unplugged(FileSource):
+        def read(self) -> Frame | None:
+            raise OSError("the cable is out")
+
+    session = Session(load_subject("alice"), Unplugged(DATA / "bob_clip.mp4", loop=False), EngineConfig())
+    session.start()
+    with pytest.raises(OSError, match="the cable is out"):
+        session.wait(20)
+    session.stop()
+
+
+async def test_a_browser_shows_alice_doing_what_bob_does(browser: Browser) -> None:
+    subject = load_subject("alice")
+    rendered: deque[Frame] = deque(maxlen=90)
+    session = Session(subject, FileSource(performers()["bob"], loop=True), EngineConfig(), on_picture=rendered.append)
+    server = Server(session.streams, title="alice", port=0, info=session.info)
+    await server.start()
+    session.start()
+    try:
+        page = await browser.new_page()
+        await page.goto(server.url)
+        await page.locator("body[data-state=live]").wait_for(timeout=10_000)
+        # bob needs a few seconds to walk in.
+        async with asyncio.timeout(90):
+            png = np.array(await page.evaluate(WATCH, 150), np.uint8)
+        recent = [frame.rgb for frame in rendered][-45:]
+        await page.close()
+    finally:
+        await server.stop()
+        await asyncio.to_thread(session.stop)
+    shown = np.asarray(cv2.imdecode(png, cv2.IMREAD_COLOR_RGB), np.uint8)
+    best = max(ssim(shown, rgb) for rgb in recent)
+    empty = ssim(shown, subject.plate)
+    assert best > 0.9, f"the page shows something else (SSIM {best:.3f})"
+    assert best > empty + 0.02, f"the page shows an empty room (SSIM {best:.3f} against {empty:.3f})"
+
+
+WATCH = """async (count) => {
+  const video = document.querySelector("video");
+  const small = new OffscreenCanvas(32, 32).getContext("2d", {willReadFrequently: true});
+  const seen = new Set();
+  while (seen.size < count) {
+    await new Promise((resolve) => video.requestVideoFrameCallback(resolve));
+    small.drawImage(video, 0, 0, 32, 32);
+    seen.add(small.getImageData(0, 0, 32, 32).data.join());
+  }
+  const canvas = new OffscreenCanvas(video.videoWidth, video.videoHeight);
+  canvas.getContext("2d").drawImage(video, 0, 0);
+  const blob = await canvas.convertToBlob({type: "image/png"});
+  return Array.from(new Uint8Array(await blob.arrayBuffer()));
+}"""
+"""Waits for so many distinct frames and returns the last one as the bytes of a PNG."""

@@ -1,0 +1,253 @@
+"""One encode for many viewers, judged by a real VP8 decoder."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterable
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from realtime.frame import Frame
+from realtime.live.latest import Latest
+from server.encode import KEYFRAME_SPACING_S, SharedStream
+from server.subscription import BACKLOG, Numbered, Viewing
+from server.vp8 import RTP_CLOCK_HZ, Packet, Vp8Encoder
+from tests.conftest import ScriptedCamera, in_thread, numbered_picture, read_number
+
+
+def encoder() -> Vp8Encoder:
+    return Vp8Encoder(fps=30, bitrate_bps=1_500_000)
+
+
+def decode(packets: Iterable[Packet]) -> list[NDArray[np.uint8]]:
+    decoder = av.CodecContext.create("libvpx", "r")
+    assert isinstance(decoder, av.VideoCodecContext)
+    return [
+        np.asarray(frame.to_ndarray(format="rgb24"), np.uint8) for packet in packets for frame in decoder.decode(packet)
+    ]
+
+
+def test_every_picture_becomes_one_packet_with_its_time() -> None:
+    vp8 = encoder()
+    times_s = [1000 + number / 30 for number in range(40)]
+    packets = [vp8.encode(numbered_picture(number), at_s, key=False) for number, at_s in enumerate(times_s)]
+
+    assert [len(each) for each in packets] == [1] * 40
+    flat = [each[0] for each in packets]
+    assert [packet.pts for packet in flat] == [round(at_s * RTP_CLOCK_HZ) for at_s in times_s]
+    assert {(packet.time_base.numerator, packet.time_base.denominator) for packet in flat} == {(1, 90_000)}
+    assert [packet.is_keyframe for packet in flat] == [True] + [False] * 39
+    pictures = decode(flat)
+    assert [read_number(rgb) for rgb in pictures] == list(range(40))
+    assert {rgb.shape for rgb in pictures} == {(256, 256, 3)}
+
+
+def test_colours_survive() -> None:
+    rgb = np.empty((128, 128, 3), np.uint8)
+    rgb[...] = (200, 60, 30)
+    [decoded] = decode(encoder().encode(rgb, 0.0, key=True))
+    assert np.abs(decoded.astype(int) - rgb).max() < 8
+
+
+@pytest.mark.parametrize(
+    ("height_px", "width_px", "sent"), [(97, 256, (96, 256)), (96, 255, (96, 254)), (17, 19, (16, 18))]
+)
+def test_odd_sizes_lose_their_last_row_or_column(height_px: int, width_px: int, sent: tuple[int, int]) -> None:
+    rgb = np.full((height_px, width_px, 3), 128, np.uint8)
+    [decoded] = decode(encoder().encode(rgb, 0.0, key=True))
+    assert decoded.shape[:2] == sent
+
+
+def test_a_new_size_begins_at_a_key_frame() -> None:
+    vp8 = encoder()
+    sizes_px = [(256, 256)] * 3 + [(320, 192)] * 3
+    packets = [
+        packet
+        for number, (width_px, height_px) in enumerate(sizes_px)
+        for packet in vp8.encode(
+            numbered_picture(number, width_px=width_px, height_px=height_px), number / 30, key=False
+        )
+    ]
+    assert [packet.is_keyframe for packet in packets] == [True, False, False] * 2
+    assert [rgb.shape[:2] for rgb in decode(packets)] == [(256, 256)] * 3 + [(192, 320)] * 3
+
+
+def test_one_key_frame_on_request_even_for_a_repeated_picture() -> None:
+    vp8 = encoder()
+    rgb = numbered_picture(7)
+    packets = [vp8.encode(rgb, 5.0, key=number == 3)[0] for number in range(8)]
+    assert [packet.is_keyframe for packet in packets] == [number in (0, 3) for number in range(8)]
+    pts = [packet.pts for packet in packets]
+    assert pts == [450_000 + number for number in range(8)], "time stood still, the pts must not"
+
+
+async def next_packets(viewing: Viewing, count: int) -> list[Packet]:
+    async with asyncio.timeout(10):
+        return [await viewing.next() for _ in range(count)]
+
+
+async def test_a_late_viewer_starts_at_a_key_frame() -> None:
+    camera = ScriptedCamera()
+    stream = SharedStream("alice", camera.slot)
+    with in_thread(camera.run), in_thread(stream.run):
+        early = stream.subscribe()
+        first = await next_packets(early, 20)
+        late = stream.subscribe()
+        second = await next_packets(late, 20)
+        stream.unsubscribe(early)
+        stream.unsubscribe(late)
+    for packets in (first, second):
+        assert packets[0].is_keyframe
+        numbers = [read_number(rgb) for rgb in decode(packets)]
+        assert numbers == sorted(set(numbers))
+        assert len(numbers) == 20
+    assert stream.viewers == 0
+
+
+async def test_key_frame_requests_are_merged() -> None:
+    camera = ScriptedCamera()
+    stream = SharedStream("alice", camera.slot)
+    with in_thread(camera.run), in_thread(stream.run):
+        viewing = stream.subscribe()
+        packets: list[Packet] = []
+        begun_at_s = time.perf_counter()
+        while time.perf_counter() - begun_at_s < 2:
+            stream.request_keyframe()
+            packets += await next_packets(viewing, 1)
+        stream.unsubscribe(viewing)
+    times_s = [packet.pts / RTP_CLOCK_HZ for packet in packets if packet.is_keyframe and packet.pts is not None]
+    assert 4 <= len(times_s) <= 8, times_s
+    # Spaced by the encoder's clock; the pictures' own times jitter by a frame or two.
+    assert min(np.diff(times_s)) > KEYFRAME_SPACING_S - 0.1
+
+
+async def test_nothing_is_encoded_while_nobody_watches() -> None:
+    camera = ScriptedCamera()
+    encoded: list[int] = []
+    stream = SharedStream("alice", camera.slot, on_encoded=lambda picture, _: encoded.append(picture.number))
+    with in_thread(camera.run), in_thread(stream.run):
+        await asyncio.sleep(0.5)
+        assert encoded == []
+        viewing = stream.subscribe()
+        await next_packets(viewing, 3)
+        stream.unsubscribe(viewing)
+        await asyncio.sleep(0.1)
+        count = len(encoded)
+        await asyncio.sleep(0.3)
+        assert len(encoded) == count
+
+
+def test_the_bench_encodes_always_and_without_a_loop() -> None:
+    slot: Latest[Frame] = Latest()
+    times: list[tuple[float, float]] = []
+    done = threading.Event()
+
+    def note(picture: Frame, encode_s: float) -> None:
+        times.append((time.perf_counter() - picture.captured_at_s, encode_s))
+        done.set()
+
+    stream = SharedStream("alice", slot, always=True, on_encoded=note)
+    with in_thread(stream.run):
+        for number in range(5):
+            done.clear()
+            slot.put(Frame(rgb=numbered_picture(number), captured_at_s=time.perf_counter(), number=number))
+            assert done.wait(5)
+        time.sleep(1.3)
+    assert len(times) == 5
+    assert all(0 < encode_s < latency_s < 1 for latency_s, encode_s in times)
+    figures = stream.figures
+    assert (figures.encoded_frames, figures.keyframes) == (5, 1)
+    assert figures.bitrate_bps > 0
+    assert 0 < figures.encode_ms < 500
+
+
+async def test_a_viewer_of_a_still_source_gets_its_last_picture() -> None:
+    camera = ScriptedCamera()
+    stream = SharedStream("alice", camera.slot)
+    with in_thread(camera.run), in_thread(stream.run):
+        await asyncio.sleep(0.3)
+        camera.paused.set()
+        await asyncio.sleep(0.3)
+        viewing = stream.subscribe()
+        packets = await next_packets(viewing, 1)
+        stream.unsubscribe(viewing)
+    assert read_number(decode(packets)[0]) > 0
+
+
+async def test_a_lagging_viewer_skips_to_a_key_frame_and_nothing_grows() -> None:
+    camera = ScriptedCamera()
+    stream = SharedStream("alice", camera.slot)
+    with in_thread(camera.run), in_thread(stream.run):
+        lagging, keen = stream.subscribe(), stream.subscribe()
+        before = await next_packets(lagging, 5)
+        for _ in range(60):  # two seconds in which the lagging one takes nothing
+            await next_packets(keen, 1)
+            assert lagging.waiting <= BACKLOG
+        assert lagging.skips >= 1
+        assert keen.skips == 0
+        assert stream.figures.keyframes <= 2, "it asks for a key frame when it takes again, not before"
+        after = await next_packets(lagging, 30)
+        for viewing in (lagging, keen):
+            stream.unsubscribe(viewing)
+    assert after[0].is_keyframe, "what waited was dropped as a whole, never a part of what a decoder needs"
+    numbers = [read_number(rgb) for rgb in decode([*before, *after])]
+    assert numbers == sorted(set(numbers))
+    assert len(numbers) == 35
+
+
+async def test_a_busy_event_loop_costs_packets_not_memory() -> None:
+    camera = ScriptedCamera()
+    stream = SharedStream("alice", camera.slot)
+    with in_thread(camera.run), in_thread(stream.run):
+        viewing = stream.subscribe()
+        before = await next_packets(viewing, 5)
+        time.sleep(1.5)
+        await asyncio.sleep(0)
+        assert viewing.waiting <= BACKLOG
+        after = await next_packets(viewing, 30)
+        assert viewing.skips >= 1
+        stream.unsubscribe(viewing)
+    numbers = [read_number(rgb) for rgb in decode([*before, *after])]
+    assert numbers == sorted(set(numbers))
+    assert len(numbers) == 35
+
+
+async def test_a_gap_in_the_numbers_asks_once_for_a_key_frame() -> None:
+    requests: list[None] = []
+    viewing = Viewing(lambda: requests.append(None))
+    vp8 = encoder()
+    packets = [vp8.encode(numbered_picture(number), number / 30, key=number == 8)[0] for number in range(10)]
+    for number, packet in enumerate(packets):
+        if number != 4:
+            viewing.offer(Numbered(number, packet))
+    assert len(requests) == 1
+    assert viewing.waiting == 2, "the key frame and what follows it"
+
+
+def test_a_stream_outlives_its_event_loop() -> None:
+    camera = ScriptedCamera()
+    stream = SharedStream("alice", camera.slot)
+
+    async def watch(*, leave: bool) -> None:
+        viewing = stream.subscribe()
+        await next_packets(viewing, 3)
+        if leave:
+            stream.unsubscribe(viewing)
+
+    with in_thread(camera.run), in_thread(stream.run):
+        asyncio.run(watch(leave=False))
+        time.sleep(0.3)  # packets for a loop that is closed
+        asyncio.run(watch(leave=True))
+
+
+def test_errors_of_the_source_reach_the_thread_s_owner() -> None:
+    class Unplugged:
+        def take(self, timeout_s: float) -> Frame | None:
+            raise OSError(f"the camera is gone after {timeout_s} s")
+
+    stream = SharedStream("alice", Unplugged())
+    with pytest.raises(OSError, match="the camera is gone"):
+        stream.run(threading.Event())

@@ -1,0 +1,25 @@
+"""Run the project's own command lines as a user does."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+DATA = Path(__file__).parents[1] / "data"
+
+
+def command(*arguments: str | Path, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
+    """Run e.g. `realtime bench`; output and exit code are kept."""
+    program = Path(sys.executable).with_name(str(arguments[0]))
+    return subprocess.run(
+        [program, *map(str, arguments[1:])], capture_output=True, text=True, timeout=timeout_s, check=False
+    )
+
+
+def assert_refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
+    """It ended with code 2 and one clear line on stderr that has all `words` in it."""
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    for word in words:
+        assert word in lines[0], done.stderr

@@ -1,0 +1,187 @@
+"""From footage to a subject to a picture, at toy size, through the public commands."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engines.load import load_engine
+from realtime.pose.archive import load_poses
+from realtime.pose.figure.limbs import draw
+from realtime.pose.measure import head_box
+from realtime.pose.openpose import write_frame
+from realtime.pose.skeleton import INDEX
+from realtime.render import Renderer
+from realtime.subject import load_subject
+from realtime.video import VideoWriter
+from tests.support.commands import DATA, assert_refused, command
+from tests.support.standing_pose import standing
+
+
+def test_the_run_leaves_pictures_to_look_at(toy_run: Path) -> None:
+    for name in ("previews/body_000004.jpg", "previews/face_000002.mp4", "data/plate.png"):
+        assert (toy_run / name).stat().st_size > 500
+    rows = [json.loads(line) for line in (toy_run / "body.jsonl").read_text().splitlines()]
+    assert rows[-1]["step"] == 4
+    assert [row["step"] for row in rows] == [1, 2, 3, 4]
+    assert rows[-1].keys() >= {"l1", "vgg", "gan", "fm", "d", "mask", "chain_db", "chain_distance"}
+
+
+def test_the_subject_renders(toy_subject: Path) -> None:
+    subject = load_subject(str(toy_subject))
+    training = subject.manifest.training
+    assert (training.steps, training.video, training.generator) == (4, "alice_clip.mp4", "compact 16,16,16 x 1,1,2")
+    assert (training.footage_px, training.crop) == ((512, 512), (0, 0, 512, 512))
+    assert training.hours
+    assert 0 < training.hours < 1
+    assert training.machine
+    assert "CPU core" in training.machine
+    assert subject.manifest.consent.licence == "CC0-1.0"
+    generator, face = (load_engine(graph) for graph in (subject.generator, subject.face))
+    renderer = Renderer(generator, face, subject.plate)
+    pose = standing(scale=0.5)
+    pictures = [renderer.step(draw(pose, 64), head_box(pose)) for _ in range(3)]
+    assert pictures[0].shape == (64, 64, 3)
+    assert not np.array_equal(pictures[0], subject.plate), "the person is nowhere"
+    empty = renderer.step(draw(None, 64), None)
+    assert not np.array_equal(empty, pictures[-1])
+
+
+def test_training_again_says_that_it_is_finished(toy_run: Path, toy_flags: list[str]) -> None:
+    done = command("trainer", "train", toy_run, *toy_flags)
+    assert done.returncode == 0, done.stderr
+    assert "Finished" in done.stdout
+
+
+def test_other_settings_are_refused(toy_run: Path, toy_flags: list[str]) -> None:
+    assert_refused(command("trainer", "train", toy_run, *toy_flags, "--seed", "1"), "other settings")
+
+
+def test_export_replaces_a_subject_but_nothing_else(toy_run: Path, toy_subject: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "toy"
+    shutil.copytree(toy_subject, copy)
+    assert command("trainer", "export", toy_run, "--name", "toy", "--out", tmp_path).returncode == 0
+    assert load_subject(str(copy)).manifest.name == "toy"
+    (tmp_path / "precious").mkdir()
+    refused = command("trainer", "export", toy_run, "--name", "precious", "--out", tmp_path)
+    assert_refused(refused, "precious", "not a subject")
+
+
+def test_a_name_that_leads_elsewhere(toy_run: Path, tmp_path: Path) -> None:
+    refused = command("trainer", "export", toy_run, "--name", "../elsewhere", "--out", tmp_path / "subjects")
+    assert_refused(refused, "../elsewhere", "without slashes")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    out = tmp_path / "file" / "run"
+    refused = command("trainer", "prepare", DATA / "alice_clip.mp4", "--out", out, "--size", "64")
+    assert_refused(refused, str(tmp_path / "file"), "cannot be used")
+
+
+def test_export_of_an_unfinished_run(toy_run: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(toy_run, run)
+    (run / "checkpoints" / "face_00000002.pt").unlink()
+    assert_refused(command("trainer", "export", run, "--name", "x", "--out", tmp_path), "not trained", "trainer train")
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.fixture
+def empty_room(tmp_path: Path) -> Path:
+    path, rng = tmp_path / "room.mp4", np.random.default_rng(0)
+    room = np.full((96, 128, 3), (90, 110, 130), np.uint8)
+    with VideoWriter(path, 30) as writer:
+        for _ in range(12):
+            writer.write(np.clip(room + rng.normal(0, 2, room.shape), 0, 255).astype(np.uint8))
+    return path
+
+
+def test_nobody_in_the_video(empty_room: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    refused = command("trainer", "prepare", empty_room, "--out", out, "--size", "64")
+    assert_refused(refused, "nobody was found", "room.mp4")
+    assert [path.name for path in out.rglob("*.*")] == ["report.html"], "nothing is half-written"
+
+
+@pytest.fixture
+def labels(toy_run: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "openpose"
+    folder.mkdir()
+    for number, pose in enumerate(load_poses(toy_run / "data" / "poses.npz")):
+        write_frame(folder / f"alice_{number:012d}_keypoints.json", pose)
+    return folder
+
+
+def test_footage_that_openpose_has_labelled(toy_run: Path, labels: Path, toy_flags: list[str], tmp_path: Path) -> None:
+    video, run = toy_run / "data" / "frames.mp4", tmp_path / "run"
+    flags: list[str | Path] = ["--size", "64", "--openpose", labels, "--figure", "edn"]
+    done = command("trainer", "prepare", video, "--out", run, *flags)
+    assert done.returncode == 0, done.stderr
+    ours, theirs = (load_poses(folder / "data" / "poses.npz") for folder in (toy_run, run))
+    nose = INDEX["nose"]
+    for one, two in zip(ours, theirs, strict=True):
+        assert one
+        assert two
+        assert np.abs(one.xy[nose] - two.xy[nose]).max() < 1.5, "smoothed twice, so not the same"
+    assert command("trainer", "train", run, *toy_flags).returncode == 0
+    done = command("trainer", "export", run, "--name", "drawn", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    subject = load_subject(str(tmp_path / "drawn"))
+    assert (subject.manifest.figure_style, subject.manifest.figure_version) == ("edn", 1)
+    about = json.loads((run / "data" / "prepare.json").read_bytes())
+    (run / "data" / "prepare.json").write_text(json.dumps(about | {"figure_version": 2}))
+    assert_refused(command("trainer", "train", run, *toy_flags), "version 2", "train again")
+
+
+def test_labels_of_another_video(toy_run: Path, labels: Path, tmp_path: Path) -> None:
+    video, out = toy_run / "data" / "frames.mp4", tmp_path / "run"
+    prepare: list[str | Path] = ["trainer", "prepare", video, "--out", out, "--size", "64", "--openpose", labels]
+    files = sorted(labels.iterdir())
+    files[-1].unlink()
+    assert_refused(command(*prepare), "179 frames", "180", "run OpenPose on this very video")
+    files[7].write_text("{")
+    assert_refused(command(*prepare), files[7].name, "truncated")
+    assert not list(out.rglob("*.*")), "nothing is half-written"
+
+
+def test_a_missing_and_an_unreadable_video(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert_refused(command("trainer", "prepare", tmp_path / "no.mp4", "--out", out), "no.mp4", "no such file")
+    noise = tmp_path / "noise.mp4"
+    noise.write_bytes(bytes(range(256)) * 20)
+    assert_refused(command("trainer", "prepare", noise, "--out", out), "noise.mp4", "cannot be opened")
+    assert not out.exists()
+
+
+def test_a_size_the_networks_cannot_take(tmp_path: Path) -> None:
+    refused = command("trainer", "prepare", DATA / "alice_clip.mp4", "--out", tmp_path / "run", "--size", "100")
+    assert_refused(refused, "multiples of 32", "100 x 100")
+    refused = command("trainer", "prepare", DATA / "alice_clip.mp4", "--out", tmp_path / "run", "--size", "big")
+    assert_refused(refused, "--size", "1024x512", "big")
+
+
+def test_training_without_footage(tmp_path: Path) -> None:
+    assert_refused(command("trainer", "train", tmp_path), "trainer prepare")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_damaged_checkpoint(toy_run: Path, toy_flags: list[str], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(toy_run, run)
+    for path in (run / "checkpoints").glob("body_0*.pt"):
+        path.write_bytes(path.read_bytes()[:1000])
+    refused = command("trainer", "train", run, *toy_flags)
+    assert refused.returncode == 2
+    assert "body_*.pt are damaged" in refused.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("program", ["realtime", "trainer", "engines"])
+def test_help_teaches(program: str) -> None:
+    done: subprocess.CompletedProcess[str] = command(program, "--help")
+    assert done.returncode == 0
+    assert "usage" in done.stdout

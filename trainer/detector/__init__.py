@@ -1,0 +1,1 @@
+"""The fake detector (EDN, section 6): tells a subject's videos from real footage."""

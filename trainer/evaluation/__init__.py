@@ -1,0 +1,1 @@
+"""Evaluation of subjects: playback as live, metrics, drift."""

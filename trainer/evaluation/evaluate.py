@@ -1,0 +1,192 @@
+"""The paper's evaluation (EDN, section 4) of a finished subject, rolled out exactly as live."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from engines.errors import UserError
+from realtime.config import EngineConfig
+from realtime.frame import Rgb
+from realtime.pose.estimation.load import load_estimator
+from realtime.pose.pose import Pose
+from realtime.subject import Subject, load_subject, write_manifest
+from realtime.video import VideoWriter
+from trainer.evaluation.drift import measure_drift, plan_drift
+from trainer.evaluation.frame_metrics import Eyes, Figures, Judge, Measured
+from trainer.evaluation.playback import Chain, Performance, Shown
+
+LIVE = "+ face"
+"""The last row of the ablation: just what is played live."""
+ABLATION: Mapping[str, Mapping[str, bool]] = {
+    "frame by frame": {"memory": False, "face": False},
+    "+ temporal": {"face": False},
+    LIVE: {},
+}
+
+
+class Evaluation(Figures, frozen=True, kw_only=True):
+    """The last line that `trainer evaluate` prints."""
+
+    size: int
+    """Side of the picture in pixels."""
+    drift: float | None
+    """By how many dB PSNR the end of a long chain is below the same frames of a fresh one; null without a truth."""
+    subject: str
+    video: str
+    truth: bool
+    """Whether the video shows the subject herself."""
+    frames: int
+    """Frames played; every `every`-th was measured."""
+    every: int
+    drift_frames: int
+    """Length of the long chain."""
+    engine: str
+    """What ran the networks, e.g. "openvino in int8"."""
+    ablation: dict[str, Figures] | None
+    driver: "Evaluation | None" = None
+    """The same subject moved by somebody else, if that was asked for too."""
+
+
+def evaluate(
+    performance: Performance,
+    out: Path,
+    engines: EngineConfig,
+    *,
+    ablation: bool,
+    every: int,
+    drift_frames: int,
+) -> Evaluation:
+    """Play a performance, measure it, and write a video (footage | figure | output).
+
+    Args:
+        performance: a subject and whose moves she makes.
+        out: the video to write, .mp4.
+        engines: how the subject's networks run.
+        ablation: also without the face network, and frame by frame.
+        every: measure every so many frames.
+        drift_frames: length of the chain whose drift is measured, 0 for no such measurement.
+
+    Raises:
+        UserError: the video breaks off, or there was nobody to measure.
+    """
+    subject = performance.subject
+    eyes = Eyes(load_estimator(engines.pose, threads=engines.threads))
+    chains = {name: Chain(subject, engines, **how) for name, how in ABLATION.items() if ablation or name == LIVE}
+    judges = {name: Judge(eyes) for name in chains}
+    poses: list[Pose | None] = []
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, transient=True) as progress:
+        task = progress.add_task(f"Playing {subject.manifest.name}", total=performance.frames or None)
+        past: Shown | None = None
+        outputs: dict[str, Rgb] = {}
+        with VideoWriter(out, performance.fps) as writer:
+            for shown in performance.play():
+                before, outputs = (
+                    outputs,
+                    {name: chain.step(shown.figure, shown.pose) for name, chain in chains.items()},
+                )
+                if past is not None and shown.number % every == 0:
+                    measured = Measured.of(past, shown, eyes, truth=performance.herself)
+                    if measured is not None:
+                        for name, judge in judges.items():
+                            judge.see(measured, before[name], outputs[name])
+                writer.write(np.hstack([shown.footage, shown.figure, outputs[LIVE]]))
+                poses.append(shown.pose)
+                past = shown
+                progress.advance(task)
+        if not judges[LIVE].measured:
+            raise UserError(f"Nobody was measured in {performance.video}: choose a longer part, or a smaller --every.")
+        plan = plan_drift(poses, drift_frames, every) if performance.herself else None
+        drift = None
+        if plan is not None:
+            task = progress.add_task("Watching for drift", total=plan.steps)
+            truths = performance.footage({plan.frames[position] for position in plan.compared})
+            drift = measure_drift(
+                plan,
+                poses,
+                subject.draw,
+                truths,
+                chains[LIVE],
+                lambda: progress.advance(task),
+            )
+    figures = {name: judge.figures() for name, judge in judges.items()}
+    return Evaluation(
+        **{name: getattr(figures[LIVE], name) for name in Figures.__struct_fields__},
+        size=subject.manifest.height_px,
+        drift=drift,
+        subject=subject.manifest.name,
+        video=performance.video.name,
+        truth=performance.herself,
+        frames=len(poses),
+        every=every,
+        drift_frames=len(plan.frames) if plan else 0,
+        engine=str(chains[LIVE].choice),
+        ablation=figures if ablation else None,
+    )
+
+
+def record(subject: Subject, result: Evaluation) -> None:
+    """Write what was measured on footage of herself into the subject's manifest.
+
+    Raises:
+        UserError: the subject was exported anew meanwhile.
+    """
+    manifest = load_subject(str(subject.folder)).manifest
+    if manifest.files != subject.manifest.files:
+        raise UserError(f"{subject.folder} was changed while it was evaluated: evaluate it again.")
+    left_out = {"size", "subject", "truth", "ablation", "driver"}
+    found = {name: value for name, value in msgspec.to_builtins(result).items() if name not in left_out}
+    figures = {name: value for name, value in found.items() if value is not None}
+    training = msgspec.structs.replace(manifest.training, figures=figures)
+    write_manifest(subject.folder, msgspec.structs.replace(manifest, training=training))
+
+
+def show(result: Evaluation) -> None:
+    """Tables for people."""
+    footage = "truth" if result.truth else "driver"
+    title = (
+        f"{result.subject} at {result.size} px, {result.video}: {result.frames} frames, one in {result.every} measured"
+    )
+    table = Table("", "", "", title=title)
+    for name, crop, what in (
+        ("body", result.body, "box of the keypoints, wider by 10 %"),
+        ("face", result.face, "square of the head"),
+    ):
+        if crop is not None:
+            table.add_row(f"{name} SSIM", f"{crop.ssim:.4f}", what)
+            table.add_row(f"{name} PSNR", f"{crop.psnr:.2f} dB", "")
+            table.add_row(f"{name} LPIPS-like", f"{crop.lpips_like:.4f}", "")
+    if result.efficientnet is not None:
+        table.add_row("body EfficientNet", f"{result.efficientnet:.4f}", "distance of features")
+    if result.pose_distance is not None:
+        away = f"{result.pose_distance:.2f} % of the stature"
+        table.add_row("pose distance", away, f"{result.pose_distance_px:.2f} px, detected again")
+    if result.missed is not None:
+        table.add_row("missed", f"{result.missed:.2f}", f"keypoints per picture, seen in the {footage}")
+    if result.flicker is not None:
+        table.add_row("flicker", f"{result.flicker:.2f} x", f"of the {footage}'s own")
+    if result.drift is not None:
+        table.add_row("drift", f"{result.drift:.2f} dB", f"lost at the end of {result.drift_frames} frames")
+    Console().print(table)
+    if result.ablation is not None:
+        _show_ablation(result.ablation)
+
+
+def _show_ablation(rows: Mapping[str, Figures]) -> None:
+    headings = ("body\nSSIM", "body\nLPIPS-\nlike", "face\nSSIM", "face\nLPIPS-\nlike", "pose\npx", "missed", "flicker")
+    table = Table("", *headings, title="Ablation", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name, row in rows.items():
+        crops = [(crop.ssim, crop.lpips_like) if crop else (None, None) for crop in (row.body, row.face)]
+        cells = [_cell(value, 4) for crop in crops for value in crop]
+        table.add_row(name, *cells, *(_cell(value, 2) for value in (row.pose_distance_px, row.missed, row.flicker)))
+    Console().print(table)
+
+
+def _cell(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"

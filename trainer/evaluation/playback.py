@@ -1,0 +1,168 @@
+"""Play a subject exactly as live, but frame by frame and without threads: no frame is ever dropped."""
+
+import logging
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from engines.errors import UserError
+from realtime.config import EngineConfig
+from realtime.frame import Rgb
+from realtime.live.failover import choose_engines
+from realtime.pose.estimation.load import load_estimator
+from realtime.pose.measure import head_box
+from realtime.pose.normalization.normalizer import Normalizer
+from realtime.pose.pose import Pose
+from realtime.pose.stabilize import Steady
+from realtime.render import Renderer
+from realtime.subject import Subject
+from realtime.video import count_frames, frame_rate, read_video
+from trainer.footage.crop import Crop, Framing
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Which part of a video."""
+
+    start_s: float = 0.0
+    """Second of the video to start at."""
+    end_s: float = math.inf
+    """Second of the video to end at."""
+    last_s: float = math.inf
+    """Only so many seconds before the video's end, e.g. 40, what a training on this video held out."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start_s < self.end_s:
+            raise UserError(f"--start-s must be from 0 to below --end-s, not {self.start_s:g} to {self.end_s:g}.")
+        if self.last_s <= 0:
+            raise UserError(f"--last-s must be more than 0, not {self.last_s:g}.")
+
+    def span_s(self, length_s: float) -> tuple[float, float]:
+        """From when to when it lasts in a video of this length, 0 when unknown; the end is excluded."""
+        if math.isfinite(self.last_s):
+            return max(self.start_s, length_s - self.last_s), self.end_s
+        return self.start_s, self.end_s
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A frame before it is rendered. S is the side of the subject's picture."""
+
+    number: int
+    """Counts the frames of the part from 0."""
+    footage: Rgb
+    """uint8 H W 3: the part of the video that is used. When the subject herself is filmed, it is the truth."""
+    seen: Pose | None
+    """The steadied pose in the footage's pixels, None while nobody is there."""
+    pose: Pose | None
+    """What is drawn, in the output's pixels; the same as `seen` when the subject herself is filmed."""
+    figure: Rgb
+    """uint8 H W 3."""
+
+
+class Performance:
+    """A video as a subject's figures.
+
+    Args:
+        subject: who will be shown.
+        video: whose moves.
+        part: of the video.
+        engines: what estimates the pose.
+        herself: the subject is filmed in her own room, and her pose is drawn where it is; else it is fitted, as live.
+        box: x, y, width, height of the part of the video to use; by default, in footage of herself as large as what
+            she was trained on, the part that she was trained on, else the largest centred one.
+
+    Raises:
+        UserError: the video cannot be read, has nothing in that part, or the box does not fit.
+    """
+
+    def __init__(
+        self,
+        subject: Subject,
+        video: Path,
+        part: Part,
+        engines: EngineConfig,
+        *,
+        herself: bool,
+        box: tuple[int, int, int, int] | None = None,
+    ) -> None:
+        self.subject, self.video, self.fps = subject, video, frame_rate(video)
+        length_s = count_frames(video) / self.fps
+        self._begin_s, self._end_s = part.span_s(length_s)
+        self.frames = max(0, round((min(self._end_s, length_s) - self._begin_s) * self.fps))
+        """About how many, 0 when unknown."""
+        self._engines, self.herself = engines, herself
+        self._crop = self._framed(box)
+
+    def play(self) -> Iterator[Shown]:
+        """Every frame in order, seen anew."""
+        manifest = self.subject.manifest
+        estimator, steady = load_estimator(self._engines.pose, threads=self._engines.threads), Steady()
+        crop = self._crop
+        normalizer: Normalizer | None = None
+        for number, rgb, at_s in self._read():
+            pose = steady.step(estimator.estimate(rgb), at_s)
+            seen = shown = crop.pose(pose) if pose else None
+            if pose and not self.herself:
+                size_px = rgb.shape[1], rgb.shape[0]
+                normalizer = normalizer or Normalizer(manifest.motion, size_px, proportions=manifest.proportions)
+                shown = normalizer.normalize(pose, at_s)
+            yield Shown(number, crop.picture(rgb), seen, shown, self.subject.draw(shown))
+
+    def footage(self, numbers: set[int]) -> dict[int, Rgb]:
+        """Some frames' pictures, as in `Shown.footage`."""
+        return {number: self._crop.picture(rgb) for number, rgb, _ in self._read() if number in numbers}
+
+    def _framed(self, box: tuple[int, int, int, int] | None) -> Crop:
+        _, rgb, _ = next(self._read())
+        size_px, training = (rgb.shape[1], rgb.shape[0]), self.subject.manifest.training
+        if box is not None:
+            return Crop.chosen(box, size_px, self.subject.size_px)
+        if self.herself and training.footage_px not in (None, size_px):
+            LOG.warning(
+                "%s is %dx%d, but %s was trained on %dx%d: its middle is judged, choose another part with --crop.",
+                *(self.video, *size_px, self.subject.manifest.name, *training.footage_px),
+            )
+        return (Framing.of(self.subject.manifest) if self.herself else Framing(self.subject.size_px)).crop(rgb)
+
+    def _read(self) -> Iterator[tuple[int, Rgb, float]]:
+        half_s = 0.5 / self.fps
+        number = 0
+        for rgb, at_s in read_video(self.video, self._begin_s - half_s):
+            if at_s > self._end_s - half_s:
+                break
+            yield number, rgb, at_s
+            number += 1
+        if not number:
+            raise UserError(f"The video {self.video} has no picture from {self._begin_s:g} s on: choose another part.")
+
+
+class Chain:
+    """A subject's networks running on their own outputs.
+
+    Args:
+        subject: whose.
+        engines: how they run.
+        memory: without it every frame starts from the empty room: frame by frame.
+        face: whether the face network runs.
+    """
+
+    def __init__(self, subject: Subject, engines: EngineConfig, *, memory: bool = True, face: bool = True) -> None:
+        self.choice, *_ = choose_engines(subject, engines, LOG.info)
+        """What runs them."""
+        networks = [self.choice.load(graph, engines.threads) for graph in subject.graphs[: 1 + face]]
+        self._renderer = Renderer(networks[0], networks[1] if face else None, subject.plate, blank=subject.style.blank)
+        self._memory = memory
+
+    def reset(self) -> None:
+        """Start anew."""
+        self._renderer.reset()
+
+    def step(self, figure: Rgb, pose: Pose | None) -> Rgb:
+        """Render a figure, uint8 H W 3, of a pose; as live the chain starts anew while nobody is there."""
+        if pose is None or not self._memory:
+            self._renderer.reset()
+        return self._renderer.step(figure, head_box(pose) if pose else None)

@@ -1,0 +1,49 @@
+"""The int8 twins of a subject's networks, if they hold."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from engines.backends import quantized
+from engines.build import prove
+from engines.errors import UserError
+from engines.load import load_engine
+from engines.quantize import quantize
+from realtime.frame import Rgb
+from realtime.pose.figure.styles import Style
+from realtime.pose.pose import Pose
+from realtime.rollout import RollOut, choose_clips, save_clips
+
+
+def add_int8(folder: Path, poses: Sequence[Pose | None], style: Style, plate: Rgb, *, threads: int) -> str:
+    """Write calibration clips and, beside generator.onnx and face.onnx, their int8 twins.
+
+    Args:
+        folder: the subject's, not yet finished.
+        poses: of the footage that was trained on.
+        style: how they are drawn.
+        plate: uint8 [H, W, 3].
+        threads: cores to use.
+
+    Returns:
+        A sentence about how true the twins are, or why there are none.
+    """
+    clips = choose_clips(poses)
+    save_clips(folder, clips)
+    rollout = RollOut(clips, style, plate)
+    graphs = {name: folder / f"{name}.onnx" for name in ("generator", "face")}
+    generator, face = (load_engine(graph, threads=threads) for graph in graphs.values())
+    try:
+        for graph, inputs in zip(graphs.values(), rollout.record(generator, face), strict=True):
+            quantize(graph, inputs)
+        found = {
+            name: prove(graphs[name], name=name, backend="openvino", precision="int8", threads=threads, drive=drive)
+            for name, drive in rollout.drives(generator, face).items()
+        }
+    except UserError as error:
+        for graph in graphs.values():
+            for twin in (quantized(graph), quantized(graph).with_suffix(".bin")):
+                twin.unlink(missing_ok=True)
+        return f"No int8: {error}"
+    return "int8 holds: the worst frame of a chain is " + " and ".join(
+        f"{parity.chain_db:.1f} dB ({name})" for name, parity in found.items()
+    )

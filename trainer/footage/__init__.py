@@ -1,0 +1,1 @@
+"""Footage: read, scan, analyse, crop and extract what training reads."""

@@ -1,0 +1,242 @@
+"""The first look at footage: who is where in every picture, and how it is filmed. Goes on where it was stopped.
+
+FOLDER/
+  about.json     what is watched, with what; other footage begins anew
+  000000.npz     one for every few seconds, each written at once
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from engines.errors import UserError
+from realtime.frame import Rgb
+from realtime.pose.blur_meter import BlurMeter
+from realtime.pose.estimation.person_detector import PersonDetector
+from realtime.pose.pose import Pose
+from realtime.pose.skeleton import K
+from trainer.files import writing
+from trainer.footage.crop import extent
+from trainer.footage.source import Material
+
+CHUNK_S = 3.0
+WARM_UP_S = 1.0
+"""After a stop, so much is watched again: whoever is followed has to be found first."""
+LOOK_S = 1.0
+"""Time between two looks at how many people there are."""
+STILLS, STILL_PX = 160, 256
+"""Small pictures that are kept, spread over the footage, and their height."""
+THUMB_PX = 96
+
+See = Callable[[int, Rgb], Pose | None]
+"""The pose in picture number N; pictures come in order."""
+
+
+class Glance(NamedTuple):
+    """What a picture is like, 0..1; not a number where it cannot be said."""
+
+    light: float
+    """Mean brightness."""
+    room: float
+    """The same away from the person."""
+    dark: float
+    """Part of the person's box that is black."""
+    bright: float
+    """Part of the person's box that is white."""
+    change: float
+    """Mean difference to the picture before."""
+
+
+class _About(msgspec.Struct, frozen=True):
+    """What makes two looks the same."""
+
+    path: str
+    size_bytes: int
+    changed_ns: int
+    by: str
+
+
+def watch(material: Material, see: See, folder: Path, *, by: str) -> "Watched":
+    """Watch every picture that has not been watched yet.
+
+    Args:
+        material: the footage.
+        see: finds the person.
+        folder: where to keep what is seen.
+        by: names `see`, in words.
+
+    Raises:
+        UserError: the footage is damaged, has no pictures, or changes their size.
+    """
+    about = msgspec.json.encode(
+        _About(str(material.path.resolve()), material.size_bytes, material.path.stat().st_mtime_ns, by)
+    )
+    if not (folder / "about.json").exists() or (folder / "about.json").read_bytes() != about:
+        forget(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "about.json").write_bytes(about)
+    if not (folder / "done").exists():
+        _go_on(material, see, folder)
+        (folder / "done").touch()
+    seen = Watched(folder)
+    if not len(seen.times_s):
+        raise UserError(f"{material.path} has no pictures in it: give other footage.")
+    return seen
+
+
+def forget(folder: Path) -> None:
+    """Remove what was seen."""
+    for file in [*folder.glob("*.npz"), *folder.glob("*.new"), folder / "done", folder / "about.json"]:
+        file.unlink(missing_ok=True)
+    if folder.exists():
+        folder.rmdir()
+
+
+class Watched:
+    """What was seen, in `folder`. N pictures; only what is small is in memory."""
+
+    def __init__(self, folder: Path) -> None:
+        self._chunks = sorted(folder.glob("*.npz"))
+        columns: dict[str, list[NDArray[np.float32]]] = {name: [] for name in ("at_s", "glance", "people", "sharp")}
+        self.size_px = (0, 0)
+        """Width and height of the pictures."""
+        for chunk in self._chunks:
+            with np.load(chunk, allow_pickle=False) as rows:
+                for name, parts in columns.items():
+                    parts.append(rows[name])
+                self.size_px = int(rows["size_px"][0]), int(rows["size_px"][1])
+        whole = {name: np.concatenate(parts) if parts else np.zeros(0) for name, parts in columns.items()}
+        self.times_s: NDArray[np.float64] = whole["at_s"].astype(np.float64)
+        """N, when the pictures were taken."""
+        self.glances: NDArray[np.float64] = whole["glance"].reshape(-1, len(Glance._fields)).astype(np.float64)
+        """N 5, `Glance`s."""
+        people = whole["people"]
+        self.crowded: float = float((people[people >= 0] > 1).mean()) if (people >= 0).any() else 0.0
+        """Part of the looks in which there was more than one person."""
+        sharp = whole["sharp"][np.isfinite(whole["sharp"])]
+        self.sharpness: float | None = float(np.median(sharp)) if len(sharp) else None
+        """As `BlurMeter` has it; None when hands were never fast."""
+
+    def poses(self) -> Iterator[Pose | None]:
+        """The pose in every picture, in its pixels, as it was seen."""
+        for chunk in self._chunks:
+            with np.load(chunk, allow_pickle=False) as rows:
+                seen, xy, depth, confidence = (rows[name] for name in ("seen", "xy", "depth", "confidence"))
+            for i in range(len(seen)):
+                yield Pose(xy[i], depth[i], confidence[i]) if seen[i] else None
+
+    def stills(self) -> Iterator[tuple[int, Rgb]]:
+        """Numbers of some pictures, spread over the footage, and the pictures, made small."""
+        for chunk in self._chunks:
+            with np.load(chunk, allow_pickle=False) as rows:
+                for name in sorted(name for name in rows.files if name.startswith("still")):
+                    yield int(name[5:]), np.asarray(cv2.imdecode(rows[name], cv2.IMREAD_COLOR_RGB), np.uint8)
+
+
+class _Row(NamedTuple):
+    number: int
+    at_s: float
+    rgb: Rgb
+    pose: Pose | None
+    glance: Glance
+    people: int
+    """-1 where nobody counted them."""
+
+
+def _go_on(material: Material, see: See, folder: Path) -> None:
+    """Watch what comes after the last part."""
+    times_s = Watched(folder).times_s
+    parts = len(list(folder.glob("*.npz")))
+    every = max(1, material.frames // STILLS)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns) as progress:
+        task = progress.add_task("Watching", total=material.frames or None, completed=len(times_s))
+        new = (row for row in _look(material, see, times_s) if row.number >= len(times_s))
+        for _, rows in groupby(new, key=lambda row: int(row.at_s // CHUNK_S)):
+            count = _write(folder / f"{parts:06d}.npz", rows, every)
+            progress.advance(task, count)
+            parts += 1
+        progress.update(task, total=progress.tasks[task].completed)  # files do not always know how long they are
+
+
+def _look(material: Material, see: See, times_s: NDArray[np.float64]) -> Iterator[_Row]:
+    """Everything that is seen in the pictures after those taken at `times_s`, and a little before."""
+    start_s = max(0.0, float(times_s[-1]) - WARM_UP_S) if len(times_s) else 0.0
+    first = int(np.searchsorted(times_s, start_s))
+    detector, looked_s, past = PersonDetector(os.cpu_count() or 1), -np.inf, None
+    shape: tuple[int, ...] | None = None
+    for number, (rgb, at_s) in enumerate(material.read(start_s), first):
+        shape = shape or rgb.shape
+        if rgb.shape != shape:
+            raise UserError(
+                f"{material.path} changes its size after {at_s:.1f} s, from {shape[1]}x{shape[0]} to "
+                f"{rgb.shape[1]}x{rgb.shape[0]}: cut it there."
+            )
+        pose = see(number, rgb)
+        people = -1
+        if pose is not None and at_s - looked_s >= LOOK_S:
+            people, looked_s = len(detector.find(np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2RGBA), np.uint8))), at_s
+        thumb = np.asarray(cv2.cvtColor(shrink(rgb, THUMB_PX), cv2.COLOR_RGB2GRAY), np.uint8)
+        yield _Row(number, at_s, rgb, pose, _glance(thumb, past, pose, rgb.shape[0]), people)
+        past = thumb
+
+
+def _glance(thumb: NDArray[np.uint8], past: NDArray[np.uint8] | None, pose: Pose | None, height: int) -> Glance:
+    person = np.ones(thumb.shape, bool)
+    if pose is not None:
+        left, top, right, bottom = np.round(extent(pose) * (len(thumb) / height)).clip(0).astype(int).tolist()
+        person[:] = False
+        person[top:bottom, left:right] = True
+    inside = thumb[person] if person.any() else thumb
+    room = float(thumb[~person].mean()) / 255 if (~person).any() else np.nan
+    change = np.nan if past is None else float(cv2.absdiff(thumb, past).mean()) / 255
+    return Glance(float(thumb.mean()) / 255, room, float((inside < 16).mean()), float((inside > 250).mean()), change)
+
+
+def _write(path: Path, rows: Iterator[_Row], still_every: int) -> int:
+    """Write a part, whole or not at all; returns how many pictures it has."""
+    meter, stills = BlurMeter(memory=1000, least=8), dict[str, NDArray[np.uint8]]()
+    kept, size_px = list[tuple[float, Pose | None, Glance, int]](), (0, 0)
+    for row in rows:
+        meter.see(row.rgb, row.pose)
+        if row.number % still_every == 0:
+            bgr = cv2.cvtColor(shrink(row.rgb, STILL_PX), cv2.COLOR_RGB2BGR)
+            stills[f"still{row.number:08d}"] = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 90])[1]
+        kept.append((row.at_s, row.pose, row.glance, row.people))
+        size_px = row.rgb.shape[1], row.rgb.shape[0]
+    nobody = Pose(np.zeros((K, 2), np.float32), np.zeros(K, np.float32), np.zeros(K, np.float32))
+    poses = [pose or nobody for _, pose, _, _ in kept]
+    with writing(path) as file:
+        np.savez_compressed(
+            file,
+            allow_pickle=False,
+            at_s=np.array([at_s for at_s, _, _, _ in kept]),
+            seen=np.array([pose is not None for _, pose, _, _ in kept]),
+            xy=np.stack([pose.xy for pose in poses]),
+            depth=np.stack([pose.depth for pose in poses]),
+            confidence=np.stack([pose.confidence for pose in poses]),
+            glance=np.array([glance for _, _, glance, _ in kept], np.float32),
+            people=np.array([people for _, _, _, people in kept], np.int8),
+            sharp=np.array([np.nan if meter.sharpness is None else meter.sharpness]),
+            size_px=np.array(size_px),
+            **stills,
+        )
+    return len(kept)
+
+
+def shrink(rgb: Rgb, height: int) -> Rgb:
+    """The picture made small; one that is small already stays."""
+    k = height / len(rgb)
+    if k >= 1:
+        return rgb
+    return np.asarray(
+        cv2.resize(rgb, (max(1, round(k * rgb.shape[1])), height), interpolation=cv2.INTER_AREA), np.uint8
+    )

@@ -1,0 +1,1 @@
+"""Training: stages, losses, data loading, checkpoints and logs."""

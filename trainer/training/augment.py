@@ -1,0 +1,76 @@
+"""Poses made as bad as live ones sometimes are (EDN's remarks a, b and f), and fed-back pictures, too, so that the
+network forgives them.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from realtime.frame import Rgb
+from realtime.pose.blur_meter import pose_flow, smear
+from realtime.pose.measure import stature_px
+from realtime.pose.pose import Pose
+from realtime.pose.skeleton import FACE, INDEX, LEFT_HAND, RIGHT_HAND
+
+EXPOSURE = 0.75
+"""Of a frame's time: how long the smeared figures were exposed."""
+
+
+def _keypoints(side: str, *names: str) -> list[int]:
+    return [INDEX[f"{side}_{name}"] for name in names]
+
+
+_HANDS = {"left": range(LEFT_HAND.start, LEFT_HAND.stop), "right": range(RIGHT_HAND.start, RIGHT_HAND.stop)}
+PARTS: Mapping[str, list[int]] = {
+    "face": list(range(FACE.start, FACE.stop)),
+    **{f"{side} hand": list(hand) for side, hand in _HANDS.items()},
+    **{f"{side} arm": _keypoints(side, "elbow", "wrist") + list(hand) for side, hand in _HANDS.items()},
+    **{f"{side} foot": _keypoints(side, "ankle", "foot_index") for side in _HANDS},
+}
+"""What an estimator loses as a whole."""
+
+
+def drop_part(pose: Pose, name: str) -> Pose:
+    """The pose without one of `PARTS`."""
+    confidence = pose.confidence.copy()
+    confidence[PARTS[name]] = 0
+    return Pose(pose.xy, pose.depth, confidence)
+
+
+def jitter(pose: Pose, amount: float, rng: np.random.Generator) -> Pose:
+    """The pose with every keypoint moved by noise of `amount` statures; hands and face move as a whole."""
+    noise = rng.normal(0, amount * stature_px(pose), pose.xy.shape)
+    noise[FACE] = noise[INDEX["nose"]]
+    for side, hand in _HANDS.items():
+        noise[list(hand)] = noise[INDEX[f"{side}_wrist"]]
+    return Pose((pose.xy + noise).astype(np.float32), pose.depth, pose.confidence)
+
+
+def zoom(pose: Pose, corner: tuple[int, int], k: float) -> Pose:
+    """The pose in a picture that is `k` times as large and begins at `corner`."""
+    return Pose(np.float32(k) * (pose.xy - np.array(corner, np.float32)), np.float32(k) * pose.depth, pose.confidence)
+
+
+def smear_figure(figure: Rgb, past: Pose, pose: Pose) -> Rgb:
+    """The figure as drawn from a picture with a long exposure."""
+    height, width, _ = figure.shape
+    return smear(figure, EXPOSURE * pose_flow(past, pose, width, height))
+
+
+def disturb(picture: Tensor, plate: Tensor, part: float, rng: torch.Generator) -> Tensor:
+    """Spoil a part of the fed-back pictures, so that the network trusts the figure more than its own past.
+
+    A quarter of those lose the person (as at a start), the others get noise, patches of it coarse and fine.
+    """
+    b, _, h, w = picture.shape
+    device = picture.device
+    kind = torch.rand(b, 1, 1, 1, generator=rng, device=device)
+    coarse = torch.randn(b, 48, max(1, h // 8), max(1, w // 8), generator=rng, device=device)
+    coarse = F.interpolate(coarse, (h, w), mode="bilinear")
+    fine = torch.randn(picture.shape, generator=rng, device=device)
+    strength = 0.15 * torch.rand(b, 1, 1, 1, generator=rng, device=device)
+    noisy = (picture + strength * (coarse + fine)).clamp(-1, 1)
+    return torch.where(kind < part / 4, plate, torch.where(kind < part, noisy, picture))

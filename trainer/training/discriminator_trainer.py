@@ -1,0 +1,58 @@
+"""The generator's adversary: a discriminator with its own optimizer, that trains and judges in one call."""
+
+import torch
+from torch import Tensor
+
+from trainer.config import TrainConfig
+from trainer.networks.discriminator import MultiScaleDiscriminator
+from trainer.training.fabric import Fabric
+from trainer.training.losses import discriminator_loss, feature_matching, lsgan
+from trainer.training.optimize import adam, descend
+
+
+class Adversary:
+    """A multi-scale discriminator on pictures with their figures beside them.
+
+    Args:
+        c_in: channels of figures and pictures together.
+        scales: how many sizes it judges at.
+        config: widths, weights and the learning rate.
+        fabric: where it runs.
+        weight: of both its losses.
+    """
+
+    def __init__(self, c_in: int, scales: int, config: TrainConfig, fabric: Fabric, *, weight: float = 1.0) -> None:
+        self._config, self._fabric, self._weight = config, fabric, weight
+        self.network = MultiScaleDiscriminator(c_in, config.ndf, scales).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._verdicts = fabric.setup_module(self.network)
+        self.optimizer = adam(self.network, config.discriminator_rate)
+
+    def judge(self, figures: Tensor, fake: Tensor, real: Tensor, *, share: float = 1.0) -> dict[str, Tensor]:
+        """Train on one batch, then judge it for the generator.
+
+        Args:
+            figures, fake, real: B C H W in [-1, 1]; frames side by side as channels. The gradient flows to `fake`.
+            share: how much this process's batch counts; the mean over all processes is 1.
+
+        Returns:
+            The generator's weighted losses "gan" and "fm", and the discriminator's own "d", detached.
+
+        Raises:
+            DivergedError: the discriminator's own loss is not finite.
+        """
+        fakes, reals = (
+            torch.cat([figures, pictures], dim=1).contiguous(memory_format=torch.channels_last)
+            for pictures in (fake, real)
+        )
+        self.network.requires_grad_(True)
+        real_verdicts = self._verdicts(reals)
+        loss = share * discriminator_loss(real_verdicts, self._verdicts(fakes.detach()))
+        descend(self._fabric, loss, (self.network, self.optimizer))
+        self.network.requires_grad_(False)
+        verdicts = self._verdicts(fakes)
+        weight = share * self._weight
+        return {
+            "gan": weight * self._config.adversarial_weight * lsgan(verdicts, 1.0),
+            "fm": weight * self._config.matching_weight * feature_matching(verdicts, real_verdicts),
+            "d": loss.detach(),
+        }
