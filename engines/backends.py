@@ -56,7 +56,7 @@ class Backend:
         return ", ".join(found)
 
 
-CHAIN = (
+FALLBACK_ORDER = (
     Backend(
         name="tensorrt",
         module="tensorrt",
@@ -108,7 +108,7 @@ CHAIN = (
 )
 """In the order in which they are fallen back to."""
 
-BACKENDS: Mapping[str, Backend] = MappingProxyType({each.name: each for each in CHAIN})
+BACKENDS: Mapping[str, Backend] = MappingProxyType({each.name: each for each in FALLBACK_ORDER})
 
 
 def known_backend(name: str) -> Backend:

@@ -8,11 +8,11 @@ from engines.cache_key import engine_key
 from engines.errors import UserError
 from engines.load import load_engine
 from engines.output_guard import BrokenOutputError
-from engines.parity import CHAIN_FLOORS_DB, FLOORS_DB, Drive, Parity, parity
+from engines.parity import CHAIN_FLOORS_DB, FLOORS_DB, Parity, Rollout, parity
 
 
 def build_engine(
-    graph: Path, *, name: str, backend: str, precision: str, threads: int, drive: Drive, cache: Cache
+    graph: Path, *, name: str, backend: str, precision: str, threads: int, drive: Rollout, cache: Cache
 ) -> Cached:
     """Build an engine and roll it out beside OpenVINO's f32, unless the cache has both engine and proof.
 
@@ -32,7 +32,7 @@ def build_engine(
         built = build_here(graph, name=name, backend=backend, precision=precision, cache=cache)
     else:  # compiled in a tenth of a second whenever it is loaded: there is nothing to keep but the proof
         built = cache.get_or_build(engine_key(graph, backend, precision), name, lambda _: {})
-    if built.entry.figures.keys() >= set(Parity._fields):
+    if built.entry.metrics.keys() >= set(Parity._fields):
         return built
     try:
         found = prove(graph, name=name, backend=backend, precision=precision, threads=threads, drive=drive)
@@ -42,7 +42,7 @@ def build_engine(
     return cache.note(built, {name: round(value, 1) for name, value in found._asdict().items()})
 
 
-def prove(graph: Path, *, name: str, backend: str, precision: str, threads: int, drive: Drive) -> Parity:
+def prove(graph: Path, *, name: str, backend: str, precision: str, threads: int, drive: Rollout) -> Parity:
     """How near an engine is to OpenVINO's f32; see `build_engine`.
 
     Raises:

@@ -59,7 +59,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """For people: which graph, e.g. "alice/generator"."""
     files: dict[str, str]
     """SHA-256 of every file beside it, by name."""
-    figures: dict[str, float]
+    metrics: dict[str, float]
     """What was measured when it was built, e.g. "parity_db"."""
 
 
@@ -102,7 +102,7 @@ class Cache:
         Args:
             key: what it is.
             name: for people.
-            build: fills an empty folder with the engine's files and returns the figures to keep with it. Whatever it
+            build: fills an empty folder with the engine's files and returns the metrics to keep with it. Whatever it
                 raises leaves no entry. Other processes that want the same entry wait for it meanwhile.
         """
         with self._lock(key.digest):
@@ -111,9 +111,9 @@ class Cache:
                 return found
             draft = Path(tempfile.mkdtemp(prefix=DRAFT, dir=self.folder))
             try:
-                figures = dict(build(draft))
+                metrics = dict(build(draft))
                 files = {path.name: _sha256(path) for path in sorted(draft.iterdir())}
-                entry = Entry(key=key, name=name, files=files, figures=figures)
+                entry = Entry(key=key, name=name, files=files, metrics=metrics)
                 (draft / ENTRY).write_bytes(msgspec.json.format(msgspec.json.encode(entry), indent=2))
                 target = self.folder / key.digest
                 shutil.rmtree(target, ignore_errors=True)
@@ -124,9 +124,9 @@ class Cache:
             assert built is not None, f"{target} vanished"
             return built
 
-    def note(self, cached: Cached, figures: Mapping[str, float]) -> Cached:
-        """Add figures to an entry."""
-        entry = msgspec.structs.replace(cached.entry, figures={**cached.entry.figures, **figures})
+    def note(self, cached: Cached, metrics: Mapping[str, float]) -> Cached:
+        """Add metrics to an entry."""
+        entry = msgspec.structs.replace(cached.entry, metrics={**cached.entry.metrics, **metrics})
         write_atomically(cached.folder / ENTRY, msgspec.json.format(msgspec.json.encode(entry), indent=2))
         return replace(cached, entry=entry)
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from engines.backends import CHAIN, cpu_name, known_backend, quantized
+from engines.backends import FALLBACK_ORDER, cpu_name, known_backend, quantized
 from engines.cache import Cache, Key
 from engines.engine import Engine
 from engines.errors import UserError
@@ -53,7 +53,7 @@ def candidates(graphs: Sequence[Path], backend: str = AUTO, precision: str = AUT
     int8 = all(quantized(graph).is_file() for graph in graphs)
     found = [
         Choice(each.name, kind)
-        for each in CHAIN
+        for each in FALLBACK_ORDER
         if each.usable and backend in (AUTO, each.name)
         for kind in each.precisions
         if precision in (AUTO, kind) and (int8 or kind != "int8")
@@ -98,20 +98,20 @@ def choose(
 
     def measure(_folder: Path) -> dict[str, float]:
         say(f"Finding out what runs {name} fastest on this machine (once, a few seconds).")
-        figures = {" ".join(each): ms for each, ms in _measure(graphs, play, tried, threads, say)}
-        if not figures:
+        metrics = {" ".join(each): ms for each, ms in _measure(graphs, play, tried, threads, say)}
+        if not metrics:
             raise UserError(f"Nothing that is installed here runs {name} as it should: see `engines doctor {name}`.")
-        best = min(figures, key=figures.__getitem__)
-        say(f"{name} runs on {Choice(*best.split())}, {figures[best]} ms a picture.")
-        return figures
+        best = min(metrics, key=metrics.__getitem__)
+        say(f"{name} runs on {Choice(*best.split())}, {metrics[best]} ms a picture.")
+        return metrics
 
     try:
         cache = Cache()
     except OSError:  # nowhere to remember it
-        figures = measure(Path())
+        metrics = measure(Path())
     else:
-        figures = cache.get_or_build(_key(graphs, tried, threads), name, measure).entry.figures
-    ranked = [Choice(*each.split()) for each in sorted(figures, key=figures.__getitem__)]
+        metrics = cache.get_or_build(_key(graphs, tried, threads), name, measure).entry.metrics
+    ranked = [Choice(*each.split()) for each in sorted(metrics, key=metrics.__getitem__)]
     return ranked + [each for each in wanted + others if each not in tried]
 
 

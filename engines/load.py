@@ -20,7 +20,7 @@ def load_engine(
     Args:
         graph: ONNX file (or .tflite for OpenVINO) with static shapes; for int8 its twin beside it is taken, see
             `engines.backends.quantized`.
-        backend: one of `engines.backends.CHAIN`.
+        backend: one of `engines.backends.FALLBACK_ORDER`.
         precision: one of the backend's.
         threads: number of cores one run may use, at least 1.
         outputs: names of the outputs that are wanted; what only the others need is not computed. None: all. Only with

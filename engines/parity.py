@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from engines.engine import Engine
 
-Drive = Callable[[Engine], Iterator[NDArray[np.uint8]]]
+Rollout = Callable[[Engine], Iterator[NDArray[np.uint8]]]
 """Plays the same material through any engine, feeding back what it feeds back, and yields every output (uint8, whole
 range)."""
 
@@ -46,16 +46,16 @@ class Parity(NamedTuple):
         return self.step_db >= FLOORS_DB[precision] and self.chain_db >= CHAIN_FLOORS_DB[precision]
 
 
-def parity(reference: Engine, candidate: Engine, drive: Drive) -> Parity:
+def parity(reference: Engine, candidate: Engine, drive: Rollout) -> Parity:
     """Play the whole drive with both."""
-    beside = Beside(reference, candidate)
+    beside = ComparingEngine(reference, candidate)
     for _ in drive(beside):
         pass
     chain_db = min(psnr_db(one, other) for one, other in zip(drive(reference), drive(candidate), strict=True))
     return Parity(beside.worst_db, chain_db)
 
 
-class Beside:
+class ComparingEngine:
     """An engine that has another one, with one input and one output as it has, compute the same on the side."""
 
     def __init__(self, engine: Engine, other: Engine) -> None:
@@ -90,7 +90,7 @@ class Recorder:
         self._engine.run()
 
 
-def replay(inputs: Sequence[NDArray[Any]]) -> Drive:
+def replay(inputs: Sequence[NDArray[Any]]) -> Rollout:
     """A drive of a network without a past, with one input and one output."""
 
     def drive(engine: Engine) -> Iterator[NDArray[np.uint8]]:

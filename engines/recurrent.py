@@ -55,7 +55,7 @@ class DeviceEngine(Engine, Protocol):
         """A chain on the device. From then on use either the chain or the engine."""
 
 
-class Move(NamedTuple):
+class ChannelCopy(NamedTuple):
     """After each run c channels go from one place to channel `target` of packed: what was new becomes the past."""
 
     from_output: bool
@@ -63,13 +63,13 @@ class Move(NamedTuple):
     target: int
 
 
-def moves(packed: tuple[int, ...], output: tuple[int, ...]) -> list[Move]:
+def channel_copies(packed: tuple[int, ...], output: tuple[int, ...]) -> list[ChannelCopy]:
     """What has to move after a run, in order, for the shapes of packed and output."""
     c = output[-1]
     known = packed[:-1] == output[:-1] and packed[-1] in (2 * c, 3 * c)
     assert known, f"packed {packed} and output {output} are no recurrent network"
-    past = [Move(from_output=False, target=c)] if packed[-1] == 3 * c else []
-    return [*past, Move(from_output=True, target=packed[-1] - c)]
+    past = [ChannelCopy(from_output=False, target=c)] if packed[-1] == 3 * c else []
+    return [*past, ChannelCopy(from_output=True, target=packed[-1] - c)]
 
 
 def chain_of(engine: Engine) -> Chain:
@@ -91,7 +91,7 @@ class HostChain:
                 _whole(packed[..., move.target : move.target + c]),
                 _whole(self.output if move.from_output else self.entering),
             )
-            for move in moves(packed.shape, self.output.shape)
+            for move in channel_copies(packed.shape, self.output.shape)
         ]
 
     def restart(self, entered: Bytes, output: Bytes) -> None:

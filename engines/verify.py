@@ -13,11 +13,11 @@ import msgspec
 import numpy as np
 
 from engines.engine import Engine
-from engines.parity import CHAIN_FLOORS_DB, FLOORS_DB, Beside, Parity, psnr_db
+from engines.parity import CHAIN_FLOORS_DB, FLOORS_DB, ComparingEngine, Parity, psnr_db
 from engines.recurrent import Bytes, Chain, DeviceEngine, HostChain, chain_of
 
 LEAK_BYTES = 16 << 20
-"""Growth over `Effort.steps` steps that counts as a leak."""
+"""Growth over `VerifyConfig.steps` steps that counts as a leak."""
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,11 +25,11 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     passed: bool
-    figures: Mapping[str, float | str]
+    metrics: Mapping[str, float | str]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Material:
+class ReferenceFrames:
     """What is played, over and over: a recurrent network's own diet."""
 
     frames: Sequence[Bytes]
@@ -41,7 +41,7 @@ class Material:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Effort:
+class VerifyConfig:
     """How long to look."""
 
     timed: int = 300
@@ -55,7 +55,9 @@ class Effort:
             raise ValueError(f"each part must be at least one step, not {self}")
 
 
-def verify(engine: Engine, twin: Engine, material: Material, *, precision: str, effort: Effort) -> Iterator[Check]:
+def verify(
+    engine: Engine, twin: Engine, material: ReferenceFrames, *, precision: str, config: VerifyConfig
+) -> Iterator[Check]:
     """All checks of a recurrent network, one after the other.
 
     Args:
@@ -63,20 +65,20 @@ def verify(engine: Engine, twin: Engine, material: Material, *, precision: str, 
         twin: the same network in f32 on another backend.
         material: the frames.
         precision: the engine's, which decides how near the twin it has to be.
-        effort: how long.
+        config: how long.
     """
-    beside = Beside(twin, engine)
+    beside = ComparingEngine(twin, engine)
     expected = _played(HostChain(beside), material)
     chain = chain_of(engine)
     found = _played(chain, material)
     parity = Parity(beside.worst_db, min(map(psnr_db, expected, found)))
     floors = {"step_floor_db": FLOORS_DB[precision], "chain_floor_db": CHAIN_FLOORS_DB[precision]}
     yield _check("parity", parity.holds(precision), **parity._asdict(), **floors)
-    yield _check("latency", True, **_percentiles_ms(lambda: _step(chain, material, 0), effort.timed))
+    yield _check("latency", True, **_percentiles_ms(lambda: _step(chain, material, 0), config.timed))
     if isinstance(engine, DeviceEngine):
-        yield from _verify_device(engine, chain, found, material, effort)
-    yield _memory(engine, chain, material, effort.steps)
-    yield _endurance(chain, material, effort.long_steps)
+        yield from _verify_device(engine, chain, found, material, config)
+    yield _memory(engine, chain, material, config.steps)
+    yield _endurance(chain, material, config.long_steps)
 
 
 def verify_once(name: str, engine: Engine, twin: Engine, material: Sequence[Bytes], *, precision: str) -> Check:
@@ -88,23 +90,23 @@ def verify_once(name: str, engine: Engine, twin: Engine, material: Sequence[Byte
 
 
 def _verify_device(
-    engine: DeviceEngine, chain: Chain, found: Sequence[Bytes], material: Material, effort: Effort
+    engine: DeviceEngine, chain: Chain, found: Sequence[Bytes], material: ReferenceFrames, config: VerifyConfig
 ) -> Iterator[Check]:
     with _replay(engine, False):
         yield _same("piece by piece as replayed", _played(chain, material), found)
-        yield _check("latency piece by piece", True, **_percentiles_ms(lambda: _step(chain, material, 0), effort.timed))
+        yield _check("latency piece by piece", True, **_percentiles_ms(lambda: _step(chain, material, 0), config.timed))
     through_host = _played(HostChain(engine), material)
     yield _same("state on the host as on the device", through_host, found)
     copies = {"to_device": engine.upload, "to_host": engine.download}
-    figures = {
+    metrics = {
         f"{name}_{key}": value
         for name, copy in copies.items()
-        for key, value in _percentiles_ms(copy, effort.timed).items()
+        for key, value in _percentiles_ms(copy, config.timed).items()
     }
-    yield _check("copies of all inputs and outputs", True, **figures)
+    yield _check("copies of all inputs and outputs", True, **metrics)
 
 
-def _memory(engine: Engine, chain: Chain, material: Material, steps: int) -> Check:
+def _memory(engine: Engine, chain: Chain, material: ReferenceFrames, steps: int) -> Check:
     def used() -> tuple[int, int]:
         return host_bytes(), engine.used_bytes() if isinstance(engine, DeviceEngine) else 0
 
@@ -114,11 +116,11 @@ def _memory(engine: Engine, chain: Chain, material: Material, steps: int) -> Che
     for number in range(steps):
         _step(chain, material, number)
     host, device = (after - begun for begun, after in zip(before, used(), strict=True))
-    figures = {"host_mib": host / 2**20, "device_mib": device / 2**20, "steps": float(steps)}
-    return _check("memory does not grow", max(host, device) < LEAK_BYTES, **figures)
+    metrics = {"host_mib": host / 2**20, "device_mib": device / 2**20, "steps": float(steps)}
+    return _check("memory does not grow", max(host, device) < LEAK_BYTES, **metrics)
 
 
-def _endurance(chain: Chain, material: Material, steps: int) -> Check:
+def _endurance(chain: Chain, material: ReferenceFrames, steps: int) -> Check:
     chain.restart(material.blank, material.first)
     lost = 0
     seen: list[Bytes] = []
@@ -130,16 +132,16 @@ def _endurance(chain: Chain, material: Material, steps: int) -> Check:
             seen.append(output.copy())
         elif number >= steps - len(material.frames):
             drift_db = min(drift_db, psnr_db(seen[number % len(material.frames)], output))
-    figures = {"steps": float(steps), "lost": float(lost)}
-    return _check("long chain", not lost, **figures, **({"last_to_first_db": drift_db} if drift_db < np.inf else {}))
+    metrics = {"steps": float(steps), "lost": float(lost)}
+    return _check("long chain", not lost, **metrics, **({"last_to_first_db": drift_db} if drift_db < np.inf else {}))
 
 
-def _played(chain: Chain, material: Material) -> list[Bytes]:
+def _played(chain: Chain, material: ReferenceFrames) -> list[Bytes]:
     chain.restart(material.blank, material.first)
     return [_step(chain, material, number).copy() for number in range(len(material.frames))]
 
 
-def _step(chain: Chain, material: Material, number: int) -> Bytes:
+def _step(chain: Chain, material: ReferenceFrames, number: int) -> Bytes:
     chain.entering[...] = material.frames[number % len(material.frames)]
     chain.run()
     return chain.output
@@ -183,5 +185,5 @@ def _same(name: str, one: Sequence[Bytes], other: Sequence[Bytes]) -> Check:
     return _check(name, not different, different_frames=float(different), frames=float(len(one)))
 
 
-def _check(name: str, passed: bool, **figures: float) -> Check:
-    return Check(name=name, passed=bool(passed), figures={key: round(value, 3) for key, value in figures.items()})
+def _check(name: str, passed: bool, **metrics: float) -> Check:
+    return Check(name=name, passed=bool(passed), metrics={key: round(value, 3) for key, value in metrics.items()})

@@ -39,7 +39,7 @@ def run(
         host: address to serve on. Only this machine can watch unless you change it.
         port: port to serve on.
         engines: how the networks run.
-        pose: what is seen of whom.
+        pose: what is seen of track_id.
     """
     from realtime.live.serve import serve
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from engines.engine import Engine
 from engines.errors import UserError
-from engines.parity import Drive, Recorder, replay
+from engines.parity import Recorder, Rollout, replay
 from realtime.frame import Rgb
 from realtime.pose.archive import load_poses, save_poses
 from realtime.pose.figure.styles import Style
@@ -58,7 +58,7 @@ class RollOut:
             pass
         return recorders[0].seen, recorders[1].seen
 
-    def drives(self, generator: Engine, face: Engine) -> Mapping[str, Drive]:
+    def drives(self, generator: Engine, face: Engine) -> Mapping[str, Rollout]:
         """How to prove engines of each network, by the graph's name; the face's sees what this generator makes."""
         return {"generator": self.play, "face": replay(self.record(generator, face)[1])}
 

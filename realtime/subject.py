@@ -28,14 +28,14 @@ from realtime.pose.normalization.proportions import Proportions
 from realtime.pose.pose import Pose
 from realtime.pose.skeleton import SKELETON_VERSION
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST = "subject.json"
 REQUIRED = ("generator.onnx", "face.onnx", "plate.png")
 OPENED = ("*.onnx", "*.xml", "*.bin", "*.npz")
 """What is opened by its name alone has to be in the manifest."""
 BUNDLED = Path(__file__).parent / "subjects"
 
-Figure = float | str | dict[str, float]
+MetricValue = float | str | dict[str, float]
 """One that was measured, or what was measured on; or several of one kind."""
 
 
@@ -71,7 +71,7 @@ class Training(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     """Steps of the face network."""
     chain_psnr_db: tuple[float, float]
     """On held-out footage, running on its own outputs: the first and the last tenth of the chain."""
-    figures: dict[str, Figure] | None = None
+    metrics: dict[str, MetricValue] | None = None
     """What `trainer evaluate --record` measured on footage of the person."""
 
     def __post_init__(self) -> None:
@@ -199,7 +199,8 @@ def _read_manifest(path: Path) -> Manifest:
         version = msgspec.json.decode(data, type=_Version).format
         if version != FORMAT:
             raise UserError(
-                f"{path} has format {version}, this program reads {FORMAT}: install the matching bodydouble."
+                f"{path} has format {version}, this program reads {FORMAT}: export the subject again, "
+                "or install the matching bodydouble."
             )
         manifest = msgspec.json.decode(data, type=Manifest)
     except (msgspec.DecodeError, OSError) as error:

@@ -14,7 +14,7 @@ import numpy as np
 from realtime.config import EngineConfig
 from realtime.frame import Rgb
 from realtime.subject import load_subject
-from trainer.evaluation.playback import Chain, Part, Performance
+from trainer.evaluation.playback import PlaybackChain, VideoPlayback, VideoSpan
 from trainer.files import writing
 
 SETTLE_S = 2.0
@@ -24,8 +24,8 @@ SETTLE_S = 2.0
 def perform(subject: str, video: Path, start_s: float, seconds: float) -> tuple[list[Rgb], float]:
     """The rows of a performance, and their rate."""
     played, engines = load_subject(subject), EngineConfig()
-    part = Part(start_s=max(0.0, start_s - SETTLE_S), end_s=start_s + seconds)
-    performance, chain = Performance(played, video, part, engines, herself=False), Chain(played, engines)
+    part = VideoSpan(start_s=max(0.0, start_s - SETTLE_S), end_s=start_s + seconds)
+    performance, chain = VideoPlayback(played, video, part, engines, self_driven=False), PlaybackChain(played, engines)
     rows = [
         np.hstack([shown.footage, shown.figure, chain.step(shown.figure, shown.pose)]) for shown in performance.play()
     ]

@@ -1,4 +1,4 @@
-"""The web server: the viewer page, its figures and the WHEP endpoint."""
+"""The web server: the viewer page, its stats and the WHEP endpoint."""
 
 import asyncio
 import errno
@@ -45,7 +45,7 @@ class Server:
     ) -> None:
         """Prepare the server; nothing listens before `start`.
 
-        `info` is called on the event loop for each look at the figures, so it must be quick; it returns what JSON can
+        `info` is called on the event loop for each look at the stats, so it must be quick; it returns what JSON can
         hold. Two of its keys are shown by the page: `notice`, a sentence over the picture, and `delay_ms`, the time
         from the camera to the encoded picture. `commands` are what viewers may ask for over their data channels, all
         who may watch; they are called on the event loop too. `port` 0 takes a free one. Viewers that do not connect
@@ -106,7 +106,7 @@ class Server:
         await self._whep.close()
 
     async def _stats(self, _: web.Request) -> web.Response:
-        streams = [{"name": each.name, "viewers": each.viewers, **asdict(each.figures)} for each in self._streams]
+        streams = [{"name": each.name, "viewers": each.viewers, **asdict(each.stats)} for each in self._streams]
         own = {"title": self._title, "instance": self._instance, "viewers": self._whep.viewers, "streams": streams}
         own["commands"] = list(self._commands)
         return web.Response(

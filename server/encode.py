@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Generic
 
 from server.protocols import P, Slot
-from server.subscription import BACKLOG, Numbered, Viewing
+from server.subscription import BACKLOG, NumberedPacket, Subscription
 from server.vp8 import Packet, Vp8Encoder
 
 KEYFRAME_SPACING_S = 0.3
@@ -20,7 +20,7 @@ _WINDOW_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StreamFigures:
+class StreamStats:
     """What a stream did: counts since it started, rates over the last second."""
 
     encoded_frames: int = 0
@@ -59,17 +59,17 @@ class SharedStream(Generic[P]):
         self._bitrate_bps = bitrate_bps
         self._always = always
         self._on_encoded = on_encoded
-        self._viewings: tuple[Viewing, ...] = ()  # replaced on the loop, read by the encoding thread
+        self._viewings: tuple[Subscription, ...] = ()  # replaced on the loop, read by the encoding thread
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._outgoing: deque[Numbered] = deque(maxlen=BACKLOG)  # so that a busy loop costs packets, not memory
+        self._outgoing: deque[NumberedPacket] = deque(maxlen=BACKLOG)  # so that a busy loop costs packets, not memory
         self._fan_out_is_due = False
         self._keyframe_wanted = False
-        self._figures = StreamFigures()
+        self._stats = StreamStats()
 
     @property
-    def figures(self) -> StreamFigures:
-        """The newest figures; safe from any thread."""
-        return self._figures
+    def stats(self) -> StreamStats:
+        """The newest stats; safe from any thread."""
+        return self._stats
 
     @property
     def viewers(self) -> int:
@@ -80,32 +80,32 @@ class SharedStream(Generic[P]):
         """Make one of the next pictures a key frame; safe from any thread."""
         self._keyframe_wanted = True
 
-    def subscribe(self) -> Viewing:
+    def subscribe(self) -> Subscription:
         """Begin to watch; on the event loop only, and the same loop for all viewers at a time."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:  # what an earlier, ended loop was asked to do will never happen
             self._outgoing.clear()
             self._fan_out_is_due = False
             self._loop = loop
-        viewing = Viewing(self.request_keyframe)
+        viewing = Subscription(self.request_keyframe)
         self._viewings = (*self._viewings, viewing)
         self.request_keyframe()  # after it joined, or the key frame might pass it by
         return viewing
 
-    def unsubscribe(self, viewing: Viewing) -> None:
+    def unsubscribe(self, viewing: Subscription) -> None:
         """Stop watching; on the event loop only."""
         self._viewings = tuple(each for each in self._viewings if each is not viewing)
 
     def run(self, stop: threading.Event) -> None:
         """Encode until `stop` is set: the body of a thread. Errors of the slot or the encoder reach the caller."""
         encoder = Vp8Encoder(fps=self._fps, bitrate_bps=self._bitrate_bps)
-        window = _Window(self._figures)
+        window = _Window(self._stats)
         last: P | None = None
         number = 0
         keyframe_at_s = -KEYFRAME_SPACING_S
         while not stop.is_set():
             picture = self._slot.take(_POLL_S)
-            self._figures = window.figures()
+            self._stats = window.stats()
             last = picture if picture is not None else last
             if last is None or not (self._always or self._viewings):
                 continue
@@ -121,13 +121,13 @@ class SharedStream(Generic[P]):
             packets = encoder.encode(last.rgb, at_s, key=key)
             ended_at_s = time.perf_counter()
             for packet in packets:
-                self._send(Numbered(number, packet))
+                self._send(NumberedPacket(number, packet))
                 number += 1
             window.add(packets, ended_at_s - begun_at_s)
             if picture is not None and self._on_encoded is not None:
                 self._on_encoded(picture, ended_at_s - begun_at_s)
 
-    def _send(self, numbered: Numbered) -> None:
+    def _send(self, numbered: NumberedPacket) -> None:
         loop = self._loop
         if loop is None or not self._viewings:
             return
@@ -155,8 +155,8 @@ class SharedStream(Generic[P]):
 class _Window:
     """Adds up what was encoded and makes rates of it, once a second."""
 
-    def __init__(self, figures: StreamFigures) -> None:
-        self._figures = figures
+    def __init__(self, stats: StreamStats) -> None:
+        self._stats = stats
         self._frames = self._keyframes = self._bytes = 0
         self._busy_s = 0.0
         self._since_s = time.perf_counter()
@@ -167,18 +167,18 @@ class _Window:
         self._bytes += sum(packet.size for packet in packets)
         self._busy_s += busy_s
 
-    def figures(self) -> StreamFigures:
+    def stats(self) -> StreamStats:
         now_s = time.perf_counter()
         length_s = now_s - self._since_s
         if length_s < _WINDOW_S:
-            return self._figures
-        self._figures = StreamFigures(
-            encoded_frames=self._figures.encoded_frames + self._frames,
-            keyframes=self._figures.keyframes + self._keyframes,
+            return self._stats
+        self._stats = StreamStats(
+            encoded_frames=self._stats.encoded_frames + self._frames,
+            keyframes=self._stats.keyframes + self._keyframes,
             fps=self._frames / length_s,
             bitrate_bps=self._bytes * 8 / length_s,
             encode_ms=1000 * self._busy_s / max(self._frames, 1),
         )
         self._frames = self._keyframes = self._bytes = 0
         self._busy_s, self._since_s = 0.0, now_s
-        return self._figures
+        return self._stats

@@ -17,7 +17,7 @@ from aiortc.mediastreams import MediaStreamError
 from server.control import Control
 from server.encode import SharedStream
 from server.offer import OfferError
-from server.subscription import Viewing
+from server.subscription import Subscription
 from server.vp8 import Packet
 
 
@@ -29,7 +29,7 @@ class StreamTrack(MediaStreamTrack):
     def __init__(self, stream: SharedStream[Any]) -> None:
         super().__init__()
         self._stream = stream
-        self._viewing: Viewing | None = None
+        self._viewing: Subscription | None = None
 
     async def recv(self) -> Packet:
         """Wait for the next packet; the first is a key frame. Raises MediaStreamError once stopped."""

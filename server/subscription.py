@@ -11,14 +11,14 @@ BACKLOG = 15
 
 
 @dataclass(frozen=True, slots=True)
-class Numbered:
+class NumberedPacket:
     """A packet and its place in the stream; a gap in the numbers means that something was dropped."""
 
     number: int
     packet: Packet
 
 
-class Viewing:
+class Subscription:
     """Hands one viewer a decodable run of packets. Lives on the event loop."""
 
     def __init__(self, request_keyframe: Callable[[], None]) -> None:
@@ -38,7 +38,7 @@ class Viewing:
         """How many packets wait to be taken, at most `BACKLOG`."""
         return self._queue.qsize()
 
-    def offer(self, numbered: Numbered) -> None:
+    def offer(self, numbered: NumberedPacket) -> None:
         """Queue the packet if this viewer can decode it after those it was given."""
         if not numbered.packet.is_keyframe and numbered.number != self._next_number:
             if self._next_number is not None:

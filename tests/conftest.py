@@ -138,7 +138,9 @@ def toy_flags() -> list[str]:
     """Settings of a training that takes seconds."""
     network = ["16", "16", "16"]
     flags = {"steps": "4", "face-steps": "2", "batch": "2", "chains": "2", "window-px": "64", "perceptual-px": "32"}
-    small = [part for name, value in (flags | {"warmup": "1", "ndf": "8"}).items() for part in (f"--{name}", value)]
+    small = [
+        part for name, value in (flags | {"warmup-steps": "1", "ndf": "8"}).items() for part in (f"--{name}", value)
+    ]
     return [*small, *(part for name in ("generator", "face") for part in (f"--{name}.widths", *network))]
 
 

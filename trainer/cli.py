@@ -15,9 +15,9 @@ from realtime.pose.figure.styles import StyleName
 from realtime.subject import Consent, user_subjects
 from trainer.config import LIVE, PRESETS, PresetName, TrainConfig, parse_size
 from trainer.evaluate_cli import detector, evaluate
-from trainer.files import room_for
+from trainer.files import disk_full_message
 from trainer.footage.crop import parse_crop
-from trainer.options import Machine, Upkeep, first_process, outlasts
+from trainer.options import CheckpointConfig, Machine, first_process, outlasts
 
 RunFolder = Annotated[Positional[Path], tyro.conf.arg(metavar="RUN")]
 
@@ -42,7 +42,7 @@ def fit_with(default: TrainConfig) -> Callable[..., None]:
         fps: float | None = None,
         config: Annotated[TrainConfig, tyro.conf.arg(name=""), tyro.conf.AvoidSubcommands] = default,
         machine: Annotated[Machine, tyro.conf.arg(name="")] = Machine(),
-        upkeep: Annotated[Upkeep, tyro.conf.arg(name="")] = Upkeep(),
+        upkeep: Annotated[CheckpointConfig, tyro.conf.arg(name="")] = CheckpointConfig(),
     ) -> None:
         """Make a subject of a video: prepare, train and export. Ctrl-C saves; the same command goes on.
 
@@ -118,7 +118,7 @@ def prepare(
     """
     from trainer.footage.prepare import prepare as prepare_video
 
-    with room_for("the prepared footage", out):
+    with disk_full_message("the prepared footage", out):
         about = prepare_video(
             video,
             out,
@@ -147,7 +147,7 @@ def train_with(default: TrainConfig) -> Callable[..., None]:
         start_from: Path | None = None,
         config: Annotated[TrainConfig, tyro.conf.arg(name=""), tyro.conf.AvoidSubcommands] = default,
         machine: Annotated[Machine, tyro.conf.arg(name="")] = Machine(),
-        upkeep: Annotated[Upkeep, tyro.conf.arg(name="")] = Upkeep(),
+        upkeep: Annotated[CheckpointConfig, tyro.conf.arg(name="")] = CheckpointConfig(),
     ) -> None:
         """Train the generator, then the face network, then, with --joint-steps, both together.
 
@@ -189,7 +189,7 @@ def export(
     from trainer.run import export_run
 
     folder = (out or user_subjects()) / name
-    with room_for("the subject", folder.parent):
+    with disk_full_message("the subject", folder.parent):
         export_run(run, name, folder, person=person, licence=licence)
     print(f"Subject {name} is in {folder}. Next: realtime run --subject {folder if out else name}")
 

@@ -58,9 +58,9 @@ class TrainConfig:
     """Frames per step that the gradient flows through; at least 2, for the discriminator judges pairs."""
     window_px: int = 256
     """Training looks through a square window of this size that lies on the person; 0 is the whole picture."""
-    life_frames: int = 150
+    mean_chain_frames: int = 150
     """A chain runs on its own outputs for so many frames on average before it starts anew."""
-    even_turns: float = 0.5
+    view_balance: float = 0.5
     """How much more often rarely filmed views of the body are learnt: 0 as often as filmed, 1 all equally often."""
     seed: int = 0
 
@@ -75,21 +75,21 @@ class TrainConfig:
     scales: int = 2
     """Sizes at which the discriminator judges."""
 
-    rate: float = 8e-4
+    learning_rate: float = 8e-4
     """Adam's learning rate of the generator, constant for the first half of the steps."""
-    discriminator_rate: float = 2.7e-4
-    fall: Literal["cosine", "linear"] = "cosine"
+    discriminator_learning_rate: float = 2.7e-4
+    lr_schedule: Literal["cosine", "linear"] = "cosine"
     """How the rates fall in the second half."""
-    warmup: int = 300
+    warmup_steps: int = 300
     """Steps without the adversarial losses."""
-    freeze_at: float = 0.6
+    freeze_norm_at: float = 0.6
     """After this part of the steps BatchNorm keeps its statistics: the network is then just what is exported."""
     ema_decay: float = 0.998
     """Of the moving average of the weights, which is what is exported; 0 exports the weights themselves."""
 
     l1_weight: float = 30.0
     adversarial_weight: float = 1.0
-    matching_weight: float = 4.0
+    feature_matching_weight: float = 4.0
     perceptual_weight: float = 4.0
     perceptual_px: int = 128
     """Side of the crop on head, hand or another keypoint that the perceptual loss sees; 0 is the whole window."""
@@ -104,15 +104,15 @@ class TrainConfig:
     mask_weight: float = 1.5
     """Cost of not showing the empty room."""
 
-    spoil: float = 0.4
+    feedback_noise: float = 0.4
     """Part of the fed-back pictures that are spoilt: a quarter of them loses the person, the others get noise."""
-    drop: float = 0.05
+    part_dropout: float = 0.05
     """Part of the steps in which a hand, an arm, a foot or the face is missing from the figure."""
-    jitter: float = 0.004
+    keypoint_noise: float = 0.004
     """Noise of the keypoints in statures, in a quarter of the steps."""
-    blur: float = 0.05
+    motion_blur: float = 0.05
     """Part of the steps in which the figure is smeared along its motion."""
-    shrink: float = 0.05
+    zoom_out: float = 0.05
     """Part of the chains that see a larger part of the picture made smaller."""
 
     def __post_init__(self) -> None:
@@ -138,30 +138,30 @@ PAPER = TrainConfig(
     batch=1,
     chains=1,
     window_px=0,
-    life_frames=2,
-    even_turns=0.0,
+    mean_chain_frames=2,
+    view_balance=0.0,
     background=False,
     generator=Pix2PixHDConfig(enhancer_blocks=3),
     face=Pix2PixHDConfig(downsamplings=3, blocks=5),
     ndf=64,
     scales=3,
-    rate=2e-4,
-    discriminator_rate=2e-4,
-    fall="linear",
-    warmup=0,
+    learning_rate=2e-4,
+    discriminator_learning_rate=2e-4,
+    lr_schedule="linear",
+    warmup_steps=0,
     ema_decay=0.0,
     l1_weight=0.0,
-    matching_weight=10.0,
+    feature_matching_weight=10.0,
     perceptual_weight=10.0,
     perceptual_px=0,
     image_weight=0.0,
     hand_weight=0.0,
     mask_weight=0.0,
-    spoil=0.0,
-    drop=0.0,
-    jitter=0.0,
-    blur=0.0,
-    shrink=0.0,
+    feedback_noise=0.0,
+    part_dropout=0.0,
+    keypoint_noise=0.0,
+    motion_blur=0.0,
+    zoom_out=0.0,
 )
 """*Everybody Dance Now* as published, for pictures of 1024x512: the coarse generator at 512x256, then the enhancer."""
 
@@ -173,22 +173,22 @@ GPU = replace(
     batch=8,
     chains=64,
     unroll=3,
-    life_frames=150,
-    even_turns=0.5,
+    mean_chain_frames=150,
+    view_balance=0.5,
     background=True,
     generator=Pix2PixHDConfig(),
-    fall="cosine",
-    warmup=300,
+    lr_schedule="cosine",
+    warmup_steps=300,
     ema_decay=0.999,
     l1_weight=10.0,
     mask_weight=1.5,
     image_weight=0.5,
     hand_weight=0.5,
-    spoil=0.4,
-    drop=0.05,
-    jitter=0.004,
-    blur=0.05,
-    shrink=0.05,
+    feedback_noise=0.4,
+    part_dropout=0.05,
+    keypoint_noise=0.004,
+    motion_blur=0.05,
+    zoom_out=0.05,
 )
 """The paper's family with what was learnt since: long chains, the known room, averaged weights; any size."""
 

@@ -12,8 +12,8 @@ from tyro.conf import Positional
 from engines.errors import UserError
 from realtime.config import EngineConfig
 from realtime.subject import load_subject
-from trainer.evaluation.playback import Part
-from trainer.files import room_for
+from trainer.evaluation.playback import VideoSpan
+from trainer.files import disk_full_message
 from trainer.footage.crop import parse_crop
 
 Inline = tyro.conf.arg(name="")
@@ -29,7 +29,7 @@ def evaluate(
     drift_frames: int = 10_000,
     crop: str | None = None,
     record: bool = False,
-    part: Annotated[Part, Inline] = Part(),
+    part: Annotated[VideoSpan, Inline] = VideoSpan(),
     engines: Annotated[EngineConfig, Inline] = EngineConfig(),
 ) -> None:
     """Measure a subject as the paper does: likeness to the truth, pose, flicker, drift. Rolled out exactly as live.
@@ -40,33 +40,33 @@ def evaluate(
         subject: who is judged: a name, or the path of a subject's folder.
         video: footage of the same person in the same room that was not trained on: every picture has its truth.
         driver: a video of somebody else whose moves she makes: no truth, so only pose, missed keypoints and flicker.
-            With both, its figures are the first one's `driver` in the JSON.
+            With both, its metrics are the first one's `driver` in the JSON.
         out: folder for the videos to look at: footage | figure | output.
         ablation: judge her frame by frame, with her memory, and with her face network: the paper's table.
         every: measure every so many frames; all of them are played.
         drift_frames: length of the chain whose drift is measured, 0 to leave that out; takes most of the time.
         crop: part of --video to use, X,Y,WIDTH,HEIGHT in its pixels; by default the one that she was trained on, where
             the video is as large as that footage, else the middle.
-        record: write the figures of --video into the subject's manifest, for everybody who plays her.
+        record: write the metrics of --video into the subject's manifest, for everybody who plays her.
         part: which part of the video.
         engines: how the networks run.
     """
     if video is None and driver is None:
-        raise UserError("Give --video, footage of the subject herself, or --driver, a video of somebody else.")
+        raise UserError("Give --video, footage of the subject, or --driver, a video of somebody else.")
     if every < 1 or drift_frames < 0:
         raise UserError(f"--every must be at least 1 and --drift-frames at least 0, not {every} and {drift_frames}.")
     if video is None and (crop or record):
-        raise UserError("--crop and --record are for --video, footage of the subject herself: give that, too.")
+        raise UserError("--crop and --record are for --video, footage of the subject: give that, too.")
     from trainer.evaluation.evaluate import evaluate as measure
     from trainer.evaluation.evaluate import record as write_down
     from trainer.evaluation.evaluate import show
-    from trainer.evaluation.playback import Performance
+    from trainer.evaluation.playback import VideoPlayback
 
     played, box = load_subject(subject), parse_crop(crop) if crop else None
     if record and not os.access(played.folder, os.W_OK):
         raise UserError(f"--record cannot write into {played.folder}: copy the subject, and give the copy's path.")
     performances = [
-        Performance(played, path, part, engines, herself=path is video, box=box if path is video else None)
+        VideoPlayback(played, path, part, engines, self_driven=path is video, box=box if path is video else None)
         for path in (video, driver)
         if path is not None
     ]
@@ -74,7 +74,7 @@ def evaluate(
     results = []
     for performance in performances:
         path = out / f"{played.manifest.name}_{performance.video.stem}.mp4"
-        with room_for("the videos", out):
+        with disk_full_message("the videos", out):
             result = measure(performance, path, engines, ablation=ablation, every=every, drift_frames=drift_frames)
         results.append(result)
         print(f"Look at {path}")
@@ -103,7 +103,7 @@ class Train:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """Judge a video: prints for every second how likely the subject's networks made it."""
+    """FrameMetrics a video: prints for every second how likely the subject's networks made it."""
 
     video: Annotated[Positional[Path], tyro.conf.arg(metavar="VIDEO")]
     """The video to judge, the whole body in it."""

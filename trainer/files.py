@@ -48,7 +48,7 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def room_for(what: str, folder: Path) -> Iterator[None]:
+def disk_full_message(what: str, folder: Path) -> Iterator[None]:
     """Say it in a sentence when the disk is full.
 
     Raises:

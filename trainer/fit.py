@@ -8,10 +8,10 @@ from rich.console import Console
 from engines.errors import UserError
 from realtime.subject import Consent, load_subject, sha256
 from trainer.config import CompactConfig, TrainConfig, parse_size
-from trainer.files import room_for
+from trainer.files import disk_full_message
 from trainer.footage.prepare import prepare
-from trainer.footage.source import Material, open_material
-from trainer.options import Machine, Upkeep, first_process
+from trainer.footage.source import FootageSource, open_footage
+from trainer.options import CheckpointConfig, Machine, first_process
 from trainer.run import export_run, final_generator, train_run
 from trainer.settings import check_place, check_settings, write_settings
 
@@ -47,7 +47,7 @@ def fit(
     fps: float | None,
     config: TrainConfig,
     machine: Machine,
-    upkeep: Upkeep,
+    upkeep: CheckpointConfig,
     consent: Consent,
 ) -> bool:
     """Make the subject `folder` of a video or a folder of pictures, with everything that comes before it in `run`.
@@ -61,11 +61,11 @@ def fit(
         UserError: the video or the settings will not do, or the run was begun with others.
     """
     check_place(name, folder)
-    material, size_px = open_material(video, fps), parse_size(size)
+    source, size_px = open_footage(video, fps), parse_size(size)
     figure = figure or ("edn" if openpose else "limbs")
     filmed = Filmed(
         video=video.name,
-        video_bytes=material.size_bytes,
+        video_bytes=source.size_bytes,
         size=size,
         pose=pose,
         figure=figure,
@@ -77,11 +77,11 @@ def fit(
     check_settings(run / "config.json", config)
     prepared = (run / "data" / "prepare.json").exists() and (run / "fit.json").exists()
     if first_process():
-        _announce(material, run, folder, config, prepared=prepared)
+        _announce(source, run, folder, config, prepared=prepared)
     if not prepared:
         if not first_process():
             raise UserError("Several processes were started from outside: run this once without, to prepare the video.")
-        with room_for("the prepared footage", run):
+        with disk_full_message("the prepared footage", run):
             prepare(
                 video,
                 run,
@@ -96,20 +96,20 @@ def fit(
     if not train_run(run, config, machine=machine, upkeep=upkeep):
         return False
     if not _is_exported(final_generator(run, config), folder, consent):
-        with room_for("the subject", folder.parent):
+        with disk_full_message("the subject", folder.parent):
             export_run(run, name, folder, person=consent.person, licence=consent.licence)
     return True
 
 
-def _announce(material: Material, run: Path, folder: Path, config: TrainConfig, *, prepared: bool) -> None:
+def _announce(source: FootageSource, run: Path, folder: Path, config: TrainConfig, *, prepared: bool) -> None:
     """Say what will happen and roughly how long it takes."""
-    frames, joint = material.frames, f" + {config.joint_steps}" if config.joint_steps else ""
+    frames, joint = source.frames, f" + {config.joint_steps}" if config.joint_steps else ""
     steps = f"{config.coarse_steps + config.steps} + {config.face_steps}{joint} steps"
     train_s = (config.steps + config.joint_steps) * STEP_S + config.face_steps * FACE_STEP_S
     compact = isinstance(config.generator, CompactConfig)
     train_time = f"about {_time(train_s)} on two cores" if compact else "hours on a GPU"
     lines = (
-        f"{material.path.name}, {_time(frames / material.fps)}, becomes the subject {folder.name}:",
+        f"{source.path.name}, {_time(frames / source.fps)}, becomes the subject {folder.name}:",
         f"  1. prepare  {frames} frames, {'done' if prepared else 'about ' + _time(frames * FRAME_S)}",
         f"  2. train    {steps}, {train_time}; previews in {run / 'previews'}",
         f"  3. export   to {folder}",

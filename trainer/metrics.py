@@ -1,4 +1,4 @@
-"""How far a picture is from the truth, in the figures that papers report."""
+"""How far a picture is from the truth, in the metrics that papers report."""
 
 import math
 

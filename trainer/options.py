@@ -25,19 +25,19 @@ class Machine:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Upkeep:
+class CheckpointConfig:
     """How often to look and to save; none of it changes what is learnt."""
 
-    look_every: int = 500
-    """Steps between looks: held-out footage played as a sheet, a film and figures. The state is saved with each."""
+    validate_every: int = 500
+    """Steps between looks: held-out footage played as a sheet, a film and metrics. The state is saved with each."""
     save_minutes: float = 5.0
     """Time between further saves."""
     keep: int = 3
     """Saved states to keep beside the best one."""
 
     def __post_init__(self) -> None:
-        if self.look_every < 1 or self.keep < 1 or self.save_minutes < 0:
-            raise UserError("--look-every and --keep must be at least 1, and --save-minutes at least 0.")
+        if self.validate_every < 1 or self.keep < 1 or self.save_minutes < 0:
+            raise UserError("--validate-every and --keep must be at least 1, and --save-minutes at least 0.")
 
 
 def outlasts(parent: int) -> bool:

@@ -28,7 +28,7 @@ from trainer.footage.prepare import Prepared
 from trainer.footage.reader import Footage
 from trainer.metrics import psnr_db
 from trainer.networks.load import build_face, build_generator
-from trainer.options import Machine, Upkeep
+from trainer.options import CheckpointConfig, Machine
 from trainer.settings import check_place, check_settings, read_settings, write_settings
 from trainer.training.body import BodyStage
 from trainer.training.checkpoint import Checkpoints, State, load_checkpoint
@@ -39,7 +39,7 @@ from trainer.training.face import FaceStage, Heads, render_heads
 from trainer.training.face_trainer import face_side_px
 from trainer.training.joint import JointStage
 from trainer.training.loop import train
-from trainer.training.training_time import measure_effort
+from trainer.training.training_time import measure_training_time
 
 
 def train_run(
@@ -47,7 +47,7 @@ def train_run(
     config: TrainConfig,
     *,
     machine: Machine,
-    upkeep: Upkeep,
+    upkeep: CheckpointConfig,
     start_from: Path | None = None,
 ) -> bool:
     """Train whatever is not trained yet.
@@ -134,7 +134,7 @@ def export_run(run: Path, name: str, folder: Path, *, person: str, licence: str)
     export_face(network, face_side_px(footage.about.height_px), draft / "face.onnx")
     write_picture(draft / "plate.png", footage.plate)
     chain_psnr_db = _play(footage, draft)
-    hours, machine = measure_effort(run / "checkpoints")
+    hours, machine = measure_training_time(run / "checkpoints")
     learnt = footage.poses[: footage.training_frames]
     print(add_int8(draft, learnt, footage.style, footage.plate, threads=torch.get_num_threads()))
     manifest = Manifest(

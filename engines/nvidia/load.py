@@ -57,11 +57,11 @@ def build_ahead(
         from engines.nvidia import tensorrt_rtx
 
     def build(folder: Path) -> Mapping[str, float]:
-        plan, figures = _timed(
+        plan, metrics = _timed(
             lambda: tensorrt_rtx.build(graph, precision=precision, targets=targets, sizes=sizes, progress=progress)
         )
         (folder / PLAN).write_bytes(plan)
-        return figures
+        return metrics
 
     return cache.get_or_build(_ahead_key(graph, precision, targets, sizes), name, build)
 
@@ -99,11 +99,11 @@ def build_here(
         from engines.nvidia import tensorrt
 
         timings = cache.folder / f"{msgspec.structs.replace(key, graph='', precision='', options='').digest}.timings"
-        plan, figures = _timed(
+        plan, metrics = _timed(
             lambda: tensorrt.build(graph, precision=precision, sizes=sizes, timing_cache=timings, progress=progress)
         )
         (folder / PLAN).write_bytes(plan)
-        return figures
+        return metrics
 
     with _installed(backend):
         return cache.get_or_build(key, name, build)
@@ -183,8 +183,8 @@ def describe_gpu(backend: str) -> dict[str, str]:
         UserError: there is no GPU, or the backend is not installed.
     """
     known, gpu = known_backend(backend), _find_gpu(backend)
-    figures = {"gpu": gpu.name, "generation": gpu.target, "driver_cuda": gpu.driver, "runtime_cuda": gpu.runtime}
-    return figures | {"versions": known.versions}
+    metrics = {"gpu": gpu.name, "generation": gpu.target, "driver_cuda": gpu.driver, "runtime_cuda": gpu.runtime}
+    return metrics | {"versions": known.versions}
 
 
 def _find_gpu(backend: str) -> "Device":

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from engines.errors import UserError
 from engines.nvidia.cuda import DeviceArray, Stream, find_device, used_bytes
 from engines.nvidia.plan_builder import Log
-from engines.recurrent import Bytes, Chain, moves
+from engines.recurrent import Bytes, Chain, channel_copies
 
 Shape = tuple[int, ...]
 
@@ -125,7 +125,7 @@ class PlanChain:
         self._packed, self._result = engine.device["packed"], engine.device[name]
         self._new = DeviceArray(self._result.shape, np.uint8)
         self.entering: Bytes = self._new.pinned()
-        self._moves = moves(self._packed.shape, self._result.shape)
+        self._moves = channel_copies(self._packed.shape, self._result.shape)
         self._step = _Step(engine, self._enqueue)
 
     def restart(self, entered: Bytes, output: Bytes) -> None:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engines.recurrent import Bytes, Chain, moves
+from engines.recurrent import Bytes, Chain, channel_copies
 
 Described = list[tuple[str, tuple[int, ...], np.dtype[Any]]]
 """Names, shapes and dtypes, in order."""
@@ -105,7 +105,7 @@ class TorchChain:
         self._packed, self._result, self._host_result = engine.device["packed"], engine.device[name], engine.host[name]
         self._new = engine.buffer(self.output.shape, self.output.dtype)
         self.entering: Bytes = self._new.numpy()
-        self._moves = moves(self._packed.shape, self._result.shape)
+        self._moves = channel_copies(self._packed.shape, self._result.shape)
         self._step = _Step(engine, self._enqueue)
 
     def restart(self, entered: Bytes, output: Bytes) -> None:

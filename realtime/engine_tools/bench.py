@@ -27,7 +27,7 @@ def bench_graphs(graphs: Sequence[Path], *, title: str, threads: Sequence[int], 
         rows.append(row)
     table = Table("backend", "precision", "threads", "p50 ms", "p95 ms", "GMAC/s", "% of peak", title=title)
     for row in rows:
-        figures = (row.threads, row.ms.p50, row.ms.p95, row.gmacs, row.peak_percent)
-        table.add_row(row.backend, row.precision, *("" if each is None else str(each) for each in figures))
+        metrics = (row.threads, row.ms.p50, row.ms.p95, row.gmacs, row.peak_percent)
+        table.add_row(row.backend, row.precision, *("" if each is None else str(each) for each in metrics))
     Console().print(table)
     print(msgspec.json.encode({"rows": rows}).decode())

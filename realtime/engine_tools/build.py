@@ -51,7 +51,7 @@ def build_subject(subject: Subject, *, backend: str, precision: str, threads: in
                 refused = str(error)
                 table.add_row(*choice, graph.stem, f"[red]{refused}")
                 continue
-            found_db = {name: built.entry.figures[name] for name in Parity._fields}
+            found_db = {name: built.entry.metrics[name] for name in Parity._fields}
             rows.append({**choice._asdict(), "network": graph.stem, **found_db})
             table.add_row(*choice, graph.stem, *map(str, found_db.values()))
     if not rows:

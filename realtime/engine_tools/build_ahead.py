@@ -24,7 +24,7 @@ def build_plans(subject: Subject, *, precision: str, targets: tuple[str, ...], c
     for graph in (subject.generator, subject.face):
         built = _build(graph, f"{subject.manifest.name}/{graph.stem}", precision, targets, cache)
         file = built.folder / PLAN
-        mib, build_s = round(file.stat().st_size / 2**20, 1), built.entry.figures[BUILD_S]
+        mib, build_s = round(file.stat().st_size / 2**20, 1), built.entry.metrics[BUILD_S]
         rows.append({"network": graph.stem, "targets": targets, "mib": mib, "build_s": build_s, "file": str(file)})
         table.add_row(graph.stem, " ".join(targets), str(mib), str(build_s))
     Console().print(table)

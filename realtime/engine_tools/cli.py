@@ -61,7 +61,7 @@ def list_engines() -> None:
     )
     for each in cache.entries():
         key = each.entry.key
-        proof = [each.entry.figures.get(name, "") for name in Parity._fields]
+        proof = [each.entry.metrics.get(name, "") for name in Parity._fields]
         used = time.strftime("%Y-%m-%d %H:%M", time.localtime(each.used_at_s))
         table.add_row(
             each.entry.name, key.backend, key.precision, key.device, *map(str, proof), f"{each.size / 2**20:.1f}", used

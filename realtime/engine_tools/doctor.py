@@ -7,7 +7,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from engines.backends import CHAIN, Backend, cpu_flags, cpu_name, has_nvidia_driver
+from engines.backends import FALLBACK_ORDER, Backend, cpu_flags, cpu_name, has_nvidia_driver
 from engines.cache import Cache
 from engines.choose import Choice, candidates, trial
 from engines.errors import UserError
@@ -30,7 +30,7 @@ class BackendReport(msgspec.Struct, frozen=True, kw_only=True):
     """Milliseconds a picture, by precision."""
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class DoctorReport(msgspec.Struct, frozen=True, kw_only=True):
     """What `engines doctor --json` prints."""
 
     cpu: str
@@ -50,16 +50,16 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """Up to this side a square picture of such a network is live at 30 fps."""
 
 
-def examine(subject: Subject, threads: int) -> Report:
+def examine(subject: Subject, threads: int) -> DoctorReport:
     """Look at this machine with a subject's networks."""
     cache = Cache()
     entries = cache.entries()
-    backends = [_examine_backend(each, subject, threads) for each in CHAIN]
-    figures = {Choice(each.name, precision): ms for each in backends for precision, ms in each.ms.items()}
-    best = min(figures, key=figures.__getitem__) if figures else Choice("", "")
+    backends = [_examine_backend(each, subject, threads) for each in FALLBACK_ORDER]
+    metrics = {Choice(each.name, precision): ms for each in backends for precision, ms in each.ms.items()}
+    best = min(metrics, key=metrics.__getitem__) if metrics else Choice("", "")
     height, width, _ = subject.plate.shape
-    side = (height * width * LIVE_MS / figures[best]) ** 0.5 if figures else 0
-    return Report(
+    side = (height * width * LIVE_MS / metrics[best]) ** 0.5 if metrics else 0
+    return DoctorReport(
         cpu=cpu_name(),
         cores=os.cpu_count() or 1,
         cpu_flags=cpu_flags(),
@@ -76,15 +76,15 @@ def examine(subject: Subject, threads: int) -> Report:
     )
 
 
-def show(report: Report) -> None:
+def show(report: DoctorReport) -> None:
     """For people."""
     print(f"Processor  {report.cpu}, {report.cores} cores")
     print(f"GPU        {report.gpu}")
     print(f"Cache      {report.cache}: {report.engines} entries, {report.cache_mib} MiB")
     table = Table("backend", "state", "ms a picture", "versions", title=f"{report.subject} on {report.threads} threads")
     for each in report.backends:
-        figures = "  ".join(f"{precision} {ms}" for precision, ms in each.ms.items())
-        table.add_row(each.name, each.state, figures, each.versions)
+        metrics = "  ".join(f"{precision} {ms}" for precision, ms in each.ms.items())
+        table.add_row(each.name, each.state, metrics, each.versions)
     Console().print(table)
     for each in report.backends:
         if each.advice:

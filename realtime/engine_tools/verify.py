@@ -16,7 +16,7 @@ from engines.backends import BACKENDS, known_backend
 from engines.errors import UserError
 from engines.load import load_engine
 from engines.recurrent import Bytes
-from engines.verify import Check, Effort, Material, verify, verify_once
+from engines.verify import Check, ReferenceFrames, VerifyConfig, verify, verify_once
 from realtime.pose.measure import HeadBox, head_box
 from realtime.pose.pose import Pose
 from realtime.render import crop_head, to_patches
@@ -34,7 +34,7 @@ def verify_subject(
     /,
     backend: BackendName = "tensorrt",
     precision: Literal["bf16", "f16", "f32", "int8"] | None = None,
-    effort: Annotated[Effort, tyro.conf.arg(name="")] = Effort(),
+    config: Annotated[VerifyConfig, tyro.conf.arg(name="")] = VerifyConfig(),
     json: bool = False,
 ) -> None:
     """Run every check that needs the device itself: is it right, fast and steady? Exits with 1 if a check fails.
@@ -43,7 +43,7 @@ def verify_subject(
         subject: whose networks: a name, or the path of a subject's folder.
         backend: what runs them.
         precision: its arithmetic; None is the backend's fastest.
-        effort: how long to look.
+        config: how long to look.
         json: print only the last line.
     """
     known = known_backend(backend)
@@ -51,11 +51,11 @@ def verify_subject(
         raise UserError(f"--precision must be one of {', '.join(known.precisions)} for {backend}, not {precision}.")
     played = load_subject(subject)
     checks = []
-    table = Table("check", "", "figures", title=f"{played.manifest.name} on {backend}")
-    for check in _checks(played, backend, precision or known.precisions[0], effort):
+    table = Table("check", "", "metrics", title=f"{played.manifest.name} on {backend}")
+    for check in _checks(played, backend, precision or known.precisions[0], config):
         checks.append(check)
-        figures = "  ".join(f"{name} {value}" for name, value in check.figures.items())
-        table.add_row(check.name, "ok" if check.passed else "FAILED", figures)
+        metrics = "  ".join(f"{name} {value}" for name, value in check.metrics.items())
+        table.add_row(check.name, "ok" if check.passed else "FAILED", metrics)
     if not json:
         Console().print(table)
     passed = all(check.passed for check in checks)
@@ -64,17 +64,17 @@ def verify_subject(
         sys.exit(1)
 
 
-def _checks(subject: Subject, backend: str, precision: str, effort: Effort) -> Iterator[Check]:
+def _checks(subject: Subject, backend: str, precision: str, config: VerifyConfig) -> Iterator[Check]:
     if known_backend(backend).device == "cuda":
         from engines.nvidia.load import describe_gpu
 
-        yield Check(name="device", passed=True, figures=describe_gpu(backend))
+        yield Check(name="device", passed=True, metrics=describe_gpu(backend))
     for name in ("build and load", "load again"):
         begun_at_s = time.perf_counter()
         generator, face = (
             load_engine(graph, backend=backend, precision=precision) for graph in (subject.generator, subject.face)
         )
-        yield Check(name=name, passed=True, figures={"s": round(time.perf_counter() - begun_at_s, 2)})
+        yield Check(name=name, passed=True, metrics={"s": round(time.perf_counter() - begun_at_s, 2)})
     twin = _twin(backend)
     poses = RollOut.of(subject).poses
     yield from verify(
@@ -82,7 +82,7 @@ def _checks(subject: Subject, backend: str, precision: str, effort: Effort) -> I
         load_engine(subject.generator, backend=twin),
         _material(subject, poses),
         precision=precision,
-        effort=effort,
+        config=config,
     )
     faces = _faces(subject, poses, face.inputs["packed"].shape[1] * 4)
     yield verify_once("face", face, load_engine(subject.face, backend=twin), faces, precision=precision)
@@ -96,10 +96,10 @@ def _twin(backend: str) -> str:
     return others[0]
 
 
-def _material(subject: Subject, poses: Sequence[Pose | None]) -> Material:
+def _material(subject: Subject, poses: Sequence[Pose | None]) -> ReferenceFrames:
     frames = [to_patches(subject.style.draw(pose, *subject.plate.shape[:2]))[None] for pose in poses]
     blank = np.full_like(frames[0], subject.style.blank)
-    return Material(frames=frames, blank=blank, first=to_patches(subject.plate)[None])
+    return ReferenceFrames(frames=frames, blank=blank, first=to_patches(subject.plate)[None])
 
 
 def _faces(subject: Subject, poses: Sequence[Pose | None], side_px: int) -> list[Bytes]:

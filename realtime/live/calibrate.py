@@ -17,7 +17,7 @@ from realtime.pose.normalization.motion_range import Stand, measure_range, obser
 from realtime.pose.smooth import Smoother
 
 
-class Part(NamedTuple):
+class CalibrationStep(NamedTuple):
     """One of the things that a performer is asked to do."""
 
     hint: str
@@ -25,9 +25,9 @@ class Part(NamedTuple):
 
 
 PARTS = (
-    Part("Stand where you will dance.", 1.0),
-    Part("Step near, as near as your feet stay in the picture.", 2.0),
-    Part("Step far, as far as you will go.", 2.0),
+    CalibrationStep("Stand where you will dance.", 1.0),
+    CalibrationStep("Step near, as near as your feet stay in the picture.", 2.0),
+    CalibrationStep("Step far, as far as you will go.", 2.0),
 )
 LENGTH_S = sum(part.length_s for part in PARTS)
 PATIENCE_S = 30.0

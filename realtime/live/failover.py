@@ -32,7 +32,7 @@ def choose_engines(subject: Subject, engines: EngineConfig, say: Callable[[str],
     )
 
 
-class Player:
+class FailoverRenderer:
     """A `Renderer` of a subject that never shows a broken picture.
 
     Instead of one the last good picture is shown again, and the chain starts anew.

@@ -17,7 +17,7 @@ NOTICE_S = 6.0
 logger = logging.getLogger(__name__)
 
 
-class Fitting:
+class Retargeter:
     """Owns the normalizer for the present size of the performer's picture.
 
     Args:

@@ -16,10 +16,10 @@ import numpy as np
 
 from realtime.config import EngineConfig
 from realtime.frame import Frame
-from realtime.live.failover import Player, choose_engines
+from realtime.live.failover import FailoverRenderer, choose_engines
 from realtime.live.latest import Latest
 from realtime.live.performer_profile import Profile
-from realtime.live.pipeline import STAGES, Drawn, PosePipeline, RenderPipeline
+from realtime.live.pipeline import STAGES, FigureFrame, PosePipeline, RenderPipeline
 from realtime.live.source import Source
 from realtime.meter import Meter
 from realtime.pose.estimation.config import PoseConfig
@@ -40,7 +40,7 @@ class Session:
         subject: who is shown.
         source: who is moving; the session closes it.
         engines: how the networks run.
-        pose: what is estimated, and of whom.
+        pose: what is estimated, and of track_id.
         profile: the performer's, if it was calibrated.
         always: encode even while nobody watches.
         on_picture: called with every rendered frame once it is encoded, in the encoding thread.
@@ -62,13 +62,13 @@ class Session:
         self.meter = Meter(*STAGES)
         self._source, self._on_picture = source, on_picture
         cv2.setNumThreads(1)  # every stage has a core of its own; OpenCV's pool would take them all
-        self.player = Player(subject, choose_engines(subject, engines, say), engines.threads)
+        self.player = FailoverRenderer(subject, choose_engines(subject, engines, say), engines.threads)
         estimator = load_estimator(engines.pose, pose, threads=1)
         self._pose = PosePipeline(subject, estimator, self.meter, profile=profile)
         self.commands: Mapping[str, Callable[[], None]] = {"next-person": estimator.next_person}
         """What viewers may ask for; quick, from any thread."""
         self._render = RenderPipeline(self.player, self.meter)
-        self._frames, self._figures = Latest[Frame](), Latest[Drawn]()
+        self._frames, self._figures = Latest[Frame](), Latest[FigureFrame]()
         self._pictures, self._previews = Latest[Frame](), Latest[Frame]()
         self._nobody = False
         self._stop = threading.Event()
@@ -118,7 +118,7 @@ class Session:
         return self._frames.dropped + self._figures.dropped + self._pictures.dropped
 
     def info(self) -> dict[str, object]:
-        """Figures for the viewer's page."""
+        """Metrics for the viewer's page."""
         notice = NOBODY if self._nobody else self._pose.notice
         info: dict[str, object] = {"notice": notice} if notice else {}
         latency = self.meter.percentiles_ms("latency", 50)

@@ -5,7 +5,7 @@ from realtime.pose.pose import Pose
 from realtime.pose.smooth import SmoothConfig, Smoother
 
 
-class Steady:
+class PoseStabilizer:
     """Owns what is remembered of one person's moves."""
 
     def __init__(self, fill: FillConfig | None = None, smooth: SmoothConfig | None = None) -> None:

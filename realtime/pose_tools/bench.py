@@ -98,7 +98,7 @@ def bench_pose(
         parts=config.pose_parts,
         effort=config.pose_effort,
         ms=_percentiles(ms[:, 0]),
-        stages_ms={stage: figures for stage in STAGES if (figures := estimator.meter.percentiles_ms(stage, 50, 95))},
+        stages_ms={stage: metrics for stage in STAGES if (metrics := estimator.meter.percentiles_ms(stage, 50, 95))},
         processor_ms=round(float(np.median(ms[:, 1])), 2),
         mediapipe_ms=None if their_ms is None else _percentiles(their_ms[:, 0]),
         mediapipe_processor_ms=None if their_ms is None else round(float(np.median(their_ms[:, 1])), 2),

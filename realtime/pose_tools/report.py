@@ -2,7 +2,7 @@
 
 OUT/
   pose.mp4      the video with the figure over it (unsure parts fade), and dots: the keypoints before smoothing
-  report.html   figures and plots; needs nothing from outside
+  report.html   metrics and plots; needs nothing from outside
 """
 
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ from realtime.pose.figure.limbs import draw
 from realtime.pose.pose import Pose
 from realtime.pose.quality.ground_truth import Truth, load_truth
 from realtime.pose.quality.track_report import TruthReport, judge, judge_by_truth
-from realtime.pose.stabilize import Steady
+from realtime.pose.stabilize import PoseStabilizer
 from realtime.pose_tools.report_page import page
 from realtime.video import VideoWriter, count_frames, frame_rate, read_video
 
@@ -29,7 +29,7 @@ STILLS = 6
 
 
 @dataclass(slots=True)
-class Watched:
+class RecordedTrack:
     """What was seen in a part of a video."""
 
     fps: float
@@ -52,15 +52,15 @@ def report_poses(video: Path, out: Path, *, truth: Path | None, start_s: float, 
     total = count_frames(video)
     exact = load_truth(truth, 1) if truth else None
     out.mkdir(parents=True, exist_ok=True)
-    watched = _watch(video, out / "pose.mp4", total, start_s, end_s)
-    frames = range(watched.first, watched.first + len(watched.raw))
-    report = judge(video.name, watched.raw, watched.smooth, watched.fps, watched.sharpness)
+    recorded = _watch(video, out / "pose.mp4", total, start_s, end_s)
+    frames = range(recorded.first, recorded.first + len(recorded.raw))
+    report = judge(video.name, recorded.raw, recorded.smooth, recorded.fps, recorded.sharpness)
     rows: Truth | None = None
     if truth and exact:
         rows = load_truth(truth, frames.stop).rows(frames)
-        report = msgspec.structs.replace(report, truth=_against(rows, watched))
+        report = msgspec.structs.replace(report, truth=_against(rows, recorded))
     draft = out / "report.html.new"
-    draft.write_text(page(report, watched.raw, watched.smooth, watched.stills, rows), encoding="utf-8")
+    draft.write_text(page(report, recorded.raw, recorded.smooth, recorded.stills, rows), encoding="utf-8")
     draft.replace(out / "report.html")
     for line in report.lines():
         print(line)
@@ -68,19 +68,19 @@ def report_poses(video: Path, out: Path, *, truth: Path | None, start_s: float, 
     print(msgspec.json.encode(report).decode())
 
 
-def _against(truth: Truth, watched: Watched) -> dict[str, TruthReport]:
+def _against(truth: Truth, recorded: RecordedTrack) -> dict[str, TruthReport]:
     return {
-        name: judge_by_truth(truth, poses, watched.fps)
-        for name, poses in (("raw", watched.raw), ("smooth", watched.smooth))
+        name: judge_by_truth(truth, poses, recorded.fps)
+        for name, poses in (("raw", recorded.raw), ("smooth", recorded.smooth))
     }
 
 
-def _watch(video: Path, annotated: Path, total: int, start_s: float, end_s: float) -> Watched:
+def _watch(video: Path, annotated: Path, total: int, start_s: float, end_s: float) -> RecordedTrack:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     fps = frame_rate(video)
     wanted = max(0, min(total, round(min(end_s, total / fps) * fps)) - round(start_s * fps))
-    watched = Watched(fps)
-    estimator, steady, blur = PoseEstimator(), Steady(), BlurMeter(memory=10_000)
+    recorded = RecordedTrack(fps)
+    estimator, steady, blur = PoseEstimator(), PoseStabilizer(), BlurMeter(memory=10_000)
     with Progress(*columns, transient=True) as progress, VideoWriter(annotated, fps, crf=23) as writer:
         task = progress.add_task("Watching", total=wanted or None)
         for number, (rgb, at_s) in enumerate(read_video(video)):
@@ -88,22 +88,22 @@ def _watch(video: Path, annotated: Path, total: int, start_s: float, end_s: floa
                 break
             if at_s < start_s:
                 continue
-            if not watched.raw:
-                watched.first = number
+            if not recorded.raw:
+                recorded.first = number
             raw = estimator.estimate(rgb)
             smooth = steady.step(raw, at_s)
             blur.see(rgb, raw)
-            watched.raw.append(raw)
-            watched.smooth.append(smooth)
+            recorded.raw.append(raw)
+            recorded.smooth.append(smooth)
             picture = annotate(rgb, raw, smooth, at_s)
             writer.write(picture)
-            if len(watched.raw) % max(1, wanted // STILLS) == wanted // STILLS // 2 and len(watched.stills) < STILLS:
-                watched.stills.append(picture)
+            if len(recorded.raw) % max(1, wanted // STILLS) == wanted // STILLS // 2 and len(recorded.stills) < STILLS:
+                recorded.stills.append(picture)
             progress.advance(task)
-        if not watched.raw:
+        if not recorded.raw:
             raise UserError(f"The video {video} has no picture from {start_s:g} s on: choose an earlier --start-s.")
-    watched.sharpness = None if blur.sharpness is None else round(blur.sharpness, 3)
-    return watched
+    recorded.sharpness = None if blur.sharpness is None else round(blur.sharpness, 3)
+    return recorded
 
 
 def annotate(rgb: Rgb, raw: Pose | None, smooth: Pose | None, at_s: float) -> Rgb:

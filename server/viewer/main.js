@@ -1,10 +1,10 @@
 // The page: what is shown, said and pressed.
 
-import { Figures } from "./figures.js";
+import { Stats } from "./stats.js";
 import { Link } from "./link.js";
 import { Source } from "./source.js";
 
-const FIGURES_MS = 1000;
+const STATS_MS = 1000;
 const ASK_EVERY = 2;
 const STALLED_MS = 3000;
 const IDLE_MS = 3500;
@@ -13,7 +13,7 @@ const NEXT_PERSON = "next-person";
 const $ = (id) => document.getElementById(id);
 const person = $("person");
 const source = new Source($("source"), $("source-video"), $("source-name"), $("source-button"));
-const figures = new Figures(person);
+const stats = new Stats(person);
 const link = new Link(showPicture, showState);
 let server = {};
 let idleTimer = 0;
@@ -46,7 +46,7 @@ function showState(state, sentence) {
   $("sentence").textContent = sentence;
   $("state").textContent = { connecting: "Connecting", live: "Live", waiting: "Reconnecting" }[state];
   if (state !== "live") {
-    $("figures").textContent = "";
+    $("stats").textContent = "";
     showNotice("");
     wake();
   } else if (person.paused && person.srcObject) {
@@ -59,12 +59,12 @@ function showNotice(sentence) {
   if (sentence) $("notice").textContent = sentence;
 }
 
-function showFigures({ fps, delayMs }) {
+function showStats({ fps, delayMs }) {
   const whole = Number.isFinite(server.delay_ms);
   const parts = [`${Math.round(fps)} fps`];
   if (delayMs !== null) parts.push(`${Math.round(delayMs + (whole ? server.delay_ms : 0))} ms`);
-  $("figures").textContent = parts.join("  ·  ");
-  $("figures").title = `Pictures per second, and the time from the ${whole ? "camera" : "server"} to this screen`;
+  $("stats").textContent = parts.join("  ·  ");
+  $("stats").title = `Pictures per second, and the time from the ${whole ? "camera" : "server"} to this screen`;
 }
 
 async function askServer() {
@@ -80,17 +80,17 @@ async function askServer() {
       row.hidden = !server.commands.includes(row.dataset.command);
     }
   } catch {
-    if (figures.stalledMs > FIGURES_MS) link.renew();  // neither answers nor pictures: it has gone
+    if (stats.stalledMs > STATS_MS) link.renew();  // neither answers nor pictures: it has gone
   }
 }
 
 async function refresh(round) {
   if (round % ASK_EVERY === 0) await askServer();
   if (document.body.dataset.state === "live") {
-    showFigures(figures.read(await link.stats()));
-    showNotice(server.notice || (figures.stalledMs > STALLED_MS && !document.hidden ? "Waiting for a picture…" : ""));
+    showStats(stats.read(await link.stats()));
+    showNotice(server.notice || (stats.stalledMs > STALLED_MS && !document.hidden ? "Waiting for a picture…" : ""));
   }
-  setTimeout(refresh, FIGURES_MS, round + 1);
+  setTimeout(refresh, STATS_MS, round + 1);
 }
 
 function wake() {

@@ -26,7 +26,7 @@ def build(folder):
     (folder / "engine.plan").write_bytes(b"plan" * 1000)
     return {"chain_db": 50.0}
 
-print(Cache(Path(sys.argv[1])).get_or_build(KEY, "x", build).entry.figures)
+print(Cache(Path(sys.argv[1])).get_or_build(KEY, "x", build).entry.metrics)
 """
 
 
@@ -50,9 +50,9 @@ def test_builds_once_and_remembers(cache: Cache) -> None:
     again = Cache(cache.folder).get_or_build(KEY, "alice/generator", never)
     assert again.entry == first.entry
     assert (again.folder / "engine.plan").read_bytes() == b"plan"
-    assert cache.note(again, {"build_s": 1.5}).entry.figures == {"chain_db": 50.0, "build_s": 1.5}
+    assert cache.note(again, {"build_s": 1.5}).entry.metrics == {"chain_db": 50.0, "build_s": 1.5}
     (listed,) = cache.entries()
-    assert listed.entry.figures == {"chain_db": 50.0, "build_s": 1.5}
+    assert listed.entry.metrics == {"chain_db": 50.0, "build_s": 1.5}
     cache.drop(listed)
     assert cache.get(KEY) is None
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engines.backends import CHAIN, cpu_name, quantized
+from engines.backends import FALLBACK_ORDER, cpu_name, quantized
 from engines.cache import Cache
 from engines.choose import Choice, candidates, choose
 from engines.errors import UserError
@@ -14,7 +14,7 @@ from engines.load import load_engine
 from engines.openvino import read_model, save_model
 from engines.output_guard import BrokenOutputError, Guard
 from realtime.config import EngineConfig
-from realtime.live.failover import Player, choose_engines
+from realtime.live.failover import FailoverRenderer, choose_engines
 from realtime.live.session import Session
 from realtime.live.source import FileSource
 from realtime.render import Renderer
@@ -44,7 +44,7 @@ def break_int8(subject: Subject, value: float = np.nan) -> None:
 
 def test_the_chain_is_what_is_installed_in_order(toy: Subject) -> None:
     found = candidates(toy.graphs)
-    names = [each.name for each in CHAIN]
+    names = [each.name for each in FALLBACK_ORDER]
     assert [each for each in found if each.backend == "openvino"] == [INT8, BF16, F32]
     assert [names.index(each.backend) for each in found] == sorted(names.index(each.backend) for each in found)
     assert candidates(toy.graphs, "auto", "bf16") == [BF16]
@@ -73,7 +73,7 @@ def test_measures_once_and_remembers(toy: Subject) -> None:
     assert choose_engines(toy, config, said.append) == first
     assert len(said) == 2
     (entry,) = (each.entry for each in Cache().entries())
-    assert len(entry.figures) == 3
+    assert len(entry.metrics) == 3
     assert entry.key.device == cpu_name()
     break_int8(toy)
     choose_engines(toy, config, said.append)
@@ -125,7 +125,7 @@ def test_dark_rooms_are_no_faults() -> None:
 
 def test_a_broken_engine_is_replaced_live(toy: Subject, caplog: pytest.LogCaptureFixture) -> None:
     break_int8(toy)
-    player = Player(toy, [INT8, BF16, F32], 1)
+    player = FailoverRenderer(toy, [INT8, BF16, F32], 1)
     figure = toy.style.draw(standing(scale=0.5), 64, 64)
     for _ in range(3):
         assert np.array_equal(player.step(figure, None), toy.plate), "the last good picture is the room"
@@ -136,13 +136,13 @@ def test_a_broken_engine_is_replaced_live(toy: Subject, caplog: pytest.LogCaptur
     picture = player.step(figure, None)
     assert not np.array_equal(picture, toy.plate)
     assert player.replaced == 3
-    fresh = Player(toy, [BF16], 1)
+    fresh = FailoverRenderer(toy, [BF16], 1)
     assert np.array_equal(picture, fresh.step(figure, None)), "the new engine begins a new chain"
 
 
 def test_networks_that_no_engine_can_save(toy: Subject) -> None:
     poison(toy.generator, toy.generator, np.nan)
-    player = Player(toy, [BF16, F32], 1)
+    player = FailoverRenderer(toy, [BF16, F32], 1)
     for _ in range(5):
         player.step(toy.plate, None)
     with pytest.raises(UserError, match="compute no pictures on any engine"):

@@ -31,7 +31,7 @@ CHOICES = [choice for choice in candidates(load_subject("alice").graphs) if choi
 
 
 @pytest.fixture(scope="module")
-def moves() -> RollOut:
+def channel_copies() -> RollOut:
     subject = load_subject("alice")
     return RollOut([standing(scale=1.1, x=150.0 + 10 * step) for step in range(4)], subject.style, subject.plate)
 
@@ -42,11 +42,11 @@ def toy(toy_subject: Path) -> Subject:
 
 
 @pytest.mark.parametrize("choice", CHOICES, ids=str)
-def test_every_engine_plays_the_bundled_subject_as_f32_does(choice: tuple[str, str], moves: RollOut) -> None:
+def test_every_engine_plays_the_bundled_subject_as_f32_does(choice: tuple[str, str], channel_copies: RollOut) -> None:
     backend, precision = choice
     subject = load_subject("alice")
     twins = [load_engine(graph, threads=2) for graph in subject.graphs]
-    for graph, drive in zip(subject.graphs, moves.drives(*twins).values(), strict=True):
+    for graph, drive in zip(subject.graphs, channel_copies.drives(*twins).values(), strict=True):
         found = prove(graph, name=graph.stem, backend=backend, precision=precision, threads=2, drive=drive)
         assert found.holds(precision)
 
@@ -126,14 +126,14 @@ def test_the_gate_refuses_a_wrong_engine_and_keeps_nothing(toy: Subject, tmp_pat
                 threads=1,
                 drive=RollOut.of(toy).play,
                 cache=cache,
-            ).entry.figures
+            ).entry.metrics
         )
 
     with pytest.raises(UserError, match=r"toy/generator on openvino in int8 is only .* dB .* 34 are needed"):
         build("int8")
     assert cache.entries() == []
     assert min(build("f32").values()) > 60
-    assert [each.entry.figures for each in cache.entries()] == [build("f32")]
+    assert [each.entry.metrics for each in cache.entries()] == [build("f32")]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

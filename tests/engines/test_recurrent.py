@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from engines.eager import EagerEngine, OnnxModule
 from engines.engine import Engine
 from engines.nvidia.torch_engine import TorchDeviceEngine
-from engines.recurrent import Chain, DeviceEngine, HostChain, chain_of, moves
+from engines.recurrent import Chain, DeviceEngine, HostChain, chain_of, channel_copies
 from realtime.render import Renderer, to_patches
 from realtime.subject import load_subject
 
@@ -73,7 +73,7 @@ def test_host_chain_equals_the_obvious_twin(c: int, parts: int) -> None:
 
 def test_what_is_no_recurrent_network_is_refused() -> None:
     with pytest.raises(AssertionError, match=r"\(1, 3, 5, 96\)"):
-        moves((1, 3, 5, 100), (1, 3, 5, 96))
+        channel_copies((1, 3, 5, 100), (1, 3, 5, 96))
 
 
 def test_device_chain_engine_and_renderer_give_the_same_pictures() -> None:
@@ -86,15 +86,15 @@ def test_device_chain_engine_and_renderer_give_the_same_pictures() -> None:
     assert isinstance(chain_of(host), HostChain)
     assert not isinstance(chain_of(device), HostChain)
     size = subject.plate.shape
-    figures = [noise(size) for _ in range(STEPS)]
+    metrics = [noise(size) for _ in range(STEPS)]
     by_host, by_device = Renderer(host, None, subject.plate), Renderer(device, None, subject.plate)
-    expected = [by_host.step(figure, None) for figure in figures]
+    expected = [by_host.step(figure, None) for figure in metrics]
     blank, plate = np.zeros_like(host.outputs["picture"]), to_patches(subject.plate)[None]
-    twin = slowly(EagerEngine(subject.generator, 1), blank, plate, [to_patches(figure)[None] for figure in figures])
+    twin = slowly(EagerEngine(subject.generator, 1), blank, plate, [to_patches(figure)[None] for figure in metrics])
     assert all(np.array_equal(to_patches(each)[None], other) for each, other in zip(expected, twin, strict=True))
     for _ in range(2):
         assert all(
-            np.array_equal(by_device.step(figure, None), each) for figure, each in zip(figures, expected, strict=True)
+            np.array_equal(by_device.step(figure, None), each) for figure, each in zip(metrics, expected, strict=True)
         )
         by_device.reset()
 

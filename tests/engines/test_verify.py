@@ -11,34 +11,34 @@ from engines.engine import Engine
 from engines.load import load_engine
 from engines.nvidia.torch_engine import TorchDeviceEngine
 from engines.recurrent import Bytes
-from engines.verify import Check, Effort, Material, verify, verify_once
+from engines.verify import Check, ReferenceFrames, VerifyConfig, verify, verify_once
 from realtime.render import to_patches
 from realtime.subject import load_subject
 from tests.support.standing_pose import standing
 
-EFFORT = Effort(timed=2, steps=3, long_steps=10)
+EFFORT = VerifyConfig(timed=2, steps=3, long_steps=10)
 ALICE = load_subject("alice")
 
 
-def material() -> Material:
+def material() -> ReferenceFrames:
     height, width = ALICE.plate.shape[:2]
     poses = [standing(scale=height / 128, x=5.0 * step) for step in range(4)]
     frames = [to_patches(ALICE.style.draw(pose, height, width))[None] for pose in poses]
-    return Material(frames=frames, blank=np.zeros_like(frames[0]), first=to_patches(ALICE.plate)[None])
+    return ReferenceFrames(frames=frames, blank=np.zeros_like(frames[0]), first=to_patches(ALICE.plate)[None])
 
 
 def by_name(engine: Engine, twin: Engine, precision: str = "f32") -> dict[str, Check]:
-    return {check.name: check for check in verify(engine, twin, material(), precision=precision, effort=EFFORT)}
+    return {check.name: check for check in verify(engine, twin, material(), precision=precision, config=EFFORT)}
 
 
 def test_openvino_passes_against_torch() -> None:
     checks = by_name(load_engine(ALICE.generator, precision="bf16"), EagerEngine(ALICE.generator, 1), "bf16")
     assert list(checks) == ["parity", "latency", "memory does not grow", "long chain"]
     assert all(check.passed for check in checks.values()), checks
-    assert float(checks["parity"].figures["step_db"]) > 50
-    assert float(checks["parity"].figures["chain_db"]) > 40
-    assert float(checks["latency"].figures["p50_ms"]) <= float(checks["latency"].figures["p95_ms"])
-    assert float(checks["long chain"].figures["last_to_first_db"]) > 20
+    assert float(checks["parity"].metrics["step_db"]) > 50
+    assert float(checks["parity"].metrics["chain_db"]) > 40
+    assert float(checks["latency"].metrics["p50_ms"]) <= float(checks["latency"].metrics["p95_ms"])
+    assert float(checks["long chain"].metrics["last_to_first_db"]) > 20
 
 
 def test_an_engine_with_memory_of_its_own_has_more_to_show() -> None:
@@ -46,13 +46,13 @@ def test_an_engine_with_memory_of_its_own_has_more_to_show() -> None:
     device = TorchDeviceEngine(module, module.inputs, module.outputs, "cpu")
     rng, shape = np.random.default_rng(0), device.outputs["residual"].shape
     noise = [rng.integers(0, 256, shape).astype(np.uint8) for _ in range(6)]
-    played = Material(frames=noise[:4], blank=noise[4], first=noise[5])
+    played = ReferenceFrames(frames=noise[:4], blank=noise[4], first=noise[5])
     twin = load_engine(ALICE.face)
-    checks = {check.name: check for check in verify(device, twin, played, precision="f32", effort=EFFORT)}
+    checks = {check.name: check for check in verify(device, twin, played, precision="f32", config=EFFORT)}
     assert all(check.passed for check in checks.values()), checks
-    assert checks["piece by piece as replayed"].figures == {"different_frames": 0, "frames": 4}
+    assert checks["piece by piece as replayed"].metrics == {"different_frames": 0, "frames": 4}
     assert checks["state on the host as on the device"].passed
-    assert {"to_device_p50_ms", "to_host_p95_ms"} <= checks["copies of all inputs and outputs"].figures.keys()
+    assert {"to_device_p50_ms", "to_host_p95_ms"} <= checks["copies of all inputs and outputs"].metrics.keys()
     assert device.replay is False, "as it was"
 
 
@@ -95,4 +95,4 @@ def test_networks_without_a_past_are_compared_too() -> None:
 
 def test_no_effort_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one step"):
-        Effort(timed=0)
+        VerifyConfig(timed=0)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from engines.backends import CHAIN
+from engines.backends import FALLBACK_ORDER
 from engines.bench import baseline
 from engines.parity import Parity
 from realtime.config import EngineConfig
-from realtime.engine_tools.doctor import Report
+from realtime.engine_tools.doctor import DoctorReport
 from realtime.live.failover import choose_engines
 from realtime.subject import Subject, load_subject
 from tests.support.commands import assert_refused, command
@@ -55,9 +55,9 @@ def test_doctor(toy: Subject) -> None:
     done = command("engines", "doctor", toy.folder, "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads(done.stdout)
-    assert report.keys() == set(Report.__struct_fields__)
+    assert report.keys() == set(DoctorReport.__struct_fields__)
     backends = {each["name"]: each for each in report["backends"]}
-    assert list(backends) == [each.name for each in CHAIN]
+    assert list(backends) == [each.name for each in FALLBACK_ORDER]
     assert backends["openvino"]["state"] == "works"
     assert backends["openvino"]["ms"].keys() == {"int8", "bf16", "f32"}
     for each in backends.values():

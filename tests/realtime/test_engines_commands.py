@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engines.nvidia.plan_header import read_header
-from engines.verify import Effort
+from engines.verify import VerifyConfig
 from realtime.engine_tools.verify import verify_subject
 from realtime.rollout import save_clips
 from realtime.subject import load_subject
@@ -64,7 +64,7 @@ def test_verify_runs_on_the_processor(alice: Path) -> None:
 
 def test_a_failed_check_is_code_1(alice: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engines.verify.LEAK_BYTES", -(2**60))
-    effort = Effort(timed=1, steps=1, long_steps=1)
+    config = VerifyConfig(timed=1, steps=1, long_steps=1)
     with pytest.raises(SystemExit) as end:
-        verify_subject(str(alice), backend="openvino", precision="f32", effort=effort, json=True)
+        verify_subject(str(alice), backend="openvino", precision="f32", config=config, json=True)
     assert end.value.code == 1

@@ -7,7 +7,7 @@ import pytest
 
 from realtime.frame import Frame
 from realtime.live.performer_profile import Profile
-from realtime.live.retarget import HALF_BODY, NOTICE_S, PATIENCE_S, Fitting
+from realtime.live.retarget import HALF_BODY, NOTICE_S, PATIENCE_S, Retargeter
 from realtime.pose.pose import Pose
 from realtime.pose.skeleton import INDEX
 from realtime.subject import load_subject
@@ -16,7 +16,7 @@ from tests.support.standing_pose import standing
 FPS = 30
 
 
-def said(fitting: Fitting, pose: Pose, *, from_s: float, for_s: float) -> list[bool]:
+def said(fitting: Retargeter, pose: Pose, *, from_s: float, for_s: float) -> list[bool]:
     """Whether the notice was there, frame by frame."""
     rgb, notices = np.zeros((128, 128, 3), np.uint8), []
     for number in range(round(for_s * FPS)):
@@ -30,7 +30,7 @@ def test_half_bodies_are_told_once_it_lasts(caplog: pytest.LogCaptureFixture) ->
     confidence = pose.confidence.copy()
     confidence[[INDEX[f"{side}_{part}"] for side in ("left", "right") for part in ("ankle", "heel", "foot_index")]] = 0
     half = Pose(pose.xy, pose.depth, confidence)
-    fitting = Fitting(load_subject("alice").manifest)
+    fitting = Retargeter(load_subject("alice").manifest)
     with caplog.at_level(logging.WARNING):
         assert not any(said(fitting, half, from_s=0, for_s=PATIENCE_S / 2)), "just walking in"
         assert not any(said(fitting, pose, from_s=1, for_s=2))
@@ -46,16 +46,16 @@ def test_another_performer_begins_anew_but_keeps_the_profile() -> None:
     manifest = load_subject("alice").manifest
     rgb = np.zeros((128, 128, 3), np.uint8)
 
-    def feet(fitting: Fitting, poses: list[Pose], from_s: float) -> list[float]:
+    def feet(fitting: Retargeter, poses: list[Pose], from_s: float) -> list[float]:
         frames = [Frame(rgb=rgb, captured_at_s=from_s + i / FPS, number=i) for i in range(len(poses))]
         return [fitting.fit(*pair).at("left_ankle")[1] for pair in zip(poses, frames, strict=True)]
 
     walk = [standing(y=10 * np.sin(i / 10)) for i in range(90)]
     known = manifest.motion.scaled(128 / manifest.height_px)
     for profile in (None, Profile(width_px=128, height_px=128, motion=known)):
-        fitting = Fitting(manifest, profile)
+        fitting = Retargeter(manifest, profile)
         feet(fitting, walk, 0)
         fitting.reset()
         child = [standing(scale=0.7, x=20, y=35)] * 10
-        assert feet(fitting, child, 3) == feet(Fitting(manifest, profile), child, 3)
+        assert feet(fitting, child, 3) == feet(Retargeter(manifest, profile), child, 3)
         assert fitting.notice is None

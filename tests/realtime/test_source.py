@@ -90,7 +90,7 @@ def test_recorded_poses_play_with_gaps_and_over_and_over() -> None:
 
 def test_recorded_poses_are_played_as_they_are(toy_subject: Path) -> None:
     class Blind:
-        whom = 0
+        track_id = 0
 
         def estimate(self, rgb: Rgb) -> Pose | None:
             raise AssertionError("the pose is known")

@@ -68,6 +68,7 @@ def set_to(*path: str, value: object) -> Change:
     ("change", "words"),
     [
         (set_to("format", value=99), "format 99"),
+        (set_to("format", value=2), "format 2, this program reads 3"),
         (set_to("surprise", value=1), "surprise"),
         (set_to("width_px", value="big"), "width_px"),
         (set_to("height_px", value=96), "plate"),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from realtime.frame import Frame
 from realtime.live.latest import Latest
 from server.encode import KEYFRAME_SPACING_S, SharedStream
-from server.subscription import BACKLOG, Numbered, Viewing
+from server.subscription import BACKLOG, NumberedPacket, Subscription
 from server.vp8 import RTP_CLOCK_HZ, Packet, Vp8Encoder
 from tests.conftest import ScriptedCamera, in_thread, numbered_picture, read_number
 
@@ -84,7 +84,7 @@ def test_one_key_frame_on_request_even_for_a_repeated_picture() -> None:
     assert pts == [450_000 + number for number in range(8)], "time stood still, the pts must not"
 
 
-async def next_packets(viewing: Viewing, count: int) -> list[Packet]:
+async def next_packets(viewing: Subscription, count: int) -> list[Packet]:
     async with asyncio.timeout(10):
         return [await viewing.next() for _ in range(count)]
 
@@ -158,10 +158,10 @@ def test_the_bench_encodes_always_and_without_a_loop() -> None:
         time.sleep(1.3)
     assert len(times) == 5
     assert all(0 < encode_s < latency_s < 1 for latency_s, encode_s in times)
-    figures = stream.figures
-    assert (figures.encoded_frames, figures.keyframes) == (5, 1)
-    assert figures.bitrate_bps > 0
-    assert 0 < figures.encode_ms < 500
+    stats = stream.stats
+    assert (stats.encoded_frames, stats.keyframes) == (5, 1)
+    assert stats.bitrate_bps > 0
+    assert 0 < stats.encode_ms < 500
 
 
 async def test_a_viewer_of_a_still_source_gets_its_last_picture() -> None:
@@ -188,7 +188,7 @@ async def test_a_lagging_viewer_skips_to_a_key_frame_and_nothing_grows() -> None
             assert lagging.waiting <= BACKLOG
         assert lagging.skips >= 1
         assert keen.skips == 0
-        assert stream.figures.keyframes <= 2, "it asks for a key frame when it takes again, not before"
+        assert stream.stats.keyframes <= 2, "it asks for a key frame when it takes again, not before"
         after = await next_packets(lagging, 30)
         for viewing in (lagging, keen):
             stream.unsubscribe(viewing)
@@ -217,12 +217,12 @@ async def test_a_busy_event_loop_costs_packets_not_memory() -> None:
 
 async def test_a_gap_in_the_numbers_asks_once_for_a_key_frame() -> None:
     requests: list[None] = []
-    viewing = Viewing(lambda: requests.append(None))
+    viewing = Subscription(lambda: requests.append(None))
     vp8 = encoder()
     packets = [vp8.encode(numbered_picture(number), number / 30, key=number == 8)[0] for number in range(10)]
     for number, packet in enumerate(packets):
         if number != 4:
-            viewing.offer(Numbered(number, packet))
+            viewing.offer(NumberedPacket(number, packet))
     assert len(requests) == 1
     assert viewing.waiting == 2, "the key frame and what follows it"
 

@@ -116,7 +116,7 @@ async def test_it_plays_both_pictures_without_a_touch(browser: Browser) -> None:
         await expect(visitor.page.locator("#source")).to_be_visible()
         assert len(set(await visitor.numbers("source-video", 10))) >= 8
         await expect(visitor.page).to_have_title("Tea party")
-        await expect(visitor.page.locator("#figures")).to_contain_text(" fps  ·  ")
+        await expect(visitor.page.locator("#stats")).to_contain_text(" fps  ·  ")
         await expect(visitor.page.locator("#person")).to_have_attribute("aria-label", "alice, live")
         assert visitor.complaints == []
         assert {request for request in visitor.requests if not request.startswith(on_stage.server.url)} == set()

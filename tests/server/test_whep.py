@@ -50,7 +50,7 @@ async def test_many_viewers_share_one_encode() -> None:
         await asyncio.gather(*(receive(track, 5) for track in tracks))
         await asyncio.sleep(1.2)
         assert inside.streams[0].viewers == 5
-        assert inside.streams[0].figures.fps < 40
+        assert inside.streams[0].stats.fps < 40
         stats = await (await inside.http.get("/stats")).json()
         assert stats["viewers"] == 5
         assert stats["streams"][0]["viewers"] == 5
@@ -226,11 +226,11 @@ async def test_aiortc_still_asks_its_sender_for_key_frames() -> None:
         connection, tracks, _ = await inside.peer(videos=1)
         await receive(tracks[0], 3)
         await asyncio.sleep(1.3)
-        before = inside.streams[0].figures.keyframes
+        before = inside.streams[0].stats.keyframes
         receiver = connection.getReceivers()[0]
         [ssrc] = {source.source for source in receiver.getSynchronizationSources()}
         await receiver._send_rtcp_pli(ssrc)
-        await until(lambda: inside.streams[0].figures.keyframes > before)
+        await until(lambda: inside.streams[0].stats.keyframes > before)
 
 
 async def test_the_answer_leaves_the_dtls_handshake_to_the_viewer_and_asks_no_stranger_for_our_address() -> None:

@@ -15,10 +15,12 @@ from trainer.config import LIVE
 from trainer.footage.reader import Footage
 from trainer.networks.patches import to_bytes
 from trainer.training.augment import PARTS, drop_part, jitter, smear_figure, zoom
-from trainer.training.chain_sampler import chain_plan, hand_side_px
+from trainer.training.chain_sampler import hand_side_px, sample_chain
 from trainer.training.dataset import Loader
 
-CONFIG = replace(LIVE, window_px=32, perceptual_px=16, batch=2, chains=2, drop=0, jitter=0, blur=0, shrink=0)
+CONFIG = replace(
+    LIVE, window_px=32, perceptual_px=16, batch=2, chains=2, part_dropout=0, keypoint_noise=0, motion_blur=0, zoom_out=0
+)
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +62,9 @@ def test_a_smeared_figure_is_that_of_a_long_exposure() -> None:
 
 
 def test_crops_lie_in_the_window_and_on_the_hands(footage: Footage) -> None:
-    config, side = replace(CONFIG, shrink=0.5), hand_side_px(footage)
+    config, side = replace(CONFIG, zoom_out=0.5), hand_side_px(footage)
     hands = 0
-    for segment in islice(chain_plan(footage, config, 0), 300):
+    for segment in islice(sample_chain(footage, config, 0), 300):
         window, pose = segment.window, footage.poses[segment.start]
         rows, columns = window.part
         assert 0 <= rows.start < rows.stop <= 64
@@ -79,7 +81,7 @@ def test_crops_lie_in_the_window_and_on_the_hands(footage: Footage) -> None:
 
 
 def test_some_chains_see_more_of_the_room(footage: Footage) -> None:
-    scales = {segment.window.k for segment in islice(chain_plan(footage, replace(CONFIG, shrink=0.5), 0), 400)}
+    scales = {segment.window.k for segment in islice(sample_chain(footage, replace(CONFIG, zoom_out=0.5), 0), 400)}
     assert 1.0 in scales
     assert len(scales) > 2
     assert min(scales) > 1 / 1.41
@@ -94,7 +96,7 @@ def first_figures(footage: Footage, **changes: float) -> np.ndarray:
 
 def test_each_augmentation_changes_the_figures_and_repeats(footage: Footage) -> None:
     plain = first_figures(footage)
-    for changes in ({"drop": 1.0}, {"blur": 1.0}, {"shrink": 1.0}):
+    for changes in ({"part_dropout": 1.0}, {"motion_blur": 1.0}, {"zoom_out": 1.0}):
         changed = first_figures(footage, **changes)
         assert changed.shape == plain.shape
         assert (changed != plain).any(), changes

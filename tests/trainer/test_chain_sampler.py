@@ -19,11 +19,11 @@ from trainer.networks.patches import to_bytes
 from trainer.options import Machine
 from trainer.training.augment import disturb
 from trainer.training.body import BodyStage
-from trainer.training.chain_sampler import chain_plan, start_chances
+from trainer.training.chain_sampler import sample_chain, start_chances
 from trainer.training.dataset import REACH, Loader, within_reach
 from trainer.training.fabric import Fabric, assemble
 
-CONFIG = replace(TRAINING, steps=12, warmup=2, drop=0, jitter=0, blur=0, shrink=0)
+CONFIG = replace(TRAINING, steps=12, warmup_steps=2, part_dropout=0, keypoint_noise=0, motion_blur=0, zoom_out=0)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def footage(toy_run: Path) -> Footage:
 
 
 def test_plans_play_onwards_and_start_anew(footage: Footage) -> None:
-    segments = list(islice(chain_plan(footage, CONFIG, 0), 400))
+    segments = list(islice(sample_chain(footage, CONFIG, 0), 400))
     assert segments[0].restart
     for before, after in pairwise(segments):
         if not after.restart:
@@ -46,12 +46,12 @@ def test_plans_play_onwards_and_start_anew(footage: Footage) -> None:
         assert 0 <= after.start <= footage.training_frames - CONFIG.unroll
         assert after.window.x % 4 == after.window.y % 4 == 0
     assert 60 < sum(segment.restart for segment in segments) < 160
-    assert segments == list(islice(chain_plan(footage, CONFIG, 0), 400))
-    assert segments != list(islice(chain_plan(footage, CONFIG, 1), 400))
+    assert segments == list(islice(sample_chain(footage, CONFIG, 0), 400))
+    assert segments != list(islice(sample_chain(footage, CONFIG, 1), 400))
 
 
 def test_held_out_footage_is_never_trained_on(footage: Footage) -> None:
-    plan = chain_plan(footage, replace(CONFIG, life_frames=10**9), 0)
+    plan = sample_chain(footage, replace(CONFIG, mean_chain_frames=10**9), 0)
     assert max(segment.start for segment in islice(plan, 300)) + CONFIG.unroll <= footage.training_frames
     assert footage.training_frames == round(0.85 * len(footage.poses))
 
@@ -68,7 +68,7 @@ def test_rarely_filmed_turns_are_seen_oftener() -> None:
 
 def test_batches_hold_what_the_plan_says(footage: Footage) -> None:
     loader = Loader(footage, CONFIG, 0)
-    plans = [chain_plan(footage, CONFIG, chain) for chain in range(CONFIG.chains)]
+    plans = [sample_chain(footage, CONFIG, chain) for chain in range(CONFIG.chains)]
     reader = footage.reader()
     for step in range(4):
         batch = loader.next()
@@ -168,14 +168,14 @@ def test_disturbing_spoils_some_pictures_and_keeps_most() -> None:
 
 
 def test_learns(footage: Footage, fabric: Fabric) -> None:
-    stage = BodyStage(footage, replace(CONFIG, steps=60, warmup=1000, rate=3e-3), fabric)
+    stage = BodyStage(footage, replace(CONFIG, steps=60, warmup_steps=1000, learning_rate=3e-3), fabric)
     losses = [stage.step()["l1"] for _ in range(40)]
     stage.close()
     assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:5]), losses
 
 
 def test_without_time_every_frame_begins_anew(footage: Footage, fabric: Fabric) -> None:
-    stage = BodyStage(footage, replace(CONFIG, temporal=False, spoil=0), fabric)
+    stage = BodyStage(footage, replace(CONFIG, temporal=False, feedback_noise=0), fabric)
     seen = []
     stage.generator.register_forward_pre_hook(lambda _, inputs: seen.append((inputs[0][:, 48:].detach(), inputs[1])))
     for _ in range(4):

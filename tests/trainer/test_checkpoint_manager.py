@@ -15,16 +15,16 @@ from torch import nn
 from engines.errors import UserError
 from realtime.frame import Rgb
 from realtime.video import count_frames
-from trainer.files import room_for, writing
-from trainer.options import Machine, Upkeep
+from trainer.files import disk_full_message, writing
+from trainer.options import CheckpointConfig, Machine
 from trainer.training.checkpoint import Checkpoints, load_checkpoint
 from trainer.training.fabric import Fabric, assemble
 from trainer.training.loop import train
 from trainer.training.loss_log import Journal
-from trainer.training.optimize import descend, means
+from trainer.training.optimize import means, optimizer_step
 from trainer.training.preview import SHEET_ROWS, Preview
 from trainer.training.stage import Score
-from trainer.training.training_time import Effort, measure_effort
+from trainer.training.training_time import TrainingTime, measure_training_time
 
 
 @pytest.fixture
@@ -38,16 +38,16 @@ class Slope:
     name, fps, pictures_per_step = "slope", 30.0, 1
 
     def __init__(self, fabric: Fabric, rate: float, steps: int = 40) -> None:
-        self.steps, self.step_number, self.pace = steps, 0, 1.0
+        self.steps, self.step_number, self.lr_scale = steps, 0, 1.0
         self.network = nn.Linear(1, 1, bias=False)
         nn.init.ones_(self.network.weight)
         self._fabric, self._rate = fabric, rate
         self._optimizer = torch.optim.SGD(self.network.parameters(), rate)
 
     def step(self) -> dict[str, float]:
-        self._optimizer.param_groups[0]["lr"] = self.pace * self._rate
+        self._optimizer.param_groups[0]["lr"] = self.lr_scale * self._rate
         loss = self.network.weight.pow(4).sum()
-        descend(self._fabric, loss, (self.network, self._optimizer))
+        optimizer_step(self._fabric, loss, (self.network, self._optimizer))
         self.step_number += 1
         return means(self._fabric, {"loss": loss})
 
@@ -76,7 +76,7 @@ def losses(run: Path) -> list[float]:
 
 def test_a_healthy_training_is_left_alone(fabric: Fabric, tmp_path: Path) -> None:
     stage = Slope(fabric, 0.1)
-    assert train(stage, tmp_path, fabric, Upkeep(look_every=10))
+    assert train(stage, tmp_path, fabric, CheckpointConfig(validate_every=10))
     weight, seen = torch.ones(1, requires_grad=True), []
     for _ in range(40):
         loss = weight.pow(4).sum()
@@ -84,13 +84,13 @@ def test_a_healthy_training_is_left_alone(fabric: Fabric, tmp_path: Path) -> Non
         weight = (weight - 0.1 * gradient).detach().requires_grad_()
         seen.append(float(loss.detach()))
     assert losses(tmp_path) == seen
-    assert stage.pace == 1
+    assert stage.lr_scale == 1
 
 
 def test_it_goes_back_and_on_at_half_the_rate(fabric: Fabric, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     stage = Slope(fabric, 0.9)
-    assert train(stage, tmp_path, fabric, Upkeep(look_every=10))
-    assert 0 < stage.pace < 1
+    assert train(stage, tmp_path, fabric, CheckpointConfig(validate_every=10))
+    assert 0 < stage.lr_scale < 1
     assert "The slope diverged at step" in caplog.text
     seen = losses(tmp_path)
     assert len(seen) == 40
@@ -98,52 +98,52 @@ def test_it_goes_back_and_on_at_half_the_rate(fabric: Fabric, tmp_path: Path, ca
     assert seen[-1] < seen[0]
     state = Checkpoints(tmp_path / "checkpoints", "slope").newest()
     assert state
-    assert 0.5 ** state["loop"]["rollbacks"] == stage.pace, "and when it is taken up again, too"
+    assert 0.5 ** state["loop"]["rollbacks"] == stage.lr_scale, "and when it is taken up again, too"
 
 
 def test_it_gives_up_with_an_explanation(fabric: Fabric, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"slope diverged at step \d+ .* 3 rollbacks .*lower --rate"):
-        train(Slope(fabric, 100.0), tmp_path, fabric, Upkeep())
+    with pytest.raises(UserError, match=r"slope diverged at step \d+ .* 3 rollbacks .*lower --learning-rate"):
+        train(Slope(fabric, 100.0), tmp_path, fabric, CheckpointConfig())
     state = Checkpoints(tmp_path / "checkpoints", "slope").newest()
     assert state
     assert state["network"]["weight"] == 1
 
 
 def test_the_time_of_all_steps_is_added_up(fabric: Fabric, tmp_path: Path) -> None:
-    train(Slope(fabric, 0.1, steps=30), tmp_path, fabric, Upkeep(look_every=10))
+    train(Slope(fabric, 0.1, steps=30), tmp_path, fabric, CheckpointConfig(validate_every=10))
     path = tmp_path / "checkpoints" / "slope_00000030.pt"
     state = load_checkpoint(path)
-    first = Effort.of(state)
+    first = TrainingTime.of(state)
     assert first.timed_steps == 30
     assert first.timed_s > 0
-    train(Slope(fabric, 0.1, steps=40), tmp_path, fabric, Upkeep(look_every=10))
-    whole = Effort.of(load_checkpoint(tmp_path / "checkpoints" / "slope_00000040.pt"))
+    train(Slope(fabric, 0.1, steps=40), tmp_path, fabric, CheckpointConfig(validate_every=10))
+    whole = TrainingTime.of(load_checkpoint(tmp_path / "checkpoints" / "slope_00000040.pt"))
     assert whole.timed_steps == 40
     assert whole.timed_s > first.timed_s
-    hours, machine = measure_effort(tmp_path / "checkpoints")
+    hours, machine = measure_training_time(tmp_path / "checkpoints")
     assert hours == pytest.approx(whole.timed_s / 3600)
     assert machine
     assert re.fullmatch(r"\d+ CPU cores?, (bf16|f32)", machine)
 
 
 def test_checkpoints_from_before_steps_were_timed(fabric: Fabric, tmp_path: Path) -> None:
-    train(Slope(fabric, 0.1, steps=30), tmp_path, fabric, Upkeep(look_every=10))
+    train(Slope(fabric, 0.1, steps=30), tmp_path, fabric, CheckpointConfig(validate_every=10))
     checkpoints = Checkpoints(tmp_path / "checkpoints", "slope")
     state = load_checkpoint(checkpoints.best)
     del state["loop"]["effort"]
     checkpoints.forget_after(0)
     checkpoints.save(state["step"], state)
-    assert measure_effort(tmp_path / "checkpoints") == (None, None)
-    train(Slope(fabric, 0.1), tmp_path, fabric, Upkeep(look_every=10))
+    assert measure_training_time(tmp_path / "checkpoints") == (None, None)
+    train(Slope(fabric, 0.1), tmp_path, fabric, CheckpointConfig(validate_every=10))
     newest = checkpoints.newest()
     assert newest
-    effort = Effort.of(newest)
+    effort = TrainingTime.of(newest)
     assert effort.timed_steps == 20, "20 of 40"
-    assert measure_effort(tmp_path / "checkpoints")[0] == pytest.approx(2 * effort.timed_s / 3600)
+    assert measure_training_time(tmp_path / "checkpoints")[0] == pytest.approx(2 * effort.timed_s / 3600)
 
 
 def test_the_best_is_kept_beside_the_last(fabric: Fabric, tmp_path: Path) -> None:
-    train(Slope(fabric, 0.1), tmp_path, fabric, Upkeep(look_every=4, keep=2))
+    train(Slope(fabric, 0.1), tmp_path, fabric, CheckpointConfig(validate_every=4, keep=2))
     checkpoints = Checkpoints(tmp_path / "checkpoints", "slope")
     kept = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
     assert kept == ["slope_00000036.pt", "slope_00000040.pt", "slope_best.pt"]
@@ -171,10 +171,10 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"old")
     (tmp_path / "file.new").symlink_to("/dev/full")
-    with pytest.raises(UserError, match="no room for it in"), room_for("it", tmp_path), writing(path) as file:
+    with pytest.raises(UserError, match="no room for it in"), disk_full_message("it", tmp_path), writing(path) as file:
         torch.save({"weights": torch.zeros(1000, 1000)}, file)
     assert [(each.name, each.read_bytes()) for each in tmp_path.iterdir()] == [("file", b"old")]
-    with pytest.raises(OSError, match="Permission"), room_for("it", tmp_path):
+    with pytest.raises(OSError, match="Permission"), disk_full_message("it", tmp_path):
         raise PermissionError(13, "Permission denied")
 
 

@@ -22,7 +22,7 @@ from trainer.detector.classifier import Clip, Features, accuracy, load_detector,
 from trainer.detector.clips import BODY_PX, FACE_PX, Pairs, cut, whole_clips
 from trainer.detector.commands import make_detector, run_detector
 from trainer.evaluation.evaluate import Evaluation, evaluate, record
-from trainer.evaluation.playback import Chain, Part, Performance
+from trainer.evaluation.playback import PlaybackChain, VideoPlayback, VideoSpan
 from trainer.networks.efficientnet import WEIGHTS
 
 CLIP = DATA / "alice_clip.mp4"
@@ -84,11 +84,11 @@ def test_a_person_aside_is_judged_where_she_was_trained(aside: tuple[Path, Path]
     done = command("trainer", "evaluate", "--subject", folder, "--video", video, "--record", *short)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout.splitlines()[-1])
-    plain = Performance(load_subject("alice"), CLIP, Part(end_s=0.4), EngineConfig(), herself=True)
+    plain = VideoPlayback(load_subject("alice"), CLIP, VideoSpan(end_s=0.4), EngineConfig(), self_driven=True)
     shown, _ = next(read_video(tmp_path / "alice_wide.mp4"))
     assert np.abs(next(plain.play()).footage.astype(int) - shown[:, :SIDE_PX]).mean() < 4
     assert result["body"]["ssim"] > 0.5
-    figures = load_subject(str(folder)).manifest.training.figures
+    figures = load_subject(str(folder)).manifest.training.metrics
     assert figures
     assert figures["body"] == result["body"]
     assert (figures["pose_distance"], figures["video"]) == (result["pose_distance"], "wide.mp4")
@@ -102,12 +102,12 @@ def test_a_person_aside_is_judged_where_she_was_trained(aside: tuple[Path, Path]
 
 def test_other_framings(aside: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     video, folder = aside
-    subject, part = load_subject(str(folder)), Part(end_s=0.1)
+    subject, part = load_subject(str(folder)), VideoSpan(end_s=0.1)
     box = (400, 0, 400, 400)
-    chosen = Performance(subject, video, part, EngineConfig(), herself=True, box=box)
+    chosen = VideoPlayback(subject, video, part, EngineConfig(), self_driven=True, box=box)
     assert np.array_equal(next(chosen.play()).footage, as_trained(next(read_video(video))[0][:400, 400:800]))
     assert not caplog.text
-    Performance(subject, CLIP, part, EngineConfig(), herself=True)
+    VideoPlayback(subject, CLIP, part, EngineConfig(), self_driven=True)
     assert "alice_clip.mp4 is 512x512, but alice was trained on 1024x512: its middle is judged" in caplog.text
     arguments: list[str | Path] = ["trainer", "evaluate", "--subject", folder, "--out", tmp_path / "out"]
     assert_refused(command(*arguments, "--video", video, "--crop", "600,0,512,512"), "--crop", "1024x512")
@@ -123,7 +123,7 @@ def test_a_detector_looks_where_the_person_is(aside: tuple[Path, Path], tmp_path
 
 
 def test_the_side_by_side_shows_the_truth_first(tmp_path: Path) -> None:
-    performance = Performance(load_subject("alice"), CLIP, Part(last_s=0.2), EngineConfig(), herself=True)
+    performance = VideoPlayback(load_subject("alice"), CLIP, VideoSpan(last_s=0.2), EngineConfig(), self_driven=True)
     shown = list(performance.play())
     assert len(shown) == performance.frames == 6
     last = list(read_video(CLIP))[-1][0]
@@ -136,12 +136,12 @@ def test_the_side_by_side_shows_the_truth_first(tmp_path: Path) -> None:
 
 def test_a_chain_without_memory_forgets() -> None:
     subject = load_subject("alice")
-    chain = Chain(subject, EngineConfig(), memory=False, face=False)
+    chain = PlaybackChain(subject, EngineConfig(), memory=False, face=False)
     pose = standing(scale=3)
     figure = subject.draw(pose)
     first, second = (chain.step(figure, pose) for _ in range(2))
     assert np.array_equal(first, second)
-    lasting = Chain(subject, EngineConfig(), face=False)
+    lasting = PlaybackChain(subject, EngineConfig(), face=False)
     assert np.array_equal(lasting.step(figure, pose), first)
     assert not np.array_equal(lasting.step(figure, pose), first)
 
@@ -152,12 +152,12 @@ def test_parts_that_are_not_there(tmp_path: Path) -> None:
     assert_refused(late, "alice_clip.mp4", "100 s", "another part")
     for wrong in ({"start_s": 2.0, "end_s": 1.0}, {"start_s": -1.0}, {"last_s": 0.0}):
         with pytest.raises(UserError, match="-s must be"):
-            Part(**wrong)
+            VideoSpan(**wrong)
     assert not list(tmp_path.rglob("*.mp4")), "nothing is half-written"
 
 
 def test_a_part_too_short_to_measure(tmp_path: Path) -> None:
-    performance = Performance(load_subject("alice"), CLIP, Part(end_s=0.1), EngineConfig(), herself=True)
+    performance = VideoPlayback(load_subject("alice"), CLIP, VideoSpan(end_s=0.1), EngineConfig(), self_driven=True)
     with pytest.raises(UserError, match=r"Nobody was measured in .*alice_clip.mp4"):
         evaluate(performance, tmp_path / "out.mp4", EngineConfig(), ablation=False, every=5, drift_frames=0)
 
@@ -165,13 +165,13 @@ def test_a_part_too_short_to_measure(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("part", "span"),
     [
-        (Part(), (0, float("inf"))),
-        (Part(last_s=4), (6, float("inf"))),
-        (Part(last_s=40), (0, float("inf"))),
-        (Part(start_s=7, last_s=4, end_s=9), (7, 9)),
+        (VideoSpan(), (0, float("inf"))),
+        (VideoSpan(last_s=4), (6, float("inf"))),
+        (VideoSpan(last_s=40), (0, float("inf"))),
+        (VideoSpan(start_s=7, last_s=4, end_s=9), (7, 9)),
     ],
 )
-def test_spans(part: Part, span: tuple[float, float]) -> None:
+def test_spans(part: VideoSpan, span: tuple[float, float]) -> None:
     assert part.span_s(10) == span
 
 
@@ -234,8 +234,8 @@ def test_detector_train_and_run(tmp_path: Path) -> None:
     assert load_detector(model)[1].accuracy == about["accuracy"]
 
     subject = load_subject("alice")
-    chain, real, fake = Chain(subject, EngineConfig()), tmp_path / "real.mp4", tmp_path / "fake.mp4"
-    performance = Performance(subject, CLIP, Part(start_s=0.5, end_s=1.6), EngineConfig(), herself=True)
+    chain, real, fake = PlaybackChain(subject, EngineConfig()), tmp_path / "real.mp4", tmp_path / "fake.mp4"
+    performance = VideoPlayback(subject, CLIP, VideoSpan(start_s=0.5, end_s=1.6), EngineConfig(), self_driven=True)
     with VideoWriter(real, performance.fps) as filmed, VideoWriter(fake, performance.fps) as rendered:
         for shown in performance.play():
             filmed.write(shown.footage)

@@ -22,9 +22,9 @@ from tests.support.commands import DATA
 from tests.support.standing_pose import standing
 from trainer.evaluation.drift import measure_drift, plan_drift
 from trainer.evaluation.flicker import Movement
-from trainer.evaluation.frame_metrics import HIGHEST_DB, Eyes, Figures, Judge, Measured, boxes
+from trainer.evaluation.frame_metrics import HIGHEST_DB, FrameMetrics, MeasuredFrame, MetricNetworks, Metrics, boxes
 from trainer.evaluation.lpips_like import HEADS, LpipsLike
-from trainer.evaluation.playback import Shown
+from trainer.evaluation.playback import PlaybackFrame
 from trainer.networks import efficientnet
 from trainer.networks.efficientnet import EfficientNet, FeatureDistance
 from trainer.training.perceptual import Vgg16
@@ -102,18 +102,18 @@ def test_movement_is_no_flicker_but_flashes_are() -> None:
     assert flash == pytest.approx(10, abs=1e-4)
 
 
-def shown(number: int, footage: Rgb, pose: Pose) -> Shown:
-    return Shown(number, footage, pose, pose, draw(pose, len(footage)))
+def shown(number: int, footage: Rgb, pose: Pose) -> PlaybackFrame:
+    return PlaybackFrame(number, footage, pose, pose, draw(pose, len(footage)))
 
 
 @pytest.fixture(scope="module")
-def eyes() -> Eyes:
-    return Eyes(PoseEstimator(threads=2))
+def eyes() -> MetricNetworks:
+    return MetricNetworks(PoseEstimator(threads=2))
 
 
 @pytest.fixture(scope="module")
-def two_frames() -> list[Shown]:
-    estimator, frames = PoseEstimator(threads=2), list[Shown]()
+def two_frames() -> list[PlaybackFrame]:
+    estimator, frames = PoseEstimator(threads=2), list[PlaybackFrame]()
     for number, (rgb, _) in enumerate(islice(read_video(DATA / "alice_clip.mp4"), 2)):
         square = np.asarray(cv2.resize(rgb[:, : len(rgb)], (256, 256), interpolation=cv2.INTER_AREA), np.uint8)
         pose = estimator.estimate(square)
@@ -122,16 +122,16 @@ def two_frames() -> list[Shown]:
     return frames
 
 
-def judged(eyes: Eyes, frames: list[Shown], outputs: list[Rgb], *, truth: bool = True) -> Figures:
+def judged(eyes: MetricNetworks, frames: list[PlaybackFrame], outputs: list[Rgb], *, truth: bool = True) -> Metrics:
     past, now = frames
-    measured = Measured.of(past, now, eyes, truth=truth)
+    measured = MeasuredFrame.of(past, now, eyes, truth=truth)
     assert measured is not None
-    judge = Judge(eyes)
+    judge = FrameMetrics(eyes)
     judge.see(measured, *outputs)
-    return judge.figures()
+    return judge.metrics()
 
 
-def test_the_truth_itself_is_perfect(eyes: Eyes, two_frames: list[Shown]) -> None:
+def test_the_truth_itself_is_perfect(eyes: MetricNetworks, two_frames: list[PlaybackFrame]) -> None:
     figures = judged(eyes, two_frames, [frame.footage for frame in two_frames])
     for crop in (figures.body, figures.face):
         assert crop is not None
@@ -141,7 +141,7 @@ def test_the_truth_itself_is_perfect(eyes: Eyes, two_frames: list[Shown]) -> Non
     assert figures.efficientnet == pytest.approx(0, abs=1e-4)
 
 
-def test_a_shifted_output_is_off_by_its_shift(eyes: Eyes, two_frames: list[Shown]) -> None:
+def test_a_shifted_output_is_off_by_its_shift(eyes: MetricNetworks, two_frames: list[PlaybackFrame]) -> None:
     shift = np.array([[1, 0, 3], [0, 1, 4]], np.float32)
     outputs = [
         np.asarray(cv2.warpAffine(frame.footage, shift, (256, 256), borderMode=cv2.BORDER_REPLICATE), np.uint8)
@@ -154,7 +154,7 @@ def test_a_shifted_output_is_off_by_its_shift(eyes: Eyes, two_frames: list[Shown
     assert figures.body.ssim < 0.95
 
 
-def test_an_empty_room_misses_everything(eyes: Eyes, two_frames: list[Shown]) -> None:
+def test_an_empty_room_misses_everything(eyes: MetricNetworks, two_frames: list[PlaybackFrame]) -> None:
     grey = np.full((256, 256, 3), 120, np.uint8)
     figures = judged(eyes, two_frames, [grey, grey])
     wanted = eyes.pose(two_frames[1].footage)
@@ -166,14 +166,14 @@ def test_an_empty_room_misses_everything(eyes: Eyes, two_frames: list[Shown]) ->
     assert driven.missed == (two_frames[1].pose.confidence >= 0.5).sum()  # type: ignore[union-attr]
 
 
-def test_nobody_and_a_fading_figure_are_not_judged(eyes: Eyes, two_frames: list[Shown]) -> None:
+def test_nobody_and_a_fading_figure_are_not_judged(eyes: MetricNetworks, two_frames: list[PlaybackFrame]) -> None:
     past, now = two_frames
     pose = now.pose
     assert pose is not None
     faded = Pose(pose.xy, pose.depth, np.zeros_like(pose.confidence))
     empty = np.full((256, 256, 3), 120, np.uint8)
     for frame in (replace(now, seen=faded, pose=faded), replace(now, footage=empty), replace(now, pose=None)):
-        assert Measured.of(past, frame, eyes, truth=True) is None
+        assert MeasuredFrame.of(past, frame, eyes, truth=True) is None
 
 
 def test_boxes_end_at_the_edge() -> None:

@@ -28,7 +28,7 @@ from trainer.footage.reader import Footage
 from trainer.networks.patches import from_bytes, to_bytes
 from trainer.options import Machine
 from trainer.training.body import BodyStage
-from trainer.training.chain_sampler import chain_plan
+from trainer.training.chain_sampler import sample_chain
 from trainer.training.checkpoint import load_checkpoint
 from trainer.training.fabric import Fabric, assemble
 from trainer.training.face import FaceStage, Heads
@@ -74,8 +74,8 @@ def test_every_picture_has_its_own_head() -> None:
 
 
 def test_the_plan_knows_the_heads_that_are_whole(footage: Footage) -> None:
-    config = replace(CONFIG, window_px=32, shrink=0.5)
-    segments = list(islice(chain_plan(footage, config, 0), 300))
+    config = replace(CONFIG, window_px=32, zoom_out=0.5)
+    segments = list(islice(sample_chain(footage, config, 0), 300))
     found = [segment for segment in segments if segment.head]
     assert 20 < len(found) < 280
     for segment in found:
@@ -94,7 +94,7 @@ def begun(footage: Footage, fabric: Fabric, config: TrainConfig = CONFIG) -> Joi
     stage = JointStage(footage, config, fabric)
     stage.begin_with(BodyStage(footage, config, fabric).state_dict(), face(config, fabric).state_dict())
     # At first the residual is zero and nothing is known of the head.
-    nn.init.normal_(stage.mender.network.get_parameter("trunk.head.weight"), std=0.1)
+    nn.init.normal_(stage.face_trainer.network.get_parameter("trunk.head.weight"), std=0.1)
     return stage
 
 
@@ -115,11 +115,11 @@ def test_the_losses_on_the_head_reach_both(footage: Footage, fabric: Fabric) -> 
     losses = stage._judge(batch, pictures)
     assert losses.keys() == {"l1", "vgg", "gan", "fm", "d"}
     for name in ("l1", "vgg", "gan", "fm"):
-        for network in (stage.body.generator, stage.mender.network):
+        for network in (stage.body.generator, stage.face_trainer.network):
             network.zero_grad()
         fabric.backward(losses[name], retain_graph=True)
         assert gradient(stage.body.generator) > 0, name
-        assert gradient(stage.mender.network) > 0, name
+        assert gradient(stage.face_trainer.network) > 0, name
 
 
 def test_without_a_head_nothing_counts(footage: Footage, fabric: Fabric) -> None:
@@ -137,12 +137,12 @@ def test_in_the_face_s_own_stage_pictures_are_given(fabric: Fabric) -> None:
     stage = face(CONFIG, fabric)
     assert not any(part.requires_grad for part in stage._take(stage._heads, torch.arange(2)))
     stage.step()
-    assert gradient(stage.mender.network) > 0
+    assert gradient(stage.face_trainer.network) > 0
 
 
 def test_both_move_and_keep_their_statistics(footage: Footage, fabric: Fabric) -> None:
     stage = begun(footage, fabric)
-    networks = stage.body.generator, stage.mender.network
+    networks = stage.body.generator, stage.face_trainer.network
     before = [{name: part.clone() for name, part in network.state_dict().items()} for network in networks]
     losses = stage.step()
     stage.close()
@@ -222,7 +222,7 @@ def test_from_a_run_to_a_subject(together: Path, toy_run: Path, toy_subject: Pat
     assert rows(together)[-1]["chain_distance"] > 0
     for path in ("previews/joint_000002.mp4", "checkpoints/joint_best.pt", "tensorboard/joint"):
         assert (together / path).exists(), path
-    assert sha256(together / "generator.onnx") == sha256(toy_run / "generator.onnx"), "the face's material stays"
+    assert sha256(together / "generator.onnx") == sha256(toy_run / "generator.onnx"), "the face's source stays"
     done = command("trainer", "export", together, "--name", "toy", "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     ours, alone = load_subject(str(tmp_path / "toy")).manifest, load_subject(str(toy_subject)).manifest

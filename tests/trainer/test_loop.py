@@ -109,14 +109,14 @@ def test_a_damaged_checkpoint_is_passed_over(toy_run: Path, toy_flags: list[str]
 def test_what_is_not_finite_never_reaches_the_weights(toy_flags: list[str], begin_run: BeginRun) -> None:
     run = begin_run()
     # Without warm-up the discriminators have learnt already when the generator's loss overflows.
-    refused = command("trainer", "train", run, *toy_flags, "--l1-weight", "1e39", "--warmup", "0")
+    refused = command("trainer", "train", run, *toy_flags, "--l1-weight", "1e39", "--warmup-steps", "0")
     assert refused.returncode == 2
     words = " ".join((refused.stdout + refused.stderr).split())
     assert "Traceback" not in words
     for rate in ("0.5", "0.25", "0.125"):
         assert f"going on from step 0 with {rate} of the rate" in words
     assert "trainer: The training of the body diverged at step 1 (loss inf" in words
-    assert "begin anew with a lower --rate" in words
+    assert "begin anew with a lower --learning-rate" in words
     state = load_checkpoint(run / "checkpoints" / "body_00000000.pt")
     assert all(torch.isfinite(weight).all() for weight in state["generator"].values())
     assert not rows(run)
@@ -126,7 +126,7 @@ def test_two_processes_learn_as_one(toy_flags: list[str], begin_run: BeginRun) -
     runs = []
     for devices in ("1", "2"):
         run = begin_run()
-        flags = [*toy_flags, "--chains", "4", "--warmup", "0", "--precision", "f32", "--keep", "9"]
+        flags = [*toy_flags, "--chains", "4", "--warmup-steps", "0", "--precision", "f32", "--keep", "9"]
         done = command("trainer", "train", run, *flags, "--devices", devices, "--save-minutes", "0")
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("Finished") == 1
@@ -217,8 +217,8 @@ def test_settings_that_are_new_are_as_they_were(tmp_path: Path) -> None:
     assert read_settings(path, TrainConfig) == settings
     written = json.loads(path.read_bytes())
     for changed, same in (
-        ({name: value for name, value in written.items() if name != "shrink"}, True),
-        (written | {"shrink": 0.5}, False),
+        ({name: value for name, value in written.items() if name != "zoom_out"}, True),
+        (written | {"zoom_out": 0.5}, False),
         (written | {"unheard_of": 1}, False),
         ({"video": "film.mp4"}, False),
     ):

@@ -52,7 +52,7 @@ def test_any_rate_and_container(name: str, codec: str, fps: int, every: int, tmp
     for pose, true in zip(load_poses(tmp_path / "run" / "data" / "poses.npz"), moves[::every], strict=True):
         assert pose is not None
         assert np.abs(pose.xy[nose] - true.xy[nose]).max() < 6, "smoothed, but of this very moment"
-    assert not (tmp_path / "run" / "data" / "watched").exists()
+    assert not (tmp_path / "run" / "data" / "scanned").exists()
 
 
 def test_a_variable_rate(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_pictures_labelled_with_openpose(tmp_path: Path) -> None:
 def test_a_killed_look_goes_on(tmp_path: Path) -> None:
     clip = [rgb for rgb, _ in read_video(DATA / "alice_clip.mp4")][:100:2]
     video, run = write_film(tmp_path / "slow.mp4", clip, 1 / 15), tmp_path / "run"
-    first = run / "data" / "watched" / "000000.npz"
+    first = run / "data" / "scanned" / "000000.npz"
     program: list[str | Path] = [
         Path(sys.executable).with_name("trainer"),
         "prepare",
@@ -222,4 +222,4 @@ def test_a_report_for_people(wide: tuple[Path, Path], tmp_path: Path) -> None:
     assert html.count("data:image/jpeg") == 12 + 4
     assert "src=" in html
     assert not any(f'{name}="http' in html for name in ("src", "href"))
-    assert json.loads((run / "data" / "watched" / "about.json").read_text())["path"] == str(wide[0])
+    assert json.loads((run / "data" / "scanned" / "about.json").read_text())["path"] == str(wide[0])

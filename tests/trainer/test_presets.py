@@ -20,7 +20,7 @@ from trainer.networks.weights import take_fitting
 from trainer.options import Machine
 from trainer.training.body import BodyStage
 from trainer.training.fabric import assemble
-from trainer.training.optimize import set_rate
+from trainer.training.optimize import set_learning_rate
 
 TINY = Pix2PixHDConfig(ngf=8, downsamplings=2, blocks=1, enhancer_blocks=1)
 
@@ -68,8 +68,8 @@ def test_sizes() -> None:
 
 
 def test_the_paper_s_chains_are_two_frames_long() -> None:
-    assert PAPER.life_frames == PAPER.unroll == 2
-    assert GPU.life_frames > 100
+    assert PAPER.mean_chain_frames == PAPER.unroll == 2
+    assert GPU.mean_chain_frames > 100
 
 
 def test_rates_fall_as_told() -> None:
@@ -77,9 +77,9 @@ def test_rates_fall_as_told() -> None:
     optimizer = torch.optim.Adam([parameter])
     for fall, at_three_quarters in (("cosine", 0.51), ("linear", 0.51)):
         for done, share in ((0.0, 1.0), (0.5, 1.0), (0.75, at_three_quarters), (1.0, 0.02)):
-            set_rate(optimizer, 1e-3, done, fall)
+            set_learning_rate(optimizer, 1e-3, done, fall)
             assert optimizer.param_groups[0]["lr"] == pytest.approx(1e-3 * share)
-    set_rate(optimizer, 1e-3, 0.9, "cosine")
+    set_learning_rate(optimizer, 1e-3, 0.9, "cosine")
     assert optimizer.param_groups[0]["lr"] < 0.2e-3
 
 

@@ -11,7 +11,7 @@ from tests.support.footage_files import paint, swaying, textured
 from tests.support.standing_pose import standing
 from trainer.footage.camera_motion import STILL, cuts, leaps, room_shift
 from trainer.footage.coverage import arm_wide, covered, crouched, facing, foot_lifted, hand_raised, novelty
-from trainer.footage.report import Report, Track, judge, seen_parts
+from trainer.footage.report import FootageReport, Track, complete_report, seen_parts
 
 
 def turned(pose: Pose, degrees: float) -> Pose:
@@ -87,8 +87,8 @@ def test_cuts_and_leaps() -> None:
     assert leaps(walk).tolist() == [30]
 
 
-def report(track: Track, **known: object) -> Report:
-    plain = Report(
+def report(track: Track, **known: object) -> FootageReport:
+    plain = FootageReport(
         video="v.mp4",
         length_s=len(track.poses) / track.fps,
         person_s=float(track.seen.sum()) / track.fps,
@@ -99,7 +99,7 @@ def report(track: Track, **known: object) -> Report:
         crop=(0, 0, 128, 128),
         size_px=(128, 128),
     )
-    return judge(msgspec.structs.replace(plain, **known), track, round(0.85 * len(track.poses)), None)
+    return complete_report(msgspec.structs.replace(plain, **known), track, round(0.85 * len(track.poses)), None)
 
 
 def track_of(poses: list[Pose], light: np.ndarray[tuple[int], np.dtype[np.float64]] | float = 0.5) -> Track:
@@ -109,7 +109,7 @@ def track_of(poses: list[Pose], light: np.ndarray[tuple[int], np.dtype[np.float6
         poses=[*poses],
         seen=np.ones(len(poses), bool),
         parts=np.array([seen_parts(pose) for pose in poses]),
-        glances=np.stack([room, room, nothing, nothing, nothing], axis=1),
+        frame_stats=np.stack([room, room, nothing, nothing, nothing], axis=1),
         breaks=np.zeros(0, np.intp),
         fps=30.0,
     )

@@ -1,4 +1,4 @@
-"""Material for the detector: pairs of successive frames of a person, from short clips that all went through a codec.
+"""Training data of the detector: pairs of successive frames of a person, from short encoded clips.
 
 A detector learns whatever tells the classes apart. So that this is the person: both are seen at the same size and go
 through the same encoder at the same quality, each clip by itself, and all that is not near the limbs is made grey.
@@ -20,7 +20,7 @@ from realtime.pose.estimation.estimator import PoseEstimator
 from realtime.pose.figure.limbs import draw
 from realtime.pose.measure import HeadBox, head_box, stature_px
 from realtime.pose.pose import Pose
-from realtime.pose.stabilize import Steady
+from realtime.pose.stabilize import PoseStabilizer
 from realtime.render import crop_head
 from realtime.video import VideoWriter, read_video
 from trainer.footage.crop import Framing
@@ -50,7 +50,7 @@ def watch(video: Path, framing: Framing, threads: int) -> Iterator[tuple[Rgb, Po
     Raises:
         UserError: the video cannot be read.
     """
-    estimator, steady = PoseEstimator(threads), Steady()
+    estimator, steady = PoseEstimator(threads), PoseStabilizer()
     for rgb, at_s in read_video(video):
         crop, seen = framing.crop(rgb), estimator.estimate(rgb)
         pose = steady.step(seen, at_s)

@@ -17,7 +17,7 @@ from realtime.subject import Subject
 from realtime.video import count_frames, frame_rate
 from trainer.detector.classifier import About, Clip, Features, accuracy, load_detector, save_detector, train_detector
 from trainer.detector.clips import cut, watch, whole_clips
-from trainer.evaluation.playback import Chain
+from trainer.evaluation.playback import PlaybackChain
 from trainer.footage.crop import Framing
 
 HELD_OUT = 0.25
@@ -82,7 +82,7 @@ def make_detector(subject: Subject, real: Sequence[Path], out: Path, engines: En
 
 
 def run_detector(model: Path, video: Path, engines: EngineConfig) -> Verdict:
-    """Judge every whole second of a video.
+    """FrameMetrics every whole second of a video.
 
     Raises:
         UserError: the detector or the video cannot be read, or nobody is in it for a second.
@@ -112,7 +112,7 @@ def show(verdict: Verdict) -> None:
 
 def _rendered(subject: Subject, video: Path, engines: EngineConfig) -> Iterator[tuple[Sequence[Rgb], Pose | None]]:
     """Every frame as it was filmed and as the subject shows it."""
-    chain, framing = Chain(subject, engines), Framing.of(subject.manifest)
+    chain, framing = PlaybackChain(subject, engines), Framing.of(subject.manifest)
     for picture, pose in _tracked(video, framing, engines, f"Rendering {video.name}"):
         yield [picture, chain.step(subject.draw(pose), pose)], pose
 

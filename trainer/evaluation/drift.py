@@ -23,7 +23,7 @@ WARM_UP = 50
 LEAST_FRAMES = 20
 
 
-class Player(Protocol):
+class ChainRenderer(Protocol):
     """What renders a chain."""
 
     def reset(self) -> None:
@@ -72,7 +72,7 @@ def measure_drift(
     poses: Sequence[Pose | None],
     draw: Callable[[Pose | None], Rgb],
     truths: Mapping[int, Rgb],
-    chain: Player,
+    chain: ChainRenderer,
     on_step: Callable[[], None],
 ) -> float:
     """Play the plan, then its end once more with a fresh chain.

@@ -18,8 +18,8 @@ from realtime.pose.pose import Pose
 from realtime.subject import Subject, load_subject, write_manifest
 from realtime.video import VideoWriter
 from trainer.evaluation.drift import measure_drift, plan_drift
-from trainer.evaluation.frame_metrics import Eyes, Figures, Judge, Measured
-from trainer.evaluation.playback import Chain, Performance, Shown
+from trainer.evaluation.frame_metrics import FrameMetrics, MeasuredFrame, MetricNetworks, Metrics
+from trainer.evaluation.playback import PlaybackChain, PlaybackFrame, VideoPlayback
 
 LIVE = "+ face"
 """The last row of the ablation: just what is played live."""
@@ -30,7 +30,7 @@ ABLATION: Mapping[str, Mapping[str, bool]] = {
 }
 
 
-class Evaluation(Figures, frozen=True, kw_only=True):
+class Evaluation(Metrics, frozen=True, kw_only=True):
     """The last line that `trainer evaluate` prints."""
 
     size: int
@@ -40,7 +40,7 @@ class Evaluation(Figures, frozen=True, kw_only=True):
     subject: str
     video: str
     truth: bool
-    """Whether the video shows the subject herself."""
+    """Whether the video shows the subject."""
     frames: int
     """Frames played; every `every`-th was measured."""
     every: int
@@ -48,13 +48,13 @@ class Evaluation(Figures, frozen=True, kw_only=True):
     """Length of the long chain."""
     engine: str
     """What ran the networks, e.g. "openvino in int8"."""
-    ablation: dict[str, Figures] | None
+    ablation: dict[str, Metrics] | None
     driver: "Evaluation | None" = None
     """The same subject moved by somebody else, if that was asked for too."""
 
 
 def evaluate(
-    performance: Performance,
+    performance: VideoPlayback,
     out: Path,
     engines: EngineConfig,
     *,
@@ -76,14 +76,16 @@ def evaluate(
         UserError: the video breaks off, or there was nobody to measure.
     """
     subject = performance.subject
-    eyes = Eyes(load_estimator(engines.pose, threads=engines.threads))
-    chains = {name: Chain(subject, engines, **how) for name, how in ABLATION.items() if ablation or name == LIVE}
-    judges = {name: Judge(eyes) for name in chains}
+    eyes = MetricNetworks(load_estimator(engines.pose, threads=engines.threads))
+    chains = {
+        name: PlaybackChain(subject, engines, **how) for name, how in ABLATION.items() if ablation or name == LIVE
+    }
+    judges = {name: FrameMetrics(eyes) for name in chains}
     poses: list[Pose | None] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, transient=True) as progress:
         task = progress.add_task(f"Playing {subject.manifest.name}", total=performance.frames or None)
-        past: Shown | None = None
+        past: PlaybackFrame | None = None
         outputs: dict[str, Rgb] = {}
         with VideoWriter(out, performance.fps) as writer:
             for shown in performance.play():
@@ -92,7 +94,7 @@ def evaluate(
                     {name: chain.step(shown.figure, shown.pose) for name, chain in chains.items()},
                 )
                 if past is not None and shown.number % every == 0:
-                    measured = Measured.of(past, shown, eyes, truth=performance.herself)
+                    measured = MeasuredFrame.of(past, shown, eyes, truth=performance.self_driven)
                     if measured is not None:
                         for name, judge in judges.items():
                             judge.see(measured, before[name], outputs[name])
@@ -102,7 +104,7 @@ def evaluate(
                 progress.advance(task)
         if not judges[LIVE].measured:
             raise UserError(f"Nobody was measured in {performance.video}: choose a longer part, or a smaller --every.")
-        plan = plan_drift(poses, drift_frames, every) if performance.herself else None
+        plan = plan_drift(poses, drift_frames, every) if performance.self_driven else None
         drift = None
         if plan is not None:
             task = progress.add_task("Watching for drift", total=plan.steps)
@@ -115,24 +117,24 @@ def evaluate(
                 chains[LIVE],
                 lambda: progress.advance(task),
             )
-    figures = {name: judge.figures() for name, judge in judges.items()}
+    metrics = {name: judge.metrics() for name, judge in judges.items()}
     return Evaluation(
-        **{name: getattr(figures[LIVE], name) for name in Figures.__struct_fields__},
+        **{name: getattr(metrics[LIVE], name) for name in Metrics.__struct_fields__},
         size=subject.manifest.height_px,
         drift=drift,
         subject=subject.manifest.name,
         video=performance.video.name,
-        truth=performance.herself,
+        truth=performance.self_driven,
         frames=len(poses),
         every=every,
         drift_frames=len(plan.frames) if plan else 0,
         engine=str(chains[LIVE].choice),
-        ablation=figures if ablation else None,
+        ablation=metrics if ablation else None,
     )
 
 
 def record(subject: Subject, result: Evaluation) -> None:
-    """Write what was measured on footage of herself into the subject's manifest.
+    """Write what was measured on footage of the subject into the subject's manifest.
 
     Raises:
         UserError: the subject was exported anew meanwhile.
@@ -142,8 +144,8 @@ def record(subject: Subject, result: Evaluation) -> None:
         raise UserError(f"{subject.folder} was changed while it was evaluated: evaluate it again.")
     left_out = {"size", "subject", "truth", "ablation", "driver"}
     found = {name: value for name, value in msgspec.to_builtins(result).items() if name not in left_out}
-    figures = {name: value for name, value in found.items() if value is not None}
-    training = msgspec.structs.replace(manifest.training, figures=figures)
+    metrics = {name: value for name, value in found.items() if value is not None}
+    training = msgspec.structs.replace(manifest.training, metrics=metrics)
     write_manifest(subject.folder, msgspec.structs.replace(manifest, training=training))
 
 
@@ -178,7 +180,7 @@ def show(result: Evaluation) -> None:
         _show_ablation(result.ablation)
 
 
-def _show_ablation(rows: Mapping[str, Figures]) -> None:
+def _show_ablation(rows: Mapping[str, Metrics]) -> None:
     headings = ("body\nSSIM", "body\nLPIPS-\nlike", "face\nSSIM", "face\nLPIPS-\nlike", "pose\npx", "missed", "flicker")
     table = Table("", *headings, title="Ablation", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name, row in rows.items():

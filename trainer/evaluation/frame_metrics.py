@@ -1,4 +1,4 @@
-"""Figures of a roll-out: how like the truth it is, whether the pose is kept, how it flickers.
+"""Metrics of a roll-out: how like the truth it is, whether the pose is kept, how it flickers.
 
 What is compared, in pixels of the subject's picture:
   body   the box around the keypoints that were drawn, BODY_MARGIN of the stature wider on each side for hair and cloth
@@ -20,7 +20,7 @@ from realtime.pose.measure import head_box, stature_px
 from realtime.pose.pose import Floats, Pose
 from trainer.evaluation.flicker import Box, Movement
 from trainer.evaluation.lpips_like import LpipsLike
-from trainer.evaluation.playback import Shown
+from trainer.evaluation.playback import PlaybackFrame
 from trainer.metrics import psnr_db, ssim
 from trainer.networks.efficientnet import FeatureDistance
 
@@ -41,7 +41,7 @@ class Similarity(msgspec.Struct, frozen=True, kw_only=True):
     lpips_like: float
 
 
-class Figures(msgspec.Struct, frozen=True, kw_only=True):
+class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     """What was found; null where there was nothing to measure, e.g. no truth."""
 
     body: Similarity | None
@@ -73,7 +73,7 @@ def boxes(pose: Pose, shape: tuple[int, ...]) -> tuple[Box | None, Box | None]:
     )
 
 
-class Eyes:
+class MetricNetworks:
     """What looks at pictures; expensive to load, so several judges share it."""
 
     def __init__(self, estimator: Estimator) -> None:
@@ -88,20 +88,22 @@ class Eyes:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class MeasuredFrame:
     """A frame that is measured, and what every judge of it needs of the footage."""
 
-    past: Shown
-    now: Shown
+    past: PlaybackFrame
+    now: PlaybackFrame
     truth: bool
-    """Whether the footage shows the subject herself."""
+    """Whether the footage shows the subject."""
     wanted: Pose
     """What should be detected in the output."""
     movement: Movement
     """Of the footage."""
 
     @classmethod
-    def of(cls, past: Shown, now: Shown, eyes: Eyes, *, truth: bool) -> "Measured | None":
+    def of(
+        cls, past: PlaybackFrame, now: PlaybackFrame, eyes: MetricNetworks, *, truth: bool
+    ) -> "MeasuredFrame | None":
         """None where nobody is in the footage, or the figure is fading because nobody was seen for a while."""
         wanted = eyes.pose(now.footage) if truth else now.pose
         if wanted is None or now.pose is None or now.seen is None or min(map(_surest, (now.pose, now.seen))) < SURE:
@@ -110,10 +112,10 @@ class Measured:
 
 
 @dataclass(slots=True)
-class Judge:
-    """Adds up the figures of one chain."""
+class FrameMetrics:
+    """Adds up the metrics of one chain."""
 
-    eyes: Eyes
+    eyes: MetricNetworks
     _body: list[tuple[float, ...]] = field(default_factory=list)
     _face: list[tuple[float, ...]] = field(default_factory=list)
     _features: list[float] = field(default_factory=list)
@@ -127,8 +129,8 @@ class Judge:
         """Frames so far."""
         return len(self._missed)
 
-    def see(self, measured: Measured, past: Rgb, now: Rgb) -> None:
-        """Judge the output `now`, uint8 H W 3, that came after the output `past`."""
+    def see(self, measured: MeasuredFrame, past: Rgb, now: Rgb) -> None:
+        """FrameMetrics the output `now`, uint8 H W 3, that came after the output `past`."""
         assert measured.now.pose is not None
         body, face = boxes(measured.now.pose, now.shape)
         if measured.truth:
@@ -140,11 +142,11 @@ class Judge:
         self._detect(measured, now)
         self._watch(measured, past, now, body)
 
-    def figures(self) -> Figures:
+    def metrics(self) -> Metrics:
         """The means so far."""
         away, away_px = (np.concatenate([*rows, np.zeros(0)]) for rows in (self._away, self._away_px))
         theirs = sum(pair[1] for pair in self._flicker)
-        return Figures(
+        return Metrics(
             body=_similarity(self._body),
             face=_similarity(self._face),
             pose_distance=_mean(100 * away),
@@ -160,7 +162,7 @@ class Judge:
         a, b = (picture[top:bottom, left:right] for picture in (output, truth))
         return ssim(a, b), min(psnr_db(a, b), HIGHEST_DB), self.eyes.lpips_like(*_crops(output, truth, box))
 
-    def _detect(self, measured: Measured, now: Rgb) -> None:
+    def _detect(self, measured: MeasuredFrame, now: Rgb) -> None:
         wanted, found = measured.wanted, self.eyes.pose(now)
         there = wanted.confidence >= SURE
         both = there & (found.confidence >= SURE) if found else np.zeros_like(there)
@@ -170,7 +172,7 @@ class Judge:
             self._away_px.append(away_px)
             self._away.append(away_px / stature_px(wanted))
 
-    def _watch(self, measured: Measured, past: Rgb, now: Rgb, body: Box | None) -> None:
+    def _watch(self, measured: MeasuredFrame, past: Rgb, now: Rgb, body: Box | None) -> None:
         """Against the truth both move as the truth does; a driver moves elsewhere, so each in its own way."""
         assert measured.now.seen is not None
         before, after = measured.past.footage, measured.now.footage

@@ -14,7 +14,7 @@ from realtime.pose.estimation.load import load_estimator
 from realtime.pose.measure import head_box
 from realtime.pose.normalization.normalizer import Normalizer
 from realtime.pose.pose import Pose
-from realtime.pose.stabilize import Steady
+from realtime.pose.stabilize import PoseStabilizer
 from realtime.render import Renderer
 from realtime.subject import Subject
 from realtime.video import count_frames, frame_rate, read_video
@@ -24,7 +24,7 @@ LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class VideoSpan:
     """Which part of a video."""
 
     start_s: float = 0.0
@@ -48,22 +48,22 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class PlaybackFrame:
     """A frame before it is rendered. S is the side of the subject's picture."""
 
     number: int
     """Counts the frames of the part from 0."""
     footage: Rgb
-    """uint8 H W 3: the part of the video that is used. When the subject herself is filmed, it is the truth."""
+    """uint8 H W 3: the part of the video that is used. When the subject is filmed, it is the truth."""
     seen: Pose | None
     """The steadied pose in the footage's pixels, None while nobody is there."""
     pose: Pose | None
-    """What is drawn, in the output's pixels; the same as `seen` when the subject herself is filmed."""
+    """What is drawn, in the output's pixels; the same as `seen` when the subject is filmed."""
     figure: Rgb
     """uint8 H W 3."""
 
 
-class Performance:
+class VideoPlayback:
     """A video as a subject's figures.
 
     Args:
@@ -71,8 +71,8 @@ class Performance:
         video: whose moves.
         part: of the video.
         engines: what estimates the pose.
-        herself: the subject is filmed in her own room, and her pose is drawn where it is; else it is fitted, as live.
-        box: x, y, width, height of the part of the video to use; by default, in footage of herself as large as what
+        self_driven: the footage shows the subject: poses are drawn where they are; else they are normalized, as live.
+        box: x, y, width, height of the part of the video to use; by default, in footage of the subject as large as what
             she was trained on, the part that she was trained on, else the largest centred one.
 
     Raises:
@@ -83,10 +83,10 @@ class Performance:
         self,
         subject: Subject,
         video: Path,
-        part: Part,
+        part: VideoSpan,
         engines: EngineConfig,
         *,
-        herself: bool,
+        self_driven: bool,
         box: tuple[int, int, int, int] | None = None,
     ) -> None:
         self.subject, self.video, self.fps = subject, video, frame_rate(video)
@@ -94,26 +94,26 @@ class Performance:
         self._begin_s, self._end_s = part.span_s(length_s)
         self.frames = max(0, round((min(self._end_s, length_s) - self._begin_s) * self.fps))
         """About how many, 0 when unknown."""
-        self._engines, self.herself = engines, herself
+        self._engines, self.self_driven = engines, self_driven
         self._crop = self._framed(box)
 
-    def play(self) -> Iterator[Shown]:
+    def play(self) -> Iterator[PlaybackFrame]:
         """Every frame in order, seen anew."""
         manifest = self.subject.manifest
-        estimator, steady = load_estimator(self._engines.pose, threads=self._engines.threads), Steady()
+        estimator, steady = load_estimator(self._engines.pose, threads=self._engines.threads), PoseStabilizer()
         crop = self._crop
         normalizer: Normalizer | None = None
         for number, rgb, at_s in self._read():
             pose = steady.step(estimator.estimate(rgb), at_s)
             seen = shown = crop.pose(pose) if pose else None
-            if pose and not self.herself:
+            if pose and not self.self_driven:
                 size_px = rgb.shape[1], rgb.shape[0]
                 normalizer = normalizer or Normalizer(manifest.motion, size_px, proportions=manifest.proportions)
                 shown = normalizer.normalize(pose, at_s)
-            yield Shown(number, crop.picture(rgb), seen, shown, self.subject.draw(shown))
+            yield PlaybackFrame(number, crop.picture(rgb), seen, shown, self.subject.draw(shown))
 
     def footage(self, numbers: set[int]) -> dict[int, Rgb]:
-        """Some frames' pictures, as in `Shown.footage`."""
+        """Some frames' pictures, as in `PlaybackFrame.footage`."""
         return {number: self._crop.picture(rgb) for number, rgb, _ in self._read() if number in numbers}
 
     def _framed(self, box: tuple[int, int, int, int] | None) -> Crop:
@@ -121,12 +121,12 @@ class Performance:
         size_px, training = (rgb.shape[1], rgb.shape[0]), self.subject.manifest.training
         if box is not None:
             return Crop.chosen(box, size_px, self.subject.size_px)
-        if self.herself and training.footage_px not in (None, size_px):
+        if self.self_driven and training.footage_px not in (None, size_px):
             LOG.warning(
                 "%s is %dx%d, but %s was trained on %dx%d: its middle is judged, choose another part with --crop.",
                 *(self.video, *size_px, self.subject.manifest.name, *training.footage_px),
             )
-        return (Framing.of(self.subject.manifest) if self.herself else Framing(self.subject.size_px)).crop(rgb)
+        return (Framing.of(self.subject.manifest) if self.self_driven else Framing(self.subject.size_px)).crop(rgb)
 
     def _read(self) -> Iterator[tuple[int, Rgb, float]]:
         half_s = 0.5 / self.fps
@@ -140,7 +140,7 @@ class Performance:
             raise UserError(f"The video {self.video} has no picture from {self._begin_s:g} s on: choose another part.")
 
 
-class Chain:
+class PlaybackChain:
     """A subject's networks running on their own outputs.
 
     Args:

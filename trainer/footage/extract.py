@@ -13,14 +13,14 @@ from realtime.video import VideoWriter
 from trainer.footage.crop import Crop
 from trainer.footage.plate import GREY, PlateEstimator
 from trainer.footage.remux import remux
-from trainer.footage.source import Material, Timing, VideoFile
+from trainer.footage.source import FootageSource, Timing, VideoFile
 
 ROOM, ALL_ROOM = 2, 3
 """Times the footage's own size that the pictures, and they and what is there already, may take on the disk."""
 
 
 def cut_pictures(
-    material: Material, timing: Timing, crop: Crop, poses: Sequence[Pose | None], out: Path, learnt: int
+    source: FootageSource, timing: Timing, crop: Crop, poses: Sequence[Pose | None], out: Path, learnt: int
 ) -> Rgb:
     """Write the pictures that are used.
 
@@ -31,12 +31,12 @@ def cut_pictures(
         The plate of the first `learnt` pictures, grey where there are none.
     """
     frames, (width, height) = len(timing.picked), crop.size_px
-    plain = isinstance(material, VideoFile) and timing.constant and timing.fps == timing.source_fps
-    kept = plain and crop == Crop(0, 0, width, height, crop.size_px) and remux(material.path, out, timing.fps, frames)
+    plain = isinstance(source, VideoFile) and timing.constant and timing.fps == timing.source_fps
+    kept = plain and crop == Crop(0, 0, width, height, crop.size_px) and remux(source.path, out, timing.fps, frames)
     counts = np.bincount(timing.picked)
     estimator = PlateEstimator(frames)
     taken_bytes = sum(file.stat().st_size for file in out.parent.glob("*.npz"))
-    most_bytes = min(ROOM * material.size_bytes, max(material.size_bytes, ALL_ROOM * material.size_bytes - taken_bytes))
+    most_bytes = min(ROOM * source.size_bytes, max(source.size_bytes, ALL_ROOM * source.size_bytes - taken_bytes))
     bit_s = int(8 * most_bytes * timing.fps / frames)
     writer = (
         nullcontext() if kept else VideoWriter(out, timing.fps, crf=10, gop=12, pix_fmt="yuv444p", most_bit_s=bit_s)
@@ -44,7 +44,7 @@ def cut_pictures(
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns) as progress, writer as video:
         task, done = progress.add_task("Cutting", total=frames), 0
-        for count, (rgb, _) in zip(counts.tolist(), material.read(), strict=False):
+        for count, (rgb, _) in zip(counts.tolist(), source.read(), strict=False):
             if not count:
                 continue
             picture = crop.picture(rgb)

@@ -7,7 +7,7 @@ RUN/
     poses.npz      the pose in each, in its pixels (`realtime.pose.archive`)
     plate.png      the empty room; grey where the camera moves
     prepare.json   `Prepared`
-    watched/       what was seen so far, until all of this is there
+    scanned/       what was seen so far, until all of this is there
 """
 
 import os
@@ -24,11 +24,11 @@ from realtime.pose.normalization.motion_range import MotionRange, observe
 from realtime.pose.normalization.proportions import Proportions, lengths, measure_proportions
 from realtime.pose.openpose import read_openpose
 from trainer.files import write_picture, writing
-from trainer.footage.analyse import appraise, publish
+from trainer.footage.analyse import analyse_footage, publish
 from trainer.footage.crop import Crop
 from trainer.footage.extract import cut_pictures
-from trainer.footage.scan import Watched, forget, watch
-from trainer.footage.source import Material, constant_rate, open_material
+from trainer.footage.scan import FootageScan, forget, scan
+from trainer.footage.source import FootageSource, constant_rate, open_footage
 
 HELD_OUT_S, HELD_OUT_PART = 40.0, 0.15
 """The end of the footage, so long but no more than this part, is never learnt from in any way, only judged on."""
@@ -95,25 +95,25 @@ def prepare(
     if any(side < 64 or side % 32 for side in size_px):
         raise UserError(f"Sizes must be multiples of 32 and at least 64 pixels, not {size_px[0]} x {size_px[1]}.")
     style = load_style(figure or ("edn" if openpose else "limbs"))
-    material = open_material(video, fps)
+    source = open_footage(video, fps)
     if crop is not None:
-        for rgb, _ in islice(material.read(), 1):  # a mistake is told before minutes of watching
+        for rgb, _ in islice(source.read(), 1):  # a mistake is told before minutes of watching
             Crop.chosen(crop, (rgb.shape[1], rgb.shape[0]), size_px)
     data = run / "data"
-    watched = _watch(material, data / "watched", estimator, openpose)
-    timing = constant_rate(watched.times_s)
+    scanned = _watch(source, data / "scanned", estimator, openpose)
+    timing = constant_rate(scanned.times_s)
     learnt = training_frames(len(timing.picked), timing.fps)
-    report, track, stills = appraise(video.name, watched, timing, learnt, size_px=size_px, box=crop)
+    report, track, stills = analyse_footage(video.name, scanned, timing, learnt, size_px=size_px, box=crop)
     publish(report, track, stills, run)
     if report.reasons or report.motion is None:
-        forget(data / "watched")
+        forget(data / "scanned")
         raise UserError(f"{video} cannot be used: {'; '.join(report.reasons)} (see {run / 'report.html'}).")
     if only_report:
         return None
     (data / "prepare.json").unlink(missing_ok=True)  # written last: it says that the rest is whole
     save_poses(data / "poses.npz", track.poses, exact=style.exact)
     plate = cut_pictures(
-        material, timing, Crop(*report.crop, size_px), track.poses, data / "frames.mp4", learnt if report.static else 0
+        source, timing, Crop(*report.crop, size_px), track.poses, data / "frames.mp4", learnt if report.static else 0
     )
     write_picture(data / "plate.png", plate)
     prepared = Prepared(
@@ -134,7 +134,7 @@ def prepare(
     )
     with writing(data / "prepare.json") as file:
         file.write(msgspec.json.format(msgspec.json.encode(prepared), indent=2) + b"\n")
-    forget(data / "watched")
+    forget(data / "scanned")
     return prepared
 
 
@@ -155,19 +155,19 @@ def load_prepared(data: Path) -> Prepared:
         raise UserError(f"{data} holds no prepared footage: run `trainer prepare VIDEO --out {data}` first.") from error
 
 
-def _watch(material: Material, folder: Path, estimator: str, openpose: Path | None) -> Watched:
+def _watch(source: FootageSource, folder: Path, estimator: str, openpose: Path | None) -> FootageScan:
     """See everything with an estimator, or as OpenPose saw it."""
     if openpose is None:
         model = load_estimator(estimator, threads=os.cpu_count() or 1)
-        return watch(material, lambda _, rgb: model.estimate(rgb), folder, by=estimator)
+        return scan(source, lambda _, rgb: model.estimate(rgb), folder, by=estimator)
     labels = read_openpose(openpose)
     by = f"{openpose.resolve()} {len(labels)} {max(file.stat().st_mtime_ns for file in openpose.glob('*.json'))}"
-    watched = watch(material, lambda n, _: labels[n] if n < len(labels) else None, folder, by=by)
-    frames = len(watched.times_s)
+    scanned = scan(source, lambda n, _: labels[n] if n < len(labels) else None, folder, by=by)
+    frames = len(scanned.times_s)
     if frames != len(labels):
         forget(folder)
         raise UserError(
-            f"{openpose} has poses for {len(labels)} frames, but {material.path} has {frames}: run OpenPose on this "
+            f"{openpose} has poses for {len(labels)} frames, but {source.path} has {frames}: run OpenPose on this "
             "very video."
         )
-    return watched
+    return scanned

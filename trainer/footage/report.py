@@ -15,7 +15,7 @@ from realtime.pose.skeleton import FACE, INDEX, LEFT_HAND, RIGHT_HAND
 from trainer.footage.camera_motion import STILL
 from trainer.footage.coverage import LEAST_DEPTH, LEAST_REACH, Move, covered, novelty
 from trainer.footage.crop import Crop, extent
-from trainer.footage.scan import Glance
+from trainer.footage.scan import FrameStats
 
 NOBODY_S, LEAST_S, GOOD_S = 0.25, 3.0, 120.0
 """Of the person: less is nobody, nothing can be learnt from, is little."""
@@ -39,14 +39,14 @@ class Track:
     """N: somebody was."""
     parts: NDArray[np.bool_]
     """N 4: each of `PARTS` was."""
-    glances: NDArray[np.float64]
-    """N 5: `Glance`s."""
+    frame_stats: NDArray[np.float64]
+    """N 5: `FrameStats`s."""
     breaks: NDArray[np.intp]
     """Numbers of the pictures that begin another take."""
     fps: float
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class FootageReport(msgspec.Struct, frozen=True, kw_only=True):
     """All that is said about footage. Shares are 0..1; a stature is nose to ankle along the bones."""
 
     video: str
@@ -119,7 +119,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         ]  # fmt: skip
 
 
-def judge(report: Report, track: Track, learnt: int, tight: Crop | None) -> Report:
+def complete_report(report: FootageReport, track: Track, learnt: int, tight: Crop | None) -> FootageReport:
     """Complete a report.
 
     Args:
@@ -134,8 +134,8 @@ def judge(report: Report, track: Track, learnt: int, tight: Crop | None) -> Repo
     width, height = report.size_px
     stands = [stand for pose in track.poses[:learnt] if pose and (stand := observe(pose))]
     sides = np.stack([extent(pose, margin=0)[[0, 2]] for pose in people])
-    light, _, dark, bright, _ = np.nanmean(track.glances[track.seen], axis=0)
-    flicker, drift = _unsteadiness(track.glances[:, Glance._fields.index("room")], track.fps)
+    light, _, dark, bright, _ = np.nanmean(track.frame_stats[track.seen], axis=0)
+    flicker, drift = _unsteadiness(track.frame_stats[:, FrameStats._fields.index("room")], track.fps)
     full = msgspec.structs.replace(
         report,
         stature=float(np.median([stature_px(pose) for pose in people])) / height,
@@ -182,7 +182,7 @@ def _reach(motion: MotionRange) -> float:
     return motion.reach / (0.5 * (motion.near_stature + motion.far_stature))
 
 
-def _reasons(report: Report, tight: Crop | None) -> list[str]:
+def _reasons(report: FootageReport, tight: Crop | None) -> list[str]:
     small = report.stature is not None and report.stature < LEAST_STATURE
     return [
         reason
@@ -198,7 +198,7 @@ def _reasons(report: Report, tight: Crop | None) -> list[str]:
     ]  # fmt: skip
 
 
-def _advice(report: Report, tight: Crop | None) -> list[str]:
+def _advice(report: FootageReport, tight: Crop | None) -> list[str]:
     hidden = [part for part, share in report.parts.items() if share < OFTEN_SEEN[part]]
     small = report.stature is not None and LEAST_STATURE <= report.stature < SMALL
     enlarged = report.size_px[1] / report.crop[3]
@@ -230,7 +230,7 @@ def _advice(report: Report, tight: Crop | None) -> list[str]:
     return [sentence for sentence, holds in said.items() if holds] + _missing(report)
 
 
-def _missing(report: Report) -> list[str]:
+def _missing(report: FootageReport) -> list[str]:
     """What should be danced more."""
     wanted: dict[str, list[str]] = {}
     for move in report.moves:
@@ -252,6 +252,6 @@ def _closer(tight: Crop | None) -> str:
     return f", or use --crop {','.join(map(str, tight.box))}" if tight else ""
 
 
-def reason(report: Report) -> str:
+def reason(report: FootageReport) -> str:
     """Why it cannot be used, in one sentence."""
     return "; ".join(report.reasons)

@@ -11,7 +11,7 @@ from realtime.pose.measure import ankle_line_px, middle, stature_px
 from realtime.pose.skeleton import INDEX
 from realtime.pose_tools.report_page import STYLE, image, strips
 from trainer.footage.coverage import facing
-from trainer.footage.report import PARTS, Report, Track
+from trainer.footage.report import PARTS, FootageReport, Track
 
 MORE = """
 table { border-collapse: collapse } td { padding: .1rem 1rem .1rem 0; vertical-align: top }
@@ -25,7 +25,7 @@ MAP_PX = 64
 """Side of a map of places."""
 
 
-def page(report: Report, track: Track, stills: Sequence[tuple[int, Rgb]]) -> str:
+def page(report: FootageReport, track: Track, stills: Sequence[tuple[int, Rgb]]) -> str:
     """The whole page.
 
     Args:
@@ -43,7 +43,7 @@ def page(report: Report, track: Track, stills: Sequence[tuple[int, Rgb]]) -> str
     rows = [track.seen, *track.parts.T]
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{STYLE}{MORE}</style>'
-        f"<h1>{title}</h1>{verdict}{advice}<h2>Figures</h2><table>{facts}</table>"
+        f"<h1>{title}</h1>{verdict}{advice}<h2>Metrics</h2><table>{facts}</table>"
         f"<h2>Looks like</h2><p class=key>The frame is what the network sees.</p>"
         f"<div class=stills>{''.join(_still(report, track, *still) for still in stills)}</div>"
         f"<h2>When it is seen</h2><p class=key>From above: person, {escape(', '.join(PARTS))}. Bright: seen; dark: not."
@@ -51,7 +51,7 @@ def page(report: Report, track: Track, stills: Sequence[tuple[int, Rgb]]) -> str
     )
 
 
-def _still(report: Report, track: Track, number: int, picture: Rgb) -> str:
+def _still(report: FootageReport, track: Track, number: int, picture: Rgb) -> str:
     k = len(picture) / report.source_px[1]
     x, y, width, height = (round(k * side) for side in report.crop)
     framed = cv2.rectangle(picture.copy(), (x, y), (x + width - 1, y + height - 1), (77, 210, 255), 2)
@@ -66,7 +66,7 @@ def _figure(picture: Rgb, caption: str) -> str:
     return f"<figure>{image(picture)}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
-def _moves(report: Report) -> str:
+def _moves(report: FootageReport) -> str:
     rows = "".join(
         f"<tr><td>{escape(move.name)}<td>{move.seen_s:.1f} s<td>of {move.wanted_s:.0f} s"
         f'<td><progress max="{move.wanted_s}" value="{min(move.seen_s, move.wanted_s)}"></progress>'
@@ -75,7 +75,7 @@ def _moves(report: Report) -> str:
     return f"<h2>What is danced</h2><table>{rows}</table>" if rows else ""
 
 
-def _maps(track: Track, report: Report) -> str:
+def _maps(track: Track, report: FootageReport) -> str:
     """Where hands and feet were about the body, and where the person stood in the picture."""
     people = [pose for pose in track.poses if pose is not None]
     if not people:

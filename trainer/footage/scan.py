@@ -1,7 +1,7 @@
 """The first look at footage: who is where in every picture, and how it is filmed. Goes on where it was stopped.
 
 FOLDER/
-  about.json     what is watched, with what; other footage begins anew
+  about.json     what is scanned, with what; other footage begins anew
   000000.npz     one for every few seconds, each written at once
 """
 
@@ -25,11 +25,11 @@ from realtime.pose.pose import Pose
 from realtime.pose.skeleton import K
 from trainer.files import writing
 from trainer.footage.crop import extent
-from trainer.footage.source import Material
+from trainer.footage.source import FootageSource
 
 CHUNK_S = 3.0
 WARM_UP_S = 1.0
-"""After a stop, so much is watched again: whoever is followed has to be found first."""
+"""After a stop, so much is scanned again: whoever is followed has to be found first."""
 LOOK_S = 1.0
 """Time between two looks at how many people there are."""
 STILLS, STILL_PX = 160, 256
@@ -40,7 +40,7 @@ See = Callable[[int, Rgb], Pose | None]
 """The pose in picture number N; pictures come in order."""
 
 
-class Glance(NamedTuple):
+class FrameStats(NamedTuple):
     """What a picture is like, 0..1; not a number where it cannot be said."""
 
     light: float
@@ -64,11 +64,11 @@ class _About(msgspec.Struct, frozen=True):
     by: str
 
 
-def watch(material: Material, see: See, folder: Path, *, by: str) -> "Watched":
-    """Watch every picture that has not been watched yet.
+def scan(source: FootageSource, see: See, folder: Path, *, by: str) -> "FootageScan":
+    """Watch every picture that has not been scanned yet.
 
     Args:
-        material: the footage.
+        source: the footage.
         see: finds the person.
         folder: where to keep what is seen.
         by: names `see`, in words.
@@ -77,18 +77,18 @@ def watch(material: Material, see: See, folder: Path, *, by: str) -> "Watched":
         UserError: the footage is damaged, has no pictures, or changes their size.
     """
     about = msgspec.json.encode(
-        _About(str(material.path.resolve()), material.size_bytes, material.path.stat().st_mtime_ns, by)
+        _About(str(source.path.resolve()), source.size_bytes, source.path.stat().st_mtime_ns, by)
     )
     if not (folder / "about.json").exists() or (folder / "about.json").read_bytes() != about:
         forget(folder)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "about.json").write_bytes(about)
     if not (folder / "done").exists():
-        _go_on(material, see, folder)
+        _go_on(source, see, folder)
         (folder / "done").touch()
-    seen = Watched(folder)
+    seen = FootageScan(folder)
     if not len(seen.times_s):
-        raise UserError(f"{material.path} has no pictures in it: give other footage.")
+        raise UserError(f"{source.path} has no pictures in it: give other footage.")
     return seen
 
 
@@ -100,7 +100,7 @@ def forget(folder: Path) -> None:
         folder.rmdir()
 
 
-class Watched:
+class FootageScan:
     """What was seen, in `folder`. N pictures; only what is small is in memory."""
 
     def __init__(self, folder: Path) -> None:
@@ -116,8 +116,8 @@ class Watched:
         whole = {name: np.concatenate(parts) if parts else np.zeros(0) for name, parts in columns.items()}
         self.times_s: NDArray[np.float64] = whole["at_s"].astype(np.float64)
         """N, when the pictures were taken."""
-        self.glances: NDArray[np.float64] = whole["glance"].reshape(-1, len(Glance._fields)).astype(np.float64)
-        """N 5, `Glance`s."""
+        self.frame_stats: NDArray[np.float64] = whole["glance"].reshape(-1, len(FrameStats._fields)).astype(np.float64)
+        """N 5, `FrameStats`s."""
         people = whole["people"]
         self.crowded: float = float((people[people >= 0] > 1).mean()) if (people >= 0).any() else 0.0
         """Part of the looks in which there was more than one person."""
@@ -146,20 +146,20 @@ class _Row(NamedTuple):
     at_s: float
     rgb: Rgb
     pose: Pose | None
-    glance: Glance
+    glance: FrameStats
     people: int
     """-1 where nobody counted them."""
 
 
-def _go_on(material: Material, see: See, folder: Path) -> None:
+def _go_on(source: FootageSource, see: See, folder: Path) -> None:
     """Watch what comes after the last part."""
-    times_s = Watched(folder).times_s
+    times_s = FootageScan(folder).times_s
     parts = len(list(folder.glob("*.npz")))
-    every = max(1, material.frames // STILLS)
+    every = max(1, source.frames // STILLS)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns) as progress:
-        task = progress.add_task("Watching", total=material.frames or None, completed=len(times_s))
-        new = (row for row in _look(material, see, times_s) if row.number >= len(times_s))
+        task = progress.add_task("Watching", total=source.frames or None, completed=len(times_s))
+        new = (row for row in _look(source, see, times_s) if row.number >= len(times_s))
         for _, rows in groupby(new, key=lambda row: int(row.at_s // CHUNK_S)):
             count = _write(folder / f"{parts:06d}.npz", rows, every)
             progress.advance(task, count)
@@ -167,17 +167,17 @@ def _go_on(material: Material, see: See, folder: Path) -> None:
         progress.update(task, total=progress.tasks[task].completed)  # files do not always know how long they are
 
 
-def _look(material: Material, see: See, times_s: NDArray[np.float64]) -> Iterator[_Row]:
+def _look(source: FootageSource, see: See, times_s: NDArray[np.float64]) -> Iterator[_Row]:
     """Everything that is seen in the pictures after those taken at `times_s`, and a little before."""
     start_s = max(0.0, float(times_s[-1]) - WARM_UP_S) if len(times_s) else 0.0
     first = int(np.searchsorted(times_s, start_s))
     detector, looked_s, past = PersonDetector(os.cpu_count() or 1), -np.inf, None
     shape: tuple[int, ...] | None = None
-    for number, (rgb, at_s) in enumerate(material.read(start_s), first):
+    for number, (rgb, at_s) in enumerate(source.read(start_s), first):
         shape = shape or rgb.shape
         if rgb.shape != shape:
             raise UserError(
-                f"{material.path} changes its size after {at_s:.1f} s, from {shape[1]}x{shape[0]} to "
+                f"{source.path} changes its size after {at_s:.1f} s, from {shape[1]}x{shape[0]} to "
                 f"{rgb.shape[1]}x{rgb.shape[0]}: cut it there."
             )
         pose = see(number, rgb)
@@ -189,7 +189,7 @@ def _look(material: Material, see: See, times_s: NDArray[np.float64]) -> Iterato
         past = thumb
 
 
-def _glance(thumb: NDArray[np.uint8], past: NDArray[np.uint8] | None, pose: Pose | None, height: int) -> Glance:
+def _glance(thumb: NDArray[np.uint8], past: NDArray[np.uint8] | None, pose: Pose | None, height: int) -> FrameStats:
     person = np.ones(thumb.shape, bool)
     if pose is not None:
         left, top, right, bottom = np.round(extent(pose) * (len(thumb) / height)).clip(0).astype(int).tolist()
@@ -198,13 +198,15 @@ def _glance(thumb: NDArray[np.uint8], past: NDArray[np.uint8] | None, pose: Pose
     inside = thumb[person] if person.any() else thumb
     room = float(thumb[~person].mean()) / 255 if (~person).any() else np.nan
     change = np.nan if past is None else float(cv2.absdiff(thumb, past).mean()) / 255
-    return Glance(float(thumb.mean()) / 255, room, float((inside < 16).mean()), float((inside > 250).mean()), change)
+    return FrameStats(
+        float(thumb.mean()) / 255, room, float((inside < 16).mean()), float((inside > 250).mean()), change
+    )
 
 
 def _write(path: Path, rows: Iterator[_Row], still_every: int) -> int:
     """Write a part, whole or not at all; returns how many pictures it has."""
     meter, stills = BlurMeter(memory=1000, least=8), dict[str, NDArray[np.uint8]]()
-    kept, size_px = list[tuple[float, Pose | None, Glance, int]](), (0, 0)
+    kept, size_px = list[tuple[float, Pose | None, FrameStats, int]](), (0, 0)
     for row in rows:
         meter.see(row.rgb, row.pose)
         if row.number % still_every == 0:

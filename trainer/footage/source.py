@@ -23,7 +23,7 @@ WANTED_FPS, LEAST_FPS = 30.0, 23.5
 """What faster footage is thinned to, and what it never falls below for that."""
 
 
-class Material(Protocol):
+class FootageSource(Protocol):
     """Pictures and their times."""
 
     @property
@@ -96,7 +96,7 @@ def _order(file: Path) -> tuple[int, str]:
     return (int(numbers[-1]) if numbers else -1, file.name)
 
 
-def open_material(path: Path, fps: float | None) -> Material:
+def open_footage(path: Path, fps: float | None) -> FootageSource:
     """Open a video, or a folder of pictures that were taken at `fps`, by default 30.
 
     Raises:

@@ -23,13 +23,13 @@ from trainer.networks.weights import freeze_statistics, take_fitting
 from trainer.training.augment import disturb
 from trainer.training.chain_sampler import focus_size, hand_side_px, window_size
 from trainer.training.dataset import Batch, Loader
-from trainer.training.discriminator_trainer import Adversary
+from trainer.training.discriminator_trainer import DiscriminatorTrainer
 from trainer.training.fabric import Fabric
 from trainer.training.losses import weighted_l1
-from trainer.training.optimize import CLIP, Learner, adam, average, descend, means, set_rate, total
+from trainer.training.optimize import CLIP, Trainable, adam, average, means, optimizer_step, set_learning_rate, total
 from trainer.training.perceptual import load_perceptual
 from trainer.training.stage import Score
-from trainer.training.validation import Trial
+from trainer.training.validation import ChainValidation
 
 
 class BodyStage:
@@ -50,18 +50,18 @@ class BodyStage:
         torch.manual_seed(config.seed)
         self.name, self._reduce = ("coarse", 2) if coarse else ("body", 1)
         self.steps, self.step_number = config.coarse_steps if coarse else config.steps, 0
-        self.fps, self.pictures_per_step, self.pace = footage.about.fps, config.batch * config.unroll, 1.0
+        self.fps, self.pictures_per_step, self.lr_scale = footage.about.fps, config.batch * config.unroll, 1.0
         self._footage, self._config, self._fabric = footage, config, fabric
         self._no_figure = float(from_bytes(torch.tensor(footage.style.blank)))
         self.generator = build_generator(config.generator, background=config.background, coarse=coarse)
         self.generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._generate = fabric.setup_module(self.generator)
         self.ema = average(self.generator, config.ema_decay)
-        self._optimizer = adam(self.generator, config.rate)
+        self._optimizer = adam(self.generator, config.learning_rate)
         self._judged = 2 if config.temporal else 1
-        self._adversary = Adversary(6 * self._judged, config.scales, config, fabric)
+        self._discriminator = DiscriminatorTrainer(6 * self._judged, config.scales, config, fabric)
         weight = config.image_weight
-        self._image_adversary = Adversary(6, 1, config, fabric, weight=weight) if weight else None
+        self._image_discriminator = DiscriminatorTrainer(6, 1, config, fabric, weight=weight) if weight else None
         self._perceptual = load_perceptual(config.vgg19).to(fabric.device)
         width, height = (side // PATCH // self._reduce for side in window_size(footage, config))
         shape = (config.chains, CHANNELS, height, width)
@@ -76,18 +76,18 @@ class BodyStage:
         """
         taken = take_fitting(self.generator, state["generator"])
         self.ema.module.load_state_dict(self.generator.state_dict())
-        take_fitting(self._adversary.network, state["discriminator"])
+        take_fitting(self._discriminator.network, state["discriminator"])
         return taken
 
     def step(self) -> dict[str, float]:
         """Train one step; returns the losses by name, the mean over all processes. May raise `DivergedError`."""
         losses, _, _ = self.roll_on()
-        descend(self._fabric, total(losses), self.learner, clip=CLIP)
+        optimizer_step(self._fabric, total(losses), self.trainable, clip=CLIP)
         return self.finish(losses)
 
     @property
-    def learner(self) -> Learner:
-        """What `descend` moves."""
+    def trainable(self) -> Trainable:
+        """What `optimizer_step` moves."""
         return self.generator, self._optimizer
 
     def roll_on(self) -> tuple[dict[str, Tensor], Batch, Tensor]:
@@ -110,9 +110,9 @@ class BodyStage:
             "mask": config.mask_weight * masks.mean(),
             **self._look(outputs[-1], batch),
         }
-        if self.step_number >= config.warmup:
+        if self.step_number >= config.warmup_steps:
             judged = (torch.cat([*frames[-self._judged :]], dim=1) for frames in (batch.figures, outputs, batch.truths))
-            losses |= self._adversary.judge(*judged)
+            losses |= self._discriminator.judge(*judged)
         return losses, batch, outputs[-1]
 
     def finish(self, losses: Mapping[str, Tensor]) -> dict[str, float]:
@@ -145,7 +145,7 @@ class BodyStage:
         for row, chain in enumerate(chains):
             seed = np.random.SeedSequence((self._config.seed, self.step_number, chain)).generate_state(1, np.uint64)
             rng = torch.Generator(self._fabric.device).manual_seed(int(seed[0]))
-            rows.append(disturb(pictures[row : row + 1], plate[row : row + 1], self._config.spoil, rng))
+            rows.append(disturb(pictures[row : row + 1], plate[row : row + 1], self._config.feedback_noise, rng))
         return torch.cat(rows)
 
     def _l1(self, outputs: Tensor, batch: Batch) -> Tensor:
@@ -172,8 +172,8 @@ class BodyStage:
         losses = {"vgg": share * config.perceptual_weight * seen}
         if config.texture_weight:
             losses["texture"] = share * config.texture_weight * texture
-        if self._image_adversary and self.step_number >= config.warmup:
-            judged = self._image_adversary.judge(figure, fake, real, share=share)
+        if self._image_discriminator and self.step_number >= config.warmup_steps:
+            judged = self._image_discriminator.judge(figure, fake, real, share=share)
             losses |= {f"image {name}": loss for name, loss in judged.items()}
         corner = batch.hands[chain]
         if config.hand_weight:
@@ -196,11 +196,16 @@ class BodyStage:
     def _prepare(self) -> None:
         """Set the learning rates; when its time has come, freeze BatchNorm: the network is then what is exported."""
         config, done = self._config, self.step_number / self.steps
-        set_rate(self._optimizer, self.pace * config.rate, done, config.fall)
-        for adversary in self._adversaries().values():
-            set_rate(adversary.optimizer, self.pace * config.discriminator_rate, done, config.fall)
+        set_learning_rate(self._optimizer, self.lr_scale * config.learning_rate, done, config.lr_schedule)
+        for discriminator in self._discriminators().values():
+            set_learning_rate(
+                discriminator.optimizer,
+                self.lr_scale * config.discriminator_learning_rate,
+                done,
+                config.lr_schedule,
+            )
         self.generator.train()
-        if done >= config.freeze_at:
+        if done >= config.freeze_norm_at:
             freeze_statistics(self.generator, self.ema.module)
 
     @torch.no_grad()
@@ -210,7 +215,7 @@ class BodyStage:
         Returns:
             PSNR of the chain's first and last tenth, and the perceptual distance of its second half.
         """
-        trial = Trial(len(self._footage.held_out(frames)))
+        trial = ChainValidation(len(self._footage.held_out(frames)))
         for _, canvas, truth, picture in self.perform(frames):
             output = to_bytes(picture)[0].permute(1, 2, 0).cpu().numpy()
             trial.note(output, truth, partial(self.distance, picture, truth))
@@ -273,12 +278,15 @@ class BodyStage:
             "ema": self.ema,
             "optimizer": self._optimizer,
         }
-        for name, adversary in self._adversaries().items():
-            parts |= {f"{name}discriminator": adversary.network, f"{name}d_optimizer": adversary.optimizer}
+        for name, discriminator in self._discriminators().items():
+            parts |= {
+                f"{name}discriminator": discriminator.network,
+                f"{name}d_optimizer": discriminator.optimizer,
+            }
         return parts
 
-    def _adversaries(self) -> dict[str, Adversary]:
-        return {"": self._adversary} | ({"image_": self._image_adversary} if self._image_adversary else {})
+    def _discriminators(self) -> dict[str, DiscriminatorTrainer]:
+        return {"": self._discriminator} | ({"image_": self._image_discriminator} if self._image_discriminator else {})
 
     def close(self) -> None:
         """Stop reading footage."""

@@ -46,7 +46,7 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
+class ChainStep:
     """The frames of one chain in one step."""
 
     start: int
@@ -78,21 +78,21 @@ def hand_side_px(footage: Footage) -> int:
     return max(16, footage.about.height_px // 8 // 8 * 8)
 
 
-def chain_plan(footage: Footage, config: TrainConfig, chain: int) -> Iterator[Segment]:
+def sample_chain(footage: Footage, config: TrainConfig, chain: int) -> Iterator[ChainStep]:
     """The endless plan of one chain."""
     rng = np.random.default_rng((config.seed, chain))
     last = footage.training_frames - config.unroll
-    chances = start_chances(footage.poses[: last + 1], config.even_turns)
+    chances = start_chances(footage.poses[: last + 1], config.view_balance)
     start, window = last + 1, Window(0, 0, 0, 0, 1.0)
     while True:
-        restart = start > last or rng.random() < config.unroll / config.life_frames
+        restart = start > last or rng.random() < config.unroll / config.mean_chain_frames
         if restart:
             start = int(rng.choice(last + 1, p=chances))
             window = _window(footage, config, start, rng)
         pose = footage.poses[start]
         focus, hand = _focus(footage, config, pose, window, rng), _hand(footage, pose, window, rng)
         head = _head(footage, footage.poses[start + config.unroll - 1], window)
-        yield Segment(start, restart, window, focus, hand, head, int(rng.integers(2**32)))
+        yield ChainStep(start, restart, window, focus, hand, head, int(rng.integers(2**32)))
         start += config.unroll
 
 
@@ -121,7 +121,7 @@ def _window(footage: Footage, config: TrainConfig, index: int, rng: np.random.Ge
     """A window somewhere on the person and around, where the shadow falls; one in ten anywhere in the room."""
     whole = np.array([footage.about.width_px, footage.about.height_px])
     size = np.array(window_size(footage, config))
-    shrunk, most = rng.random() < config.shrink, float((whole / size).min())
+    shrunk, most = rng.random() < config.zoom_out, float((whole / size).min())
     k = 1 / rng.uniform(1, min(MOST_SHRUNK, most)) if shrunk and most > 1 else 1.0
     part = size / k
     room = np.maximum(0, whole - part)

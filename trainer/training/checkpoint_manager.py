@@ -9,7 +9,7 @@ from trainer.training.distributed import together
 from trainer.training.fabric import Fabric, machine_words
 from trainer.training.optimize import DivergedError
 from trainer.training.stage import Score, Stage
-from trainer.training.training_time import Effort
+from trainer.training.training_time import TrainingTime
 
 log = logging.getLogger(__name__)
 
@@ -17,13 +17,13 @@ ROLLBACKS = 3
 """So often a stage that diverged goes on from an earlier state, at half the rate each time."""
 
 
-class Keeper:
+class CheckpointManager:
     """One stage and its checkpoints, which the first process writes and all read."""
 
     def __init__(self, stage: Stage, checkpoints: Checkpoints, fabric: Fabric) -> None:
         self._stage, self._checkpoints, self._fabric = stage, checkpoints, fabric
         self._rollbacks, self._best = 0, float("inf")
-        self._effort = Effort(machine=machine_words(fabric))
+        self._effort = TrainingTime(machine=machine_words(fabric))
         self._saved_at_s = time.monotonic()
 
     def step(self) -> dict[str, float]:
@@ -69,8 +69,8 @@ class Keeper:
         if self._rollbacks == ROLLBACKS:
             raise UserError(
                 f"The training of the {stage.name} diverged at step {failed} ({reason}), and so it did after "
-                f"{ROLLBACKS} rollbacks with lower rates: look at the previews, and begin anew with a lower --rate "
-                f"or lower weights of the losses; the last good state is kept."
+                f"{ROLLBACKS} rollbacks with lower rates: look at the previews, and begin anew with a lower "
+                "--learning-rate or lower weights of the losses; the last good state is kept."
             ) from reason
         self._rollbacks += 1
         state = self._checkpoints.newest(skip=self._rollbacks - 1)
@@ -79,14 +79,14 @@ class Keeper:
         if self._fabric.is_global_zero:
             log.warning(
                 "The %s diverged at step %d (%s): going on from step %d with %g of the rate.",
-                *(stage.name, failed, reason, stage.step_number, stage.pace),
+                *(stage.name, failed, reason, stage.step_number, stage.lr_scale),
             )
 
     def _load(self, state: State, rollbacks: int) -> None:
         self._fabric.barrier()  # all have read it: what lies after it may go
         self._rollbacks, self._best = rollbacks, state["loop"]["best"]
-        self._effort = Effort.of(state)._replace(machine=self._effort.machine)
+        self._effort = TrainingTime.of(state)._replace(machine=self._effort.machine)
         self._stage.load_state_dict(state)
-        self._stage.pace = 0.5**rollbacks
+        self._stage.lr_scale = 0.5**rollbacks
         if self._fabric.is_global_zero:
             self._checkpoints.forget_after(self._stage.step_number)

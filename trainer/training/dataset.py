@@ -1,6 +1,6 @@
 """Batches of persistent chains: each plays the footage onwards from where its last step ended; they take turns.
 
-Figures are drawn as they are needed, for that is as fast as reading them, and some of them are made worse on the way.
+Metrics are drawn as they are needed, for that is as fast as reading them, and some of them are made worse on the way.
 """
 
 import queue
@@ -21,7 +21,7 @@ from trainer.config import TrainConfig
 from trainer.footage.reader import Footage, PictureReader
 from trainer.networks.patches import from_bytes
 from trainer.training.augment import PARTS, drop_part, jitter, smear_figure, zoom
-from trainer.training.chain_sampler import Segment, Window, chain_plan
+from trainer.training.chain_sampler import ChainStep, Window, sample_chain
 
 REACH = 0.38
 """How far from the figure the person and the shadow go, in heights of the picture."""
@@ -80,7 +80,7 @@ class Loader:
         part, parts = share
         rows = config.batch // parts
         self._rows = slice(part * rows, (part + 1) * rows)
-        self._plans = [chain_plan(footage, config, chain) for chain in range(config.chains)]
+        self._plans = [sample_chain(footage, config, chain) for chain in range(config.chains)]
         self._step = first_step
         for turn in range(first_step * config.batch):
             next(self._plans[turn % config.chains])
@@ -137,7 +137,7 @@ class Loader:
             heads=[segment.head for segment in segments],
         )
 
-    def _read(self, segment: Segment, reader: PictureReader) -> tuple[Rgb, Rgb, Rgb]:
+    def _read(self, segment: ChainStep, reader: PictureReader) -> tuple[Rgb, Rgb, Rgb]:
         window = segment.window
         indices = range(segment.start, segment.start + self._config.unroll)
         truths = np.stack([_shrink(reader.read(index)[window.part], window) for index in indices])
@@ -149,17 +149,17 @@ class Loader:
             )
         return figures, truths, plate
 
-    def _figures(self, segment: Segment, indices: range) -> Rgb:
+    def _figures(self, segment: ChainStep, indices: range) -> Rgb:
         """The figures of a segment as the window shows them, some of them made worse."""
         config, window, rng = self._config, segment.window, np.random.default_rng(segment.salt)
-        dropped, shaken, smeared = (rng.random() < p for p in (config.drop, 0.25, config.blur))
+        dropped, shaken, smeared = (rng.random() < p for p in (config.part_dropout, 0.25, config.motion_blur))
         part = str(rng.choice(list(PARTS)))
 
         def change(pose: Pose) -> Pose:
             if window.k < 1:
                 pose = zoom(pose, (window.x, window.y), window.k)
-            if shaken and config.jitter:
-                pose = jitter(pose, config.jitter, rng)
+            if shaken and config.keypoint_noise:
+                pose = jitter(pose, config.keypoint_noise, rng)
             return drop_part(pose, part) if dropped else pose
 
         poses = [self._footage.poses[index] for index in range(max(0, indices.start - 1), indices.stop)]

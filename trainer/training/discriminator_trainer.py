@@ -1,4 +1,4 @@
-"""The generator's adversary: a discriminator with its own optimizer, that trains and judges in one call."""
+"""A discriminator with its own optimizer: trains on a batch and returns the generator's adversarial losses."""
 
 import torch
 from torch import Tensor
@@ -7,10 +7,10 @@ from trainer.config import TrainConfig
 from trainer.networks.discriminator import MultiScaleDiscriminator
 from trainer.training.fabric import Fabric
 from trainer.training.losses import discriminator_loss, feature_matching, lsgan
-from trainer.training.optimize import adam, descend
+from trainer.training.optimize import adam, optimizer_step
 
 
-class Adversary:
+class DiscriminatorTrainer:
     """A multi-scale discriminator on pictures with their figures beside them.
 
     Args:
@@ -25,7 +25,7 @@ class Adversary:
         self._config, self._fabric, self._weight = config, fabric, weight
         self.network = MultiScaleDiscriminator(c_in, config.ndf, scales).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._verdicts = fabric.setup_module(self.network)
-        self.optimizer = adam(self.network, config.discriminator_rate)
+        self.optimizer = adam(self.network, config.discriminator_learning_rate)
 
     def judge(self, figures: Tensor, fake: Tensor, real: Tensor, *, share: float = 1.0) -> dict[str, Tensor]:
         """Train on one batch, then judge it for the generator.
@@ -47,12 +47,12 @@ class Adversary:
         self.network.requires_grad_(True)
         real_verdicts = self._verdicts(reals)
         loss = share * discriminator_loss(real_verdicts, self._verdicts(fakes.detach()))
-        descend(self._fabric, loss, (self.network, self.optimizer))
+        optimizer_step(self._fabric, loss, (self.network, self.optimizer))
         self.network.requires_grad_(False)
         verdicts = self._verdicts(fakes)
         weight = share * self._weight
         return {
             "gan": weight * self._config.adversarial_weight * lsgan(verdicts, 1.0),
-            "fm": weight * self._config.matching_weight * feature_matching(verdicts, real_verdicts),
+            "fm": weight * self._config.feature_matching_weight * feature_matching(verdicts, real_verdicts),
             "d": loss.detach(),
         }

@@ -22,8 +22,8 @@ from trainer.footage.reader import Footage
 from trainer.metrics import psnr_db
 from trainer.networks.patches import from_bytes, to_bytes
 from trainer.training.fabric import Fabric
-from trainer.training.face_trainer import Mender, face_side_px
-from trainer.training.optimize import CLIP, descend, means, total
+from trainer.training.face_trainer import FaceTrainer, face_side_px
+from trainer.training.optimize import CLIP, means, optimizer_step, total
 from trainer.training.stage import Score
 
 BATCH = 8
@@ -69,24 +69,24 @@ class FaceStage:
 
     def __init__(self, heads: Heads, held_out: Heads, config: TrainConfig, fabric: Fabric) -> None:
         torch.manual_seed(config.seed)
-        self.steps, self.step_number, self.pace = config.face_steps, 0, 1.0
+        self.steps, self.step_number, self.lr_scale = config.face_steps, 0, 1.0
         self._heads, self._held_out, self._config, self._fabric = heads, held_out, config, fabric
-        self.mender = Mender(heads.figures.shape[-1], config, fabric)
+        self.face_trainer = FaceTrainer(heads.figures.shape[-1], config, fabric)
 
     def step(self) -> dict[str, float]:
         """Train one step; returns the losses by name, the mean over all processes. May raise `DivergedError`."""
-        fabric, mender = self._fabric, self.mender
+        fabric, face_trainer = self._fabric, self.face_trainer
         rng = torch.Generator().manual_seed(self._config.seed * 1_000_003 + self.step_number)
         share = BATCH // fabric.world_size
         first = share * fabric.global_rank
         chosen = torch.randint(len(self._heads.figures), (BATCH,), generator=rng)[first : first + share]
         figure, picture, truth = self._take(self._heads, chosen)
-        mender.prepare(self.step_number / self.steps, self.pace)
+        face_trainer.prepare(self.step_number / self.steps, self.lr_scale)
         seen = min(max(0, PERCEIVED - first), share)
-        output = mender.mend(figure, picture)
-        losses = mender.losses(figure, output, truth, seen=seen, seen_share=fabric.world_size * seen / PERCEIVED)
-        descend(fabric, total(losses), mender.learner, clip=CLIP)
-        mender.ema.update_parameters(mender.network)
+        output = face_trainer.mend(figure, picture)
+        losses = face_trainer.losses(figure, output, truth, seen=seen, seen_share=fabric.world_size * seen / PERCEIVED)
+        optimizer_step(fabric, total(losses), face_trainer.trainable, clip=CLIP)
+        face_trainer.ema.update_parameters(face_trainer.network)
         self.step_number += 1
         return means(fabric, losses)
 
@@ -101,8 +101,8 @@ class FaceStage:
         psnrs_db, distances = [], []
         for index in chosen:
             figure, picture, truth = self._take(self._held_out, index[None])
-            output = self.mender.mend(figure, picture, averaged=True)
-            distances.append(float(self.mender.perceptual(output, truth)))
+            output = self.face_trainer.mend(figure, picture, averaged=True)
+            distances.append(float(self.face_trainer.perceptual(output, truth)))
             row = [to_bytes(part)[0].permute(1, 2, 0).cpu().numpy() for part in (figure, truth, picture, output)]
             psnrs_db.append([psnr_db(part, row[1]) for part in row[2:]])
             show(np.concatenate(row, axis=1))
@@ -116,12 +116,12 @@ class FaceStage:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on."""
-        return {"step": self.step_number, **self.mender.state_dict()}
+        return {"step": self.step_number, **self.face_trainer.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on exactly where `state_dict` was taken."""
         self.step_number = state["step"]
-        self.mender.load_state_dict(state)
+        self.face_trainer.load_state_dict(state)
 
     def close(self) -> None:
         """Nothing to let go of: the heads are in memory."""

@@ -15,9 +15,9 @@ from realtime.render import feather
 from trainer.config import TrainConfig
 from trainer.networks.load import build_face
 from trainer.networks.patches import from_patches, to_patches
-from trainer.training.discriminator_trainer import Adversary
+from trainer.training.discriminator_trainer import DiscriminatorTrainer
 from trainer.training.fabric import Fabric
-from trainer.training.optimize import Learner, adam, average, set_rate
+from trainer.training.optimize import Trainable, adam, average, set_learning_rate
 from trainer.training.perceptual import load_perceptual
 
 
@@ -41,7 +41,7 @@ def crop_heads(pictures: Tensor, heads: Sequence[HeadBox], side_px: int) -> Tens
     return F.grid_sample(pictures, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
-class Mender:
+class FaceTrainer:
     """Adds a residual to heads; LSGAN + feature matching + perceptual + L1 on the head alone (EDN, section 3.3).
 
     Args:
@@ -56,22 +56,24 @@ class Mender:
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._residual = fabric.setup_module(self.network)
         self.ema = average(self.network, config.ema_decay)
-        self._optimizer = adam(self.network, config.rate)
-        self._adversary = Adversary(6, 1, config, fabric)
+        self._optimizer = adam(self.network, config.learning_rate)
+        self._discriminator = DiscriminatorTrainer(6, 1, config, fabric)
         self._autocast = fabric.autocast
         self.perceptual = load_perceptual(config.vgg19).to(fabric.device)
         self._feather = torch.from_numpy(feather(side_px)).to(fabric.device)
 
     @property
-    def learner(self) -> Learner:
-        """What `descend` moves."""
+    def trainable(self) -> Trainable:
+        """What `optimizer_step` moves."""
         return self.network, self._optimizer
 
-    def prepare(self, done: float, pace: float) -> None:
-        """Set the learning rates, of which `done`, 0..1, and `pace` decide; the network is ready for a step."""
+    def prepare(self, done: float, lr_scale: float) -> None:
+        """Set the learning rates, of which `done`, 0..1, and `lr_scale` decide; the network is ready for a step."""
         config = self._config
-        set_rate(self._optimizer, pace * config.rate, done, config.fall)
-        set_rate(self._adversary.optimizer, pace * config.discriminator_rate, done, config.fall)
+        set_learning_rate(self._optimizer, lr_scale * config.learning_rate, done, config.lr_schedule)
+        set_learning_rate(
+            self._discriminator.optimizer, lr_scale * config.discriminator_learning_rate, done, config.lr_schedule
+        )
         self.network.train()
 
     def mend(self, figure: Tensor, picture: Tensor, *, averaged: bool = False) -> Tensor:
@@ -106,7 +108,7 @@ class Mender:
         return {
             "l1": share * config.l1_weight * (output - truth).abs().mean(),
             "vgg": config.perceptual_weight * (vgg * seen_share),
-            **self._adversary.judge(figure, output, truth, share=share),
+            **self._discriminator.judge(figure, output, truth, share=share),
         }
 
     def state_dict(self) -> dict[str, Any]:
@@ -123,6 +125,6 @@ class Mender:
             "network": self.network,
             "ema": self.ema,
             "optimizer": self._optimizer,
-            "discriminator": self._adversary.network,
-            "d_optimizer": self._adversary.optimizer,
+            "discriminator": self._discriminator.network,
+            "d_optimizer": self._discriminator.optimizer,
         }

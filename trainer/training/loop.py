@@ -4,10 +4,10 @@ import signal
 import threading
 from pathlib import Path
 
-from trainer.files import room_for
-from trainer.options import Upkeep
+from trainer.files import disk_full_message
+from trainer.options import CheckpointConfig
 from trainer.training.checkpoint import Checkpoints
-from trainer.training.checkpoint_manager import Keeper
+from trainer.training.checkpoint_manager import CheckpointManager
 from trainer.training.distributed import agree, together
 from trainer.training.fabric import Fabric
 from trainer.training.optimize import DivergedError
@@ -18,7 +18,7 @@ LOOK_FRAMES = 150
 """Of held-out footage per look."""
 
 
-def train(stage: Stage, run: Path, fabric: Fabric, upkeep: Upkeep) -> bool:
+def train(stage: Stage, run: Path, fabric: Fabric, upkeep: CheckpointConfig) -> bool:
     """Train a stage to its end, or until Ctrl-C or SIGTERM, which save first.
 
     Writes into `run`: checkpoints/<stage>_*.pt, <stage>.jsonl (losses of every step), tensorboard/<stage>/, and
@@ -30,8 +30,8 @@ def train(stage: Stage, run: Path, fabric: Fabric, upkeep: Upkeep) -> bool:
     Raises:
         UserError: it keeps diverging, or there is no room to write.
     """
-    keeper = Keeper(stage, Checkpoints(run / "checkpoints", stage.name, upkeep.keep), fabric)
-    with Interruptible() as stop, room_for("the training's files", run):
+    keeper = CheckpointManager(stage, Checkpoints(run / "checkpoints", stage.name, upkeep.keep), fabric)
+    with Interruptible() as stop, disk_full_message("the training's files", run):
         keeper.take_up()
         if stage.step_number >= stage.steps:
             return True
@@ -47,7 +47,7 @@ def train(stage: Stage, run: Path, fabric: Fabric, upkeep: Upkeep) -> bool:
                     if record:
                         record.reopen()
                     continue
-                at_look = stage.step_number % upkeep.look_every == 0 or stage.step_number == stage.steps
+                at_look = stage.step_number % upkeep.validate_every == 0 or stage.step_number == stage.steps
                 score: Score | None = None
                 with together(fabric):
                     if record:

@@ -12,7 +12,7 @@ from trainer.training.fabric import Fabric
 CLIP = 5.0
 """Norm of a generator's gradient, at most."""
 
-Learner = tuple[nn.Module, torch.optim.Optimizer]
+Trainable = tuple[nn.Module, torch.optim.Optimizer]
 """A network and what moves it."""
 
 
@@ -36,7 +36,7 @@ def average(network: nn.Module, decay: float) -> AveragedModel:
     return AveragedModel(network, avg_fn=move, use_buffers=True)
 
 
-def descend(fabric: Fabric, loss: Tensor, *learners: Learner, clip: float = math.inf) -> None:
+def optimizer_step(fabric: Fabric, loss: Tensor, *learners: Trainable, clip: float = math.inf) -> None:
     """One step of all learners down the gradient of the mean of all processes' losses, each norm limited to `clip`.
 
     Raises:
@@ -69,7 +69,7 @@ def means(fabric: Fabric, losses: Mapping[str, Tensor]) -> dict[str, float]:
     return dict(zip(losses, values.tolist(), strict=True))
 
 
-def set_rate(optimizer: torch.optim.Optimizer, rate: float, done: float, fall: str = "cosine") -> None:
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float, done: float, fall: str = "cosine") -> None:
     """Constant for the first half of the training, then a cosine or a line down to 2 %; `done` is 0..1."""
     late = max(0.0, 2 * done - 1)
     left = (1 + math.cos(math.pi * late)) / 2 if fall == "cosine" else 1 - late

@@ -28,7 +28,7 @@ class Stage(Protocol):
     pictures_per_step: int
     fps: float
     """Of what `validate` shows."""
-    pace: float
+    lr_scale: float
     """Factor of the learning rates."""
 
     def step(self) -> dict[str, float]:

@@ -14,7 +14,7 @@ from trainer.training.tensorboard import Board
 
 COLUMNS = (TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(), TimeRemainingColumn())
 SMOOTHING = 0.05
-"""Part of the newest value in the figures on the screen."""
+"""Weight of the newest value in the smoothed losses on the screen."""
 CURVE_EVERY = 10
 """Steps between the points of the curves."""
 
@@ -29,8 +29,8 @@ class Record:
         self._smooth: dict[str, float] = {}
         self._since_s: float | None = None
         self._step_s = 0.0
-        self._progress = Progress(*COLUMNS, TextColumn("{task.fields[figures]}"))
-        self._task = self._progress.add_task(f"Training {stage.name}", total=stage.steps, figures="")
+        self._progress = Progress(*COLUMNS, TextColumn("{task.fields[status]}"))
+        self._task = self._progress.add_task(f"Training {stage.name}", total=stage.steps, status="")
         self._open()
         self._progress.start()
 
@@ -59,7 +59,7 @@ class Record:
             self._step_s = took_s + (1 - SMOOTHING) * ((self._step_s or took_s) - took_s)
         self._since_s = now_s
         rate = f"{self._stage.pictures_per_step / self._step_s:.1f} images/s " if self._step_s else ""
-        self._progress.update(self._task, completed=step, figures=rate + _words(self._smooth))
+        self._progress.update(self._task, completed=step, status=rate + _words(self._smooth))
 
     @contextmanager
     def preview(self) -> Iterator[Preview]:

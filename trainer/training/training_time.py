@@ -6,7 +6,7 @@ from typing import NamedTuple
 from trainer.training.checkpoint import Checkpoints, State, load_checkpoint
 
 
-class Effort(NamedTuple):
+class TrainingTime(NamedTuple):
     """Of one stage; a part of its checkpoints."""
 
     timed_s: float = 0.0
@@ -16,11 +16,11 @@ class Effort(NamedTuple):
     """The last one that it ran on."""
 
     @classmethod
-    def of(cls, state: State) -> "Effort":
+    def of(cls, state: State) -> "TrainingTime":
         """What a checkpoint says; older ones say nothing."""
         return cls(**state["loop"].get("effort", {}))
 
-    def after(self, step_s: float) -> "Effort":
+    def after(self, step_s: float) -> "TrainingTime":
         """With one step more."""
         return self._replace(timed_s=self.timed_s + step_s, timed_steps=self.timed_steps + 1)
 
@@ -29,12 +29,12 @@ class Effort(NamedTuple):
         return steps * self.timed_s / self.timed_steps if self.timed_steps else None
 
 
-def measure_effort(checkpoints: Path) -> tuple[float | None, str | None]:
+def measure_training_time(checkpoints: Path) -> tuple[float | None, str | None]:
     """Hours of all stages of a run together, None where one is not known, and the machine of the last one."""
     hours, machine = list[float | None](), None
     for best in sorted(checkpoints.glob("*_best.pt"), key=lambda path: path.stat().st_mtime_ns):
         state = Checkpoints(checkpoints, best.name.removesuffix("_best.pt")).newest() or load_checkpoint(best)
-        effort = Effort.of(state)
+        effort = TrainingTime.of(state)
         total_s = effort.total_s(state["step"])
         hours.append(total_s and total_s / 3600)
         machine = effort.machine or machine

@@ -12,7 +12,7 @@ DISTANCE_EVERY = 5
 """Frames between those whose perceptual distance is taken: the network is a heavy one."""
 
 
-class Trial:
+class ChainValidation:
     """Of a chain of so many frames, at least one."""
 
     def __init__(self, frames: int) -> None:

@@ -52,7 +52,7 @@ class BodyTracker:
         outputs = ("Identity", "Identity_1", "Identity_3")
         self._network = RegionNetwork(name, outputs, threads, precision=precision)
         self._lock = PersonLock(config.person)
-        self._steady = _SteadyPoints()
+        self._stabilizer = _SteadyPoints()
         self._region: Region | None = None
 
     def reset(self) -> None:
@@ -61,9 +61,9 @@ class BodyTracker:
         self._lock.reset()
 
     @property
-    def whom(self) -> int:
+    def track_id(self) -> int:
         """Grows whenever it goes over to somebody else's body."""
-        return self._lock.whom
+        return self._lock.track_id
 
     def next_person(self) -> None:
         """Go over to the next person to the right, from the last one to the first; from any thread."""
@@ -88,14 +88,14 @@ class BodyTracker:
         if not self._lock.agree(rgba, _middle(xy, "hip"), _middle(xy, "shoulder")):
             self._lose()
             return None
-        center, tip = self._steady(xy[33:])
+        center, tip = self._stabilizer(xy[33:])
         self._region = aligned(center, tip, pi / 2, scale=1.25)
         depth = raw[:33, 2] * np.float32(region.size / self._network.side)
         return Body(xy[:33], depth, visibility, in_frame)
 
     def _lose(self) -> None:
         self._region = None
-        self._steady.reset()
+        self._stabilizer.reset()
 
     def _find(self, rgba: Rgba) -> Region | None:
         """Where to look for the body: where it was, or where somebody is found."""
@@ -107,7 +107,7 @@ class BodyTracker:
         else:
             return self._region
         if person is not None:
-            self._steady.reset()
+            self._stabilizer.reset()
             return person.region
         return self._region
 

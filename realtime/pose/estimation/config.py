@@ -8,7 +8,7 @@ from engines.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class PoseConfig:
-    """What is estimated, how dearly, and of whom."""
+    """What is estimated, how dearly, and of track_id."""
 
     pose_parts: Literal["all", "hands", "face", "body"] = "all"
     """Body, hands and face; body and hands; body and face; the body alone, which takes a third of the time of all."""

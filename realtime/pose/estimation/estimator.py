@@ -27,7 +27,7 @@ class PoseEstimator:
 
     Args:
         threads: cores that one estimate may use.
-        config: what is estimated, how dearly, and of whom.
+        config: what is estimated, how dearly, and of track_id.
     """
 
     def __init__(self, threads: int = 1, config: PoseConfig = PoseConfig()) -> None:
@@ -43,9 +43,9 @@ class PoseEstimator:
         self._lose()
 
     @property
-    def whom(self) -> int:
+    def track_id(self) -> int:
         """Grows whenever it goes over to somebody else; who comes back in the same clothes is no other."""
-        return self._body.whom
+        return self._body.track_id
 
     def next_person(self) -> None:
         """Follow the next person to the right from the next picture on, after the last one the first.
@@ -74,9 +74,9 @@ class PoseEstimator:
             self._rgba = np.zeros((*rgb.shape[:2], 4), np.uint8)
         with self.meter.time("body"):
             cv2.cvtColor(rgb, cv2.COLOR_RGB2RGBA, dst=self._rgba)
-            whom = self.whom
+            track_id = self.track_id
             body = self._body.track(self._rgba)
-        if body is None or self.whom != whom:
+        if body is None or self.track_id != track_id:
             self._lose()  # hands and face were somebody else's
         if body is None:
             return None

@@ -14,7 +14,7 @@ class Estimator(Protocol):
     """Estimates the pose of one person; it may remember, so give it every frame of one stream, in order."""
 
     @property
-    def whom(self) -> int:
+    def track_id(self) -> int:
         """Changes whenever it goes over to somebody else, as far as it can tell people apart."""
 
     def estimate(self, rgb: Rgb) -> Pose | None:
@@ -32,7 +32,7 @@ def load_estimator(name: str, config: PoseConfig = PoseConfig(), *, threads: int
 
     Args:
         name: "own", or "mediapipe", the library itself.
-        config: what is estimated, and of whom; for our own only.
+        config: what is estimated, and of track_id; for our own only.
         threads: cores that one estimate may use; the library takes what it wants.
 
     Raises:

@@ -28,7 +28,7 @@ class HolisticEstimator:
     The confidence of a body keypoint is its visibility. The library tells none of hands and face: it is 1 where seen.
     """
 
-    whom = 0
+    track_id = 0
     """Always the same: the library does not tell people apart."""
 
     def __init__(self) -> None:

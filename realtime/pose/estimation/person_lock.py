@@ -31,22 +31,22 @@ _PATIENCE = 45
 
 
 class PersonLock:
-    """Says whom to follow. Knows the clothes of the person followed and whether there are others.
+    """Says track_id to follow. Knows the clothes of the person followed and whether there are others.
 
     Args:
-        person: whom to choose when nobody is followed.
+        person: track_id to choose when nobody is followed.
     """
 
     def __init__(self, person: str | int = PoseConfig.person) -> None:
         self._choice = person
         self._next = False
-        self.whom = 0
+        self.track_id = 0
         """Grows whenever somebody else is followed; who comes back in the same clothes is no other."""
         self.reset()
 
     def reset(self) -> None:
         """Forget everybody: whoever is followed next is somebody else."""
-        self.whom += 1
+        self.track_id += 1
         self._ours: Clothes | None = None
         self._since_look = self._doubts = self._patience = self._gone = 0
         self._since_others = _TOGETHER
@@ -66,7 +66,7 @@ class PersonLock:
         return self._since_others >= _TOGETHER
 
     def take(self, rgba: Rgba, people: Sequence[Person]) -> Person | None:
-        """Choose whom to follow among `people` in a picture (H W 4) while nobody is followed.
+        """Choose track_id to follow among `people` in a picture (H W 4) while nobody is followed.
 
         None while ours may come out from behind somebody else.
         """
@@ -86,12 +86,12 @@ class PersonLock:
                 return None
         chosen = self._choose(people, rgba.shape[1])
         if self._ours is not None and self._gone >= _PATIENCE and self._likeness(rgba, chosen) < _LIKE:
-            self.whom += 1
+            self.track_id += 1
         self._ours = None
         return chosen
 
     def reconsider(self, rgba: Rgba, people: Sequence[Person], region: Region) -> Person | None:
-        """Look at all `people` while somebody is followed in `region`; whom to follow instead, None to stay."""
+        """Look at all `people` while somebody is followed in `region`; track_id to follow instead, None to stay."""
         center = region.x, region.y
         ours = min(people, key=lambda each: dist(each.hips, center), default=None)
         if ours is not None and dist(ours.hips, center) > 0.4 * region.size:

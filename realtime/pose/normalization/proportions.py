@@ -31,7 +31,7 @@ class Proportions(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_on
     neck: float
     """Shoulders to ears."""
     head: float
-    """Eyes to mouth."""
+    """MetricNetworks to mouth."""
     shoulders: float
     hips: float
     """From left to right."""

@@ -48,7 +48,7 @@ def test_the_detector_finds_everybody() -> None:
 def test_ours_is_kept_through_a_crossing() -> None:
     estimator = PoseEstimator(config=PoseConfig(pose_parts="body", person="right"))
     assert is_bob(estimator.estimate(scene(0, FAR_LEFT)), 0)
-    him, hidden, away = estimator.whom, 0, 0
+    him, hidden, away = estimator.track_id, 0, 0
     for number in range(75):
         alice_at = int(np.interp(number, (6, 46), (FAR_LEFT, FAR_RIGHT)))
         pose = estimator.estimate(scene(number, alice_at))
@@ -62,29 +62,29 @@ def test_ours_is_kept_through_a_crossing() -> None:
     assert hidden > 15
     assert away <= 3
     assert is_bob(pose, 74)
-    assert estimator.whom == him, "he was hidden, not replaced"
+    assert estimator.track_id == him, "he was hidden, not replaced"
 
 
 def test_the_next_person_at_a_word() -> None:
     estimator = PoseEstimator(config=PoseConfig(pose_parts="body", person="left"))
     assert hips_x(estimator.estimate(scene(0, FAR_LEFT))) == pytest.approx(FAR_LEFT + ALICE_X, abs=40)
-    her = estimator.whom
+    her = estimator.track_id
     estimator.next_person()
     assert is_bob(estimator.estimate(scene(1, FAR_LEFT)), 1)
     assert is_bob(estimator.estimate(scene(2, FAR_LEFT)), 2)
-    assert estimator.whom == her + 1
+    assert estimator.track_id == her + 1
     estimator.next_person()
     assert hips_x(estimator.estimate(scene(3, FAR_LEFT))) == pytest.approx(FAR_LEFT + ALICE_X, abs=40)
-    assert estimator.whom == her + 2
+    assert estimator.track_id == her + 2
 
 
 def test_the_next_person_where_there_is_none() -> None:
     estimator = PoseEstimator(config=PoseConfig(pose_parts="body"))
     assert is_bob(estimator.estimate(scene(0, None)), 0)
-    him = estimator.whom
+    him = estimator.track_id
     estimator.next_person()
     assert is_bob(estimator.estimate(scene(1, None)), 1)
-    assert estimator.whom == him
+    assert estimator.track_id == him
 
 
 @pytest.mark.parametrize("returns", [True, False])
@@ -92,22 +92,22 @@ def test_who_is_away_for_a_while_is_known_by_the_clothes(returns: bool) -> None:
     estimator = PoseEstimator(config=PoseConfig(pose_parts="body"))
     for number in range(5):
         assert estimator.estimate(scene(number, None)) is not None
-    him = estimator.whom
+    him = estimator.track_id
     for _ in range(60):
         assert estimator.estimate(scene(0, None, bob=False)) is None
-    assert estimator.whom == him, "nobody is no other"
+    assert estimator.track_id == him, "nobody is no other"
     comes = scene(60, None) if returns else scene(60, FAR_RIGHT, bob=False)
     assert estimator.estimate(comes) is not None
-    assert (estimator.whom == him) is returns
+    assert (estimator.track_id == him) is returns
 
 
 def test_a_glimpse_of_nobody_makes_no_stranger() -> None:
     estimator = PoseEstimator(config=PoseConfig(pose_parts="body"))
     estimator.estimate(scene(0, None))
-    him = estimator.whom
+    him = estimator.track_id
     assert estimator.estimate(scene(0, None, bob=False)) is None
     assert estimator.estimate(scene(1, FAR_LEFT, bob=False)) is not None
-    assert estimator.whom == him
+    assert estimator.track_id == him
 
 
 def people() -> list[Person]:

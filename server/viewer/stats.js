@@ -1,6 +1,6 @@
 // Frames per second as they are shown, and the time from the server to the screen.
 
-export class Figures {
+export class Stats {
   #shown = 0;
   #countedAt = performance.now();
   #shownAt = performance.now();
