@@ -10,8 +10,8 @@ from tyro.conf import Positional
 
 from engines.console import run_commands
 from engines.errors import UserError
-from realtime.config import EngineConfig
 from realtime.pose.estimation.config import PoseConfig
+from realtime.subject_engines import EngineConfig
 
 Inline = tyro.conf.arg(name="")
 

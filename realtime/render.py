@@ -12,6 +12,7 @@ from engines.engine import Engine
 from engines.output_guard import Guard
 from engines.recurrent import chain_of
 from realtime.frame import Rgb
+from realtime.pose.figure.styles import Figure
 from realtime.pose.measure import HeadBox
 
 PATCH = 4
@@ -69,7 +70,7 @@ class Renderer:
             size it also has an input "plate" uint8 [1, H/4, W/4, 48].
         face: engine with input "packed" uint8 [1, F/4, F/4, 96] (the head's part of the figure and of the picture)
             and output "residual" uint8 [1, F/4, F/4, 48], or None for no face network.
-        plate: uint8 [H, W, 3], the empty room that every chain starts from.
+        plate: uint8 [H, W, 3], the empty background that every chain starts from.
         blank: what a figure with nobody in it is filled with, `Style.blank`.
     """
 
@@ -84,15 +85,11 @@ class Renderer:
         self.reset()
 
     def reset(self) -> None:
-        """Start a new chain: an empty room and nobody in it."""
+        """Start a new chain: its past is the plate with nobody in it."""
         self._chain.restart(np.full_like(self._chain.entering, self._blank), to_patches(self._plate)[None])
 
-    def step(self, figure: Rgb, head: HeadBox | None) -> Rgb:
-        """Render the next frame.
-
-        Args:
-            figure: uint8 [H, W, 3] as the subject's style draws it.
-            head: where the face network works; None leaves it out.
+    def step(self, figure: Figure) -> Rgb:
+        """Render the next frame; while nobody is there every frame starts a new chain, so no ghost stays behind.
 
         Returns:
             A new picture, uint8 [H, W, 3].
@@ -100,12 +97,14 @@ class Renderer:
         Raises:
             BrokenOutputError: a network has computed NaN or infinity.
         """
-        self._figure.write(figure)
+        if figure.pose is None:
+            self.reset()
+        self._figure.write(figure.rgb)
         self._chain.run()
         self._guard.check()
         picture = self._picture.read()
-        if self._face and head:
-            self._face.refine(picture, figure, head)
+        if self._face and figure.head:
+            self._face.refine(picture, figure.rgb, figure.head)
         return picture
 
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from engines.errors import UserError
 from realtime.frame import Rgb
-from realtime.pose.figure.styles import Style, load_style
+from realtime.pose.figure.styles import Figure, Style, load_style
 from realtime.pose.normalization.motion_range import MotionRange
 from realtime.pose.normalization.proportions import Proportions
 from realtime.pose.pose import Pose
@@ -117,9 +117,9 @@ class Subject:
         """Width and height of the picture."""
         return self.manifest.width_px, self.manifest.height_px
 
-    def draw(self, pose: Pose | None) -> Rgb:
-        """A pose in the picture's pixels as a figure, uint8 [H, W, 3]."""
-        return self.style.draw(pose, self.manifest.height_px, self.manifest.width_px)
+    def figure(self, pose: Pose | None) -> Figure:
+        """The figure of a pose in the picture's pixels."""
+        return self.style.figure(pose, self.manifest.height_px, self.manifest.width_px)
 
     @property
     def graphs(self) -> tuple[Path, Path]:

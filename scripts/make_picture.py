@@ -11,9 +11,9 @@ import av
 import cv2
 import numpy as np
 
-from realtime.config import EngineConfig
 from realtime.frame import Rgb
 from realtime.subject import load_subject
+from realtime.subject_engines import EngineConfig
 from trainer.evaluation.playback import PlaybackChain, VideoPlayback, VideoSpan
 from trainer.files import writing
 

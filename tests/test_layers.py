@@ -23,7 +23,7 @@ TRAINER_MAY_USE = (
     "realtime.pose",
     "realtime.render",
     "realtime.pose_tools.report_page",
-    "realtime.rollout",
+    "realtime.subject_clips",
     "realtime.subject",
     "realtime.video",
 )

@@ -16,7 +16,7 @@ import torch
 
 from engines.errors import UserError
 from engines.load import load_engine
-from realtime.pose.measure import head_box
+from realtime.pose.figure.styles import Figure
 from realtime.pose.skeleton import SKELETON_VERSION
 from realtime.render import Renderer
 from realtime.subject import FORMAT, Consent, Manifest, Training, sha256, write_manifest
@@ -233,8 +233,7 @@ def _play(footage: Footage, folder: Path) -> tuple[float, float]:
     renderer = Renderer(generator, face, footage.plate, blank=footage.style.blank)
     reader, psnrs_db = footage.reader(), []
     for index in range(footage.training_frames, len(footage.poses)):
-        pose = footage.poses[index]
-        picture = renderer.step(footage.figure(index), head_box(pose) if pose else None)
+        picture = renderer.step(Figure(footage.figure(index), footage.poses[index]))
         psnrs_db.append(psnr_db(picture, reader.read(index)))
     reader.close()
     write_picture(folder / "thumbnail.jpg", picture)

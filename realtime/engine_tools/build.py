@@ -12,8 +12,8 @@ from engines.choose import candidates
 from engines.errors import UserError
 from engines.load import load_engine
 from engines.parity import Parity
-from realtime.rollout import FILE, RollOut, load_clips
 from realtime.subject import Subject
+from realtime.subject_clips import FILE, SubjectClips, load_clips
 
 
 def build_subject(subject: Subject, *, backend: str, precision: str, threads: int, cache: Cache) -> None:
@@ -28,7 +28,7 @@ def build_subject(subject: Subject, *, backend: str, precision: str, threads: in
     if load_clips(subject.folder) is None:
         raise UserError(f"{subject.folder} has no {FILE}, the moves to prove engines on: export the subject again.")
     generator, face = (load_engine(graph, threads=threads) for graph in subject.graphs)
-    drives = RollOut.of(subject).drives(generator, face)
+    drives = SubjectClips.of(subject).drives(generator, face)
     table = Table(
         "backend", "precision", "network", "worst step, dB", "of a chain", title=f"{subject.manifest.name}'s engines"
     )

@@ -11,8 +11,8 @@ from engines.backends import FALLBACK_ORDER, Backend, cpu_flags, cpu_name, has_n
 from engines.cache import Cache
 from engines.choose import Choice, candidates, trial
 from engines.errors import UserError
-from realtime.rollout import RollOut
 from realtime.subject import Subject
+from realtime.subject_clips import SubjectClips
 
 LIVE_MS = 1000 / 30 * 0.9
 """A picture may take so long in the renderer at 30 fps."""
@@ -105,7 +105,7 @@ def _examine_backend(backend: Backend, subject: Subject, threads: int) -> Backen
     elif not backend.usable:
         state, advice = "no device", "needs an NVIDIA GPU and its driver"
     else:
-        clips = RollOut.of(subject)
+        clips = SubjectClips.of(subject)
         try:
             for choice in candidates(subject.graphs, backend.name):
                 engines = [choice.load(graph, threads) for graph in subject.graphs]

@@ -20,8 +20,8 @@ from engines.verify import Check, ReferenceFrames, VerifyConfig, verify, verify_
 from realtime.pose.measure import HeadBox, head_box
 from realtime.pose.pose import Pose
 from realtime.render import crop_head, to_patches
-from realtime.rollout import RollOut
 from realtime.subject import Subject, load_subject
+from realtime.subject_clips import SubjectClips
 
 BackendName = Literal["tensorrt", "tensorrt-rtx", "torch-tensorrt", "openvino", "onnxruntime", "torch"]
 
@@ -76,7 +76,7 @@ def _checks(subject: Subject, backend: str, precision: str, config: VerifyConfig
         )
         yield Check(name=name, passed=True, metrics={"s": round(time.perf_counter() - begun_at_s, 2)})
     twin = _twin(backend)
-    poses = RollOut.of(subject).poses
+    poses = SubjectClips.of(subject).poses
     yield from verify(
         generator,
         load_engine(subject.generator, backend=twin),

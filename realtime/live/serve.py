@@ -4,12 +4,12 @@ import asyncio
 import signal
 
 from engines.errors import UserError
-from realtime.config import EngineConfig
 from realtime.live.performer_profile import load_profile
-from realtime.live.session import Session
+from realtime.live.session import Session, open_session
 from realtime.live.source import open_source
 from realtime.pose.estimation.config import PoseConfig
 from realtime.subject import load_subject
+from realtime.subject_engines import EngineConfig
 from server.app import ListenError, Server
 
 
@@ -40,7 +40,7 @@ async def serve(
     source, remark = open_source(camera, source_name, fps=fps)
     if remark:
         print(remark)
-    session = Session(subject, source, engines, pose, profile=profile, say=print)
+    session = open_session(subject, source, engines, pose, profile=profile, say=print)
     title = subject.manifest.name
     server = Server(session.streams, title=title, host=host, port=port, info=session.info, commands=session.commands)
     try:

@@ -60,8 +60,8 @@ def test_f16_stays_with_f32_over_a_chain() -> None:
         chains.append(Renderer(engine, None, subject.plate))
     height, width = subject.plate.shape[:2]
     for step in range(6):
-        figure = subject.style.draw(standing(scale=height / 128, x=4.0 * step), height, width)
-        full, half = (chain.step(figure, None).astype(np.float32) for chain in chains)
+        figure = subject.style.figure(standing(scale=height / 128, x=4.0 * step), height, width)
+        full, half = (chain.step(figure).astype(np.float32) for chain in chains)
         assert 10 * np.log10(255**2 / np.square(full - half).mean()) > 50, f"step {step}"
 
 

@@ -21,8 +21,8 @@ from engines.errors import UserError
 from engines.load import load_engine
 from engines.openvino import read_model, save_model
 from engines.parity import SAME_DB, Recorder, parity, psnr_db, replay
-from realtime.rollout import CLIP_FRAMES, CLIPS, RollOut, choose_clips, load_clips
 from realtime.subject import Subject, load_subject
+from realtime.subject_clips import CLIP_FRAMES, CLIPS, SubjectClips, choose_clips, load_clips
 from tests.support.commands import assert_refused, command
 from tests.support.standing_pose import standing
 from tests.support.subjects import poison, sign
@@ -31,9 +31,9 @@ CHOICES = [choice for choice in candidates(load_subject("alice").graphs) if choi
 
 
 @pytest.fixture(scope="module")
-def channel_copies() -> RollOut:
+def moves() -> SubjectClips:
     subject = load_subject("alice")
-    return RollOut([standing(scale=1.1, x=150.0 + 10 * step) for step in range(4)], subject.style, subject.plate)
+    return SubjectClips([standing(scale=1.1, x=150.0 + 10 * step) for step in range(4)], subject.style, subject.plate)
 
 
 @pytest.fixture
@@ -42,18 +42,18 @@ def toy(toy_subject: Path) -> Subject:
 
 
 @pytest.mark.parametrize("choice", CHOICES, ids=str)
-def test_every_engine_plays_the_bundled_subject_as_f32_does(choice: tuple[str, str], channel_copies: RollOut) -> None:
+def test_every_engine_plays_the_bundled_subject_as_f32_does(choice: tuple[str, str], moves: SubjectClips) -> None:
     backend, precision = choice
     subject = load_subject("alice")
     twins = [load_engine(graph, threads=2) for graph in subject.graphs]
-    for graph, drive in zip(subject.graphs, channel_copies.drives(*twins).values(), strict=True):
+    for graph, drive in zip(subject.graphs, moves.drives(*twins).values(), strict=True):
         found = prove(graph, name=graph.stem, backend=backend, precision=precision, threads=2, drive=drive)
         assert found.holds(precision)
 
 
 def test_the_export_brings_int8_that_holds(toy: Subject) -> None:
     generator, face = (load_engine(graph) for graph in toy.graphs)
-    drives = RollOut.of(toy).drives(generator, face)
+    drives = SubjectClips.of(toy).drives(generator, face)
     for graph in toy.graphs:
         assert quantized(graph).name in toy.manifest.files
         assert quantized(graph).with_suffix(".bin").name in toy.manifest.files
@@ -124,7 +124,7 @@ def test_the_gate_refuses_a_wrong_engine_and_keeps_nothing(toy: Subject, tmp_pat
                 backend="openvino",
                 precision=precision,
                 threads=1,
-                drive=RollOut.of(toy).play,
+                drive=SubjectClips.of(toy).play,
                 cache=cache,
             ).entry.metrics
         )

@@ -10,8 +10,10 @@ from engines.eager import EagerEngine, OnnxModule
 from engines.engine import Engine
 from engines.nvidia.torch_engine import TorchDeviceEngine
 from engines.recurrent import Chain, DeviceEngine, HostChain, chain_of, channel_copies
+from realtime.pose.figure.styles import Figure
 from realtime.render import Renderer, to_patches
 from realtime.subject import load_subject
+from tests.support.standing_pose import standing
 
 RNG = np.random.default_rng(0)
 STEPS = 4
@@ -86,16 +88,14 @@ def test_device_chain_engine_and_renderer_give_the_same_pictures() -> None:
     assert isinstance(chain_of(host), HostChain)
     assert not isinstance(chain_of(device), HostChain)
     size = subject.plate.shape
-    metrics = [noise(size) for _ in range(STEPS)]
+    figures = [Figure(noise(size), standing()) for _ in range(STEPS)]
     by_host, by_device = Renderer(host, None, subject.plate), Renderer(device, None, subject.plate)
-    expected = [by_host.step(figure, None) for figure in metrics]
+    expected = [by_host.step(figure) for figure in figures]
     blank, plate = np.zeros_like(host.outputs["picture"]), to_patches(subject.plate)[None]
-    twin = slowly(EagerEngine(subject.generator, 1), blank, plate, [to_patches(figure)[None] for figure in metrics])
+    twin = slowly(EagerEngine(subject.generator, 1), blank, plate, [to_patches(figure.rgb)[None] for figure in figures])
     assert all(np.array_equal(to_patches(each)[None], other) for each, other in zip(expected, twin, strict=True))
     for _ in range(2):
-        assert all(
-            np.array_equal(by_device.step(figure, None), each) for figure, each in zip(metrics, expected, strict=True)
-        )
+        assert all(np.array_equal(by_device.step(figure), each) for figure, each in zip(figures, expected, strict=True))
         by_device.reset()
 
 
@@ -119,5 +119,5 @@ def test_a_network_for_any_room_is_given_the_plate() -> None:
     """What `trainer.export.onnx.export_any_size` writes has one more input."""
     engine, plate = Mixing(48, 3), noise((12, 20, 3))
     engine.inputs = MappingProxyType({**engine.inputs, "plate": np.zeros((1, 3, 5, 48), np.uint8)})
-    Renderer(engine, None, plate).step(noise((12, 20, 3)), None)
+    Renderer(engine, None, plate).step(Figure(noise((12, 20, 3)), None))
     assert np.array_equal(engine.inputs["plate"][0], to_patches(plate))

@@ -10,10 +10,9 @@ import pytest
 from engines.backends import FALLBACK_ORDER
 from engines.bench import baseline
 from engines.parity import Parity
-from realtime.config import EngineConfig
 from realtime.engine_tools.doctor import DoctorReport
-from realtime.live.failover import choose_engines
 from realtime.subject import Subject, load_subject
+from realtime.subject_engines import EngineConfig, choose_engines
 from tests.support.commands import assert_refused, command
 from tests.support.subjects import poison, sign
 

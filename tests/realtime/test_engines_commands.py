@@ -9,8 +9,8 @@ import pytest
 from engines.nvidia.plan_header import read_header
 from engines.verify import VerifyConfig
 from realtime.engine_tools.verify import verify_subject
-from realtime.rollout import save_clips
 from realtime.subject import load_subject
+from realtime.subject_clips import save_clips
 from tests.support.commands import assert_refused, command
 from tests.support.fake_gpu import needs_no_gpu, needs_rtx
 from tests.support.standing_pose import standing

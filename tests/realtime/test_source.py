@@ -20,6 +20,7 @@ from realtime.subject import load_subject
 from realtime.video import VideoWriter, count_frames, read_video
 from tests.conftest import numbered_picture, read_number
 from tests.support.commands import DATA
+from tests.support.scripted import ScriptedRenderer
 
 
 @pytest.fixture
@@ -99,12 +100,13 @@ def test_recorded_poses_are_played_as_they_are(toy_subject: Path) -> None:
 
         def next_person(self) -> None: ...
 
-    pipeline = PosePipeline(load_subject(str(toy_subject)), Blind(), Meter(*STAGES))
+    renderer = ScriptedRenderer(subject=load_subject(str(toy_subject)))
+    pipeline = PosePipeline(Blind(), renderer, Meter(*STAGES))
     source = PoseSource(DATA / "openpose", fps=120)
-    drawn = [pipeline.step(frame) for _ in range(12) if (frame := source.read())]
+    drawn = [pipeline.step(frame, renderer) for _ in range(12) if (frame := source.read())]
     # Nobody at first; the gap in the sixth frame is held.
-    assert [each.head is not None for each in drawn] == [False, *[True] * 11]
-    assert [bool(each.figure.any()) for each in drawn] == [False, *[True] * 11]
+    assert [not each.no_person for each in drawn] == [False, *[True] * 11]
+    assert [bool(each.figure.rgb.any()) for each in drawn] == [False, *[True] * 11]
     source.close()
 
 

@@ -12,9 +12,9 @@ import torch
 from msgspec import convert, structs
 
 from engines.errors import UserError
-from realtime.config import EngineConfig
 from realtime.frame import Rgb
 from realtime.subject import load_subject, write_manifest
+from realtime.subject_engines import EngineConfig
 from realtime.video import VideoWriter, read_video
 from tests.support.commands import DATA, assert_refused, command
 from tests.support.standing_pose import standing
@@ -138,7 +138,7 @@ def test_a_chain_without_memory_forgets() -> None:
     subject = load_subject("alice")
     chain = PlaybackChain(subject, EngineConfig(), memory=False, face=False)
     pose = standing(scale=3)
-    figure = subject.draw(pose)
+    figure = subject.figure(pose).rgb
     first, second = (chain.step(figure, pose) for _ in range(2))
     assert np.array_equal(first, second)
     lasting = PlaybackChain(subject, EngineConfig(), face=False)

@@ -10,10 +10,10 @@ from rich.progress import track
 from rich.table import Table
 
 from engines.errors import UserError
-from realtime.config import EngineConfig
 from realtime.frame import Rgb
 from realtime.pose.pose import Pose
 from realtime.subject import Subject
+from realtime.subject_engines import EngineConfig
 from realtime.video import count_frames, frame_rate
 from trainer.detector.classifier import About, Clip, Features, accuracy, load_detector, save_detector, train_detector
 from trainer.detector.clips import cut, watch, whole_clips
@@ -114,7 +114,7 @@ def _rendered(subject: Subject, video: Path, engines: EngineConfig) -> Iterator[
     """Every frame as it was filmed and as the subject shows it."""
     chain, framing = PlaybackChain(subject, engines), Framing.of(subject.manifest)
     for picture, pose in _tracked(video, framing, engines, f"Rendering {video.name}"):
-        yield [picture, chain.step(subject.draw(pose), pose)], pose
+        yield [picture, chain.step(subject.figure(pose).rgb, pose)], pose
 
 
 def _tracked(video: Path, framing: Framing, engines: EngineConfig, what: str) -> Iterator[tuple[Rgb, Pose | None]]:

@@ -11,11 +11,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from engines.errors import UserError
-from realtime.config import EngineConfig
 from realtime.frame import Rgb
 from realtime.pose.estimation.load import load_estimator
 from realtime.pose.pose import Pose
 from realtime.subject import Subject, load_subject, write_manifest
+from realtime.subject_engines import EngineConfig
 from realtime.video import VideoWriter
 from trainer.evaluation.drift import measure_drift, plan_drift
 from trainer.evaluation.frame_metrics import FrameMetrics, MeasuredFrame, MetricNetworks, Metrics
@@ -112,7 +112,7 @@ def evaluate(
             drift = measure_drift(
                 plan,
                 poses,
-                subject.draw,
+                lambda pose: subject.figure(pose).rgb,
                 truths,
                 chains[LIVE],
                 lambda: progress.advance(task),

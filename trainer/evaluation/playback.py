@@ -7,16 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engines.errors import UserError
-from realtime.config import EngineConfig
 from realtime.frame import Rgb
-from realtime.live.failover import choose_engines
 from realtime.pose.estimation.load import load_estimator
-from realtime.pose.measure import head_box
+from realtime.pose.figure.styles import Figure
 from realtime.pose.normalization.normalizer import Normalizer
 from realtime.pose.pose import Pose
 from realtime.pose.stabilize import PoseStabilizer
-from realtime.render import Renderer
 from realtime.subject import Subject
+from realtime.subject_engines import EngineConfig, choose_engines, load_renderer
 from realtime.video import count_frames, frame_rate, read_video
 from trainer.footage.crop import Crop, Framing
 
@@ -110,7 +108,7 @@ class VideoPlayback:
                 size_px = rgb.shape[1], rgb.shape[0]
                 normalizer = normalizer or Normalizer(manifest.motion, size_px, proportions=manifest.proportions)
                 shown = normalizer.normalize(pose, at_s)
-            yield PlaybackFrame(number, crop.picture(rgb), seen, shown, self.subject.draw(shown))
+            yield PlaybackFrame(number, crop.picture(rgb), seen, shown, self.subject.figure(shown).rgb)
 
     def footage(self, numbers: set[int]) -> dict[int, Rgb]:
         """Some frames' pictures, as in `PlaybackFrame.footage`."""
@@ -153,8 +151,7 @@ class PlaybackChain:
     def __init__(self, subject: Subject, engines: EngineConfig, *, memory: bool = True, face: bool = True) -> None:
         self.choice, *_ = choose_engines(subject, engines, LOG.info)
         """What runs them."""
-        networks = [self.choice.load(graph, engines.threads) for graph in subject.graphs[: 1 + face]]
-        self._renderer = Renderer(networks[0], networks[1] if face else None, subject.plate, blank=subject.style.blank)
+        self._renderer = load_renderer(subject, self.choice, engines.threads, face=face)
         self._memory = memory
 
     def reset(self) -> None:
@@ -162,7 +159,7 @@ class PlaybackChain:
         self._renderer.reset()
 
     def step(self, figure: Rgb, pose: Pose | None) -> Rgb:
-        """Render a figure, uint8 H W 3, of a pose; as live the chain starts anew while nobody is there."""
-        if pose is None or not self._memory:
+        """Render a figure, uint8 H W 3, of a pose."""
+        if not self._memory:
             self._renderer.reset()
-        return self._renderer.step(figure, head_box(pose) if pose else None)
+        return self._renderer.step(Figure(figure, pose))

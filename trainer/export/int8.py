@@ -11,7 +11,7 @@ from engines.quantize import quantize
 from realtime.frame import Rgb
 from realtime.pose.figure.styles import Style
 from realtime.pose.pose import Pose
-from realtime.rollout import RollOut, choose_clips, save_clips
+from realtime.subject_clips import SubjectClips, choose_clips, save_clips
 
 
 def add_int8(folder: Path, poses: Sequence[Pose | None], style: Style, plate: Rgb, *, threads: int) -> str:
@@ -29,7 +29,7 @@ def add_int8(folder: Path, poses: Sequence[Pose | None], style: Style, plate: Rg
     """
     clips = choose_clips(poses)
     save_clips(folder, clips)
-    rollout = RollOut(clips, style, plate)
+    rollout = SubjectClips(clips, style, plate)
     graphs = {name: folder / f"{name}.onnx" for name in ("generator", "face")}
     generator, face = (load_engine(graph, threads=threads) for graph in graphs.values())
     try:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from engines.load import load_engine
 from realtime.frame import Rgb
+from realtime.pose.figure.styles import Figure
 from realtime.pose.measure import head_box
 from realtime.render import Renderer, crop_head
 from trainer.config import TrainConfig
@@ -50,7 +51,7 @@ def render_heads(footage: Footage, generator: Path, indices: range, *, threads: 
     rows: list[tuple[Rgb, Rgb, Rgb]] = []
     for index in track(indices, description="Rendering heads"):
         figure, pose = footage.figure(index), footage.poses[index]
-        picture = renderer.step(figure, None)
+        picture = renderer.step(Figure(figure, pose))
         if pose is not None and index % every == 0:
             head = head_box(pose)
             rows.append(tuple(crop_head(source, head, side) for source in (figure, picture, reader.read(index))))  # type: ignore[arg-type]

@@ -1,6 +1,4 @@
-"""The renderer on its own over a few clips of the subject's own moves, exactly as live: what int8 is calibrated on and
-every engine is proven on.
-"""
+"""Clips of the subject's own moves, rendered as live: int8 is calibrated and every engine is checked on them."""
 
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +13,6 @@ from engines.parity import Recorder, Rollout, replay
 from realtime.frame import Rgb
 from realtime.pose.archive import load_poses, save_poses
 from realtime.pose.figure.styles import Style
-from realtime.pose.measure import head_box
 from realtime.pose.pose import Pose
 from realtime.render import Renderer
 from realtime.subject import Subject
@@ -25,8 +22,8 @@ FILE = "calibration.npz"
 CLIPS, CLIP_FRAMES = 4, 30
 
 
-class RollOut:
-    """Clips that can be played again and again.
+class SubjectClips:
+    """A subject's clips, which can be played again and again.
 
     Args:
         poses: clip after clip, `CLIP_FRAMES` each.
@@ -38,7 +35,7 @@ class RollOut:
         self.poses, self._style, self._plate = poses, style, plate
 
     @classmethod
-    def of(cls, subject: Subject) -> "RollOut":
+    def of(cls, subject: Subject) -> "SubjectClips":
         """The subject's clips; one that brings none just shows its empty room."""
         return cls(load_clips(subject.folder) or [None] * CLIP_FRAMES, subject.style, subject.plate)
 
@@ -48,8 +45,7 @@ class RollOut:
         for number, pose in enumerate(self.poses):
             if number % CLIP_FRAMES == 0:
                 renderer.reset()
-            figure = self._style.draw(pose, *self._plate.shape[:2])
-            yield renderer.step(figure, head_box(pose) if pose else None)
+            yield renderer.step(self._style.figure(pose, *self._plate.shape[:2]))
 
     def record(self, generator: Engine, face: Engine) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]]:
         """What the two networks see, in every second frame."""
