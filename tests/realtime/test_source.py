@@ -18,9 +18,9 @@ from realtime.pose.pose import Pose
 from realtime.pose.skeleton import BODY, LEFT_HAND
 from realtime.subject import load_subject
 from realtime.video import VideoWriter, count_frames, read_video
-from tests.conftest import numbered_picture, read_number
 from tests.support.commands import DATA
 from tests.support.scripted import ScriptedRenderer
+from tests.support.streams import numbered_picture, read_number
 
 
 @pytest.fixture

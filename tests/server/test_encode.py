@@ -15,7 +15,7 @@ from realtime.live.latest import Latest
 from server.encode import KEYFRAME_SPACING_S, SharedStream
 from server.subscription import BACKLOG, NumberedPacket, Subscription
 from server.vp8 import RTP_CLOCK_HZ, Packet, Vp8Encoder
-from tests.conftest import ScriptedCamera, in_thread, numbered_picture, read_number
+from tests.support.streams import ScriptedCamera, in_thread, numbered_picture, read_number
 
 
 def encoder() -> Vp8Encoder:

@@ -10,9 +10,9 @@ import pytest
 
 from engines.errors import UserError
 from realtime.video import VideoWriter
-from tests.conftest import numbered_picture
 from tests.support.commands import assert_refused, command
 from tests.support.footage_files import paint, swaying, textured, write_film, write_labels
+from tests.support.streams import numbered_picture
 from trainer.files import disk_full_message, write_picture
 from trainer.footage.remux import remux
 from trainer.training.tensorboard import Board
