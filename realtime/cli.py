@@ -18,7 +18,7 @@ Inline = tyro.conf.arg(name="")
 
 def run(
     subject: str = "alice",
-    camera: int | None = None,
+    camera: str | None = None,
     source: str | None = None,
     fps: float = 30.0,
     performer: str | None = None,
@@ -31,9 +31,10 @@ def run(
 
     Args:
         subject: who is shown: a name, or the path of a subject's folder.
-        camera: which camera to use, 0 being the first. Without one, the bundled performer dances.
-        source: a video to play instead of a camera: a path, or a bundled performer's name (bob); or poses:FOLDER, the
-            JSON files of OpenPose.
+        camera: which camera to use: its number, 0 being the first, its path, or a part of its name. Without a camera
+            the bundled performer dances.
+        source: what to play instead of a camera: a video's path, a bundled performer's name (bob), an URL (rtsp://,
+            http://), a named pipe, or poses:FOLDER, the JSON files of OpenPose.
         fps: how many of these are played per second.
         performer: whose profile to use, made by `realtime calibrate`; without one your range is learnt while you move.
         host: address to serve on. Only this machine can watch unless you change it.
@@ -48,12 +49,13 @@ def run(
     )
 
 
-def calibrate(performer: tyro.conf.Positional[str], camera: int | None = None, source: str | None = None) -> None:
+def calibrate(performer: tyro.conf.Positional[str], camera: str | None = None, source: str | None = None) -> None:
     """Five seconds to tell how near and how far you stand: then `realtime run --performer NAME` knows from the start.
 
     Args:
         performer: your name, for the profile.
-        camera: which camera to use, 0 being the first. Leave it where it is afterwards.
+        camera: which camera to use: its number, 0 being the first, its path, or a part of its name. Leave it where it
+            is afterwards.
         source: a video to use instead of a camera: a path, or a bundled performer's name (bob).
     """
     from rich.console import Console

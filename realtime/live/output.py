@@ -8,6 +8,9 @@ from realtime.frame import Frame
 from realtime.live.latest import Latest
 from server.encode import SharedStream
 
+STOP_S = 1.0
+"""So long an encoder has to end."""
+
 
 class Output(Protocol):
     """Takes the frames of a session. Each method is called by one thread at a time."""
@@ -64,9 +67,9 @@ class StreamOutput:
         self._frames.put(frame)
 
     def close(self) -> None:
-        """Stop encoding."""
+        """Stop encoding; an encoder that hangs is left behind."""
         self._stop.set()
-        self._thread.join()
+        self._thread.join(STOP_S)
 
     def _encode(self) -> None:
         try:

@@ -103,6 +103,10 @@ class PosePipeline:
                 pose = self._retargeter.fit(pose, frame)
             return FigureFrame(frame, renderer.subject.figure(pose), renderer)
 
+    def idle(self, frame: Frame) -> FigureFrame:
+        """The frame as if nobody were in it: what is shown while the source gives no pictures."""
+        return FigureFrame(frame, self._renderer.subject.figure(None), self._renderer)
+
     def _begin_anew(self) -> None:
         """Somebody else is followed: the figure does not glide over to them, nor is it placed by another's range.
 

@@ -15,7 +15,7 @@ from server.app import ListenError, Server
 
 async def serve(
     subject_name: str,
-    camera: int | None,
+    camera: str | None,
     source_name: str | None,
     *,
     fps: float,

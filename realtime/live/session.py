@@ -31,6 +31,12 @@ from server.encode import SharedStream
 PREVIEW_WIDTH_PX = 256
 PREVIEW_BPS = 300_000
 WAIT_S = 0.1
+SILENT_S = 1.0
+"""A source that gives nothing for so long is said to be gone; the last picture stays ..."""
+IDLE_S = 3.0
+"""... until then; afterwards the subject's empty background is shown."""
+STOP_S = 1.5
+"""So long threads have to end."""
 LOG = logging.getLogger(__name__)
 NOBODY = "Nobody in front of the camera."
 
@@ -68,6 +74,8 @@ class Session:
         self._render = RenderPipeline(meter)
         self._frames, self._figures = Latest[Frame](), Latest[FigureFrame]()
         self._nobody = False
+        self._seen_at_s = time.perf_counter()
+        """When the newest frame of the source was there."""
         self._stop = threading.Event()
         self._error: BaseException | None = None
         bodies = {"capture": self._capture, "pose": self._estimate, "render": self._draw}
@@ -81,14 +89,18 @@ class Session:
             thread.start()
 
     def stop(self) -> None:
-        """Stop every thread and close source and outputs; returns when all have ended."""
+        """Stop every thread and close source and outputs; returns within about two seconds.
+
+        A thread that hangs in a camera, an engine or an encoder is left behind: it ends with the process.
+        """
         self._stop.set()
+        self._source.close()
+        ends_at_s = time.perf_counter() + STOP_S
         for thread in self._threads:
             if thread.ident is not None:
-                thread.join()
+                thread.join(max(0.0, ends_at_s - time.perf_counter()))
         for output in (*self._outputs, *self._previews):
             output.close()
-        self._source.close()
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until the session has ended by itself; False when `timeout_s` passed first.
@@ -125,7 +137,10 @@ class Session:
 
     def info(self) -> dict[str, object]:
         """What the viewer's page shows beside the picture."""
-        notice = NOBODY if self._nobody else self._pose.notice
+        if self._silent_s > SILENT_S:
+            notice: str | None = f"No picture from {self._source.name}. Waiting for it…"
+        else:
+            notice = NOBODY if self._nobody else self._pose.notice
         info: dict[str, object] = {"notice": notice} if notice else {}
         if self._renderer.replaced:
             info["replaced"] = self._renderer.replaced
@@ -133,6 +148,11 @@ class Session:
         if latency:
             info["delay_ms"] = latency["p50"]
         return info
+
+    @property
+    def _silent_s(self) -> float:
+        """For how long the source has given nothing."""
+        return time.perf_counter() - self._seen_at_s
 
     def _guard(self, body: Callable[[], None]) -> None:
         """Whatever ends a thread ends the session, and its owner hears of it in `wait`."""
@@ -152,12 +172,16 @@ class Session:
                     output.write(small)
 
     def _estimate(self) -> None:
+        last: Frame | None = None
         while not self._stop.is_set():
             frame = self._frames.take(WAIT_S)
             if frame is not None:
+                last, self._seen_at_s = frame, time.perf_counter()
                 drawn = self._pose.step(frame, self._renderer)
                 self._nobody = drawn.no_person
                 self._figures.put(drawn)
+            elif last is not None and self._silent_s > IDLE_S:
+                self._figures.put(self._pose.idle(replace(last, captured_at_s=time.perf_counter())))
 
     def _draw(self) -> None:
         while not self._stop.is_set():

@@ -13,6 +13,8 @@ from realtime.live.output import Output, StreamOutput
 from realtime.live.pipeline import FADE_S, STAGES
 from realtime.live.session import Session
 from realtime.meter import Meter
+from realtime.pose.figure.styles import Figure
+from realtime.pose.pose import Pose
 from tests.support.scripted import KeptOutput, ScriptedEstimator, ScriptedRenderer, ScriptedSource
 from tests.support.standing_pose import standing
 
@@ -100,3 +102,63 @@ def test_a_source_that_waits_holds_nothing_else_up() -> None:
     moving.set()
     assert session.wait(20)
     session.stop()
+
+
+def test_a_source_that_is_silent_is_named_and_the_background_shown_until_it_is_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("realtime.live.session.SILENT_S", 0.3)
+    monkeypatch.setattr("realtime.live.session.IDLE_S", 0.6)
+    output, back = KeptOutput(), threading.Event()
+
+    def stall() -> None:
+        assert back.wait(20)
+
+    class Present(ScriptedRenderer):
+        def step(self, figure: Figure) -> Rgb:
+            return np.full_like(figure.rgb, 0 if figure.pose is None else 50)
+
+    pictures: list[Item] = [*[BLANK] * 5, stall, *[BLANK] * 2000]
+    source = ScriptedSource(pictures)
+    estimator = ScriptedEstimator(standing(scale=0.5))
+    session = Session(source, estimator, Present(), [output], meter=Meter(*STAGES))
+    session.start()
+    until(lambda: "No picture from script. Waiting for it" in str(session.info().get("notice")))
+    until(lambda: (output.frames[-1].rgb == 0).all())
+    before = output.frames[-1].number
+    back.set()
+    until(lambda: output.frames[-1].number > before and (output.frames[-1].rgb == 50).all())
+    assert "notice" not in session.info()
+    session.stop()
+
+
+@pytest.mark.parametrize("part", ["source", "estimator", "renderer"])
+def test_what_hangs_does_not_keep_a_session_from_ending(part: str) -> None:
+    hanging, leave = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        hanging.set()
+        leave.wait(60)
+
+    class HangingEstimator(ScriptedEstimator):
+        def estimate(self, rgb: Rgb) -> Pose | None:
+            hang()
+            return None
+
+    class HangingRenderer(ScriptedRenderer):
+        def step(self, figure: Figure) -> Rgb:
+            hang()
+            return figure.rgb
+
+    pictures: list[Item] = [hang if part == "source" else BLANK, *[BLANK] * 1000]
+    source = ScriptedSource(pictures)
+    estimator = HangingEstimator() if part == "estimator" else ScriptedEstimator()
+    renderer = HangingRenderer() if part == "renderer" else ScriptedRenderer()
+    session = Session(source, estimator, renderer, [KeptOutput()], meter=Meter(*STAGES))
+    session.start()
+    assert hanging.wait(20)
+    stopped = threading.Thread(target=session.stop)
+    stopped.start()
+    stopped.join(20)
+    assert not stopped.is_alive(), "it would have waited for as long as the part hangs"
+    leave.set()

@@ -140,9 +140,9 @@ def test_without_a_camera_the_bundled_performer_plays() -> None:
 
 def test_what_cannot_be_opened_is_named() -> None:
     with pytest.raises(UserError, match="Camera 97 cannot be opened"):
-        open_source(97, None)
+        open_source("97", None)
     with pytest.raises(UserError, match=r"'nobody'.*bob"):
         open_source(None, "nobody")
     with pytest.raises(UserError, match="not both"):
-        open_source(0, "bob")
+        open_source("0", "bob")
     assert "bob" in performers()

@@ -69,7 +69,7 @@ class ScriptedSource:
 
 
 class KeptOutput:
-    """Keeps every frame; each takes it `work_s`."""
+    """Keeps every frame."""
 
     dropped = 0
 
