@@ -10,43 +10,27 @@ from tyro.conf import Positional
 
 from engines.console import run_commands
 from engines.errors import UserError
+from realtime.live.config import RunConfig
 from realtime.pose.estimation.config import PoseConfig
 from realtime.subject_engines import EngineConfig
 
 Inline = tyro.conf.arg(name="")
 
 
-def run(
-    subject: str = "alice",
-    camera: str | None = None,
-    source: str | None = None,
-    fps: float = 30.0,
-    performer: str | None = None,
-    host: str = "127.0.0.1",
-    port: int = 8080,
-    engines: Annotated[EngineConfig, Inline] = EngineConfig(),
-    pose: Annotated[PoseConfig, Inline] = PoseConfig(),
-) -> None:
+def run(config: Annotated[RunConfig, Inline] = RunConfig()) -> None:
     """Play a subject live: move in front of the camera, watch in a browser.
 
-    Args:
-        subject: who is shown: a name, or the path of a subject's folder.
-        camera: which camera to use: its number, 0 being the first, its path, or a part of its name. Without a camera
-            the bundled performer dances.
-        source: what to play instead of a camera: a video's path, a bundled performer's name (bob), an URL (rtsp://,
-            http://), a named pipe, or poses:FOLDER, the JSON files of OpenPose.
-        fps: how many of these are played per second.
-        performer: whose profile to use, made by `realtime calibrate`; without one your range is learnt while you move.
-        host: address to serve on. Only this machine can watch unless you change it.
-        port: port to serve on.
-        engines: how the networks run.
-        pose: what is seen of track_id.
+    Example: realtime run --camera 0 --subject alice
     """
+    from server.address import ListenError, check_address
+
+    try:
+        check_address(config.host, config.port)  # before anything is loaded
+    except ListenError as error:
+        raise UserError(str(error)) from error
     from realtime.live.serve import serve
 
-    asyncio.run(
-        serve(subject, camera, source, fps=fps, performer=performer, host=host, port=port, engines=engines, pose=pose)
-    )
+    asyncio.run(serve(config))
 
 
 def calibrate(performer: tyro.conf.Positional[str], camera: str | None = None, source: str | None = None) -> None:

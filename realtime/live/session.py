@@ -126,6 +126,11 @@ class Session:
         self._renderer = renderer
 
     @property
+    def source_name(self) -> str:
+        """What people call the source."""
+        return self._source.name
+
+    @property
     def streams(self) -> tuple[SharedStream[Frame], ...]:
         """The encoded streams among the outputs and previews, in their order."""
         return tuple(each.stream for each in (*self._outputs, *self._previews) if isinstance(each, StreamOutput))

@@ -176,3 +176,20 @@ WATCH = """async (count) => {
   return Array.from(new Uint8Array(await blob.arrayBuffer()));
 }"""
 """Waits for so many distinct frames and returns the last one as the bytes of a PNG."""
+
+
+def test_a_signal_while_loading_ends_it_at_once(tmp_path: Path) -> None:
+    """Compilers of engines cannot be interrupted: whoever wants to leave does not wait for them."""
+    program = f"""
+import sys, time
+import realtime.live.serve as serve
+serve.open_session = lambda *_, **__: (print("loading", flush=True), time.sleep(60))
+from realtime.cli import main
+sys.argv = ["realtime", "run", "--source", "bob", "--port", "{free_port()}"]
+main()
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "loading\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
