@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from engines.errors import UserError
-from realtime.pose.estimation.load import EstimatorName
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,8 +15,6 @@ class EngineConfig:
     """What runs the subject's networks: auto measures once which is fastest here."""
     precision: Literal["auto", "int8", "f16", "bf16", "f32"] = "auto"
     """Arithmetic of the subject's networks; those of the pose have their own."""
-    pose: EstimatorName = "own"
-    """What estimates poses: this program, or the mediapipe library (needs pip install 'bodydouble[mediapipe]')."""
     threads: int = max(1, (os.cpu_count() or 2) - 1)
     """Cores for the renderer; one more is busy with the pose."""
 

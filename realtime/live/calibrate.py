@@ -12,9 +12,9 @@ from rich.text import Text
 from engines.errors import UserError
 from realtime.live.performer_profile import Profile
 from realtime.live.source import Source
-from realtime.pose.estimation.estimator import PoseEstimator
+from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.normalization.motion_range import Stand, measure_range, observe
-from realtime.pose.smooth import Smoother
+from realtime.pose.track import PoseTrack, TrackedPose
 
 
 class CalibrationStep(NamedTuple):
@@ -87,33 +87,42 @@ class Calibration:
         return Profile(width_px=size_px[0], height_px=size_px[1], motion=motion)
 
 
-def calibrate(source: Source, console: Console) -> Profile:
+def calibrate(source: Source, console: Console, pose: PoseConfig = PoseConfig()) -> Profile:
     """Guide a performer with hints on `console`; closes the source.
 
+    Args:
+        source: shows the performer.
+        console: for the hints.
+        pose: what estimates the pose, and whose.
+
     Raises:
-        UserError: nobody came, the feet were not seen, they did not move, or the source ended.
+        UserError: no such estimator, nobody came, the feet were not seen, they did not move, or the source ended.
     """
-    estimator, smoother, calibration = PoseEstimator(threads=1), Smoother(), Calibration()
-    size_px = (0, 0)
+    calibration, size_px = Calibration(), (0, 0)
     try:
+        track = PoseTrack.of(pose)
         with Live(_screen(NOBODY, calibration), console=console, transient=True) as live:
             while not calibration.done:
                 frame = source.read()
                 if frame is None:
                     raise UserError(f"The {source.name} has ended before the calibration: give a longer one.")
                 size_px = frame.rgb.shape[1], frame.rgb.shape[0]
-                pose = estimator.estimate(frame.rgb)
-                if pose is None:
-                    smoother.reset()
-                stand = observe(smoother.smooth(pose, frame.captured_at_s)) if pose else None
+                tracked = track.step(frame.rgb, frame.captured_at_s)
+                stand = _stand(tracked)
                 calibration.add(stand, frame.captured_at_s)
-                problem = NOBODY if pose is None else NO_FEET if stand is None else None
+                problem = NOBODY if tracked.seen is None else NO_FEET if stand is None else None
                 live.update(_screen(problem or calibration.hint, calibration))
                 if problem and calibration.waited_s > PATIENCE_S:
                     raise UserError(f"Gave up after {PATIENCE_S:.0f} s. {problem} Then calibrate again.")
     finally:
         source.close()
     return calibration.profile(size_px)
+
+
+def _stand(tracked: TrackedPose) -> Stand | None:
+    """Where the performer stands by the smoothed pose; None unless both feet are seen, not only filled in."""
+    feet = tracked.seen is not None and observe(tracked.seen) is not None
+    return observe(tracked.pose) if feet and tracked.pose is not None else None
 
 
 def _screen(hint: str, calibration: Calibration) -> RenderableType:

@@ -10,15 +10,15 @@ from realtime.live.performer_profile import Profile
 from realtime.live.retarget import Retargeter
 from realtime.meter import Meter
 from realtime.pose.blur_meter import ADVICE, BlurMeter
-from realtime.pose.estimation.load import Estimator
 from realtime.pose.measure import HeadBox, head_box
-from realtime.pose.stabilize import PoseStabilizer
+from realtime.pose.track import PoseTrack
 from realtime.render import Renderer
 from realtime.subject import Subject
 
 LOG = logging.getLogger(__name__)
 STAGES = ("pose", "figure", "render", "encode", "latency")
-"""What is metered; `latency` is from capture to encoded."""
+"""What is metered: `pose` estimates, fills and smooths, `figure` normalizes and draws, `latency` is from capture to
+encoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,10 @@ class FigureFrame:
 
 
 class PosePipeline:
-    """Frame to figure. Owns what is known of the performer: track, smoothing, range."""
+    """Frame to figure. Owns what is known of the performer: track and range."""
 
-    def __init__(self, subject: Subject, estimator: Estimator, meter: Meter, *, profile: Profile | None = None) -> None:
-        self._estimator, self._track_id = estimator, estimator.track_id
-        self._stabilizer = PoseStabilizer()
+    def __init__(self, subject: Subject, track: PoseTrack, meter: Meter, *, profile: Profile | None = None) -> None:
+        self._track = track
         self._blur: BlurMeter | None = BlurMeter()
         self._fitting = Retargeter(subject.manifest, profile)
         self._subject = subject
@@ -55,29 +54,21 @@ class PosePipeline:
     def step(self, frame: Frame) -> FigureFrame:
         """Estimate, fill and smooth, normalize, draw."""
         with self._meter.time("pose"):
-            seen = frame.pose if isinstance(frame, PosedFrame) else self._estimator.estimate(frame.rgb)
+            if isinstance(frame, PosedFrame):
+                tracked = self._track.step_seen(frame.pose, frame.captured_at_s)
+            else:
+                tracked = self._track.step(frame.rgb, frame.captured_at_s)
         with self._meter.time("figure"):
             if self._blur is not None:
-                self._blur.see(frame.rgb, seen)
+                self._blur.see(frame.rgb, tracked.seen)
                 if self._blur.blurred:
                     LOG.warning(ADVICE)
                     self._blur = None  # once is enough
-            if seen is not None and self._track_id != self._estimator.track_id:
-                self._begin_anew()
-            pose = self._stabilizer.step(seen, frame.captured_at_s)
-            if pose is not None:
-                pose = self._fitting.fit(pose, frame)
+            if tracked.new_person:
+                self._fitting.reset()
+            pose = self._fitting.fit(tracked.pose, frame) if tracked.pose else None
             canvas = self._subject.draw(pose)
             return FigureFrame(frame, canvas, head_box(pose) if pose else None)
-
-    def _begin_anew(self) -> None:
-        """Somebody else is followed: the figure does not glide over to them, nor is it placed by another's range.
-
-        Who was away and is back in the same clothes is no other: their range is worth more than a new guess.
-        """
-        self._track_id = self._estimator.track_id
-        self._stabilizer.reset()
-        self._fitting.reset()
 
 
 class RenderPipeline:

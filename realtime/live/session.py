@@ -23,7 +23,7 @@ from realtime.live.pipeline import STAGES, FigureFrame, PosePipeline, RenderPipe
 from realtime.live.source import Source
 from realtime.meter import Meter
 from realtime.pose.estimation.config import PoseConfig
-from realtime.pose.estimation.load import load_estimator
+from realtime.pose.track import PoseTrack
 from realtime.subject import Subject
 from server.encode import SharedStream
 
@@ -40,7 +40,7 @@ class Session:
         subject: who is shown.
         source: who is moving; the session closes it.
         engines: how the networks run.
-        pose: what is estimated, and of track_id.
+        pose: what estimates the pose, and whose.
         profile: the performer's, if it was calibrated.
         always: encode even while nobody watches.
         on_picture: called with every rendered frame once it is encoded, in the encoding thread.
@@ -63,9 +63,9 @@ class Session:
         self._source, self._on_picture = source, on_picture
         cv2.setNumThreads(1)  # every stage has a core of its own; OpenCV's pool would take them all
         self.player = FailoverRenderer(subject, choose_engines(subject, engines, say), engines.threads)
-        estimator = load_estimator(engines.pose, pose, threads=1)
-        self._pose = PosePipeline(subject, estimator, self.meter, profile=profile)
-        self.commands: Mapping[str, Callable[[], None]] = {"next-person": estimator.next_person}
+        track = PoseTrack.of(pose)
+        self._pose = PosePipeline(subject, track, self.meter, profile=profile)
+        self.commands: Mapping[str, Callable[[], None]] = {"next-person": track.next_person}
         """What viewers may ask for; quick, from any thread."""
         self._render = RenderPipeline(self.player, self.meter)
         self._frames, self._figures = Latest[Frame](), Latest[FigureFrame]()

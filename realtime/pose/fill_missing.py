@@ -37,8 +37,8 @@ class FillConfig:
 class Filler:
     """Owns what was last known of one person's keypoints."""
 
-    def __init__(self, config: FillConfig | None = None) -> None:
-        self._config = config or FillConfig()
+    def __init__(self, config: FillConfig = FillConfig()) -> None:
+        self._config = config
         self.reset()
 
     def reset(self) -> None:

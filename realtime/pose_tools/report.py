@@ -16,12 +16,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from engines.errors import UserError
 from realtime.frame import Rgb
 from realtime.pose.blur_meter import BlurMeter
-from realtime.pose.estimation.estimator import PoseEstimator
+from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.figure.limbs import draw
 from realtime.pose.pose import Pose
 from realtime.pose.quality.ground_truth import Truth, load_truth
 from realtime.pose.quality.track_report import TruthReport, judge, judge_by_truth
-from realtime.pose.stabilize import PoseStabilizer
+from realtime.pose.track import PoseTrack
 from realtime.pose_tools.report_page import page
 from realtime.video import VideoWriter, count_frames, frame_rate, read_video
 
@@ -41,18 +41,21 @@ class RecordedTrack:
     sharpness: float | None = None
 
 
-def report_poses(video: Path, out: Path, *, truth: Path | None, start_s: float, end_s: float) -> None:
+def report_poses(
+    video: Path, out: Path, config: PoseConfig = PoseConfig(), *, truth: Path | None, start_s: float, end_s: float
+) -> None:
     """Write OUT, print the report for people and, as the last line, as JSON.
 
     Raises:
-        UserError: the video or the truth cannot be read, or there is no picture in the range.
+        UserError: the video or the truth cannot be read, there is no picture in the range, or no such estimator.
     """
     if not 0 <= start_s < end_s:
         raise UserError(f"--start-s must be from 0 to below --end-s, not {start_s:g} to {end_s:g}.")
     total = count_frames(video)
     exact = load_truth(truth, 1) if truth else None
+    track = PoseTrack.of(config)
     out.mkdir(parents=True, exist_ok=True)
-    recorded = _watch(video, out / "pose.mp4", total, start_s, end_s)
+    recorded = _watch(video, track, out / "pose.mp4", total, start_s, end_s)
     frames = range(recorded.first, recorded.first + len(recorded.raw))
     report = judge(video.name, recorded.raw, recorded.smooth, recorded.fps, recorded.sharpness)
     rows: Truth | None = None
@@ -75,12 +78,12 @@ def _against(truth: Truth, recorded: RecordedTrack) -> dict[str, TruthReport]:
     }
 
 
-def _watch(video: Path, annotated: Path, total: int, start_s: float, end_s: float) -> RecordedTrack:
+def _watch(video: Path, track: PoseTrack, annotated: Path, total: int, start_s: float, end_s: float) -> RecordedTrack:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     fps = frame_rate(video)
     wanted = max(0, min(total, round(min(end_s, total / fps) * fps)) - round(start_s * fps))
     recorded = RecordedTrack(fps)
-    estimator, steady, blur = PoseEstimator(), PoseStabilizer(), BlurMeter(memory=10_000)
+    blur = BlurMeter(memory=10_000)
     with Progress(*columns, transient=True) as progress, VideoWriter(annotated, fps, crf=23) as writer:
         task = progress.add_task("Watching", total=wanted or None)
         for number, (rgb, at_s) in enumerate(read_video(video)):
@@ -90,12 +93,11 @@ def _watch(video: Path, annotated: Path, total: int, start_s: float, end_s: floa
                 continue
             if not recorded.raw:
                 recorded.first = number
-            raw = estimator.estimate(rgb)
-            smooth = steady.step(raw, at_s)
-            blur.see(rgb, raw)
-            recorded.raw.append(raw)
-            recorded.smooth.append(smooth)
-            picture = annotate(rgb, raw, smooth, at_s)
+            tracked = track.step(rgb, at_s)
+            blur.see(rgb, tracked.seen)
+            recorded.raw.append(tracked.seen)
+            recorded.smooth.append(tracked.pose)
+            picture = annotate(rgb, tracked.seen, tracked.pose, at_s)
             writer.write(picture)
             if len(recorded.raw) % max(1, wanted // STILLS) == wanted // STILLS // 2 and len(recorded.stills) < STILLS:
                 recorded.stills.append(picture)

@@ -13,7 +13,7 @@ from realtime.live.pipeline import STAGES, PosePipeline, RenderPipeline
 from realtime.meter import Meter
 from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.estimation.estimator import PoseEstimator
-from realtime.pose.estimation.load import load_estimator
+from realtime.pose.track import PoseTrack
 from realtime.render import Renderer
 from realtime.subject import load_subject
 from realtime.video import read_video
@@ -30,7 +30,7 @@ def performance() -> Iterator[Rgb]:
 
 def test_a_person_who_is_lost_stays_then_fades_and_the_room_is_empty_again() -> None:
     subject, meter = load_subject("alice"), Meter(*STAGES)
-    pose = PosePipeline(subject, load_estimator("own", threads=1), meter)
+    pose = PosePipeline(subject, PoseTrack.of(), meter)
     drawn = [
         pose.step(Frame(rgb=rgb, captured_at_s=number / 30, number=number)) for number, rgb in enumerate(performance())
     ]
@@ -53,7 +53,7 @@ def test_a_person_who_is_lost_stays_then_fades_and_the_room_is_empty_again() -> 
 
 def pipeline(person: Literal["main", "left", "right"]) -> tuple[PosePipeline, PoseEstimator]:
     estimator = PoseEstimator(config=PoseConfig(pose_parts="body", person=person))
-    return PosePipeline(load_subject("alice"), estimator, Meter(*STAGES)), estimator
+    return PosePipeline(load_subject("alice"), PoseTrack(estimator), Meter(*STAGES)), estimator
 
 
 def figures(pose: PosePipeline, pictures: Sequence[Rgb], *, from_s: float) -> list[Rgb]:

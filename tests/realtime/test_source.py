@@ -16,6 +16,7 @@ from realtime.meter import Meter
 from realtime.pose.openpose import write_frame
 from realtime.pose.pose import Pose
 from realtime.pose.skeleton import BODY, LEFT_HAND
+from realtime.pose.track import PoseTrack
 from realtime.subject import load_subject
 from realtime.video import VideoWriter, count_frames, read_video
 from tests.conftest import numbered_picture, read_number
@@ -99,7 +100,7 @@ def test_recorded_poses_are_played_as_they_are(toy_subject: Path) -> None:
 
         def next_person(self) -> None: ...
 
-    pipeline = PosePipeline(load_subject(str(toy_subject)), Blind(), Meter(*STAGES))
+    pipeline = PosePipeline(load_subject(str(toy_subject)), PoseTrack(Blind()), Meter(*STAGES))
     source = PoseSource(DATA / "openpose", fps=120)
     drawn = [pipeline.step(frame) for _ in range(12) if (frame := source.read())]
     # Nobody at first; the gap in the sixth frame is held.

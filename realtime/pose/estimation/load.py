@@ -1,13 +1,12 @@
 """Load what estimates poses."""
 
-from typing import Literal, Protocol
+from dataclasses import replace
+from typing import Protocol
 
 from engines.errors import UserError
 from realtime.frame import Rgb
 from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.pose import Pose
-
-EstimatorName = Literal["own", "mediapipe"]
 
 
 class Estimator(Protocol):
@@ -27,24 +26,23 @@ class Estimator(Protocol):
         """Follow another person, if there are several and it can tell them apart; quick, from any thread."""
 
 
-def load_estimator(name: str, config: PoseConfig = PoseConfig(), *, threads: int) -> Estimator:
-    """Load an estimator.
+def load_estimator(config: PoseConfig = PoseConfig(), *, threads: int) -> Estimator:
+    """Load the estimator that `config` names.
 
     Args:
-        name: "own", or "mediapipe", the library itself.
-        config: what is estimated, and of track_id; for our own only.
+        config: which one; what else it says is for our own only.
         threads: cores that one estimate may use; the library takes what it wants.
 
     Raises:
         UserError: its package is not installed, or it can do nothing of what `config` asks.
         ValueError: unknown name.
     """
-    if name == "own":
+    if config.estimator == "own":
         from realtime.pose.estimation.estimator import PoseEstimator
 
         return PoseEstimator(threads, config)
-    if name == "mediapipe":
-        if config != PoseConfig():
+    if config.estimator == "mediapipe":
+        if replace(config, estimator="own") != PoseConfig():
             raise UserError(
                 "The mediapipe library sees everything of one person of its own choice: leave out --pose-parts, "
                 "--pose-effort and --person, or --pose mediapipe."
@@ -52,4 +50,4 @@ def load_estimator(name: str, config: PoseConfig = PoseConfig(), *, threads: int
         from realtime.pose.estimation.mediapipe import HolisticEstimator
 
         return HolisticEstimator()
-    raise ValueError(f"estimator must be own or mediapipe, not {name!r}")
+    raise ValueError(f"estimator must be own or mediapipe, not {config.estimator!r}")
