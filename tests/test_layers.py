@@ -19,10 +19,10 @@ ARROWS = {
 TRAINER_MAY_USE = (
     "realtime.config",
     "realtime.frame",
+    "realtime.html",
     "realtime.live.failover",
     "realtime.pose",
     "realtime.render",
-    "realtime.pose_tools.report_page",
     "realtime.rollout",
     "realtime.subject",
     "realtime.video",

@@ -1,29 +1,20 @@
 """The page of `realtime pose`: one HTML file with its pictures and plots inside."""
 
-import base64
 from collections.abc import Sequence
 from html import escape
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from realtime.frame import Rgb
+from realtime.html import STRIP_PX, WIDTH_PX, document, image, strips
 from realtime.pose.pose import Floats, Pose
 from realtime.pose.quality.ground_truth import Truth
 from realtime.pose.quality.track_metrics import JOINTS, jitter_px, track
 from realtime.pose.quality.track_report import PARTS, PoseReport
 
-WIDTH, STRIP, PLOT = 1000, 14, 160
+PLOT_PX = 160
 CLOSE_UP_S = 4.0
-STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 1040px; margin: 2rem auto; padding: 0 1rem;
-  color: #e8e8ec; background: #16161a }
-h1 { font-size: 1.4rem } h2 { font-size: 1.05rem; margin-top: 2rem }
-svg { width: 100%; display: block; background: #222228 }
-.stills { display: grid; grid-template-columns: repeat(3, 1fr); gap: 4px } img { width: 100% }
-.warn { border-left: 4px solid #f5a623; padding-left: .7rem } p.key { color: #a0a0aa; margin: .2rem 0 }
-"""
 COLORS = {"raw": "#8a8a94", "smooth": "#4dd2ff", "truth": "#ffd24d"}
 
 
@@ -47,21 +38,14 @@ def page(
         f"<p{' class=warn' if line.startswith('! ') else ''}>{escape(line.removeprefix('! '))}</p>"
         for line in report.lines()
     )
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Poses in {escape(report.video)}</title>'
-        f"<style>{STYLE}</style><h1>Poses in {escape(report.video)}</h1>{said}"
-        f"<h2>Looks like</h2><div class=stills>{''.join(map(image, stills))}</div>"
+    return document(
+        f"Poses in {report.video}",
+        f"{said}<h2>Looks like</h2><div class=stills>{''.join(map(image, stills))}</div>"
         f"<h2>When it is seen</h2><p class=key>From above: person, {escape(', '.join(PARTS))}. "
         f"Bright: seen; dark: not.</p>{_strips(raw)}{_close_up(report, raw, smooth, truth)}"
         f"<h2>Jitter by joint</h2><p class=key>Mean distance from the joint's own smooth path, px. "
-        f"{_key('raw', 'smooth')}</p>{_bars(report.fps, raw, smooth)}</html>\n"
+        f"{_key('raw', 'smooth')}</p>{_bars(report.fps, raw, smooth)}",
     )
-
-
-def image(rgb: Rgb) -> str:
-    """A picture, uint8 H W 3, as part of a page."""
-    _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 80])
-    return f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(jpeg.tobytes()).decode()}">'
 
 
 def _key(*names: str) -> str:
@@ -71,19 +55,6 @@ def _key(*names: str) -> str:
 def _strips(raw: Sequence[Pose | None]) -> str:
     rows = [[pose is not None for pose in raw]]
     return strips(rows + [[pose is not None and pose.confidence[i] > 0 for pose in raw] for i in PARTS.values()])
-
-
-def strips(rows: Sequence[Sequence[bool]]) -> str:
-    """One strip a row, bright where it is true."""
-    shapes = []
-    for number, row in enumerate(rows):
-        edges = np.flatnonzero(np.diff(np.array([False, *row, False]).astype(np.int8)))
-        for start, stop in edges.reshape(-1, 2).tolist():
-            x, width = WIDTH * start / len(row), WIDTH * (stop - start) / len(row)
-            shapes.append(
-                f'<rect x="{x:.2f}" y="{number * STRIP + 1}" width="{width:.2f}" height="{STRIP - 2}" fill="#4dd2ff"/>'
-            )
-    return f'<svg viewBox="0 0 {WIDTH} {STRIP * len(rows)}">{"".join(shapes)}</svg>'
 
 
 def _close_up(
@@ -107,13 +78,13 @@ def _close_up(
     return (
         f"<h2>The left wrist, {start / report.fps:.1f} to {(start + count) / report.fps:.1f} s</h2>"
         f"<p class=key>Its height in the picture, {high - low:.0f} px from top to bottom. {_key(*shown)}</p>"
-        f'<svg viewBox="0 0 {WIDTH} {PLOT}">{lines}</svg>'
+        f'<svg viewBox="0 0 {WIDTH_PX} {PLOT_PX}">{lines}</svg>'
     )
 
 
 def _line(values: Floats, low: float, high: float, color: str) -> str:
     """A polyline that breaks where there is no value."""
-    x, y = np.linspace(0, WIDTH, len(values)), 6 + (PLOT - 12) * (values - low) / max(high - low, 1e-6)
+    x, y = np.linspace(0, WIDTH_PX, len(values)), 6 + (PLOT_PX - 12) * (values - low) / max(high - low, 1e-6)
     edges = np.flatnonzero(np.diff(np.isfinite(np.concatenate([[np.nan], values, [np.nan]])).astype(np.int8)))
     return "".join(
         f'<polyline fill="none" stroke="{color}" stroke-width="1.5" points="'
@@ -125,10 +96,10 @@ def _line(values: Floats, low: float, high: float, color: str) -> str:
 
 def _bars(fps: float, raw: Sequence[Pose | None], smooth: Sequence[Pose | None]) -> str:
     means = [_means(jitter_px(track(poses), fps)) for poses in (raw, smooth)]
-    scale = (WIDTH - 200) / max(1e-6, *np.concatenate(means).tolist())
+    scale = (WIDTH_PX - 200) / max(1e-6, *np.concatenate(means).tolist())
     rows = []
     for number, (joint, *lengths) in enumerate(zip(JOINTS, *means, strict=True)):
-        y = number * 2 * STRIP
+        y = number * 2 * STRIP_PX
         rows.append(f'<text x="0" y="{y + 16}" fill="#e8e8ec" font-size="13">{joint.replace("_", " ")}</text>')
         rows += [
             f'<rect x="130" y="{y + 4 + 9 * i}" width="{scale * length:.1f}" height="8" fill="{color}"/>'
@@ -136,7 +107,7 @@ def _bars(fps: float, raw: Sequence[Pose | None], smooth: Sequence[Pose | None])
             f'font-size="9">{length:.2f}</text>'
             for i, (length, color) in enumerate(zip(lengths, (COLORS["raw"], COLORS["smooth"]), strict=True))
         ]
-    return f'<svg viewBox="0 0 {WIDTH} {2 * STRIP * len(JOINTS)}">{"".join(rows)}</svg>'
+    return f'<svg viewBox="0 0 {WIDTH_PX} {2 * STRIP_PX * len(JOINTS)}">{"".join(rows)}</svg>'
 
 
 def _means(values: Floats) -> NDArray[np.float64]:
