@@ -147,7 +147,7 @@ def pose(
         end_s: second of the video to end at.
         config: what estimates the pose, and whose.
     """
-    from realtime.pose_tools.report import report_poses
+    from realtime.pose_tools.annotate import report_poses
 
     report_poses(video, out or Path(f"{video.stem}_pose"), config, truth=truth, start_s=start_s, end_s=end_s)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from realtime.frame import Rgb
 from realtime.pose.estimation.config import PoseConfig
-from realtime.pose.estimation.load import Estimator, load_estimator
+from realtime.pose.estimation.estimator import Estimator, load_estimator
 from realtime.pose.fill_missing import FillConfig, Filler
 from realtime.pose.pose import Pose
 from realtime.pose.smooth import SmoothConfig, Smoother

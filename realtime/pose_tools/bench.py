@@ -2,7 +2,9 @@
 
 import importlib.util
 import os
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,14 +24,15 @@ from engines.errors import UserError
 from realtime.frame import Rgb
 from realtime.meter import Meter
 from realtime.pose.estimation.config import PoseConfig
-from realtime.pose.estimation.estimator import STAGES, PoseEstimator
-from realtime.pose.estimation.load import Estimator, load_estimator
-from realtime.pose_tools.holistic_process import Library, library
+from realtime.pose.estimation.estimator import STAGES, Estimator, PoseEstimator, load_estimator
 from realtime.video import read_video
 
 CHUNK = 30
 """Frames that one estimator sees before it is the other's turn; the first chunk warms both up."""
-Floats = NDArray[np.float64]
+_WORKER = Path(__file__).parent / "holistic_worker.py"
+_QUIET = {"GLOG_minloglevel": "2", "TF_CPP_MIN_LOG_LEVEL": "2"}
+Times = NDArray[np.float64]
+"""Seconds of wall and of processor time."""
 
 
 class PoseBenchResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +62,51 @@ class PoseBenchResult(msgspec.Struct, frozen=True, kw_only=True):
     processor_ratio: float | None
 
 
+class HolisticProcess:
+    """The library at work in another process."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+
+    def time(self, chunk: Sequence[Rgb]) -> list[Times]:
+        """Wall and processor seconds for each picture."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(msgspec.json.encode([len(chunk), *chunk[0].shape[:2]]) + b"\n")
+        for rgb in chunk:
+            self._process.stdin.write(np.ascontiguousarray(rgb).data)
+        self._process.stdin.flush()
+        return list(np.array(msgspec.json.decode(self._process.stdout.readline())).T)
+
+
+@contextmanager
+def holistic_process(python: Path | None) -> Iterator[HolisticProcess | None]:
+    """Start the library by an environment's Python; None: do without.
+
+    Raises:
+        UserError: it does not run there.
+    """
+    if python is None:
+        yield None
+        return
+    with tempfile.TemporaryFile() as log:
+        try:
+            process = subprocess.Popen(  # noqa: S603 - the user says which Python
+                [python, _WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=os.environ | _QUIET
+            )
+        except OSError as error:
+            raise UserError(f"{python} cannot be run ({error.strerror}): give the path of a Python.") from error
+        with process:
+            assert process.stdout is not None
+            if not process.stdout.readline():
+                log.seek(0)
+                reason = (log.read().decode(errors="replace").strip().splitlines() or ["it ended at once"])[-1]
+                raise UserError(f"mediapipe does not run in {python} ({reason}): pip install mediapipe==0.10.21 there.")
+            yield HolisticProcess(process)
+            assert process.stdin is not None
+            process.stdin.close()
+
+
 def bench_pose(
     video: Path, config: PoseConfig, *, frames: int, cores: int, mediapipe_python: Path | None
 ) -> PoseBenchResult:
@@ -74,8 +122,8 @@ def bench_pose(
     cv2.setNumThreads(1)  # as in a live session
     pictures = (rgb for rgb, _ in islice(read_video(video), CHUNK + frames))
     chunks = iter(lambda: list(islice(pictures, CHUNK)), [])
-    ours, theirs, seen = list[Floats](), list[Floats](), list[bool]()
-    with _bound_to(cores), library(python) as rival:
+    ours, theirs, seen = list[Times](), list[Times](), list[bool]()
+    with _bound_to(cores), holistic_process(python) as rival:
         estimator = load_estimator(config, threads=cores)
         shape = _warm_up(next(chunks, []), estimator, rival, video)
         # The library as an estimator does not time its stages.
@@ -140,7 +188,7 @@ def _bound_to(cores: int) -> Iterator[None]:
         os.sched_setaffinity(0, allowed)
 
 
-def _warm_up(chunk: Sequence[Rgb], estimator: Estimator, rival: Library | None, video: Path) -> tuple[int, int]:
+def _warm_up(chunk: Sequence[Rgb], estimator: Estimator, rival: HolisticProcess | None, video: Path) -> tuple[int, int]:
     """Let both see a chunk; returns the pictures' height and width."""
     if not chunk:
         raise UserError(f"The video {video} has no picture in it: give another one.")
@@ -151,10 +199,10 @@ def _warm_up(chunk: Sequence[Rgb], estimator: Estimator, rival: Library | None, 
     return chunk[0].shape[0], chunk[0].shape[1]
 
 
-def _clocks_s() -> Floats:
+def _clocks_s() -> Times:
     """Wall and processor time."""
     return np.array([time.perf_counter(), time.process_time()])
 
 
-def _percentiles(ms: Floats) -> dict[str, float]:
+def _percentiles(ms: Times) -> dict[str, float]:
     return {f"p{percent}": round(float(np.percentile(ms, percent)), 2) for percent in (50, 95)}

@@ -14,7 +14,7 @@ from engines.errors import UserError
 from realtime.config import EngineConfig
 from realtime.frame import Rgb
 from realtime.pose.estimation.config import PoseConfig
-from realtime.pose.estimation.load import load_estimator
+from realtime.pose.estimation.estimator import load_estimator
 from realtime.pose.pose import Pose
 from realtime.subject import Subject, load_subject, write_manifest
 from realtime.video import VideoWriter

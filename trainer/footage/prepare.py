@@ -19,7 +19,7 @@ import msgspec
 from engines.errors import UserError
 from realtime.pose.archive import save_poses
 from realtime.pose.estimation.config import EstimatorName, PoseConfig
-from realtime.pose.estimation.load import load_estimator
+from realtime.pose.estimation.estimator import load_estimator
 from realtime.pose.figure.styles import load_style
 from realtime.pose.normalization.motion_range import MotionRange, observe
 from realtime.pose.normalization.proportions import Proportions, lengths, measure_proportions

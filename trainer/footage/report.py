@@ -10,7 +10,7 @@ from realtime.pose.blur_meter import ADVICE, LIMIT
 from realtime.pose.measure import stature_px
 from realtime.pose.normalization.motion_range import MotionRange, measure_range, observe
 from realtime.pose.pose import Pose
-from realtime.pose.quality.track_metrics import longest_gap_s
+from realtime.pose.quality import longest_gap_s
 from realtime.pose.skeleton import FACE, INDEX, LEFT_HAND, RIGHT_HAND
 from trainer.footage.camera_motion import STILL
 from trainer.footage.coverage import LEAST_DEPTH, LEAST_REACH, Move, covered, novelty

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.estimation.person_detector import Person, PersonDetector
 from realtime.pose.estimation.person_lock import PersonLock
-from realtime.pose.estimation.region import Floats, Region, aligned
-from realtime.pose.estimation.region_network import RegionNetwork, Rgba, sigmoid
+from realtime.pose.estimation.region import Region, RegionNetwork, Rgba, aligned, sigmoid
+from realtime.pose.pose import Floats
 from realtime.pose.skeleton import BODY_NAMES
 
 _MIN_PRESENCE = 0.5

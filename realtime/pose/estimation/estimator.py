@@ -1,11 +1,15 @@
-"""From a picture to a pose: body, hands and face of one person, followed from frame to frame.
+"""From a picture to a pose: the interface of estimators, and our own.
 
-The graph of MediaPipe Holistic (model complexity 1, without the smoothing of its results), run on our own engines.
+Ours is the graph of MediaPipe Holistic (model complexity 1, without the smoothing of its results) on our own engines.
 """
+
+from dataclasses import replace
+from typing import Protocol
 
 import cv2
 import numpy as np
 
+from engines.errors import UserError
 from realtime.frame import Rgb
 from realtime.meter import Meter
 from realtime.pose.estimation.blazepose import BodyTracker
@@ -18,6 +22,48 @@ from realtime.pose.skeleton import BODY, FACE, LEFT_HAND, RIGHT_HAND, K
 STAGES = ("body", "hands", "face")
 """What `PoseEstimator.meter` knows; the body includes the picture's conversion and the detector."""
 _HANDS = {"left": LEFT_HAND, "right": RIGHT_HAND}
+
+
+class Estimator(Protocol):
+    """Estimates the pose of one person; it may remember, so give it every frame of one stream, in order."""
+
+    @property
+    def track_id(self) -> int:
+        """Changes whenever it goes over to somebody else, as far as it can tell people apart."""
+
+    def estimate(self, rgb: Rgb) -> Pose | None:
+        """The pose in a picture (H W 3 uint8 RGB), in its pixels; None where there is nobody."""
+
+    def reset(self) -> None:
+        """Forget the person."""
+
+    def next_person(self) -> None:
+        """Follow another person, if there are several and it can tell them apart; quick, from any thread."""
+
+
+def load_estimator(config: PoseConfig = PoseConfig(), *, threads: int) -> Estimator:
+    """Load the estimator that `config` names.
+
+    Args:
+        config: which one; what else it says is for our own only.
+        threads: cores that one estimate may use; the library takes what it wants.
+
+    Raises:
+        UserError: its package is not installed, or it can do nothing of what `config` asks.
+        ValueError: unknown name.
+    """
+    if config.estimator == "own":
+        return PoseEstimator(threads, config)
+    if config.estimator == "mediapipe":
+        if replace(config, estimator="own") != PoseConfig():
+            raise UserError(
+                "The mediapipe library sees everything of one person of its own choice: leave out --pose-parts, "
+                "--pose-effort and --person, or --pose mediapipe."
+            )
+        from realtime.pose.estimation.mediapipe import HolisticEstimator
+
+        return HolisticEstimator()
+    raise ValueError(f"estimator must be own or mediapipe, not {config.estimator!r}")
 
 
 class PoseEstimator:

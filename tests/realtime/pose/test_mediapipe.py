@@ -11,7 +11,7 @@ import pytest
 
 from engines.errors import UserError
 from realtime.pose.estimation.config import PoseConfig
-from realtime.pose.estimation.load import load_estimator
+from realtime.pose.estimation.estimator import load_estimator
 
 ROOT = Path(__file__).parents[3]
 PYTHON = ROOT / ".venv-mediapipe" / "bin" / "python"
@@ -22,7 +22,7 @@ from itertools import islice
 from pathlib import Path
 import numpy as np
 from realtime.pose.estimation.config import PoseConfig
-from realtime.pose.estimation.load import load_estimator
+from realtime.pose.estimation.estimator import load_estimator
 from realtime.pose.measure import stature_px
 from realtime.pose.skeleton import BODY, FACE, LEFT_HAND, RIGHT_HAND
 from realtime.video import read_video

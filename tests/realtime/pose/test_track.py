@@ -19,7 +19,7 @@ from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.fill_missing import FillConfig
 from realtime.pose.pose import Pose
 from realtime.pose.track import PoseTrack, TrackedPose
-from realtime.pose_tools.report import report_poses
+from realtime.pose_tools.annotate import report_poses
 from realtime.subject import load_subject
 from realtime.video import VideoWriter
 from tests.support.commands import assert_refused, command

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from realtime.pose.quality.track_metrics import JOINTS, jitter_px, lag_s, longest_gap_s, track
+from realtime.pose.quality import JOINTS, jitter_px, joint_track, lag_s, longest_gap_s
 from tests.support.standing_pose import standing
 
 TIME_S = np.arange(300) / 30
@@ -43,6 +43,6 @@ def test_gaps_count_between_sights_only() -> None:
 def test_a_track_leaves_out_what_is_not_sure() -> None:
     pose = standing()
     pose.confidence[:] = 0.3
-    assert np.isnan(track([None, pose])).all()
-    assert np.isfinite(track([standing()])).all()
-    assert track([pose], sure=0.1).shape == (1, len(JOINTS), 2)
+    assert np.isnan(joint_track([None, pose])).all()
+    assert np.isfinite(joint_track([standing()])).all()
+    assert joint_track([pose], sure=0.1).shape == (1, len(JOINTS), 2)
