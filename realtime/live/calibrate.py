@@ -24,19 +24,19 @@ class CalibrationStep(NamedTuple):
     length_s: float
 
 
-PARTS = (
+CALIBRATION_STEPS = (
     CalibrationStep("Stand where you will dance.", 1.0),
     CalibrationStep("Step near, as near as your feet stay in the picture.", 2.0),
     CalibrationStep("Step far, as far as you will go.", 2.0),
 )
-LENGTH_S = sum(part.length_s for part in PARTS)
-PATIENCE_S = 30.0
+CALIBRATION_S = sum(part.length_s for part in CALIBRATION_STEPS)
+GIVE_UP_S = 30.0
 """How long nobody, or no feet, may be seen."""
-LONGEST_STEP_S = 0.2
+CLOCK_STEP_S = 0.2
 LEAST_RATIO = 1.08
 """Who has not come nearer than this, by their stature, has not stepped."""
-NO_FEET = "Step back: your feet must be in the picture."
-NOBODY = "Come in front of the camera."
+STEP_BACK = "Step back: your feet must be in the picture."
+COME_IN = "Come in front of the camera."
 
 
 class Calibration:
@@ -46,13 +46,13 @@ class Calibration:
         self._stands: list[Stand] = []
         self._at_s: float | None = None
         self.done_s = 0.0
-        """Of `LENGTH_S`."""
+        """Of `CALIBRATION_S`."""
         self.waited_s = 0.0
         """Since the feet were seen last."""
 
     def add(self, stand: Stand | None, at_s: float) -> None:
         """Count what was seen at `at_s` seconds."""
-        elapsed_s = 0.0 if self._at_s is None else min(at_s - self._at_s, LONGEST_STEP_S)
+        elapsed_s = 0.0 if self._at_s is None else min(at_s - self._at_s, CLOCK_STEP_S)
         self._at_s = at_s
         if stand is None:
             self.waited_s += elapsed_s
@@ -63,13 +63,13 @@ class Calibration:
     @property
     def done(self) -> bool:
         """Everything has been asked for."""
-        return self.done_s >= LENGTH_S
+        return self.done_s >= CALIBRATION_S
 
     @property
     def hint(self) -> str:
         """What the performer should do now."""
         from_s = 0.0
-        for part in PARTS:
+        for part in CALIBRATION_STEPS:
             from_s += part.length_s
             if self.done_s < from_s:
                 return part.hint
@@ -101,7 +101,7 @@ def calibrate(source: Source, console: Console, pose: PoseConfig = PoseConfig())
     calibration, size_px = Calibration(), (0, 0)
     try:
         track = PoseTrack.of(pose)
-        with Live(_screen(NOBODY, calibration), console=console, transient=True) as live:
+        with Live(_screen(COME_IN, calibration), console=console, transient=True) as live:
             while not calibration.done:
                 frame = source.read()
                 if frame is None:
@@ -110,10 +110,10 @@ def calibrate(source: Source, console: Console, pose: PoseConfig = PoseConfig())
                 tracked = track.step(frame.rgb, frame.captured_at_s)
                 stand = _stand(tracked)
                 calibration.add(stand, frame.captured_at_s)
-                problem = NOBODY if tracked.seen is None else NO_FEET if stand is None else None
+                problem = COME_IN if tracked.seen is None else STEP_BACK if stand is None else None
                 live.update(_screen(problem or calibration.hint, calibration))
-                if problem and calibration.waited_s > PATIENCE_S:
-                    raise UserError(f"Gave up after {PATIENCE_S:.0f} s. {problem} Then calibrate again.")
+                if problem and calibration.waited_s > GIVE_UP_S:
+                    raise UserError(f"Gave up after {GIVE_UP_S:.0f} s. {problem} Then calibrate again.")
     finally:
         source.close()
     return calibration.profile(size_px)
@@ -126,5 +126,5 @@ def _stand(tracked: TrackedPose) -> Stand | None:
 
 
 def _screen(hint: str, calibration: Calibration) -> RenderableType:
-    bar = ProgressBar(total=LENGTH_S, completed=calibration.done_s)
+    bar = ProgressBar(total=CALIBRATION_S, completed=calibration.done_s)
     return Panel(Group(Align.center(Text(f"\n{hint}\n", style="bold")), bar), title="Calibration")

@@ -9,13 +9,13 @@ import msgspec
 from engines.errors import UserError
 from realtime.pose.normalization.motion_range import MotionRange
 
-FORMAT = 1
+PROFILE_FORMAT = 1
 
 
 class Profile(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """One performer in front of one camera."""
 
-    format: int = FORMAT
+    format: int = PROFILE_FORMAT
     width_px: int
     height_px: int
     """The camera's picture."""
@@ -71,7 +71,7 @@ def load_profile(name: str) -> Profile:
     except (msgspec.DecodeError, OSError) as error:
         raise UserError(f"{path} is not a performer's profile ({error}): {again} again.") from error
     far, near = profile.motion.far_stature, profile.motion.near_stature
-    if profile.format != FORMAT or not 0 < far < near or profile.motion.far_ankle >= profile.motion.near_ankle:
+    if profile.format != PROFILE_FORMAT or not 0 < far < near or profile.motion.far_ankle >= profile.motion.near_ankle:
         raise UserError(f"{path} holds what this program cannot use: {again} again.")
     return profile
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from realtime.pose.pose import Pose
 from realtime.pose.skeleton import K
 
-STEPS = 16
+STEPS_PER_PX = 16
 """Per pixel, of what is rounded: figures are drawn on that grid."""
 FARTHEST_PX = 1e6
 
@@ -34,7 +34,7 @@ def save_poses(path: Path, poses: Sequence[Pose | None], *, exact: int = K) -> N
     for number, pose in enumerate(poses):
         if pose is not None:
             values[:, number] = *pose.xy.T, pose.depth, pose.confidence
-    rounded = np.round(np.clip(values[:3, :, exact:], -FARTHEST_PX, FARTHEST_PX) * STEPS).astype(np.int32)
+    rounded = np.round(np.clip(values[:3, :, exact:], -FARTHEST_PX, FARTHEST_PX) * STEPS_PER_PX).astype(np.int32)
     np.savez_compressed(
         path,
         allow_pickle=False,
@@ -54,7 +54,7 @@ def load_poses(path: Path) -> list[Pose | None]:
         xy, depth, confidence = rows["xy"], rows["depth"], rows["confidence"]
     else:
         exact, fraction = (_unpack(rows[name]).view(np.float32) for name in ("exact", "fraction"))
-        rounded = _unpack(rows["rounded"]).astype(np.float32) / np.float32(STEPS)
+        rounded = _unpack(rows["rounded"]).astype(np.float32) / np.float32(STEPS_PER_PX)
         values = np.concatenate([exact, np.concatenate([rounded, fraction])], axis=2)
         xy, depth, confidence = np.ascontiguousarray(np.moveaxis(values[:2], 0, 2)), values[2], values[3]
     return [Pose(xy[i], depth[i], confidence[i]) if seen[i] else None for i in range(len(seen))]

@@ -17,7 +17,7 @@ from realtime.pose.skeleton import INDEX, LEFT_HAND, RIGHT_HAND
 
 FAST, SLOW = 0.02, (0.003, 0.008)
 """Statures between two frames from which a hand counts as fast, and between which as slow."""
-REACH = 0.06
+HAND_REACH = 0.06
 """From the middle of a hand to the edge of what is looked at, in statures."""
 LEAST_CHANGE = 2.0
 """Mean difference of brightness, of 255, below which nothing but noise is seen."""
@@ -52,7 +52,7 @@ class BlurMeter:
             finenesses = self._fast if speed > FAST else self._slow if SLOW[0] < speed < SLOW[1] else None
             if finenesses is not None and min(pose.confidence[wrist], past.confidence[wrist]) > 0.5:
                 centre = pose.xy[hand].mean(axis=0) if pose.confidence[hand.start] > 0 else pose.xy[wrist]
-                value = fineness(past_rgb, rgb, centre, move, round(REACH * tall_px))
+                value = fineness(past_rgb, rgb, centre, move, round(HAND_REACH * tall_px))
                 if value is not None:
                     finenesses.append(value)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from realtime.pose.pose import Floats, Pose
 from realtime.pose.skeleton import BODY, FACE, INDEX, LEFT_HAND, RIGHT_HAND, K
 
-LONGEST_STEP_S = 1.0
+PAUSE_S = 1.0
 """A longer time between two frames is a pause: nothing is carried over it."""
 
 
@@ -59,7 +59,7 @@ class Filler:
             None when there is nobody, and has not been for `lost_s`.
         """
         elapsed_s = 0.0 if self._at_s is None else at_s - self._at_s
-        if not 0 < elapsed_s <= LONGEST_STEP_S:
+        if not 0 < elapsed_s <= PAUSE_S:
             self.reset()
         past, first, self._at_s = self._past, self._at_s is None, at_s
         if seen is not None:

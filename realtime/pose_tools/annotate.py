@@ -24,7 +24,7 @@ from realtime.pose.track import PoseTrack
 from realtime.pose_tools.report import TruthReport, judge, judge_by_truth, page
 from realtime.video import VideoWriter, count_frames, frame_rate, read_video
 
-STILLS = 6
+STILL_COUNT = 6
 
 
 @dataclass(slots=True)
@@ -81,7 +81,7 @@ def _watch(video: Path, track: PoseTrack, annotated: Path, total: int, start_s: 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     fps = frame_rate(video)
     wanted = max(0, min(total, round(min(end_s, total / fps) * fps)) - round(start_s * fps))
-    recorded = RecordedTrack(fps)
+    recorded, still_every = RecordedTrack(fps), max(1, wanted // STILL_COUNT)
     blur = BlurMeter(memory=10_000)
     with Progress(*columns, transient=True) as progress, VideoWriter(annotated, fps, crf=23) as writer:
         task = progress.add_task("Watching", total=wanted or None)
@@ -98,7 +98,7 @@ def _watch(video: Path, track: PoseTrack, annotated: Path, total: int, start_s: 
             recorded.smooth.append(tracked.pose)
             picture = annotate(rgb, tracked.seen, tracked.pose, at_s)
             writer.write(picture)
-            if len(recorded.raw) % max(1, wanted // STILLS) == wanted // STILLS // 2 and len(recorded.stills) < STILLS:
+            if len(recorded.raw) % still_every == still_every // 2 and len(recorded.stills) < STILL_COUNT:
                 recorded.stills.append(picture)
             progress.advance(task)
         if not recorded.raw:

@@ -24,7 +24,7 @@ from engines.errors import UserError
 from realtime.frame import Rgb
 from realtime.meter import Meter
 from realtime.pose.estimation.config import PoseConfig
-from realtime.pose.estimation.estimator import STAGES, Estimator, PoseEstimator, load_estimator
+from realtime.pose.estimation.estimator import ESTIMATION_STAGES, Estimator, PoseEstimator, load_estimator
 from realtime.video import read_video
 
 CHUNK = 30
@@ -127,7 +127,7 @@ def bench_pose(
         estimator = load_estimator(config, threads=cores)
         shape = _warm_up(next(chunks, []), estimator, rival, video)
         # The library as an estimator does not time its stages.
-        meter = estimator.meter if isinstance(estimator, PoseEstimator) else Meter(*STAGES)
+        meter = estimator.meter if isinstance(estimator, PoseEstimator) else Meter(*ESTIMATION_STAGES)
         meter.clear()
         for chunk in track(chunks, "Measuring", total=ceil(frames / CHUNK), transient=True):
             for rgb in chunk:
@@ -151,7 +151,7 @@ def bench_pose(
         parts=config.pose_parts,
         effort=config.pose_effort,
         ms=_percentiles(ms[:, 0]),
-        stages_ms={stage: metrics for stage in STAGES if (metrics := meter.percentiles_ms(stage, 50, 95))},
+        stages_ms={stage: metrics for stage in ESTIMATION_STAGES if (metrics := meter.percentiles_ms(stage, 50, 95))},
         processor_ms=round(float(np.median(ms[:, 1])), 2),
         mediapipe_ms=None if their_ms is None else _percentiles(their_ms[:, 0]),
         mediapipe_processor_ms=None if their_ms is None else round(float(np.median(their_ms[:, 1])), 2),

@@ -15,7 +15,7 @@ from realtime.pose.pose import Floats, Pose
 from realtime.pose.quality import JOINTS, Truth, jitter_px, joint_track, lag_s, longest_gap_s, statures_px
 from realtime.pose.skeleton import BODY, FACE, INDEX, LEFT_HAND, RIGHT_HAND, K
 
-PARTS = {"left hand": LEFT_HAND.start, "right hand": RIGHT_HAND.start, "face": FACE.start}
+PART_KEYPOINTS = {"left hand": LEFT_HAND.start, "right hand": RIGHT_HAND.start, "face": FACE.start}
 PLOT_PX = 160
 CLOSE_UP_S = 4.0
 COLORS = {"raw": "#8a8a94", "smooth": "#4dd2ff", "truth": "#ffd24d"}
@@ -89,7 +89,7 @@ def judge(
     seen = np.array([pose is not None for pose in raw])
     joints = joint_track([pose for pose in raw if pose])
     confidences = np.stack([pose.confidence for pose in people]) if people else np.zeros((1, K), np.float32)
-    parts = {part: _round((confidences[:, i] > 0).mean()) for part, i in PARTS.items()}
+    parts = {part: _round((confidences[:, i] > 0).mean()) for part, i in PART_KEYPOINTS.items()}
     tracks = {"raw": raw, "smooth": smooth} if people else {}
     away = {name: jitter_px(joint_track(poses), fps) for name, poses in tracks.items()}
     tall_px = statures_px(raw) if people else np.ones(len(raw), np.float32)
@@ -185,7 +185,7 @@ def page(
     return document(
         f"Poses in {report.video}",
         f"{said}<h2>Looks like</h2><div class=stills>{''.join(map(image, stills))}</div>"
-        f"<h2>When it is seen</h2><p class=key>From above: person, {escape(', '.join(PARTS))}. "
+        f"<h2>When it is seen</h2><p class=key>From above: person, {escape(', '.join(PART_KEYPOINTS))}. "
         f"Bright: seen; dark: not.</p>{_strips(raw)}{_close_up(report, raw, smooth, truth)}"
         f"<h2>Jitter by joint</h2><p class=key>Mean distance from the joint's own smooth path, px. "
         f"{_key('raw', 'smooth')}</p>{_bars(report.fps, raw, smooth)}",
@@ -198,7 +198,9 @@ def _key(*names: str) -> str:
 
 def _strips(raw: Sequence[Pose | None]) -> str:
     rows = [[pose is not None for pose in raw]]
-    return strips(rows + [[pose is not None and pose.confidence[i] > 0 for pose in raw] for i in PARTS.values()])
+    return strips(
+        rows + [[pose is not None and pose.confidence[i] > 0 for pose in raw] for i in PART_KEYPOINTS.values()]
+    )
 
 
 def _close_up(

@@ -19,7 +19,7 @@ from realtime.pose.estimation.hands import HandTracker
 from realtime.pose.pose import Pose
 from realtime.pose.skeleton import BODY, FACE, LEFT_HAND, RIGHT_HAND, K
 
-STAGES = ("body", "hands", "face")
+ESTIMATION_STAGES = ("body", "hands", "face")
 """What `PoseEstimator.meter` knows; the body includes the picture's conversion and the detector."""
 _HANDS = {"left": LEFT_HAND, "right": RIGHT_HAND}
 
@@ -77,7 +77,7 @@ class PoseEstimator:
     """
 
     def __init__(self, threads: int = 1, config: PoseConfig = PoseConfig()) -> None:
-        self.meter = Meter(*STAGES)
+        self.meter = Meter(*ESTIMATION_STAGES)
         self._body = BodyTracker(threads, config)
         self._hands = HandTracker(threads, take_turns=config.pose_effort != "full") if config.hands else None
         self._face = FaceTracker(threads) if config.face else None

@@ -3,7 +3,7 @@
 import numpy as np
 
 from realtime.pose.measure import middle
-from realtime.pose.normalization.motion_range import SURE
+from realtime.pose.normalization.motion_range import MEASURED_CONFIDENCE
 from realtime.pose.pose import Pose
 from realtime.pose.skeleton import INDEX
 
@@ -34,7 +34,7 @@ class FeetWatch:
 
     def follow(self, pose: Pose, elapsed_s: float) -> None:
         """Look at the next pose, `elapsed_s` after the last one."""
-        seen = max(pose.confidence[INDEX["left_ankle"]], pose.confidence[INDEX["right_ankle"]]) >= SURE
+        seen = max(pose.confidence[INDEX["left_ankle"]], pose.confidence[INDEX["right_ankle"]]) >= MEASURED_CONFIDENCE
         hips = middle(pose, "hip")
         torso_px = max(1.0, float(np.linalg.norm(hips - middle(pose, "shoulder"))))
         if self._torso_px == 0:

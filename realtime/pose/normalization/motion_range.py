@@ -16,17 +16,17 @@ from realtime.pose.measure import ankle_line_px, middle, stature_px
 from realtime.pose.pose import Pose
 from realtime.pose.skeleton import INDEX
 
-SURE = 0.5
+MEASURED_CONFIDENCE = 0.5
 """Least confidence of a keypoint that is measured."""
 AVERAGE_SLOPE = 1.5
 """Stature over camera height, before anybody has moved: nose to ankle 1.45 m, the camera 1 m above the floor."""
 NEAR_STATURE = 0.72
 """Stature of somebody whose whole body just fits into the picture, by the picture's height."""
-PRIOR_S = 2.0
+RANGE_PRIOR_S = 2.0
 """Seconds of observation that outweigh what is supposed of the range and the camera beforehand."""
 PLACE_PRIOR_S = 8.0
 """Seconds that outweigh what is supposed of its middle: longer than it takes to walk in from the side."""
-STEP_S = 0.25
+OBSERVATION_S = 0.25
 """The time of one observation: the median of what was seen in it."""
 MEMORY_S = 90.0
 
@@ -83,7 +83,7 @@ class MotionRange(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_on
 
 def observe(pose: Pose) -> Stand | None:
     """Where a pose stands whose feet are both seen, else None. The head does not matter: it may be turned away."""
-    if min(pose.confidence[INDEX["left_ankle"]], pose.confidence[INDEX["right_ankle"]]) < SURE:
+    if min(pose.confidence[INDEX["left_ankle"]], pose.confidence[INDEX["right_ankle"]]) < MEASURED_CONFIDENCE:
         return None
     return Stand(ankle_line_px(pose), stature_px(pose), float(middle(pose, "hip")[0]))
 
@@ -155,7 +155,7 @@ class RangeEstimator:
     def __init__(self, size_px: tuple[int, int], target: MotionRange) -> None:
         self._size_px, self._target = size_px, target
         self._least_ratio = max(1.1, target.near_stature / target.far_stature)
-        self._steps: deque[Stand] = deque(maxlen=round(MEMORY_S / STEP_S))
+        self._steps: deque[Stand] = deque(maxlen=round(MEMORY_S / OBSERVATION_S))
         self._step: list[Stand] = []
         self._step_from_s = 0.0
         self.range: MotionRange | None = None
@@ -165,15 +165,15 @@ class RangeEstimator:
         """Count an observation made at `at_s` seconds."""
         if self.range is None:
             self.range, self._step_from_s = supposed_range(stand, AVERAGE_SLOPE, self._size_px, self._target), at_s
-        elif at_s - self._step_from_s >= STEP_S:
+        elif at_s - self._step_from_s >= OBSERVATION_S:
             self._steps.append(Stand(*np.median(self._step, axis=0).tolist()))
             self._step, self._step_from_s = [], at_s
             self.range = self._estimate()
         self._step.append(stand)
 
     def _estimate(self) -> MotionRange:
-        seen_s = STEP_S * len(self._steps)
-        doubt, place_doubt = (1 / (1 + (seen_s / prior_s) ** 2) for prior_s in (PRIOR_S, PLACE_PRIOR_S))
+        seen_s = OBSERVATION_S * len(self._steps)
+        doubt, place_doubt = (1 / (1 + (seen_s / prior_s) ** 2) for prior_s in (RANGE_PRIOR_S, PLACE_PRIOR_S))
         stature, x = (float(np.median([getattr(step, name) for step in self._steps])) for name in ("stature", "x"))
         likely = stature + place_doubt * (NEAR_STATURE * self._size_px[1] / self._least_ratio**0.5 - stature)
         seen = measure_range(self._steps, least_ratio=self._least_ratio, likely=likely, doubt=doubt)

@@ -21,9 +21,9 @@ FOLLOW_S = 1.0
 """Time constant with which a new estimate is taken over."""
 RAISED_HAND = 1.4
 """The farthest keypoint from the ankles, in statures."""
-DRIFT_PER_S = 0.1
+PLACEMENT_DRIFT_PER_S = 0.1
 """Fastest that the figure moves because an estimate does, in statures per second."""
-LONGEST_STEP_S = 1 / 15
+MOST_ELAPSED_S = 1 / 15
 """Longer pauses between frames count as this, so that no two frames differ by more than 1 % of the stature."""
 
 
@@ -125,7 +125,7 @@ class Normalizer:
 
     def normalize(self, pose: Pose, at_s: float) -> Pose:
         """Map a performer's pose (pixels of their picture), seen at `at_s` seconds, to the target's pixels."""
-        elapsed_s = min(max(at_s - self._at_s, 0.0), LONGEST_STEP_S)
+        elapsed_s = min(max(at_s - self._at_s, 0.0), MOST_ELAPSED_S)
         self._at_s = at_s
         self._feet.follow(pose, elapsed_s)
         stand = observe(pose)
@@ -161,7 +161,7 @@ class Normalizer:
         gain = 1 - math.exp(-elapsed_s / FOLLOW_S)
         while gain > 1e-4:
             new = old.towards(newest, gain)
-            if self._drift(pose, was, new) <= DRIFT_PER_S * elapsed_s:
+            if self._drift(pose, was, new) <= PLACEMENT_DRIFT_PER_S * elapsed_s:
                 self._source = new
                 return new
             gain /= 2
