@@ -86,9 +86,11 @@ def lag_s(xy: Floats, truth: Floats, fps: float) -> float:
     return float(shifts[int(np.argmin(apart))] / fps)
 
 
-def longest_gap_s(seen: NDArray[np.bool_], fps: float) -> float:
-    """The longest time unseen between two frames in which it was seen."""
+def longest_gap_s(seen: NDArray[np.bool_], fps: float, *, ends: bool = True) -> float:
+    """The longest time in which nobody was seen; with `ends`, before the first and after the last sight, too."""
     at = np.flatnonzero(seen)
+    if ends:
+        at = np.concatenate([[-1], at, [len(seen)]])
     return float((np.diff(at).max() - 1) / fps) if len(at) > 1 else 0.0
 
 

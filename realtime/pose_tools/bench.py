@@ -1,4 +1,4 @@
-"""Measure the pose estimator, side by side with the library whose networks it runs."""
+"""`realtime bench-pose`: times the pose estimator, side by side with the library whose networks it runs."""
 
 import importlib.util
 import os
@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
+from itertools import chain, islice
 from math import ceil
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from realtime.pose.estimation.estimator import ESTIMATION_STAGES, Estimator, Pos
 from realtime.video import read_video
 
 CHUNK = 30
-"""Frames that one estimator sees before it is the other's turn; the first chunk warms both up."""
+"""Frames that one of the two sees before it is the other's turn; the first chunk warms both up."""
 _WORKER = Path(__file__).parent / "holistic_worker.py"
 _QUIET = {"GLOG_minloglevel": "2", "TF_CPP_MIN_LOG_LEVEL": "2"}
 Times = NDArray[np.float64]
@@ -39,13 +39,16 @@ class PoseBenchResult(msgspec.Struct, frozen=True, kw_only=True):
     """The last line that `realtime bench-pose` prints. All times are those of frames in which somebody was seen."""
 
     frames: int
-    """Frames measured."""
+    """Frames measured, from the first one with a person on, after the warm-up."""
     seen: int
     """Those in which somebody was seen."""
+    skipped: int
+    """Frames before the first one with a person."""
     width: int
     height: int
     cores: int
     """Both estimators are bound to so many cores, the same ones."""
+    estimator: str
     parts: str
     effort: str
     ms: dict[str, float]
@@ -63,7 +66,7 @@ class PoseBenchResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HolisticProcess:
-    """The library at work in another process."""
+    """The `mediapipe` library's Holistic in another process."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
@@ -81,7 +84,7 @@ class HolisticProcess:
 
 @contextmanager
 def holistic_process(python: Path | None) -> Iterator[HolisticProcess | None]:
-    """Start the library by an environment's Python; None: do without.
+    """Start the library by an environment's Python; yields None without one.
 
     Raises:
         UserError: it does not run there.
@@ -110,44 +113,42 @@ def holistic_process(python: Path | None) -> Iterator[HolisticProcess | None]:
 def bench_pose(
     video: Path, config: PoseConfig, *, frames: int, cores: int, mediapipe_python: Path | None
 ) -> PoseBenchResult:
-    """Estimate the poses in the first `frames` of a video after a warm-up, in turns with the library.
+    """Time the estimator in `frames` of a video, in turns with the library; begins where somebody is seen first.
 
     Args:
+        video: is read until the end if need be.
+        config: which estimator, and what it does.
+        frames: to measure, after a warm-up of `CHUNK`.
+        cores: that both are bound to.
         mediapipe_python: Python of an environment with mediapipe 0.10.21; None: this one, if it has the library.
 
     Raises:
-        UserError: the video cannot be read or has too few frames; the library does not run there.
+        UserError: the video cannot be read, shows nobody or too little of them; the library does not run there.
     """
     python = mediapipe_python or (Path(sys.executable) if importlib.util.find_spec("mediapipe") else None)
     cv2.setNumThreads(1)  # as in a live session
-    pictures = (rgb for rgb, _ in islice(read_video(video), CHUNK + frames))
-    chunks = iter(lambda: list(islice(pictures, CHUNK)), [])
-    ours, theirs, seen = list[Times](), list[Times](), list[bool]()
-    with _bound_to(cores), holistic_process(python) as rival:
+    with _bound_to(cores), holistic_process(python) as library:
         estimator = load_estimator(config, threads=cores)
-        shape = _warm_up(next(chunks, []), estimator, rival, video)
+        skipped, pictures = _from_first_person(video, estimator)
+        shape = _warm_up(list(islice(pictures, CHUNK)), estimator, library)
         # The library as an estimator does not time its stages.
         meter = estimator.meter if isinstance(estimator, PoseEstimator) else Meter(*ESTIMATION_STAGES)
         meter.clear()
-        for chunk in track(chunks, "Measuring", total=ceil(frames / CHUNK), transient=True):
-            for rgb in chunk:
-                begun_s = _clocks_s()
-                seen.append(estimator.estimate(rgb) is not None)
-                ours.append(_clocks_s() - begun_s)
-            if rival is not None:
-                theirs.extend(rival.time(chunk))
+        seen, ours, theirs = _measure(islice(pictures, frames), frames, estimator, library)
     if not any(seen):
         raise UserError(
-            f"Nobody is seen in {video} after its first {CHUNK} frames: give another video, or more frames."
+            f"{video} shows somebody in too few frames, {CHUNK} are the warm-up: give a video with more of the person."
         )
     ms = np.array(ours)[seen] * 1000
     their_ms = np.array(theirs)[seen] * 1000 if theirs else None
     return PoseBenchResult(
         frames=len(seen),
         seen=sum(seen),
+        skipped=skipped,
         width=shape[1],
         height=shape[0],
         cores=cores,
+        estimator=config.estimator,
         parts=config.pose_parts,
         effort=config.pose_effort,
         ms=_percentiles(ms[:, 0]),
@@ -160,9 +161,37 @@ def bench_pose(
     )
 
 
+def _from_first_person(video: Path, estimator: Estimator) -> tuple[int, Iterator[Rgb]]:
+    """How many pictures come before the first one with somebody in it, and the pictures from that one on."""
+    numbered = enumerate(rgb for rgb, _ in read_video(video))
+    for number, rgb in numbered:
+        if estimator.estimate(rgb) is not None:
+            return number, chain([rgb], (rgb for _, rgb in numbered))
+    raise UserError(f"Nobody is seen in {video}: give a video of one person.")
+
+
+def _measure(
+    pictures: Iterator[Rgb], count: int, estimator: Estimator, library: HolisticProcess | None
+) -> tuple[list[bool], list[Times], list[Times]]:
+    """Whether somebody was seen in each picture, and the times of the estimator and of the library."""
+    seen, ours, theirs = list[bool](), list[Times](), list[Times]()
+    chunks = iter(lambda: list(islice(pictures, CHUNK)), [])
+    for chunk in track(chunks, "Measuring", total=ceil(count / CHUNK), transient=True):
+        for rgb in chunk:
+            begun_s = _clocks_s()
+            seen.append(estimator.estimate(rgb) is not None)
+            ours.append(_clocks_s() - begun_s)
+        if library is not None:
+            theirs.extend(library.time(chunk))
+    return seen, ours, theirs
+
+
 def show(result: PoseBenchResult) -> None:
     """A table for people, and one line of JSON for programs."""
-    title = f"{result.parts}, {result.effort}: {result.width}x{result.height}, bound to {result.cores} cores"
+    title = (
+        f"{result.parts}, {result.effort}: {result.width}x{result.height}, bound to {result.cores} cores\n"
+        f"somebody in {result.seen} of {result.frames} frames, {result.skipped} before them were skipped"
+    )
     table = Table("", "p50 ms", "p95 ms", "processor ms", title=title)
     for stage, ms in result.stages_ms.items():
         table.add_row(f"  {stage}", str(ms["p50"]), str(ms["p95"]), "")
@@ -177,7 +206,7 @@ def show(result: PoseBenchResult) -> None:
 
 @contextmanager
 def _bound_to(cores: int) -> Iterator[None]:
-    """Bind this process, and those it starts, to the first `cores` cores that it may use."""
+    """Bind this process, and those it starts, to the last `cores` cores that it may use."""
     allowed = os.sched_getaffinity(0)
     if cores > len(allowed):
         raise UserError(f"--cores must be at most {len(allowed)} here, not {cores}.")
@@ -188,14 +217,12 @@ def _bound_to(cores: int) -> Iterator[None]:
         os.sched_setaffinity(0, allowed)
 
 
-def _warm_up(chunk: Sequence[Rgb], estimator: Estimator, rival: HolisticProcess | None, video: Path) -> tuple[int, int]:
+def _warm_up(chunk: Sequence[Rgb], estimator: Estimator, library: HolisticProcess | None) -> tuple[int, int]:
     """Let both see a chunk; returns the pictures' height and width."""
-    if not chunk:
-        raise UserError(f"The video {video} has no picture in it: give another one.")
     for rgb in chunk:
         estimator.estimate(rgb)
-    if rival is not None:
-        rival.time(chunk)
+    if library is not None:
+        library.time(chunk)
     return chunk[0].shape[0], chunk[0].shape[1]
 
 

@@ -42,8 +42,10 @@ class PoseReport(msgspec.Struct, frozen=True, kw_only=True):
     video: str
     frames: int
     fps: float
-    rate: float
+    seen: int
     """Frames with a person."""
+    rate: float
+    """The same, of all frames."""
     parts: dict[str, float]
     """Frames with each hand and the face, of those with a person."""
     confidence: float | None
@@ -57,7 +59,7 @@ class PoseReport(msgspec.Struct, frozen=True, kw_only=True):
     jitter_percent: dict[str, float]
     """The same in percent of the stature."""
     longest_gap_s: float
-    """The longest time without a person between two times with one."""
+    """The longest time without a person, at the ends of the video, too."""
     sharpness: float | None
     """Fineness at fast hands as a share of that at slow ones (`BlurMeter`); None when there were too few."""
     warnings: list[str]
@@ -65,10 +67,11 @@ class PoseReport(msgspec.Struct, frozen=True, kw_only=True):
 
     def lines(self) -> list[str]:
         """The report for people."""
+        frames = f"{self.video}: {self.frames} frames at {self.fps:.4g} fps"
         rates = ", ".join(f"{part} {rate:.1%}" for part, rate in self.parts.items())
         return [
-            f"{self.video}: {self.frames} frames at {self.fps:.4g} fps, a person in {self.rate:.1%} ({rates}).",
-            f"Longest gap {self.longest_gap_s:.2f} s. " + (
+            f"{frames}, a person in {self.seen} of them ({self.rate:.1%}; {rates}).",
+            f"Longest gap without a person {self.longest_gap_s:.2f} s. " + (
                 f"Mean confidence {self.confidence:.2f}, joints surely seen {self.coverage:.1%}."
                 if self.confidence is not None and self.coverage is not None else "Nobody was seen."),
             *(f"Jitter {name}: {px:.2f} px, {self.jitter_percent[name]:.3f} % of the stature."
@@ -98,6 +101,7 @@ def judge(
         video=video,
         frames=len(raw),
         fps=round(fps, 3),
+        seen=len(people),
         rate=_round(seen.mean()),
         parts=parts,
         confidence=_round(confidences[:, BODY].mean()) if people else None,
@@ -142,7 +146,7 @@ def _warnings(report: PoseReport, people: Sequence[Pose]) -> list[str]:
     feet = np.mean([pose.confidence[[INDEX["left_ankle"], INDEX["right_ankle"]]].min() >= 0.5 for pose in people])
     small = report.height_px is not None and report.height_px[0] < 150
     said = {
-        "The person is lost for a while in between: keep them in the picture and the light even.":
+        "The person is not found for a while: keep them in the picture from start to end and the light even.":
             report.longest_gap_s > 0.5,
         "Hands are often not seen: come nearer, add light, wear sleeves in another colour than the skin.": hands < 0.7,
         "Feet are often not seen: step back until the whole body is in the picture.": feet < 0.8,

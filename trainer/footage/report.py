@@ -140,7 +140,7 @@ def complete_report(report: FootageReport, track: Track, learnt: int, tight: Cro
         report,
         stature=float(np.median([stature_px(pose) for pose in people])) / height,
         parts={part: float(share) for part, share in zip(PARTS, track.parts[track.seen].mean(axis=0), strict=True)},
-        longest_gap_s=longest_gap_s(track.seen, track.fps),
+        longest_gap_s=longest_gap_s(track.seen, track.fps, ends=False),
         inside=float(((sides[:, 0] >= 0) & (sides[:, 1] <= width)).mean()),
         light=float(light),
         dark=float(dark),
