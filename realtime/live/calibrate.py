@@ -1,4 +1,4 @@
-"""Learn in five seconds where a performer stands near and far: `realtime calibrate`."""
+"""`realtime calibrate`: measure in five seconds where a performer stands near and far."""
 
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from realtime.pose.track import PoseTrack, TrackedPose
 
 
 class CalibrationStep(NamedTuple):
-    """One of the things that a performer is asked to do."""
+    """What a performer is asked to do, and for how long."""
 
     hint: str
     length_s: float
@@ -31,16 +31,16 @@ CALIBRATION_STEPS = (
 )
 CALIBRATION_S = sum(part.length_s for part in CALIBRATION_STEPS)
 GIVE_UP_S = 30.0
-"""How long nobody, or no feet, may be seen."""
+"""Time without feet in the picture after which it ends."""
 CLOCK_STEP_S = 0.2
 LEAST_RATIO = 1.08
-"""Who has not come nearer than this, by their stature, has not stepped."""
+"""Least near stature by the far one: with less the performer has not stepped."""
 STEP_BACK = "Step back: your feet must be in the picture."
 COME_IN = "Come in front of the camera."
 
 
 class Calibration:
-    """Owns what was seen so far. Its clock runs only while the feet are seen, so nobody is measured by half."""
+    """What was seen of a performer so far. Its clock runs only while the feet are seen, so no step is cut short."""
 
     def __init__(self) -> None:
         self._stands: list[Stand] = []
@@ -48,10 +48,10 @@ class Calibration:
         self.done_s = 0.0
         """Of `CALIBRATION_S`."""
         self.waited_s = 0.0
-        """Since the feet were seen last."""
+        """Since the feet were seen last, by the frames' times."""
 
     def add(self, stand: Stand | None, at_s: float) -> None:
-        """Count what was seen at `at_s` seconds."""
+        """Count where the performer stood at `at_s` seconds; None where the feet were not seen."""
         elapsed_s = 0.0 if self._at_s is None else min(at_s - self._at_s, CLOCK_STEP_S)
         self._at_s = at_s
         if stand is None:
@@ -62,7 +62,7 @@ class Calibration:
 
     @property
     def done(self) -> bool:
-        """Everything has been asked for."""
+        """Whether everything has been asked for."""
         return self.done_s >= CALIBRATION_S
 
     @property
@@ -76,7 +76,7 @@ class Calibration:
         return "Thank you."
 
     def profile(self, size_px: tuple[int, int]) -> Profile:
-        """What has been learnt, in a picture of this width and height.
+        """The performer's profile, in pictures of this width and height.
 
         Raises:
             UserError: the performer has hardly moved.

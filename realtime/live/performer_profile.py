@@ -1,4 +1,4 @@
-"""What `realtime calibrate` has learnt of a performer: where they stand near and far in their camera's picture."""
+"""Performers' profiles, made by `realtime calibrate`: where they stand near and far in their camera's picture."""
 
 import os
 import re
@@ -51,7 +51,7 @@ def save_profile(name: str, profile: Profile) -> Path:
         draft.write_bytes(msgspec.json.format(msgspec.json.encode(profile), indent=2) + b"\n")
         draft.replace(path)
     except OSError as error:
-        raise UserError(f"The profile {path} cannot be written ({error.strerror}): make room or rights.") from error
+        raise UserError(f"The profile {path} cannot be written ({error.strerror}): free space or allow it.") from error
     return path
 
 
@@ -77,7 +77,7 @@ def load_profile(name: str) -> Profile:
 
 
 def check_name(name: str) -> None:
-    """See whether a performer can be called so.
+    """Check that a performer can be called so.
 
     Raises:
         UserError: the name cannot be a file's.

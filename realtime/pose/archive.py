@@ -1,4 +1,4 @@
-"""Poses in a file: an .npz of a third of what their floats would take.
+"""Poses in a file: a compressed .npz, a third of the size of their plain floats.
 
 seen      [N] bool
 exact     [4, 4, N, E] uint8, of the first E keypoints x, y, depth and confidence, to the bit
@@ -18,7 +18,7 @@ from realtime.pose.pose import Pose
 from realtime.pose.skeleton import K
 
 STEPS_PER_PX = 16
-"""Per pixel, of what is rounded: figures are drawn on that grid."""
+"""The grid that keypoints are rounded to; figures are drawn on it, too."""
 FARTHEST_PX = 1e6
 
 
@@ -65,7 +65,8 @@ def _bits(values: NDArray[np.float32]) -> NDArray[np.int32]:
 
 
 def _pack(numbers: NDArray[np.int32]) -> NDArray[np.uint8]:
-    """C N M to 4 C N M: bytes that are mostly zero, or all of one kind, side by side, so that they are easy to zip."""
+    """C N M to 4 C N M: changes in time, byte by byte, so that equal bytes lie side by side and are easy to zip."""
+    # Changes are small, and zigzag (0, -1, 1, -2 to 0, 1, 2, 3) keeps the upper bytes of negative ones zero, too.
     change = np.diff(numbers, axis=1, prepend=np.int32(0))
     zigzag = np.ascontiguousarray((change << 1) ^ (change >> 31), "<i4")
     return np.ascontiguousarray(np.moveaxis(zigzag.view(np.uint8).reshape(*numbers.shape, 4), -1, 0))

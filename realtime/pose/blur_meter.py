@@ -1,8 +1,8 @@
 """Motion blur (EDN's remark on it): measure whether the source has too much of it.
 
-The measure: where a hand moves, a picture differs from the one before, and nothing else differs: the room, which stays
-sharp, drops out. In a short exposure that difference is as fine as the hand itself, in a long one it is smeared along
-the motion. Its fineness at fast hands is divided by that at slow ones, so resolution and lens do not matter.
+Where a hand moves, a picture differs from the one before; the background, which stays sharp, does not and drops out.
+In a short exposure that difference is as fine as the hand itself, in a long one it is smeared along the motion. Its
+fineness at fast hands is divided by that at slow ones, so resolution and lens do not matter.
 """
 
 from collections import deque
@@ -16,22 +16,22 @@ from realtime.pose.pose import Floats, Pose
 from realtime.pose.skeleton import INDEX, LEFT_HAND, RIGHT_HAND
 
 FAST, SLOW = 0.02, (0.003, 0.008)
-"""Statures between two frames from which a hand counts as fast, and between which as slow."""
+"""Statures per frame: a hand is fast from here on, and slow between these."""
 HAND_REACH = 0.06
-"""From the middle of a hand to the edge of what is looked at, in statures."""
+"""Half the side of the square around a hand that is compared, in statures."""
 LEAST_CHANGE = 2.0
-"""Mean difference of brightness, of 255, below which nothing but noise is seen."""
+"""Mean difference of brightness, of 255, below which it is noise."""
 LIMIT = 0.34
 """Sharpness below which a source is blurred: 0.4 to 0.6 without blur, 0.3 at half a frame, less above (docs/log.md)."""
 ADVICE = "Fast hands are smeared: the exposure is too long. Add light, or set a shorter exposure on the camera."
 
 
 class BlurMeter:
-    """Watches the hands of one source.
+    """Measures the motion blur of one source by its fast and slow hands.
 
     Args:
-        memory: newest hands that count.
-        least: fast hands, and slow ones, it wants to see before it says anything.
+        memory: so many newest fast hands count, and so many slow ones.
+        least: of either before there is a result.
     """
 
     def __init__(self, memory: int = 240, least: int = 40) -> None:
@@ -65,7 +65,7 @@ class BlurMeter:
 
     @property
     def blurred(self) -> bool:
-        """The exposure is too long for these moves."""
+        """Whether the exposure is too long for these moves."""
         sharpness = self.sharpness
         return sharpness is not None and sharpness < LIMIT
 

@@ -23,9 +23,10 @@ from realtime.pose.skeleton import INDEX
 
 JOINTS = ("nose", *(f"{side}_{joint}" for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
                     for side in ("left", "right")))  # fmt: skip
-"""The joints that the figure hangs on: what is judged."""
+"""The joints that are measured: the nose and those of the limbs."""
 WINDOW_S = 0.1
-"""To either side of a frame: what its neighbours are."""
+"""Frames so near, to either side, are the neighbours of one."""
+_MOST_LEAD_S, _MOST_LAG_S, _LAG_STEP_S = 0.05, 0.15, 0.002
 _BONES = {
     "nose": "nose",
     **{
@@ -37,30 +38,30 @@ _BONES = {
 }  # fmt: skip
 
 
-def joint_track(poses: Sequence[Pose | None], names: Sequence[str] = JOINTS, sure: float = 0.5) -> Floats:
-    """The track of some joints; those less confident than `sure` count as not seen."""
+def joint_track(poses: Sequence[Pose | None], names: Sequence[str] = JOINTS, least_confidence: float = 0.5) -> Floats:
+    """The track of some joints, F J 2; those less confident count as not seen."""
     indices = [INDEX[name] for name in names]
     rows = np.full((len(poses), len(indices), 2), np.nan, np.float32)
     for row, pose in zip(rows, poses, strict=True):
         if pose is not None:
-            row[:] = np.where(pose.confidence[indices, None] >= sure, pose.xy[indices], np.nan)
+            row[:] = np.where(pose.confidence[indices, None] >= least_confidence, pose.xy[indices], np.nan)
     return rows
 
 
 def statures_px(poses: Sequence[Pose | None]) -> Floats:
-    """F; the median where nobody was seen."""
+    """The stature in every frame, F, pixels; the median of all where nobody was seen."""
     tall_px = np.array([np.nan if pose is None else stature_px(pose) for pose in poses], np.float32)
     return np.where(np.isfinite(tall_px), tall_px, np.nanmedian(tall_px)).astype(np.float32)
 
 
 def jitter_px(xy: Floats, fps: float) -> Floats:
-    """How far each joint is from its own smooth path: a parabola through its neighbours and itself.
+    """Distance of each joint from its own smooth path, F J, pixels: a parabola fitted to it and its neighbours.
 
-    Returns:
-        F J, not-a-number where a neighbour was not seen. Give the error instead of the track, and moves do not count.
+    Not-a-number where a neighbour was not seen. Of an error instead of a track, it is the jitter without the moves.
     """
     half = max(2, round(WINDOW_S * fps))
     time = np.arange(-half, half + 1)
+    # The row of the least-squares solution that gives the parabola's value at time 0.
     kernel = np.linalg.pinv(np.stack([time**0, time, time**2], axis=1))[0].astype(np.float32)
     away = np.full(xy.shape[:2], np.nan, np.float32)
     if len(xy) > 2 * half:
@@ -72,15 +73,15 @@ def jitter_px(xy: Floats, fps: float) -> Floats:
 def lag_s(xy: Floats, truth: Floats, fps: float) -> float:
     """By how many seconds the track is behind the truth: the shift at which the two move most alike.
 
-    From -0.05 to 0.15 s. Velocities are compared, for a truth may define a joint's place a little differently.
+    Between -0.05 and 0.15 s. Velocities are compared, for a truth may define a joint's place a little differently.
     """
     moved, true_move = (np.gradient(track, axis=0) for track in (xy, truth))
     frames = np.arange(len(xy))
-    shifts = np.arange(-0.05, 0.15, 0.002) * fps
+    shifts = np.arange(-_MOST_LEAD_S, _MOST_LAG_S, _LAG_STEP_S) * fps  # in frames
     apart = []
     for shift in shifts:
         before = np.floor(frames - shift).clip(0, len(xy) - 1).astype(int)
-        share = np.float32((-shift) % 1)
+        share = np.float32((-shift) % 1)  # linear between two frames
         then = (1 - share) * true_move[before] + share * true_move[(before + 1).clip(0, len(xy) - 1)]
         apart.append(np.nanmean(np.linalg.norm(moved - then, axis=2)))
     return float(shifts[int(np.argmin(apart))] / fps)
@@ -115,7 +116,7 @@ class Truth:
 
 
 def load_truth(path: Path, frames: int) -> Truth:
-    """Read the truth of a video with at least `frames` frames.
+    """Read the exact joints of a video with at least `frames` frames.
 
     Raises:
         UserError: it is not such a file, or of another video.

@@ -1,4 +1,4 @@
-"""Let people see what is seen: a video with the poses drawn over it, and a report about them.
+"""`realtime pose`: a video with the poses drawn over it, and a report about them.
 
 OUT/
   pose.mp4      the video with the figure over it (unsure parts fade), and dots: the keypoints before smoothing
@@ -21,15 +21,16 @@ from realtime.pose.figure.limbs import draw
 from realtime.pose.pose import Pose
 from realtime.pose.quality import Truth, load_truth
 from realtime.pose.track import PoseTrack
-from realtime.pose_tools.report import TruthReport, judge, judge_by_truth, page
+from realtime.pose_tools.report import TruthReport, compare_with_truth, page, report_track
 from realtime.video import VideoWriter, count_frames, frame_rate, read_video
 
 STILL_COUNT = 6
+"""Pictures in the report."""
 
 
 @dataclass(slots=True)
 class RecordedTrack:
-    """What was seen in a part of a video."""
+    """The poses in a part of a video, raw and smoothed."""
 
     fps: float
     first: int = 0
@@ -43,7 +44,7 @@ class RecordedTrack:
 def report_poses(
     video: Path, out: Path, config: PoseConfig = PoseConfig(), *, truth: Path | None, start_s: float, end_s: float
 ) -> None:
-    """Write OUT, print the report for people and, as the last line, as JSON.
+    """Write OUT; print the report for people and, as the last line, as JSON.
 
     Raises:
         UserError: the video or the truth cannot be read, there is no picture in the range, or no such estimator.
@@ -54,9 +55,9 @@ def report_poses(
     exact = load_truth(truth, 1) if truth else None
     track = PoseTrack.of(config)
     out.mkdir(parents=True, exist_ok=True)
-    recorded = _watch(video, track, out / "pose.mp4", total, start_s, end_s)
+    recorded = _record(video, track, out / "pose.mp4", total, start_s, end_s)
     frames = range(recorded.first, recorded.first + len(recorded.raw))
-    report = judge(video.name, recorded.raw, recorded.smooth, recorded.fps, recorded.sharpness)
+    report = report_track(video.name, recorded.raw, recorded.smooth, recorded.fps, recorded.sharpness)
     rows: Truth | None = None
     if truth and exact:
         rows = load_truth(truth, frames.stop).rows(frames)
@@ -72,12 +73,12 @@ def report_poses(
 
 def _against(truth: Truth, recorded: RecordedTrack) -> dict[str, TruthReport]:
     return {
-        name: judge_by_truth(truth, poses, recorded.fps)
+        name: compare_with_truth(truth, poses, recorded.fps)
         for name, poses in (("raw", recorded.raw), ("smooth", recorded.smooth))
     }
 
 
-def _watch(video: Path, track: PoseTrack, annotated: Path, total: int, start_s: float, end_s: float) -> RecordedTrack:
+def _record(video: Path, track: PoseTrack, annotated: Path, total: int, start_s: float, end_s: float) -> RecordedTrack:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     fps = frame_rate(video)
     wanted = max(0, min(total, round(min(end_s, total / fps) * fps)) - round(start_s * fps))

@@ -16,13 +16,14 @@ from realtime.pose.quality import JOINTS, Truth, jitter_px, joint_track, lag_s, 
 from realtime.pose.skeleton import BODY, FACE, INDEX, LEFT_HAND, RIGHT_HAND, K
 
 PART_KEYPOINTS = {"left hand": LEFT_HAND.start, "right hand": RIGHT_HAND.start, "face": FACE.start}
+"""A keypoint of each part: all of them have the same confidence."""
 PLOT_PX = 160
 CLOSE_UP_S = 4.0
 COLORS = {"raw": "#8a8a94", "smooth": "#4dd2ff", "truth": "#ffd24d"}
 
 
 class TruthReport(msgspec.Struct, frozen=True, kw_only=True):
-    """A track against the exact joints, where they are visible. Percents are of the stature."""
+    """Errors of a track against the exact joints, where they are visible. Percents are of the stature."""
 
     rate: float
     """Frames in which the person is found, of those with the person in them."""
@@ -84,10 +85,10 @@ class PoseReport(msgspec.Struct, frozen=True, kw_only=True):
         ]  # fmt: skip
 
 
-def judge(
+def report_track(
     video: str, raw: Sequence[Pose | None], smooth: Sequence[Pose | None], fps: float, sharpness: float | None
 ) -> PoseReport:
-    """Judge a track, as seen and as smoothed, frame by frame of a video of `fps`."""
+    """The report about a track, as seen and as smoothed, in every frame of a video of `fps`."""
     people = [pose for pose in raw if pose is not None]
     seen = np.array([pose is not None for pose in raw])
     joints = joint_track([pose for pose in raw if pose])
@@ -116,13 +117,13 @@ def judge(
     return msgspec.structs.replace(report, warnings=_warnings(report, people))
 
 
-def judge_by_truth(truth: Truth, poses: Sequence[Pose | None], fps: float) -> TruthReport:
-    """Judge a track against the exact joints of the same frames.
+def compare_with_truth(truth: Truth, poses: Sequence[Pose | None], fps: float) -> TruthReport:
+    """The report about a track against the exact joints of the same frames.
 
     Raises:
         UserError: the two never meet.
     """
-    xy = np.where(truth.visible[..., None], joint_track(poses, truth.names, sure=0.01), np.float32(np.nan))
+    xy = np.where(truth.visible[..., None], joint_track(poses, truth.names, least_confidence=0.01), np.float32(np.nan))
     found = np.array([pose is not None for pose in poses])[truth.present]
     if not np.isfinite(xy).any():
         raise UserError("The person is never seen where the truth has them: is it the truth of this video?")
@@ -173,10 +174,10 @@ def page(
     stills: Sequence[Rgb],
     truth: Truth | None,
 ) -> str:
-    """The whole page.
+    """The HTML page.
 
     Args:
-        report: what is said.
+        report: its metrics and advice.
         raw: the poses as they were seen, frame by frame.
         smooth: the poses as they are drawn.
         stills: pictures to show.
@@ -212,7 +213,7 @@ def _close_up(
 ) -> str:
     """The height of a wrist over the seconds in which it moves most."""
     tracks = {
-        name: joint_track(poses, ("left_wrist",), sure=0.01)[:, 0, 1]
+        name: joint_track(poses, ("left_wrist",), least_confidence=0.01)[:, 0, 1]
         for name, poses in (("raw", raw), ("smooth", smooth))
     }
     if truth is not None and "left_wrist" in truth.names:

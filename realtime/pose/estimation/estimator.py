@@ -20,7 +20,7 @@ from realtime.pose.pose import Pose
 from realtime.pose.skeleton import BODY, FACE, LEFT_HAND, RIGHT_HAND, K
 
 ESTIMATION_STAGES = ("body", "hands", "face")
-"""What `PoseEstimator.meter` knows; the body includes the picture's conversion and the detector."""
+"""What `PoseEstimator.meter` times; the body includes the picture's conversion and the detector."""
 _HANDS = {"left": LEFT_HAND, "right": RIGHT_HAND}
 
 
@@ -29,7 +29,7 @@ class Estimator(Protocol):
 
     @property
     def track_id(self) -> int:
-        """Changes whenever it goes over to somebody else, as far as it can tell people apart."""
+        """Changes whenever somebody else is followed, as far as it can tell people apart."""
 
     def estimate(self, rgb: Rgb) -> Pose | None:
         """The pose in a picture (H W 3 uint8 RGB), in its pixels; None where there is nobody."""
@@ -45,7 +45,7 @@ def load_estimator(config: PoseConfig = PoseConfig(), *, threads: int) -> Estima
     """Load the estimator that `config` names.
 
     Args:
-        config: which one; what else it says is for our own only.
+        config: which one, and what our own estimates; the library takes no such options.
         threads: cores that one estimate may use; the library takes what it wants.
 
     Raises:
@@ -73,7 +73,7 @@ class PoseEstimator:
 
     Args:
         threads: cores that one estimate may use.
-        config: what is estimated, how dearly, and of track_id.
+        config: what is estimated, at what cost, and of whom.
     """
 
     def __init__(self, threads: int = 1, config: PoseConfig = PoseConfig()) -> None:
@@ -90,7 +90,7 @@ class PoseEstimator:
 
     @property
     def track_id(self) -> int:
-        """Grows whenever it goes over to somebody else; who comes back in the same clothes is no other."""
+        """Grows whenever somebody else is followed; who comes back in the same clothes is the same person."""
         return self._body.track_id
 
     def next_person(self) -> None:

@@ -21,7 +21,7 @@ _FOLDER = Path(__file__).parent / "networks"
 Point = Sequence[float]
 """x, y in pixels."""
 Rgba = NDArray[np.uint8]
-"""H W 4; the fourth channel means nothing: OpenCV crops four channels in less than half the time of three."""
+"""H W 4; the fourth channel is not used: OpenCV crops four channels in less than half the time of three."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +44,14 @@ class Region:
         return np.array([[a, -b, self.x - half * (a - b)], [b, a, self.y - half * (a + b)]])
 
     def to_frame(self, points: Floats) -> Floats:
-        """Take N 2 points of the region to pixels of the picture."""
+        """Map N 2 points of the region to pixels of the picture."""
         a, b = self.size * cos(self.rotation), self.size * sin(self.rotation)
         turned = (points - np.float32(0.5)) @ np.array([[a, b], [-b, a]], np.float32)
         turned += np.array([self.x, self.y], np.float32)
         return turned
 
     def from_frame(self, points: Floats) -> Floats:
-        """Take N 2 pixels of the picture to points of the region: the inverse of `to_frame`."""
+        """Map N 2 pixels of the picture to points of the region: the inverse of `to_frame`."""
         a, b = cos(self.rotation) / self.size, sin(self.rotation) / self.size
         turned = (points - np.array([self.x, self.y], np.float32)) @ np.array([[a, -b], [b, a]], np.float32)
         turned += np.float32(0.5)
@@ -151,7 +151,7 @@ class RegionNetwork:
         return len(self._crop)
 
     def __call__(self, rgba: Rgba, region: Region) -> list[Floats]:
-        """Look at a region of a picture (H W 4); the outputs (without batch axis) hold until the next call."""
+        """Run on a region of a picture (H W 4); the outputs (without batch axis) are valid until the next call."""
         cv2.warpAffine(
             rgba,
             region.crop_matrix(self.side),

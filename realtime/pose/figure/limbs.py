@@ -50,7 +50,7 @@ _LIMBS: list[tuple[int, int, Color]] = [
 ]
 _LIMB_ENDS = np.array([(a, b) for a, b, _ in _LIMBS])
 _HEAD_LIMBS = {i for i, (_, b, _) in enumerate(_LIMBS) if b < INDEX["left_shoulder"]}
-"""FigureFrame only while the face's own landmarks are missing, as in a view from behind."""
+"""Drawn only while the face's own landmarks are missing, as in a view from behind."""
 
 _FINGERS = [
     (np.array([0, *range(4 * finger + 1, 4 * finger + 5)]), color) for finger, color in enumerate(_hues(0.78, 1.7, 5))

@@ -1,4 +1,4 @@
-"""Limb lengths, and a performer's pose with the target's limbs: so a tall performer drives a short target."""
+"""Limb lengths, and a performer's pose fitted to the target's: so a tall performer drives a short target."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -12,13 +12,13 @@ from realtime.pose.pose import Floats, Pose
 from realtime.pose.skeleton import BODY_NAMES, FACE, INDEX, LEFT_HAND, RIGHT_HAND, K
 
 LENGTHS_STEP_S = 0.5
-"""Time from one look at the lengths to the next."""
+"""Time from one measurement of the lengths to the next."""
 PROPORTIONS_PRIOR_S = 5.0
-"""Seconds of observation that outweigh the supposition that everybody is built like the target."""
+"""Seconds of observation that weigh as much as the prior that everybody is built like the target."""
 LIMB_DRIFT_PER_S = 0.03
 """Fastest that a keypoint moves because a proportion's estimate does, in statures per second."""
 EXTENDED = 0.8
-"""Quantile of the lengths in pictures that tells a bone's own: most of the time it is foreshortened."""
+"""Quantile of the lengths seen that counts as a bone's own: most of the time it is foreshortened."""
 MOST = 1.4
 """Largest ratio that is believed, and its inverse the smallest."""
 
@@ -31,7 +31,7 @@ class Proportions(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_on
     neck: float
     """Shoulders to ears."""
     head: float
-    """MetricNetworks to mouth."""
+    """Eyes to mouth."""
     shoulders: float
     hips: float
     """From left to right."""
@@ -112,7 +112,7 @@ def fit_limbs(xy: Floats, ratios: dict[str, float]) -> Floats:
 
 
 class LimbFitter:
-    """Owns what is known of a performer's proportions; gives their poses the target's.
+    """Gives a performer's poses the target's proportions, and learns the performer's own meanwhile.
 
     Args:
         target: the target's proportions.

@@ -52,4 +52,4 @@ def test_a_track_leaves_out_what_is_not_sure() -> None:
     pose.confidence[:] = 0.3
     assert np.isnan(joint_track([None, pose])).all()
     assert np.isfinite(joint_track([standing()])).all()
-    assert joint_track([pose], sure=0.1).shape == (1, len(JOINTS), 2)
+    assert joint_track([pose], least_confidence=0.1).shape == (1, len(JOINTS), 2)
