@@ -33,7 +33,12 @@ def run(config: Annotated[RunConfig, Inline] = RunConfig()) -> None:
     asyncio.run(serve(config))
 
 
-def calibrate(performer: tyro.conf.Positional[str], camera: str | None = None, source: str | None = None) -> None:
+def calibrate(
+    performer: Positional[str],
+    camera: str | None = None,
+    source: str | None = None,
+    pose: Annotated[PoseConfig, Inline] = PoseConfig(),
+) -> None:
     """Five seconds to tell how near and how far you stand: then `realtime run --performer NAME` knows from the start.
 
     Args:
@@ -41,6 +46,7 @@ def calibrate(performer: tyro.conf.Positional[str], camera: str | None = None, s
         camera: which camera to use: its number, 0 being the first, its path, or a part of its name. Leave it where it
             is afterwards.
         source: a video to use instead of a camera: a path, or a bundled performer's name (bob).
+        pose: what estimates the pose, and whose.
     """
     from rich.console import Console
 
@@ -52,7 +58,7 @@ def calibrate(performer: tyro.conf.Positional[str], camera: str | None = None, s
     opened, remark = open_source(camera, source)
     if remark:
         print(remark)
-    path = save_profile(performer, guide(opened, Console()))
+    path = save_profile(performer, guide(opened, Console(), pose))
     print(f"{path} is written. Use it: realtime run --performer {performer}")
 
 
@@ -61,6 +67,7 @@ def bench(
     source: str = "bob",
     seconds: float = 20.0,
     engines: Annotated[EngineConfig, Inline] = EngineConfig(),
+    pose: Annotated[PoseConfig, Inline] = PoseConfig(),
 ) -> None:
     """Measure fps and latency of a live session on this machine, without a browser.
 
@@ -69,6 +76,7 @@ def bench(
         source: the video that drives it: a path, or a bundled performer's name.
         seconds: how long to measure, after a warm-up.
         engines: how the networks run.
+        pose: what estimates the pose, and whose.
     """
     from realtime.live.bench import bench as measure
     from realtime.live.bench import show
@@ -77,7 +85,7 @@ def bench(
 
     if seconds <= 0:
         raise UserError(f"--seconds must be more than 0, not {seconds}.")
-    show(measure(load_subject(subject), open_source(None, source)[0], engines, seconds=seconds))
+    show(measure(load_subject(subject), open_source(None, source)[0], engines, pose, seconds=seconds))
 
 
 def bench_pose(
@@ -112,6 +120,7 @@ def pose(
     truth: Path | None = None,
     start_s: float = 0.0,
     end_s: float = math.inf,
+    config: Annotated[PoseConfig, Inline] = PoseConfig(),
 ) -> None:
     """Look at the poses in a video: draws them over it, and reports how well and how steadily the person is seen.
 
@@ -122,10 +131,11 @@ def pose(
             rig's bones: hand_l), xy [F, J, 2] in pixels, a row per frame, and visibility [F, J] (2 is visible).
         start_s: second of the video to start at.
         end_s: second of the video to end at.
+        config: what estimates the pose, and whose.
     """
-    from realtime.pose_tools.report import report_poses
+    from realtime.pose_tools.annotate import report_poses
 
-    report_poses(video, out or Path(f"{video.stem}_pose"), truth=truth, start_s=start_s, end_s=end_s)
+    report_poses(video, out or Path(f"{video.stem}_pose"), config, truth=truth, start_s=start_s, end_s=end_s)
 
 
 def main() -> None:

@@ -7,7 +7,6 @@ from typing import Literal
 
 from engines.choose import Choice, choose
 from engines.errors import UserError
-from realtime.pose.estimation.load import EstimatorName
 from realtime.render import Renderer
 from realtime.subject import Subject
 from realtime.subject_clips import SubjectClips
@@ -21,8 +20,6 @@ class EngineConfig:
     """What runs the subject's networks: auto measures once which is fastest here."""
     precision: Literal["auto", "int8", "f16", "bf16", "f32"] = "auto"
     """Arithmetic of the subject's networks; those of the pose have their own."""
-    pose: EstimatorName = "own"
-    """What estimates poses: this program, or the mediapipe library (needs pip install 'bodydouble[mediapipe]')."""
     threads: int = max(1, (os.cpu_count() or 2) - 1)
     """Cores for the renderer; one more is busy with the pose."""
 

@@ -17,13 +17,12 @@ ARROWS = {
     "trainer": {"engines", "realtime"},
 }
 TRAINER_MAY_USE = (
-    "realtime.config",
     "realtime.frame",
-    "realtime.live.failover",
+    "realtime.html",
     "realtime.pose",
     "realtime.render",
-    "realtime.pose_tools.report_page",
     "realtime.subject_clips",
+    "realtime.subject_engines",
     "realtime.subject",
     "realtime.video",
 )

@@ -10,7 +10,7 @@ import tyro
 from tyro.conf import Positional
 
 from engines.console import run_commands
-from realtime.pose.estimation.load import EstimatorName
+from realtime.pose.estimation.config import EstimatorName
 from realtime.pose.figure.styles import StyleName
 from realtime.subject import Consent, user_subjects
 from trainer.config import LIVE, PRESETS, PresetName, TrainConfig, parse_size

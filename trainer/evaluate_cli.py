@@ -10,6 +10,7 @@ import tyro
 from tyro.conf import Positional
 
 from engines.errors import UserError
+from realtime.pose.estimation.config import PoseConfig
 from realtime.subject import load_subject
 from realtime.subject_engines import EngineConfig
 from trainer.evaluation.playback import VideoSpan
@@ -31,6 +32,7 @@ def evaluate(
     record: bool = False,
     part: Annotated[VideoSpan, Inline] = VideoSpan(),
     engines: Annotated[EngineConfig, Inline] = EngineConfig(),
+    pose: Annotated[PoseConfig, Inline] = PoseConfig(),
 ) -> None:
     """Measure a subject as the paper does: likeness to the truth, pose, flicker, drift. Rolled out exactly as live.
 
@@ -50,6 +52,7 @@ def evaluate(
         record: write the metrics of --video into the subject's manifest, for everybody who plays her.
         part: which part of the video.
         engines: how the networks run.
+        pose: what estimates the pose, and whose.
     """
     if video is None and driver is None:
         raise UserError("Give --video, footage of the subject, or --driver, a video of somebody else.")
@@ -66,7 +69,7 @@ def evaluate(
     if record and not os.access(played.folder, os.W_OK):
         raise UserError(f"--record cannot write into {played.folder}: copy the subject, and give the copy's path.")
     performances = [
-        VideoPlayback(played, path, part, engines, self_driven=path is video, box=box if path is video else None)
+        VideoPlayback(played, path, part, engines, pose, self_driven=path is video, box=box if path is video else None)
         for path in (video, driver)
         if path is not None
     ]
@@ -75,7 +78,9 @@ def evaluate(
     for performance in performances:
         path = out / f"{played.manifest.name}_{performance.video.stem}.mp4"
         with disk_full_message("the videos", out):
-            result = measure(performance, path, engines, ablation=ablation, every=every, drift_frames=drift_frames)
+            result = measure(
+                performance, path, engines, pose, ablation=ablation, every=every, drift_frames=drift_frames
+            )
         results.append(result)
         print(f"Look at {path}")
         show(results[-1])
@@ -99,6 +104,7 @@ class Train:
     subject: str = "alice"
     """Whose videos are to be found out: a name, or the path of a subject's folder."""
     engines: Annotated[EngineConfig, Inline] = field(default_factory=EngineConfig)
+    pose: Annotated[PoseConfig, Inline] = field(default_factory=PoseConfig)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +116,7 @@ class Run:
     model: Path
     """A detector made by `trainer detector train`."""
     engines: Annotated[EngineConfig, Inline] = field(default_factory=EngineConfig)
+    pose: Annotated[PoseConfig, Inline] = field(default_factory=PoseConfig)
 
 
 def detector(
@@ -121,9 +128,9 @@ def detector(
     from trainer.detector.commands import make_detector, run_detector, show
 
     if isinstance(action, Run):
-        show(run_detector(action.model, action.video, action.engines))
+        show(run_detector(action.model, action.video, action.engines, action.pose))
         return
-    about = make_detector(load_subject(action.subject), action.real, action.out, action.engines)
+    about = make_detector(load_subject(action.subject), action.real, action.out, action.engines, action.pose)
     print(
         f"{action.out}: of {2 * about.held_out_clips} held-out clips {about.accuracy:.1%} are told rightly, of their "
         f"pairs of frames {about.pair_accuracy:.1%}. Next: trainer detector run --model {action.out} VIDEO"

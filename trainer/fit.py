@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from engines.errors import UserError
+from realtime.pose.estimation.config import EstimatorName
 from realtime.subject import Consent, load_subject, sha256
 from trainer.config import CompactConfig, TrainConfig, parse_size
 from trainer.files import disk_full_message
@@ -40,7 +41,7 @@ def fit(
     *,
     name: str,
     size: str,
-    pose: str,
+    pose: EstimatorName,
     openpose: Path | None,
     figure: str | None,
     crop: tuple[int, int, int, int] | None,

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from realtime.live.session import open_session
 from realtime.live.source import Source
+from realtime.pose.estimation.config import PoseConfig
 from realtime.subject import Subject
 from realtime.subject_engines import EngineConfig
 
@@ -35,9 +36,9 @@ class BenchResult(msgspec.Struct, frozen=True, kw_only=True):
     """Broken pictures."""
 
 
-def bench(subject: Subject, source: Source, engines: EngineConfig, *, seconds: float) -> BenchResult:
+def bench(subject: Subject, source: Source, engines: EngineConfig, pose: PoseConfig, *, seconds: float) -> BenchResult:
     """Run a session for `seconds` after a warm-up, encoding every picture as if somebody watched."""
-    session = open_session(subject, source, engines, always=True, say=print)
+    session = open_session(subject, source, engines, pose, always=True, say=print)
     try:
         session.start()
         with Progress(transient=True) as progress:

@@ -1,4 +1,4 @@
-"""What `realtime calibrate` has learnt of a performer: where they stand near and far in their camera's picture."""
+"""Performers' profiles, made by `realtime calibrate`: where they stand near and far in their camera's picture."""
 
 import os
 import re
@@ -9,13 +9,13 @@ import msgspec
 from engines.errors import UserError
 from realtime.pose.normalization.motion_range import MotionRange
 
-FORMAT = 1
+PROFILE_FORMAT = 1
 
 
 class Profile(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """One performer in front of one camera."""
 
-    format: int = FORMAT
+    format: int = PROFILE_FORMAT
     width_px: int
     height_px: int
     """The camera's picture."""
@@ -51,7 +51,7 @@ def save_profile(name: str, profile: Profile) -> Path:
         draft.write_bytes(msgspec.json.format(msgspec.json.encode(profile), indent=2) + b"\n")
         draft.replace(path)
     except OSError as error:
-        raise UserError(f"The profile {path} cannot be written ({error.strerror}): make room or rights.") from error
+        raise UserError(f"The profile {path} cannot be written ({error.strerror}): free space or allow it.") from error
     return path
 
 
@@ -71,13 +71,13 @@ def load_profile(name: str) -> Profile:
     except (msgspec.DecodeError, OSError) as error:
         raise UserError(f"{path} is not a performer's profile ({error}): {again} again.") from error
     far, near = profile.motion.far_stature, profile.motion.near_stature
-    if profile.format != FORMAT or not 0 < far < near or profile.motion.far_ankle >= profile.motion.near_ankle:
+    if profile.format != PROFILE_FORMAT or not 0 < far < near or profile.motion.far_ankle >= profile.motion.near_ankle:
         raise UserError(f"{path} holds what this program cannot use: {again} again.")
     return profile
 
 
 def check_name(name: str) -> None:
-    """See whether a performer can be called so.
+    """Check that a performer can be called so.
 
     Raises:
         UserError: the name cannot be a file's.

@@ -14,14 +14,14 @@ from realtime.live.performer_profile import Profile
 from realtime.live.retarget import Retargeter
 from realtime.meter import Meter
 from realtime.pose.blur_meter import ADVICE, BlurMeter
-from realtime.pose.estimation.load import Estimator
 from realtime.pose.figure.styles import Figure
-from realtime.pose.stabilize import PoseStabilizer
+from realtime.pose.track import PoseTrack
 from realtime.subject import Subject
 
 LOG = logging.getLogger(__name__)
 STAGES = ("pose", "figure", "render", "encode", "latency")
-"""What is metered; `latency` is from capture to encoded."""
+"""What is metered: `pose` estimates, fills and smooths, `figure` normalizes and draws, `latency` is from capture to
+encoded."""
 FADE_S = 0.4
 """How long a new subject takes to replace the one before."""
 
@@ -60,20 +60,19 @@ class FigureFrame:
 
 
 class PosePipeline:
-    """Frame to figure. Owns what is known of the performer: track, smoothing, range.
+    """Frame to figure. Owns what is known of the performer: track and range.
 
     Args:
-        estimator: what finds the poses.
+        track: who is followed.
         renderer: of the subject that is shown first.
         meter: where durations go.
         profile: the performer's, if it was calibrated.
     """
 
     def __init__(
-        self, estimator: Estimator, renderer: SubjectRenderer, meter: Meter, *, profile: Profile | None = None
+        self, track: PoseTrack, renderer: SubjectRenderer, meter: Meter, *, profile: Profile | None = None
     ) -> None:
-        self._estimator, self._track_id = estimator, estimator.track_id
-        self._stabilizer = PoseStabilizer()
+        self._track = track
         self._blur: BlurMeter | None = BlurMeter()
         self._meter, self._profile = meter, profile
         self._renderer = renderer
@@ -89,32 +88,24 @@ class PosePipeline:
         if renderer is not self._renderer:
             self._renderer, self._retargeter = renderer, Retargeter(renderer.subject.manifest, self._profile)
         with self._meter.time("pose"):
-            seen = frame.pose if isinstance(frame, PosedFrame) else self._estimator.estimate(frame.rgb)
+            if isinstance(frame, PosedFrame):
+                tracked = self._track.step_seen(frame.pose, frame.captured_at_s)
+            else:
+                tracked = self._track.step(frame.rgb, frame.captured_at_s)
         with self._meter.time("figure"):
             if self._blur is not None:
-                self._blur.see(frame.rgb, seen)
+                self._blur.see(frame.rgb, tracked.seen)
                 if self._blur.blurred:
                     LOG.warning(ADVICE)
                     self._blur = None  # once is enough
-            if seen is not None and self._track_id != self._estimator.track_id:
-                self._begin_anew()
-            pose = self._stabilizer.step(seen, frame.captured_at_s)
-            if pose is not None:
-                pose = self._retargeter.fit(pose, frame)
+            if tracked.new_person:
+                self._retargeter.reset()
+            pose = self._retargeter.fit(tracked.pose, frame) if tracked.pose else None
             return FigureFrame(frame, renderer.subject.figure(pose), renderer)
 
     def idle(self, frame: Frame) -> FigureFrame:
         """The frame as if nobody were in it: what is shown while the source gives no pictures."""
         return FigureFrame(frame, self._renderer.subject.figure(None), self._renderer)
-
-    def _begin_anew(self) -> None:
-        """Somebody else is followed: the figure does not glide over to them, nor is it placed by another's range.
-
-        Who was away and is back in the same clothes is no other: their range is worth more than a new guess.
-        """
-        self._track_id = self._estimator.track_id
-        self._stabilizer.reset()
-        self._retargeter.reset()
 
 
 class RenderPipeline:

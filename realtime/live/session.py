@@ -23,7 +23,7 @@ from realtime.live.pipeline import STAGES, FigureFrame, PosePipeline, RenderPipe
 from realtime.live.source import Source
 from realtime.meter import Meter
 from realtime.pose.estimation.config import PoseConfig
-from realtime.pose.estimation.load import Estimator, load_estimator
+from realtime.pose.track import PoseTrack
 from realtime.subject import Subject
 from realtime.subject_engines import EngineConfig, choose_engines
 from server.encode import SharedStream
@@ -46,7 +46,7 @@ class Session:
 
     Args:
         source: who is moving.
-        estimator: what finds their poses.
+        track: follows them.
         renderer: of the subject that is shown first.
         outputs: what takes the rendered frames.
         previews: what takes the source's own pictures, made small.
@@ -57,7 +57,7 @@ class Session:
     def __init__(
         self,
         source: Source,
-        estimator: Estimator,
+        track: PoseTrack,
         renderer: SubjectRenderer,
         outputs: Sequence[Output],
         *,
@@ -66,11 +66,11 @@ class Session:
         profile: Profile | None = None,
     ) -> None:
         self.meter = meter
-        self.commands: Mapping[str, Callable[[], None]] = {"next-person": estimator.next_person}
+        self.commands: Mapping[str, Callable[[], None]] = {"next-person": track.next_person}
         """What viewers may ask for; quick, from any thread."""
         self._source, self._outputs, self._previews = source, tuple(outputs), tuple(previews)
         self._renderer = renderer
-        self._pose = PosePipeline(estimator, renderer, meter, profile=profile)
+        self._pose = PosePipeline(track, renderer, meter, profile=profile)
         self._render = RenderPipeline(meter)
         self._frames, self._figures = Latest[Frame](), Latest[FigureFrame]()
         self._nobody = False
@@ -220,7 +220,7 @@ def open_session(
         subject: who is shown.
         source: who is moving.
         engines: how the networks run.
-        pose: what is estimated, and of whom.
+        pose: what estimates the pose, and whose.
         profile: the performer's, if it was calibrated.
         always: encode even while nobody watches.
         on_encoded: called with every rendered frame once it is encoded, in the encoding thread.
@@ -240,7 +240,7 @@ def open_session(
     renderer = FailoverRenderer(subject, choose_engines(subject, engines, say), engines.threads)
     return Session(
         source,
-        load_estimator(engines.pose, pose, threads=1),
+        PoseTrack.of(pose),
         renderer,
         [StreamOutput(subject.manifest.name, always=always, on_encoded=encoded)],
         previews=[StreamOutput(source.name, bitrate_bps=PREVIEW_BPS)],

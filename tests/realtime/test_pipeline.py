@@ -14,7 +14,7 @@ from realtime.live.pipeline import STAGES, PosePipeline, RenderPipeline
 from realtime.meter import Meter
 from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.estimation.estimator import PoseEstimator
-from realtime.pose.estimation.load import load_estimator
+from realtime.pose.track import PoseTrack
 from realtime.subject import load_subject
 from realtime.video import read_video
 from tests.support.commands import DATA
@@ -41,7 +41,7 @@ def frame_of(rgb: Rgb, number: int, from_s: float = 0.0) -> Frame:
 
 def test_a_person_who_is_lost_stays_then_fades_and_the_background_is_empty_again() -> None:
     renderer, meter = alice(), Meter(*STAGES)
-    pose = PosePipeline(load_estimator("own", threads=1), renderer, meter)
+    pose = PosePipeline(PoseTrack.of(), renderer, meter)
     drawn = [pose.step(frame_of(rgb, number), renderer) for number, rgb in enumerate(performance())]
     ink = np.array([each.figure.rgb.sum() for each in drawn], np.float64)
     nobody = [each.no_person for each in drawn]
@@ -61,7 +61,7 @@ def test_a_person_who_is_lost_stays_then_fades_and_the_background_is_empty_again
 
 def pipeline(person: Literal["main", "left", "right"]) -> tuple[PosePipeline, PoseEstimator]:
     estimator = PoseEstimator(config=PoseConfig(pose_parts="body", person=person))
-    return PosePipeline(estimator, SCRIPTED, Meter(*STAGES)), estimator
+    return PosePipeline(PoseTrack(estimator), SCRIPTED, Meter(*STAGES)), estimator
 
 
 def figures(pose: PosePipeline, pictures: Sequence[Rgb], *, from_s: float) -> list[Rgb]:

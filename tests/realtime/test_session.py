@@ -15,6 +15,7 @@ from realtime.live.session import Session
 from realtime.meter import Meter
 from realtime.pose.figure.styles import Figure
 from realtime.pose.pose import Pose
+from realtime.pose.track import PoseTrack
 from tests.support.scripted import KeptOutput, ScriptedEstimator, ScriptedRenderer, ScriptedSource
 from tests.support.standing_pose import standing
 
@@ -25,7 +26,7 @@ Item = Rgb | Callable[[], None]
 def session_of(*outputs: Output, pictures: Iterator[Item] | None = None, grey: int = 50) -> Session:
     source = ScriptedSource(repeat(BLANK) if pictures is None else pictures)
     estimator = ScriptedEstimator(standing(scale=0.5))
-    return Session(source, estimator, ScriptedRenderer(grey), outputs, meter=Meter(*STAGES))
+    return Session(source, PoseTrack(estimator), ScriptedRenderer(grey), outputs, meter=Meter(*STAGES))
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -121,7 +122,7 @@ def test_a_source_that_is_silent_is_named_and_the_background_shown_until_it_is_b
     pictures: list[Item] = [*[BLANK] * 5, stall, *[BLANK] * 2000]
     source = ScriptedSource(pictures)
     estimator = ScriptedEstimator(standing(scale=0.5))
-    session = Session(source, estimator, Present(), [output], meter=Meter(*STAGES))
+    session = Session(source, PoseTrack(estimator), Present(), [output], meter=Meter(*STAGES))
     session.start()
     until(lambda: "No picture from script. Waiting for it" in str(session.info().get("notice")))
     until(lambda: (output.frames[-1].rgb == 0).all())
@@ -154,7 +155,7 @@ def test_what_hangs_does_not_keep_a_session_from_ending(part: str) -> None:
     source = ScriptedSource(pictures)
     estimator = HangingEstimator() if part == "estimator" else ScriptedEstimator()
     renderer = HangingRenderer() if part == "renderer" else ScriptedRenderer()
-    session = Session(source, estimator, renderer, [KeptOutput()], meter=Meter(*STAGES))
+    session = Session(source, PoseTrack(estimator), renderer, [KeptOutput()], meter=Meter(*STAGES))
     session.start()
     assert hanging.wait(20)
     stopped = threading.Thread(target=session.stop)

@@ -16,6 +16,7 @@ from realtime.meter import Meter
 from realtime.pose.openpose import write_frame
 from realtime.pose.pose import Pose
 from realtime.pose.skeleton import BODY, LEFT_HAND
+from realtime.pose.track import PoseTrack
 from realtime.subject import load_subject
 from realtime.video import VideoWriter, count_frames, read_video
 from tests.support.commands import DATA
@@ -101,7 +102,7 @@ def test_recorded_poses_are_played_as_they_are(toy_subject: Path) -> None:
         def next_person(self) -> None: ...
 
     renderer = ScriptedRenderer(subject=load_subject(str(toy_subject)))
-    pipeline = PosePipeline(Blind(), renderer, Meter(*STAGES))
+    pipeline = PosePipeline(PoseTrack(Blind()), renderer, Meter(*STAGES))
     source = PoseSource(DATA / "openpose", fps=120)
     drawn = [pipeline.step(frame, renderer) for _ in range(12) if (frame := source.read())]
     # Nobody at first; the gap in the sixth frame is held.

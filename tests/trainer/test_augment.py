@@ -9,12 +9,12 @@ import pytest
 
 from realtime.pose.figure.limbs import draw
 from realtime.pose.pose import Pose
-from realtime.pose.skeleton import FACE, LEFT_HAND
+from realtime.pose.skeleton import FACE, INDEX, LEFT_HAND
 from tests.support.standing_pose import standing
 from trainer.config import LIVE
 from trainer.footage.reader import Footage
 from trainer.networks.patches import to_bytes
-from trainer.training.augment import PARTS, drop_part, jitter, smear_figure, zoom
+from trainer.training.augment import PARTS, drop_part, jitter, pose_flow, smear, smear_figure, zoom
 from trainer.training.chain_sampler import hand_side_px, sample_chain
 from trainer.training.dataset import Loader
 
@@ -59,6 +59,37 @@ def test_a_smeared_figure_is_that_of_a_long_exposure() -> None:
     smeared = smear_figure(figure, past, pose)
     assert smeared.shape == figure.shape
     assert np.square(smeared.astype(float)).sum() < 0.8 * np.square(figure.astype(float)).sum()
+
+
+def test_no_motion_leaves_the_picture_and_never_shares_it() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (128, 128, 3)).astype(np.uint8)
+    same = smear(noise, np.zeros((128, 128, 2), np.float32))
+    assert np.array_equal(same, noise)
+    assert not np.shares_memory(same, noise)
+
+
+def test_a_dot_becomes_a_line_as_long_as_its_way() -> None:
+    dark = np.zeros((128, 128, 3), np.uint8)
+    dark[63:66, 63:66] = 255
+    smeared = smear(dark, np.tile(np.array([20, 0], np.float32), (128, 128, 1)))
+    ys, xs = np.nonzero(smeared[..., 0] > 4)
+    assert ys.min() == 63
+    assert ys.max() == 65
+    assert np.ptp(xs) == pytest.approx(22, abs=1)
+    assert xs.mean() == pytest.approx(64, abs=0.6), "the exposure's middle is the picture itself"
+
+
+def test_only_what_moves_is_smeared() -> None:
+    past, pose = standing(), standing()
+    arm = [INDEX["left_wrist"], INDEX["left_elbow"], *range(LEFT_HAND.start, LEFT_HAND.stop)]
+    xy = pose.xy.copy()
+    xy[arm] += (0, 12)
+    moved = pose_flow(past, Pose(xy, pose.depth, pose.confidence), 128, 128)
+    assert moved.shape == (128, 128, 2)
+    x, y, foot_x, foot_y = (round(v) for v in (*pose.at("left_wrist"), *pose.at("right_ankle")))
+    assert 6 < moved[y + 12, x, 1] <= 12
+    assert np.abs(moved[foot_y, foot_x]).max() < 0.5
+    assert np.abs(moved[:8, :8]).max() < 0.5
 
 
 def test_crops_lie_in_the_window_and_on_the_hands(footage: Footage) -> None:

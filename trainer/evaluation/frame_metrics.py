@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from realtime.frame import Rgb
-from realtime.pose.estimation.load import Estimator
+from realtime.pose.estimation.estimator import Estimator
 from realtime.pose.measure import head_box, stature_px
 from realtime.pose.pose import Floats, Pose
 from trainer.evaluation.flicker import Box, Movement

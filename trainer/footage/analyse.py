@@ -10,7 +10,7 @@ from rich.table import Table
 
 from realtime.frame import Rgb
 from realtime.pose.pose import Pose
-from realtime.pose.stabilize import PoseStabilizer
+from realtime.pose.track import PoseTrack
 from trainer.footage.camera_motion import cuts, leaps, room_shift
 from trainer.footage.crop import Crop, best_crop, tight_crop
 from trainer.footage.report import FootageReport, Track, complete_report, seen_parts
@@ -49,12 +49,12 @@ def analyse_footage(
     """
     counts = np.bincount(timing.picked, minlength=len(scanned.times_s))
     new_takes = cuts(scanned.frame_stats[:, -1])
-    steady, again = PoseStabilizer(), set(new_takes.tolist())
+    following, again = PoseTrack(), set(new_takes.tolist())
     poses, parts, seen = list[Pose | None](), list[list[bool]](), list[bool]()
     for number, (raw, at_s) in enumerate(zip(scanned.poses(), scanned.times_s.tolist(), strict=True)):
         if number in again:
-            steady.reset()
-        pose = steady.step(raw, at_s)
+            following.reset()
+        pose = following.step_seen(raw, at_s).pose
         for _ in range(counts[number]):
             poses.append(pose)
             parts.append(seen_parts(raw))

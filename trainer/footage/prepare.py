@@ -18,7 +18,8 @@ import msgspec
 
 from engines.errors import UserError
 from realtime.pose.archive import save_poses
-from realtime.pose.estimation.load import load_estimator
+from realtime.pose.estimation.config import EstimatorName, PoseConfig
+from realtime.pose.estimation.estimator import load_estimator
 from realtime.pose.figure.styles import load_style
 from realtime.pose.normalization.motion_range import MotionRange, observe
 from realtime.pose.normalization.proportions import Proportions, lengths, measure_proportions
@@ -66,7 +67,7 @@ def prepare(
     run: Path,
     *,
     size_px: tuple[int, int],
-    estimator: str = "own",
+    estimator: EstimatorName = "own",
     openpose: Path | None = None,
     figure: str | None = None,
     crop: tuple[int, int, int, int] | None = None,
@@ -79,7 +80,7 @@ def prepare(
         video: the footage, or a folder of pictures.
         run: folder to write.
         size_px: width and height of the pictures.
-        estimator: what finds the poses, a name for `load_estimator`.
+        estimator: what finds the poses.
         openpose: folder of OpenPose files to take the poses from instead.
         figure: how the poses will be drawn, a name for `load_style`; by default as the paper does for OpenPose's.
         crop: x, y, width, height of the part to use; by default the largest that holds the person.
@@ -155,10 +156,10 @@ def load_prepared(data: Path) -> Prepared:
         raise UserError(f"{data} holds no prepared footage: run `trainer prepare VIDEO --out {data}` first.") from error
 
 
-def _watch(source: FootageSource, folder: Path, estimator: str, openpose: Path | None) -> FootageScan:
+def _watch(source: FootageSource, folder: Path, estimator: EstimatorName, openpose: Path | None) -> FootageScan:
     """See everything with an estimator, or as OpenPose saw it."""
     if openpose is None:
-        model = load_estimator(estimator, threads=os.cpu_count() or 1)
+        model = load_estimator(PoseConfig(estimator=estimator), threads=os.cpu_count() or 1)
         return scan(source, lambda _, rgb: model.estimate(rgb), folder, by=estimator)
     labels = read_openpose(openpose)
     by = f"{openpose.resolve()} {len(labels)} {max(file.stat().st_mtime_ns for file in openpose.glob('*.json'))}"

@@ -10,7 +10,7 @@ from realtime.pose.blur_meter import ADVICE, LIMIT
 from realtime.pose.measure import stature_px
 from realtime.pose.normalization.motion_range import MotionRange, measure_range, observe
 from realtime.pose.pose import Pose
-from realtime.pose.quality.track_metrics import longest_gap_s
+from realtime.pose.quality import longest_gap_s
 from realtime.pose.skeleton import FACE, INDEX, LEFT_HAND, RIGHT_HAND
 from trainer.footage.camera_motion import STILL
 from trainer.footage.coverage import LEAST_DEPTH, LEAST_REACH, Move, covered, novelty
@@ -140,7 +140,7 @@ def complete_report(report: FootageReport, track: Track, learnt: int, tight: Cro
         report,
         stature=float(np.median([stature_px(pose) for pose in people])) / height,
         parts={part: float(share) for part, share in zip(PARTS, track.parts[track.seen].mean(axis=0), strict=True)},
-        longest_gap_s=longest_gap_s(track.seen, track.fps),
+        longest_gap_s=longest_gap_s(track.seen, track.fps, ends=False),
         inside=float(((sides[:, 0] >= 0) & (sides[:, 1] <= width)).mean()),
         light=float(light),
         dark=float(dark),

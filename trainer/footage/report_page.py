@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 
 from realtime.frame import Rgb
+from realtime.html import document, image, strips
 from realtime.pose.measure import ankle_line_px, middle, stature_px
 from realtime.pose.skeleton import INDEX
-from realtime.pose_tools.report_page import STYLE, image, strips
 from trainer.footage.coverage import facing
 from trainer.footage.report import PARTS, FootageReport, Track
 
@@ -39,15 +39,15 @@ def page(report: FootageReport, track: Track, stills: Sequence[tuple[int, Rgb]])
     )
     advice = "".join(f"<p class=warn>{escape(text)}</p>" for text in report.advice)
     facts = "".join(f"<tr><td>{escape(name)}<td>{escape(text)}" for name, text in report.facts())
-    title = f"Footage {escape(report.video)}"
     rows = [track.seen, *track.parts.T]
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{STYLE}{MORE}</style>'
-        f"<h1>{title}</h1>{verdict}{advice}<h2>Metrics</h2><table>{facts}</table>"
+    return document(
+        f"Footage {report.video}",
+        f"{verdict}{advice}<h2>Metrics</h2><table>{facts}</table>"
         f"<h2>Looks like</h2><p class=key>The frame is what the network sees.</p>"
         f"<div class=stills>{''.join(_still(report, track, *still) for still in stills)}</div>"
         f"<h2>When it is seen</h2><p class=key>From above: person, {escape(', '.join(PARTS))}. Bright: seen; dark: not."
-        f"</p>{strips([row.tolist() for row in rows])}{_moves(report)}{_maps(track, report)}</html>\n"
+        f"</p>{strips([row.tolist() for row in rows])}{_moves(report)}{_maps(track, report)}",
+        MORE,
     )
 
 

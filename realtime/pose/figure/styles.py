@@ -68,7 +68,7 @@ def load_style(name: str, version: int | None = None) -> Style:
         )
     if version not in (None, style.version):
         raise UserError(
-            f"Metrics of style {name} are wanted in version {version}, this program draws version {style.version}: "
+            f"Figures of style {name} are wanted in version {version}, this program draws version {style.version}: "
             "train again, or install the matching bodydouble."
         )
     return style

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from realtime.pose.quality.track_metrics import JOINTS, jitter_px, lag_s, longest_gap_s, track
+from realtime.pose.quality import JOINTS, jitter_px, joint_track, lag_s, longest_gap_s
 from tests.support.standing_pose import standing
 
 TIME_S = np.arange(300) / 30
@@ -36,13 +36,20 @@ def test_a_late_track_is_late_by_its_delay(frames: int) -> None:
 
 def test_gaps_count_between_sights_only() -> None:
     seen = np.array([0, 0, 0, 1, 0, 0, 1, 1, 0, 1, 0, 0, 0, 0], bool)
-    assert longest_gap_s(seen, 10) == pytest.approx(0.2)
-    assert longest_gap_s(np.zeros(5, bool), 10) == 0
+    assert longest_gap_s(seen, 10, ends=False) == pytest.approx(0.2)
+    assert longest_gap_s(np.zeros(5, bool), 10, ends=False) == 0
+
+
+@pytest.mark.parametrize(
+    ("seen", "gap_s"), [("...xx.x", 0.3), ("x..x....", 0.4), ("xxx", 0.0), ("....", 0.4), ("x...x..", 0.3)]
+)
+def test_who_comes_late_or_leaves_early_leaves_a_gap(seen: str, gap_s: float) -> None:
+    assert longest_gap_s(np.array([each == "x" for each in seen]), 10) == pytest.approx(gap_s)
 
 
 def test_a_track_leaves_out_what_is_not_sure() -> None:
     pose = standing()
     pose.confidence[:] = 0.3
-    assert np.isnan(track([None, pose])).all()
-    assert np.isfinite(track([standing()])).all()
-    assert track([pose], sure=0.1).shape == (1, len(JOINTS), 2)
+    assert np.isnan(joint_track([None, pose])).all()
+    assert np.isfinite(joint_track([standing()])).all()
+    assert joint_track([pose], least_confidence=0.1).shape == (1, len(JOINTS), 2)
