@@ -13,19 +13,25 @@ from typing import Literal
 
 from engines.errors import UserError
 
+BackendName = Literal["tensorrt", "tensorrt-rtx", "torch-tensorrt", "openvino", "onnxruntime", "torch"]
+Precision = Literal["int8", "f16", "bf16", "f32"]
+"""The arithmetic of a network's convolutions."""
+Auto = Literal["auto"]
+"""In the place of a backend or precision: whatever is fastest here."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Backend:
     """A library that runs networks."""
 
-    name: str
+    name: BackendName
     module: str
     """What has to be importable."""
     distributions: tuple[str, ...]
     """Names under which package registries know it; their versions are part of a built engine's key."""
     extra: str
     """The extra of this project that installs it; "" is the plain installation."""
-    precisions: tuple[str, ...]
+    precisions: tuple[Precision, ...]
     """What it offers, fastest first."""
     device: Literal["cpu", "cuda"]
 
@@ -108,7 +114,7 @@ FALLBACK_ORDER = (
 )
 """In the order in which they are fallen back to."""
 
-BACKENDS: Mapping[str, Backend] = MappingProxyType({each.name: each for each in FALLBACK_ORDER})
+BACKENDS: Mapping[BackendName, Backend] = MappingProxyType({each.name: each for each in FALLBACK_ORDER})
 
 
 def known_backend(name: str) -> Backend:
@@ -117,9 +123,10 @@ def known_backend(name: str) -> Backend:
     Raises:
         ValueError: there is none.
     """
-    if name not in BACKENDS:
-        raise ValueError(f"unknown backend {name!r}: choose one of {', '.join(BACKENDS)}")
-    return BACKENDS[name]
+    for each in FALLBACK_ORDER:
+        if each.name == name:
+            return each
+    raise ValueError(f"unknown backend {name!r}: choose one of {', '.join(BACKENDS)}")
 
 
 def quantized(graph: Path) -> Path:
@@ -127,7 +134,7 @@ def quantized(graph: Path) -> Path:
     return graph.with_suffix(".int8.xml")
 
 
-def files_of(graph: Path, precision: str) -> tuple[Path, ...]:
+def files_of(graph: Path, precision: Precision) -> tuple[Path, ...]:
     """The files that an engine of that precision is made from.
 
     Raises:

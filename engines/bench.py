@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from engines.backends import known_backend
+from engines.backends import Precision, known_backend
 from engines.choose import Choice
 from engines.errors import UserError
 from engines.openvino import gmac
@@ -31,7 +31,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One way to run one step."""
 
     backend: str
-    precision: str
+    precision: Precision
     threads: int
     ms: Milliseconds
     gmacs: float
@@ -48,7 +48,7 @@ def bench(graphs: Sequence[Path], choices: Sequence[Choice], threads: Sequence[i
     """
     work = sum(map(gmac, graphs))
     for count in threads:
-        peaks: dict[str, float] = {}
+        peaks: dict[Precision, float] = {}
         for choice in choices:
             engines = [choice.load(graph, count) for graph in graphs]
             rng = np.random.default_rng(0)
@@ -80,7 +80,9 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
     gmac: float
 
 
-def _row(backend: str, precision: str, threads: int, found_ms: Sequence[float], work: float, peak: float | None) -> Row:
+def _row(
+    backend: str, precision: Precision, threads: int, found_ms: Sequence[float], work: float, peak: float | None
+) -> Row:
     p50, p95 = (round(float(value), 2) for value in np.percentile(found_ms, (50, 95)))
     gmacs = work / p50 * 1000
     return Row(

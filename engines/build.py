@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from engines.backends import known_backend
+from engines.backends import BackendName, Precision, known_backend
 from engines.cache import Cache, Cached
 from engines.cache_key import engine_key
 from engines.errors import UserError
@@ -12,7 +12,7 @@ from engines.parity import CHAIN_FLOORS_DB, FLOORS_DB, Parity, Rollout, parity
 
 
 def build_engine(
-    graph: Path, *, name: str, backend: str, precision: str, threads: int, drive: Rollout, cache: Cache
+    graph: Path, *, name: str, backend: BackendName, precision: Precision, threads: int, drive: Rollout, cache: Cache
 ) -> Cached:
     """Build an engine and roll it out beside OpenVINO's f32, unless the cache has both engine and proof.
 
@@ -42,7 +42,9 @@ def build_engine(
     return cache.note(built, {name: round(value, 1) for name, value in found._asdict().items()})
 
 
-def prove(graph: Path, *, name: str, backend: str, precision: str, threads: int, drive: Rollout) -> Parity:
+def prove(
+    graph: Path, *, name: str, backend: BackendName, precision: Precision, threads: int, drive: Rollout
+) -> Parity:
     """How near an engine is to OpenVINO's f32; see `build_engine`.
 
     Raises:

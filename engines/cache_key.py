@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from engines.backends import cpu_name, files_of, known_backend
+from engines.backends import BackendName, Precision, cpu_name, files_of, known_backend
 from engines.cache import Key
 from engines.files import sha256
 
 
 def engine_key(
-    graph: Path, backend: str, precision: str, *, device: str = "", driver: str = "", options: str = ""
+    graph: Path, backend: BackendName, precision: Precision, *, device: str = "", driver: str = "", options: str = ""
 ) -> Key:
     """What a built engine depends on; the device is this processor unless another one is named."""
     return Key(

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from engines.backends import FALLBACK_ORDER, cpu_name, known_backend, quantized
+from engines.backends import FALLBACK_ORDER, Auto, BackendName, Precision, cpu_name, known_backend, quantized
 from engines.cache import Cache, Key
 from engines.engine import Engine
 from engines.errors import UserError
@@ -17,7 +17,6 @@ from engines.load import load_engine
 from engines.output_guard import BrokenOutputError
 from engines.parity import FLOORS_DB, psnr_db
 
-AUTO = "auto"
 FRAMES = 8
 SLICE_S = 0.7
 """A candidate is played for so many outputs, or as long as that; a chain has no time to magnify its rounding."""
@@ -29,8 +28,8 @@ Play = Callable[[Sequence[Engine]], Iterator[NDArray[Any]]]
 class Choice(NamedTuple):
     """A backend with a precision."""
 
-    backend: str
-    precision: str
+    backend: BackendName
+    precision: Precision
 
     def load(self, graph: Path, threads: int) -> Engine:
         """The engine of a graph; see `load_engine`."""
@@ -40,7 +39,9 @@ class Choice(NamedTuple):
         return f"{self.backend} in {self.precision}"
 
 
-def candidates(graphs: Sequence[Path], backend: str = AUTO, precision: str = AUTO) -> list[Choice]:
+def candidates(
+    graphs: Sequence[Path], backend: Auto | BackendName = "auto", precision: Auto | Precision = "auto"
+) -> list[Choice]:
     """What can be tried here, in the order in which one falls back to the next.
 
     Args:
@@ -54,9 +55,9 @@ def candidates(graphs: Sequence[Path], backend: str = AUTO, precision: str = AUT
     found = [
         Choice(each.name, kind)
         for each in FALLBACK_ORDER
-        if each.usable and backend in (AUTO, each.name)
+        if each.usable and backend in ("auto", each.name)
         for kind in each.precisions
-        if precision in (AUTO, kind) and (int8 or kind != "int8")
+        if precision in ("auto", kind) and (int8 or kind != "int8")
     ]
     if not found:
         raise UserError(_why_nothing(graphs, backend, precision))
@@ -68,8 +69,8 @@ def choose(
     play: Play,
     *,
     name: str,
-    backend: str = AUTO,
-    precision: str = AUTO,
+    backend: Auto | BackendName = "auto",
+    precision: Auto | Precision = "auto",
     threads: int = 1,
     say: Callable[[str], object],
 ) -> list[Choice]:
@@ -98,12 +99,12 @@ def choose(
 
     def measure(_folder: Path) -> dict[str, float]:
         say(f"Finding out what runs {name} fastest on this machine (once, a few seconds).")
-        metrics = {" ".join(each): ms for each, ms in _measure(graphs, play, tried, threads, say)}
-        if not metrics:
+        found = dict(_measure(graphs, play, tried, threads, say))
+        if not found:
             raise UserError(f"Nothing that is installed here runs {name} as it should: see `engines doctor {name}`.")
-        best = min(metrics, key=metrics.__getitem__)
-        say(f"{name} runs on {Choice(*best.split())}, {metrics[best]} ms a picture.")
-        return metrics
+        best = min(found, key=found.__getitem__)
+        say(f"{name} runs on {best}, {found[best]} ms a picture.")
+        return {" ".join(each): ms for each, ms in found.items()}
 
     try:
         cache = Cache()
@@ -111,7 +112,7 @@ def choose(
         metrics = measure(Path())
     else:
         metrics = cache.get_or_build(_key(graphs, tried, threads), name, measure).entry.metrics
-    ranked = [Choice(*each.split()) for each in sorted(metrics, key=metrics.__getitem__)]
+    ranked = sorted((each for each in tried if " ".join(each) in metrics), key=lambda each: metrics[" ".join(each)])
     return ranked + [each for each in wanted + others if each not in tried]
 
 
@@ -154,23 +155,23 @@ def _key(graphs: Sequence[Path], tried: Sequence[Choice], threads: int) -> Key:
     versions = dict.fromkeys(known_backend(each.backend).versions for each in tried)
     return Key(
         graph=sha256(*(file for file in files if file.is_file())),
-        backend=AUTO,
+        backend="auto",
         versions=", ".join(versions),
         device=cpu_name(),
-        precision=AUTO,
+        precision="auto",
         options=f"{threads} threads: {', '.join(map(str, tried))}",
     )
 
 
-def _why_nothing(graphs: Sequence[Path], backend: str, precision: str) -> str:
-    what = f"{precision} on {backend}" if precision != AUTO else backend
-    if backend != AUTO:
+def _why_nothing(graphs: Sequence[Path], backend: Auto | BackendName, precision: Auto | Precision) -> str:
+    what = f"{precision} on {backend}" if precision != "auto" else backend
+    if backend != "auto":
         known = known_backend(backend)
         if not known.installed:
             return f"The {backend} backend needs {known.module}: {known.install}."
         if not known.usable:
             return f"The {backend} backend needs an NVIDIA GPU and its driver: use --backend openvino."
-        if precision not in (AUTO, *known.precisions):
+        if precision not in ("auto", *known.precisions):
             return f"{backend} has no {precision}: choose --precision {' or '.join(known.precisions)}."
     if precision == "int8":
         return (

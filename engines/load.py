@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from engines.backends import files_of, known_backend
+from engines.backends import BackendName, Precision, files_of, known_backend
 from engines.engine import Engine
 from engines.errors import UserError
 
@@ -10,8 +10,8 @@ from engines.errors import UserError
 def load_engine(
     graph: Path,
     *,
-    backend: str = "openvino",
-    precision: str = "f32",
+    backend: BackendName = "openvino",
+    precision: Precision = "f32",
     threads: int = 1,
     outputs: tuple[str, ...] | None = None,
 ) -> Engine:

@@ -3,6 +3,7 @@
 import math
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,10 +17,11 @@ sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 
 import openvino as ov  # noqa: E402
 
+from engines.backends import Precision  # noqa: E402
 from engines.errors import UserError  # noqa: E402
 from engines.files import write_file  # noqa: E402
 
-_HINTS = {"f32": "f32", "bf16": "bf16", "int8": "f32"}
+_HINTS: Mapping[Precision, str] = {"f32": "f32", "bf16": "bf16", "int8": "f32"}
 """Arithmetic of what is not quantized."""
 
 
@@ -34,7 +36,7 @@ class OpenVinoEngine:
         outputs: names of the outputs to keep, None for all; the graph is pruned of what only the others need.
     """
 
-    def __init__(self, graph: Path, precision: str, threads: int, outputs: tuple[str, ...] | None = None) -> None:
+    def __init__(self, graph: Path, precision: Precision, threads: int, outputs: tuple[str, ...] | None = None) -> None:
         model = read_model(graph)
         if outputs is not None:
             _prune(model, outputs)
@@ -70,7 +72,7 @@ def read_model(graph: Path) -> ov.Model:
         raise UserError(f"OpenVINO cannot read {graph}: {str(error).strip().splitlines()[-1]}") from error
 
 
-def compile_model(model: ov.Model, precision: str, threads: int) -> ov.CompiledModel:
+def compile_model(model: ov.Model, precision: Precision, threads: int) -> ov.CompiledModel:
     """Make a model ready to run, one inference at a time."""
     return ov.Core().compile_model(
         model,

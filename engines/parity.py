@@ -11,16 +11,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.backends import Precision
 from engines.engine import Engine
 
 Rollout = Callable[[Engine], Iterator[NDArray[np.uint8]]]
 """Plays the same material through any engine, feeding back what it feeds back, and yields every output (uint8, whole
 range)."""
 
-FLOORS_DB: Mapping[str, float] = MappingProxyType({"f32": 60.0, "bf16": 40.0, "f16": 40.0, "int8": 34.0})
+FLOORS_DB: Mapping[Precision, float] = MappingProxyType({"f32": 60.0, "bf16": 40.0, "f16": 40.0, "int8": 34.0})
 """Least PSNR of the worst step against the f32 twin's from the same past, by precision."""
 
-CHAIN_FLOORS_DB: Mapping[str, float] = MappingProxyType({**FLOORS_DB, "f32": 40.0})
+CHAIN_FLOORS_DB: Mapping[Precision, float] = MappingProxyType({**FLOORS_DB, "f32": 40.0})
 """The same of the worst output where each is fed its own outputs; right f32 engines were seen 48.7 dB apart."""
 
 SAME_DB = 99.0
@@ -41,7 +42,7 @@ class Parity(NamedTuple):
     chain_db: float
     """Each fed its own outputs."""
 
-    def holds(self, precision: str) -> bool:
+    def holds(self, precision: Precision) -> bool:
         """Whether both are near enough."""
         return self.step_db >= FLOORS_DB[precision] and self.chain_db >= CHAIN_FLOORS_DB[precision]
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from engines.backends import Precision
 from engines.openvino import compile_model  # blocks OpenVINO's telemetry
 from engines.timing import durations_ms
 
@@ -12,7 +13,7 @@ CHANNELS, SIDE = 256, 64
 """A dense 3x3 convolution: as near the peak as convolutions come."""
 
 
-def peak_gmacs(precision: str, threads: int) -> float:
+def peak_gmacs(precision: Precision, threads: int) -> float:
     """Billions of multiply-accumulates per second, the best of a dozen runs."""
     compiled = compile_model(_convolution(quantized=precision == "int8"), precision, threads)
     request = compiled.create_infer_request()

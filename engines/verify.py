@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from engines.backends import Precision
 from engines.engine import Engine
 from engines.parity import CHAIN_FLOORS_DB, FLOORS_DB, ComparingEngine, Parity, psnr_db
 from engines.recurrent import Bytes, Chain, DeviceEngine, HostChain, chain_of
@@ -56,7 +57,7 @@ class VerifyConfig:
 
 
 def verify(
-    engine: Engine, twin: Engine, material: ReferenceFrames, *, precision: str, config: VerifyConfig
+    engine: Engine, twin: Engine, material: ReferenceFrames, *, precision: Precision, config: VerifyConfig
 ) -> Iterator[Check]:
     """All checks of a recurrent network, one after the other.
 
@@ -81,7 +82,7 @@ def verify(
     yield _endurance(chain, material, config.long_steps)
 
 
-def verify_once(name: str, engine: Engine, twin: Engine, material: Sequence[Bytes], *, precision: str) -> Check:
+def verify_once(name: str, engine: Engine, twin: Engine, material: Sequence[Bytes], *, precision: Precision) -> Check:
     """Parity of a network without a past, on inputs in whatever its only input takes."""
     worst_db = min(psnr_db(_answer(engine, each), _answer(twin, each)) for each in material)
     return _check(

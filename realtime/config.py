@@ -2,8 +2,8 @@
 
 import os
 from dataclasses import dataclass
-from typing import Literal
 
+from engines.backends import Auto, BackendName, Precision
 from engines.errors import UserError
 from realtime.pose.estimation.load import EstimatorName
 
@@ -12,9 +12,9 @@ from realtime.pose.estimation.load import EstimatorName
 class EngineConfig:
     """How the networks run on this machine."""
 
-    backend: Literal["auto", "tensorrt", "tensorrt-rtx", "torch-tensorrt", "openvino", "onnxruntime", "torch"] = "auto"
+    backend: Auto | BackendName = "auto"
     """What runs the subject's networks: auto measures once which is fastest here."""
-    precision: Literal["auto", "int8", "f16", "bf16", "f32"] = "auto"
+    precision: Auto | Precision = "auto"
     """Arithmetic of the subject's networks; those of the pose have their own."""
     pose: EstimatorName = "own"
     """What estimates poses: this program, or the mediapipe library (needs pip install 'bodydouble[mediapipe]')."""

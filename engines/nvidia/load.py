@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from engines.backends import known_backend
+from engines.backends import BackendName, Precision, known_backend
 from engines.cache import Cache, Cached, Key
 from engines.cache_key import engine_key
 from engines.errors import UserError
@@ -32,7 +32,7 @@ def build_ahead(
     graph: Path,
     *,
     name: str,
-    precision: str = "f16",
+    precision: Precision = "f16",
     targets: Sequence[str] = TARGETS,
     sizes: Sizes = Sizes(),
     cache: Cache,
@@ -70,8 +70,8 @@ def build_here(
     graph: Path,
     *,
     name: str,
-    backend: str,
-    precision: str = "f16",
+    backend: BackendName,
+    precision: Precision = "f16",
     sizes: Sizes = Sizes(),
     cache: Cache,
     progress: Progress | None = None,
@@ -111,8 +111,8 @@ def build_here(
 
 def load_on_gpu(
     graph: Path,
-    backend: str,
-    precision: str,
+    backend: BackendName,
+    precision: Precision,
     *,
     shapes: Mapping[str, Shape] | None = None,
     sizes: Sizes = Sizes(),
@@ -146,11 +146,11 @@ def load_on_gpu(
     return TensorRtEngine((built.folder / PLAN).read_bytes(), shapes)
 
 
-def _ahead_key(graph: Path, precision: str, targets: Sequence[str], sizes: Sizes) -> Key:
+def _ahead_key(graph: Path, precision: Precision, targets: Sequence[str], sizes: Sizes) -> Key:
     return engine_key(graph, "tensorrt-rtx", precision, device=" ".join(targets), options=str(sizes))
 
 
-def find_ahead(graph: Path, precision: str, target: str, sizes: Sizes, cache: Cache) -> Cached | None:
+def find_ahead(graph: Path, precision: Precision, target: str, sizes: Sizes, cache: Cache) -> Cached | None:
     """A plan in the cache that fits the GPU, whatever else it was built for."""
     if target not in TARGETS:
         raise UserError(f"TensorRT-RTX runs on {', '.join(TARGETS)}, and this GPU is {target}: use --backend tensorrt.")
@@ -169,14 +169,14 @@ def _timed(build: Callable[[], T]) -> tuple[T, Mapping[str, float]]:
 
 
 @contextmanager
-def _installed(backend: str) -> Iterator[None]:
+def _installed(backend: BackendName) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
         raise UserError(f"The {backend} backend needs {error.name}: {known_backend(backend).install}.") from error
 
 
-def describe_gpu(backend: str) -> dict[str, str]:
+def describe_gpu(backend: BackendName) -> dict[str, str]:
     """What a backend would run on, for people.
 
     Raises:
@@ -187,7 +187,7 @@ def describe_gpu(backend: str) -> dict[str, str]:
     return metrics | {"versions": known.versions}
 
 
-def _find_gpu(backend: str) -> "Device":
+def _find_gpu(backend: BackendName) -> "Device":
     known = known_backend(backend)
     if not known.installed:
         raise UserError(f"The {backend} backend needs {known.module}: {known.install}.")

@@ -13,9 +13,10 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
+from engines.backends import Precision
 from engines.errors import UserError
 
-PRECISIONS = ("f32", "f16")
+PRECISIONS: tuple[Precision, ...] = ("f32", "f16")
 CONVOLUTIONS = {"Conv", "ConvTranspose"}
 MOVES = {"Transpose", "Reshape", "Squeeze", "Unsqueeze", "DepthToSpace"}
 """Operators that change no value, so that a Cast may change places with them."""
@@ -35,7 +36,7 @@ def read_graph(path: Path) -> ModelProto:
         raise UserError(f"{path} is not an ONNX graph: export it again.") from error
 
 
-def strongly_typed(path: Path, precision: str) -> ModelProto:
+def strongly_typed(path: Path, precision: Precision) -> ModelProto:
     """Read a graph with f32 inside and uint8 or f32 at the ends, and fix the type of everything inside.
 
     Args:

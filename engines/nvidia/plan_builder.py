@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engines.backends import Precision
 from engines.errors import UserError
 from engines.files import write_file
 from engines.nvidia.onnx_precision import PRECISIONS, strongly_typed
@@ -35,7 +36,7 @@ def build_plan(
     log: "Log",
     graph: Path,
     *,
-    precision: str = "f16",
+    precision: Precision = "f16",
     capabilities: Sequence[Any] = (),
     sizes: Sizes = Sizes(),
     timing_cache: Path | None = None,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import tensorrt as trt
 
+from engines.backends import Precision
 from engines.nvidia.plan_builder import Log, Progress, Sizes, build_plan, make_log
 from engines.nvidia.plan_engine import PlanEngine, Shape
 
@@ -21,7 +22,7 @@ def log() -> Log:
 def build(
     graph: Path,
     *,
-    precision: str = "f16",
+    precision: Precision = "f16",
     sizes: Sizes = Sizes(),
     timing_cache: Path | None = None,
     progress: Progress | None = None,

@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorrt_rtx as trt
 
+from engines.backends import Precision
 from engines.errors import UserError
 from engines.nvidia.plan_builder import Log, Progress, Sizes, build_plan, make_log
 from engines.nvidia.plan_engine import PlanEngine, Shape
@@ -24,7 +25,7 @@ def log() -> Log:
 def build(
     graph: Path,
     *,
-    precision: str = "f16",
+    precision: Precision = "f16",
     targets: Sequence[str] = TARGETS,
     sizes: Sizes = Sizes(),
     progress: Progress | None = None,

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 import torch_tensorrt
 
+from engines.backends import Precision
 from engines.eager import OnnxModule
 from engines.nvidia.onnx_precision import strongly_typed
 from engines.nvidia.torch_engine import TorchDeviceEngine
@@ -12,7 +13,7 @@ from engines.nvidia.torch_engine import TorchDeviceEngine
 VERSION = str(torch_tensorrt.__version__)
 
 
-def build(graph: Path, out: Path, *, precision: str = "f16") -> None:
+def build(graph: Path, out: Path, *, precision: Precision = "f16") -> None:
     """Compile an exported graph with fixed sizes, and save it as a program that `TorchTensorRtEngine` loads.
 
     The types are the graph's own, as with the other TensorRT backends; what TensorRT does not take runs in torch.

@@ -4,7 +4,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from engines.backends import quantized
+from engines.backends import Auto, BackendName, Precision, quantized
 from engines.build import build_engine
 from engines.cache import Cache
 from engines.check import check_graph
@@ -16,7 +16,9 @@ from realtime.rollout import FILE, RollOut, load_clips
 from realtime.subject import Subject
 
 
-def build_subject(subject: Subject, *, backend: str, precision: str, threads: int, cache: Cache) -> None:
+def build_subject(
+    subject: Subject, *, backend: Auto | BackendName, precision: Auto | Precision, threads: int, cache: Cache
+) -> None:
     """Build and prove whatever is wanted and possible here; prints a table, and one line of JSON.
 
     Raises:

@@ -7,14 +7,14 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from engines.backends import known_backend
+from engines.backends import Precision, known_backend
 from engines.cache import Cache, Cached
 from engines.errors import UserError
 from engines.nvidia.load import BUILD_S, PLAN, build_ahead
 from realtime.subject import Subject
 
 
-def build_plans(subject: Subject, *, precision: str, targets: tuple[str, ...], cache: Cache) -> None:
+def build_plans(subject: Subject, *, precision: Precision, targets: tuple[str, ...], cache: Cache) -> None:
     """Build the plans of both networks unless the cache has them; prints a table, and one line of JSON."""
     offered = known_backend("tensorrt-rtx").precisions
     if precision not in offered:
@@ -31,7 +31,7 @@ def build_plans(subject: Subject, *, precision: str, targets: tuple[str, ...], c
     print(msgspec.json.encode({"backend": "tensorrt-rtx", "precision": precision, "rows": rows}).decode())
 
 
-def _build(graph: Path, name: str, precision: str, targets: tuple[str, ...], cache: Cache) -> Cached:
+def _build(graph: Path, name: str, precision: Precision, targets: tuple[str, ...], cache: Cache) -> Cached:
     with Progress(transient=True) as progress:
         task = progress.add_task(f"Building {graph.stem}")
 

@@ -2,13 +2,13 @@
 
 import os
 import time
-from typing import Literal
 
 from tyro.conf import Positional
 
+from engines.backends import Auto, BackendName, Precision
 from engines.console import run_commands
 from engines.errors import UserError
-from realtime.engine_tools.verify import BackendName, verify_subject
+from realtime.engine_tools.verify import verify_subject
 
 SPARE = max(1, (os.cpu_count() or 2) - 1)
 """One core is the pose's."""
@@ -17,8 +17,8 @@ SPARE = max(1, (os.cpu_count() or 2) - 1)
 def build(
     subject: Positional[str] = "alice",
     /,
-    backend: BackendName | Literal["auto"] = "auto",
-    precision: Literal["auto", "int8", "f16", "bf16", "f32"] = "auto",
+    backend: Auto | BackendName = "auto",
+    precision: Auto | Precision = "auto",
     target: str = "",
     threads: int = SPARE,
 ) -> None:

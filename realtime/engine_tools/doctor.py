@@ -9,7 +9,7 @@ from rich.table import Table
 
 from engines.backends import FALLBACK_ORDER, Backend, cpu_flags, cpu_name, has_nvidia_driver
 from engines.cache import Cache
-from engines.choose import Choice, candidates, trial
+from engines.choose import candidates, trial
 from engines.errors import UserError
 from realtime.rollout import RollOut
 from realtime.subject import Subject
@@ -55,10 +55,10 @@ def examine(subject: Subject, threads: int) -> DoctorReport:
     cache = Cache()
     entries = cache.entries()
     backends = [_examine_backend(each, subject, threads) for each in FALLBACK_ORDER]
-    metrics = {Choice(each.name, precision): ms for each in backends for precision, ms in each.ms.items()}
-    best = min(metrics, key=metrics.__getitem__) if metrics else Choice("", "")
+    found_ms = {(each.name, precision): ms for each in backends for precision, ms in each.ms.items()}
+    backend, precision = min(found_ms, key=found_ms.__getitem__) if found_ms else ("", "")
     height, width, _ = subject.plate.shape
-    side = (height * width * LIVE_MS / metrics[best]) ** 0.5 if metrics else 0
+    side_px = (height * width * LIVE_MS / found_ms[backend, precision]) ** 0.5 if found_ms else 0
     return DoctorReport(
         cpu=cpu_name(),
         cores=os.cpu_count() or 1,
@@ -70,9 +70,9 @@ def examine(subject: Subject, threads: int) -> DoctorReport:
         subject=subject.manifest.name,
         threads=threads,
         backends=backends,
-        backend=best.backend,
-        precision=best.precision,
-        size_px=int(side) // 32 * 32,
+        backend=backend,
+        precision=precision,
+        size_px=int(side_px) // 32 * 32,
     )
 
 

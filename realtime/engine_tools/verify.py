@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from tyro.conf import Positional
 
-from engines.backends import BACKENDS, known_backend
+from engines.backends import BACKENDS, BackendName, Precision, known_backend
 from engines.errors import UserError
 from engines.load import load_engine
 from engines.recurrent import Bytes
@@ -23,8 +23,6 @@ from realtime.render import crop_head, to_patches
 from realtime.rollout import RollOut
 from realtime.subject import Subject, load_subject
 
-BackendName = Literal["tensorrt", "tensorrt-rtx", "torch-tensorrt", "openvino", "onnxruntime", "torch"]
-
 FACES = 8
 """Heads on which the face network is compared."""
 
@@ -33,7 +31,7 @@ def verify_subject(
     subject: Positional[str] = "alice",
     /,
     backend: BackendName = "tensorrt",
-    precision: Literal["bf16", "f16", "f32", "int8"] | None = None,
+    precision: Precision | None = None,
     config: Annotated[VerifyConfig, tyro.conf.arg(name="")] = VerifyConfig(),
     json: bool = False,
 ) -> None:
@@ -64,7 +62,7 @@ def verify_subject(
         sys.exit(1)
 
 
-def _checks(subject: Subject, backend: str, precision: str, config: VerifyConfig) -> Iterator[Check]:
+def _checks(subject: Subject, backend: BackendName, precision: Precision, config: VerifyConfig) -> Iterator[Check]:
     if known_backend(backend).device == "cuda":
         from engines.nvidia.load import describe_gpu
 
@@ -88,9 +86,10 @@ def _checks(subject: Subject, backend: str, precision: str, config: VerifyConfig
     yield verify_once("face", face, load_engine(subject.face, backend=twin), faces, precision=precision)
 
 
-def _twin(backend: str) -> str:
+def _twin(backend: BackendName) -> BackendName:
     """What computes the same in f32 on the processor."""
-    others = [name for name in ("openvino", "onnxruntime", "torch") if name != backend and BACKENDS[name].installed]
+    names: tuple[BackendName, ...] = ("openvino", "onnxruntime", "torch")
+    others = [name for name in names if name != backend and BACKENDS[name].installed]
     if not others:
         raise UserError(f"Nothing to compare {backend} with: {BACKENDS['onnxruntime'].install}.")
     return others[0]

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engines.backends import FALLBACK_ORDER, cpu_name, quantized
+from engines.backends import FALLBACK_ORDER, Auto, BackendName, Precision, cpu_name, quantized
 from engines.cache import Cache
 from engines.choose import Choice, candidates, choose
 from engines.errors import UserError
@@ -58,7 +58,9 @@ def test_the_chain_is_what_is_installed_in_order(toy: Subject) -> None:
         ("torch-tensorrt", "auto", "pip install 'bodydouble\\[torch-tensorrt\\]'|NVIDIA GPU"),
     ],
 )
-def test_what_cannot_be_is_said(toy: Subject, backend: str, precision: str, words: str) -> None:
+def test_what_cannot_be_is_said(
+    toy: Subject, backend: Auto | BackendName, precision: Auto | Precision, words: str
+) -> None:
     with pytest.raises(UserError, match=words):
         candidates(toy.graphs, backend, precision)
 
@@ -103,7 +105,7 @@ def test_nowhere_to_remember(toy: Subject, tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("backend", ["openvino", "onnxruntime", "torch"])
-def test_nan_is_seen_in_the_bytes(toy: Subject, tmp_path: Path, backend: str) -> None:
+def test_nan_is_seen_in_the_bytes(toy: Subject, tmp_path: Path, backend: BackendName) -> None:
     poison(toy.generator, tmp_path / "nan.onnx", np.nan)
     renderer = Renderer(load_engine(tmp_path / "nan.onnx", backend=backend), None, toy.plate)
     with pytest.raises(BrokenOutputError, match="1 of 48 channels"):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from engines.backends import BackendName
 from engines.cache import Cache
 from engines.errors import UserError
 from engines.load import load_engine
@@ -67,7 +68,7 @@ def test_without_a_gpu_one_sentence(tmp_path: Path) -> None:
 
 @needs_rtx
 @pytest.mark.parametrize("backend", ["tensorrt", "torch-tensorrt"])
-def test_missing_packages_name_their_extra(backend: str) -> None:
+def test_missing_packages_name_their_extra(backend: BackendName) -> None:
     if importlib.util.find_spec(backend.replace("-", "_")):
         pytest.skip(f"{backend} is installed")
     with pytest.raises(UserError, match=rf"pip install 'bodydouble\[{backend}\]'"):

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engines.backends import quantized
+from engines.backends import Precision, quantized
 from engines.build import build_engine, prove
 from engines.cache import Cache
 from engines.check import check_graph
-from engines.choose import candidates
+from engines.choose import Choice, candidates
 from engines.engine import Engine
 from engines.errors import UserError
 from engines.load import load_engine
@@ -42,7 +42,7 @@ def toy(toy_subject: Path) -> Subject:
 
 
 @pytest.mark.parametrize("choice", CHOICES, ids=str)
-def test_every_engine_plays_the_bundled_subject_as_f32_does(choice: tuple[str, str], channel_copies: RollOut) -> None:
+def test_every_engine_plays_the_bundled_subject_as_f32_does(choice: Choice, channel_copies: RollOut) -> None:
     backend, precision = choice
     subject = load_subject("alice")
     twins = [load_engine(graph, threads=2) for graph in subject.graphs]
@@ -116,7 +116,7 @@ def test_the_gate_refuses_a_wrong_engine_and_keeps_nothing(toy: Subject, tmp_pat
     save_model(read_model(tmp_path / "wrong.onnx"), quantized(graph))
     cache = Cache(tmp_path / "cache")
 
-    def build(precision: str) -> dict[str, float]:
+    def build(precision: Precision) -> dict[str, float]:
         return dict(
             build_engine(
                 graph,

@@ -6,6 +6,7 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 
+from engines.backends import Precision
 from engines.eager import EagerEngine, OnnxModule
 from engines.engine import Engine
 from engines.load import load_engine
@@ -27,7 +28,7 @@ def material() -> ReferenceFrames:
     return ReferenceFrames(frames=frames, blank=np.zeros_like(frames[0]), first=to_patches(ALICE.plate)[None])
 
 
-def by_name(engine: Engine, twin: Engine, precision: str = "f32") -> dict[str, Check]:
+def by_name(engine: Engine, twin: Engine, precision: Precision = "f32") -> dict[str, Check]:
     return {check.name: check for check in verify(engine, twin, material(), precision=precision, config=EFFORT)}
 
 
