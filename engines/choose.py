@@ -8,21 +8,20 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from engines.backends import FALLBACK_ORDER, Auto, BackendName, Precision, cpu_name, known_backend, quantized
+from engines.backends import FALLBACK_ORDER, Auto, BackendName, Precision, cpu_name, int8_graph, known_backend
 from engines.cache import Cache, Key
-from engines.engine import Engine
+from engines.engine import BrokenOutputError, Engine
 from engines.errors import UserError
 from engines.files import sha256
 from engines.load import load_engine
-from engines.output_guard import BrokenOutputError
 from engines.parity import FLOORS_DB, psnr_db
 
 FRAMES = 8
 SLICE_S = 0.7
-"""A candidate is played for so many outputs, or as long as that; a chain has no time to magnify its rounding."""
+"""A candidate plays so many outputs, or as many as fit in that time: too few for a chain to magnify rounding."""
 
 Play = Callable[[Sequence[Engine]], Iterator[NDArray[Any]]]
-"""Plays some material through the engines of all graphs, in their order, and yields what comes out, as uint8."""
+"""Plays some frames through the engines of all graphs, in their order, and yields the outputs, uint8."""
 
 
 class Choice(NamedTuple):
@@ -45,13 +44,13 @@ def candidates(
     """What can be tried here, in the order in which one falls back to the next.
 
     Args:
-        graphs: ONNX files; int8 needs the twins of all.
+        graphs: ONNX files; int8 needs the int8 graphs of all.
         backend, precision: what is wanted, or "auto".
 
     Raises:
-        UserError: nothing.
+        UserError: there is nothing.
     """
-    int8 = all(quantized(graph).is_file() for graph in graphs)
+    int8 = all(int8_graph(graph).is_file() for graph in graphs)
     found = [
         Choice(each.name, kind)
         for each in FALLBACK_ORDER
@@ -74,26 +73,26 @@ def choose(
     threads: int = 1,
     say: Callable[[str], object],
 ) -> list[Choice]:
-    """What to run the graphs with, best first; the others are what to fall back to.
+    """What to run the graphs with, best first; the others are to fall back to.
 
     What is left to choose is measured once, for at most about five seconds, and remembered in the user's cache as long
-    as neither graphs nor versions nor machine change. Whoever differs from OpenVINO's f32 by more than its precision
-    may is out.
+    as neither graphs nor versions nor machine change. What differs from OpenVINO's f32 by more than its precision
+    allows is left out.
 
     Args:
         graphs: ONNX files.
-        play: plays some material.
-        name: of the whole, for people.
+        play: plays some frames.
+        name: of the graphs, for people.
         backend, precision: what is wanted, or "auto".
         threads: cores that one run may use.
-        say: told in a sentence that and what was measured.
+        say: called with a sentence before and after the measurement.
 
     Raises:
         UserError: nothing can be tried, or nothing works.
     """
     wanted = candidates(graphs, backend, precision)
     others = [each for each in candidates(graphs) if each not in wanted]
-    tried = [each for each in wanted if each.backend != "torch"]  # the twin is never the fastest
+    tried = [each for each in wanted if each.backend != "torch"]  # eager, so never the fastest
     if len(tried) < 2:
         return wanted + others
 
@@ -117,7 +116,7 @@ def choose(
 
 
 def trial(engines: Sequence[Engine], play: Play) -> tuple[list[NDArray[Any]], float]:
-    """The first outputs, and the median milliseconds of those after the first."""
+    """The first outputs of a few engines, and the median milliseconds of those after the first."""
     outputs: list[NDArray[Any]] = []
     durations_s: list[float] = []
     begun_at_s = time.perf_counter()
@@ -133,17 +132,17 @@ def trial(engines: Sequence[Engine], play: Play) -> tuple[list[NDArray[Any]], fl
 def _measure(
     graphs: Sequence[Path], play: Play, tried: Sequence[Choice], threads: int, say: Callable[[str], object]
 ) -> Iterator[tuple[Choice, float]]:
-    twin = Choice("openvino", "f32")
-    truth, twin_ms = trial([twin.load(graph, threads) for graph in graphs], play)
+    reference = Choice("openvino", "f32")
+    expected = trial([reference.load(graph, threads) for graph in graphs], play)
     for each in tried:
         try:
             outputs, ms = (
-                (truth, twin_ms) if each == twin else trial([each.load(graph, threads) for graph in graphs], play)
+                expected if each == reference else trial([each.load(graph, threads) for graph in graphs], play)
             )
         except (UserError, BrokenOutputError) as error:
             say(f"Not {each}: {error}")
             continue
-        worst_db = min(psnr_db(*pair) for pair in zip(truth, outputs, strict=False))
+        worst_db = min(psnr_db(*pair) for pair in zip(expected[0], outputs, strict=False))
         if worst_db < FLOORS_DB[each.precision]:
             say(f"Not {each}: it is only {worst_db:.1f} dB from f32, {FLOORS_DB[each.precision]:g} are needed.")
             continue
@@ -151,7 +150,7 @@ def _measure(
 
 
 def _key(graphs: Sequence[Path], tried: Sequence[Choice], threads: int) -> Key:
-    files = [file for graph in graphs for file in (graph, quantized(graph), quantized(graph).with_suffix(".bin"))]
+    files = [file for graph in graphs for file in (graph, int8_graph(graph), int8_graph(graph).with_suffix(".bin"))]
     versions = dict.fromkeys(known_backend(each.backend).versions for each in tried)
     return Key(
         graph=sha256(*(file for file in files if file.is_file())),

@@ -1,4 +1,4 @@
-"""`engines doctor`: what runs here, what would need which line to run, how fast it is, and what to choose."""
+"""`engines doctor`: which backends run here, how to install the others, how fast they are, and which to choose."""
 
 import os
 from typing import Literal
@@ -15,11 +15,11 @@ from realtime.rollout import RollOut
 from realtime.subject import Subject
 
 LIVE_MS = 1000 / 30 * 0.9
-"""A picture may take so long in the renderer at 30 fps."""
+"""At most so long may a picture take in the renderer at 30 fps."""
 
 
 class BackendReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a backend."""
+    """The state of a backend on this machine."""
 
     name: str
     state: Literal["works", "missing", "no device", "fails"]
@@ -47,11 +47,11 @@ class DoctorReport(msgspec.Struct, frozen=True, kw_only=True):
     """The recommended one, "" if none works."""
     precision: str
     size_px: int
-    """Up to this side a square picture of such a network is live at 30 fps."""
+    """The longest side of a square picture that such a network renders at 30 fps."""
 
 
 def examine(subject: Subject, threads: int) -> DoctorReport:
-    """Look at this machine with a subject's networks."""
+    """Examine this machine, with a subject's networks to measure with."""
     cache = Cache()
     entries = cache.entries()
     backends = [_examine_backend(each, subject, threads) for each in FALLBACK_ORDER]
@@ -65,7 +65,7 @@ def examine(subject: Subject, threads: int) -> DoctorReport:
         cpu_flags=cpu_flags(),
         gpu=_gpu(),
         cache=str(cache.folder),
-        cache_mib=round(sum(each.size for each in entries) / 2**20, 1),
+        cache_mib=round(sum(each.size_bytes for each in entries) / 2**20, 1),
         engines=len(entries),
         subject=subject.manifest.name,
         threads=threads,
@@ -77,7 +77,7 @@ def examine(subject: Subject, threads: int) -> DoctorReport:
 
 
 def show(report: DoctorReport) -> None:
-    """For people."""
+    """Print a report for people."""
     print(f"Processor  {report.cpu}, {report.cores} cores")
     print(f"GPU        {report.gpu}")
     print(f"Cache      {report.cache}: {report.engines} entries, {report.cache_mib} MiB")

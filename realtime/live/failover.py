@@ -4,8 +4,8 @@ import logging
 from collections.abc import Callable, Sequence
 
 from engines.choose import Choice, choose
+from engines.engine import BrokenOutputError
 from engines.errors import UserError
-from engines.output_guard import BrokenOutputError
 from realtime.config import EngineConfig
 from realtime.frame import Rgb
 from realtime.pose.measure import HeadBox

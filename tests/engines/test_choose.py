@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engines.backends import FALLBACK_ORDER, Auto, BackendName, Precision, cpu_name, quantized
+from engines.backends import FALLBACK_ORDER, Auto, BackendName, Precision, cpu_name, int8_graph
 from engines.cache import Cache
 from engines.choose import Choice, candidates, choose
+from engines.engine import BrokenOutputError, OutputGuard
 from engines.errors import UserError
 from engines.load import load_engine
 from engines.openvino import read_model, save_model
-from engines.output_guard import BrokenOutputError, Guard
 from realtime.config import EngineConfig
 from realtime.live.failover import FailoverRenderer, choose_engines
 from realtime.live.session import Session
@@ -37,7 +37,7 @@ def toy(toy_subject: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S
 
 def break_int8(subject: Subject, value: float = np.nan) -> None:
     poison(subject.generator, subject.folder / "broken.onnx", value)
-    save_model(read_model(subject.folder / "broken.onnx"), quantized(subject.generator))
+    save_model(read_model(subject.folder / "broken.onnx"), int8_graph(subject.generator))
     (subject.folder / "broken.onnx").unlink()
     sign(subject.folder)
 
@@ -112,11 +112,11 @@ def test_nan_is_seen_in_the_bytes(toy: Subject, tmp_path: Path, backend: Backend
         renderer.step(toy.plate, None)
 
 
-def test_dark_rooms_are_no_faults() -> None:
-    start = np.full((1, 16, 16, 48), 90, np.uint8)
-    start[..., 7] = 0
-    output = start.copy()
-    guard = Guard(output, start)
+def test_channels_that_may_be_dark_are_no_faults() -> None:
+    good = np.full((1, 16, 16, 48), 90, np.uint8)
+    good[..., 7] = 0
+    output = good.copy()
+    guard = OutputGuard(output, good)
     guard.check()
     output[..., 8] = 255
     with pytest.raises(BrokenOutputError):
@@ -130,7 +130,7 @@ def test_a_broken_engine_is_replaced_live(toy: Subject, caplog: pytest.LogCaptur
     player = FailoverRenderer(toy, [INT8, BF16, F32], 1)
     figure = toy.style.draw(standing(scale=0.5), 64, 64)
     for _ in range(3):
-        assert np.array_equal(player.step(figure, None), toy.plate), "the last good picture is the room"
+        assert np.array_equal(player.step(figure, None), toy.plate), "the last good picture is the plate"
     assert (player.choice, player.replaced) == (BF16, 3)
     assert [record.message for record in caplog.records] == [
         "openvino in int8 is broken (1 of 48 channels are 0 everywhere): openvino in bf16 takes over."
