@@ -24,7 +24,7 @@ from engines.backends import BackendName, Precision, cpu_name, graph_files, know
 from engines.errors import UserError
 from engines.files import cache_folder, sha256, write_file
 
-FORMAT = 1
+ENTRY_FORMAT = 1
 ENTRY = "entry.json"
 DRAFT = ".new-"
 ABANDONED_S = 24 * 3600.0
@@ -49,7 +49,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     @property
     def digest(self) -> str:
         """The entry's name."""
-        return hashlib.sha256(msgspec.json.encode([FORMAT, self], order="sorted")).hexdigest()[:32]
+        return hashlib.sha256(msgspec.json.encode([ENTRY_FORMAT, self], order="sorted")).hexdigest()[:32]
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Bytes = NDArray[np.uint8]
-SAMPLES = 24
+GUARD_SAMPLES = 24
 """Positions that `OutputGuard` looks at along either side; 20 microseconds in all."""
 
 
@@ -47,7 +47,7 @@ class OutputGuard:
     """
 
     def __init__(self, output: Bytes, good: Bytes | None = None) -> None:
-        step_y, step_x = (max(1, side // SAMPLES) for side in output.shape[1:3])
+        step_y, step_x = (max(1, side // GUARD_SAMPLES) for side in output.shape[1:3])
         self._sample = output[0, ::step_y, ::step_x]
         self._allowed = _saturated(good[0, ::step_y, ::step_x]) if good is not None else False
 

@@ -1,5 +1,6 @@
-"""A torch module as an `Engine` with device memory, and Torch-TensorRT's modules above all. The only file that imports
-Torch-TensorRT, where it is needed; the rest is tested without it.
+"""Torch modules as engines with device memory, and Torch-TensorRT, which compiles graphs to such modules.
+
+The only file that imports Torch-TensorRT, inside the functions that need it: the rest is tested without it.
 """
 
 from collections.abc import Callable, Mapping
