@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from engines.engine import Engine
 from engines.errors import UserError
-from engines.parity import Recorder, Rollout, replay
+from engines.parity import RecordingEngine, Rollout, rollout_of
 from realtime.frame import Rgb
 from realtime.pose.archive import load_poses, save_poses
 from realtime.pose.figure.styles import Style
@@ -49,14 +49,14 @@ class SubjectClips:
 
     def record(self, generator: Engine, face: Engine) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]]:
         """What the two networks see, in every second frame."""
-        recorders = Recorder(generator, every=2), Recorder(face, every=2)
+        recorders = RecordingEngine(generator, every=2), RecordingEngine(face, every=2)
         for _ in self.play(*recorders):
             pass
-        return recorders[0].seen, recorders[1].seen
+        return recorders[0].recorded, recorders[1].recorded
 
-    def drives(self, generator: Engine, face: Engine) -> Mapping[str, Rollout]:
-        """How to prove engines of each network, by the graph's name; the face's sees what this generator makes."""
-        return {"generator": self.play, "face": replay(self.record(generator, face)[1])}
+    def rollouts(self, generator: Engine, face: Engine) -> Mapping[str, Rollout]:
+        """The rollout of each network by the graph's name; the face network's is of the pictures of this generator."""
+        return {"generator": self.play, "face": rollout_of(self.record(generator, face)[1])}
 
 
 def choose_clips(poses: Sequence[Pose | None]) -> list[Pose | None]:

@@ -3,8 +3,8 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
+from engines.backends import Auto, BackendName, Precision
 from engines.choose import Choice, choose
 from engines.errors import UserError
 from realtime.render import Renderer
@@ -16,9 +16,9 @@ from realtime.subject_clips import SubjectClips
 class EngineConfig:
     """How the networks run on this machine."""
 
-    backend: Literal["auto", "tensorrt", "tensorrt-rtx", "torch-tensorrt", "openvino", "onnxruntime", "torch"] = "auto"
+    backend: Auto | BackendName = "auto"
     """What runs the subject's networks: auto measures once which is fastest here."""
-    precision: Literal["auto", "int8", "f16", "bf16", "f32"] = "auto"
+    precision: Auto | Precision = "auto"
     """Arithmetic of the subject's networks; those of the pose have their own."""
     threads: int = max(1, (os.cpu_count() or 2) - 1)
     """Cores for the renderer; one more is busy with the pose."""

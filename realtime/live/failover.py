@@ -4,8 +4,8 @@ import logging
 from collections.abc import Sequence
 
 from engines.choose import Choice
+from engines.engine import BrokenOutputError
 from engines.errors import UserError
-from engines.output_guard import BrokenOutputError
 from realtime.frame import Rgb
 from realtime.pose.figure.styles import Figure
 from realtime.subject import Subject

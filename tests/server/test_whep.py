@@ -56,7 +56,7 @@ async def test_many_viewers_share_one_encode() -> None:
         assert stats["streams"][0]["viewers"] == 5
 
 
-async def test_delete_ends_the_session_and_its_viewings() -> None:
+async def test_delete_ends_the_session_and_its_subscriptions() -> None:
     async with house() as inside:
         _, tracks, location = await inside.peer()
         await receive(tracks[0], 1)

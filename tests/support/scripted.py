@@ -16,7 +16,7 @@ from realtime.subject import Subject, load_subject
 class ScriptedRenderer:
     """Paints every picture in one grey, that of its subject."""
 
-    choice = Choice("script", "f32")
+    choice = Choice("torch", "f32")
     replaced = 0
 
     def __init__(self, grey: int = 0, *, subject: Subject | None = None) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from engines.backends import BackendName, Precision
 from engines.errors import UserError
 from engines.load import load_engine
 from realtime import render
@@ -81,7 +82,7 @@ def test_folding_changes_nothing_but_rounding(generator: CompactGenerator) -> No
     ("backend", "precision", "least_db"), [("openvino", "f32", 60), ("torch", "f32", 60), ("openvino", "bf16", 35)]
 )
 def test_every_engine_equals_the_network(
-    generator: CompactGenerator, tmp_path: Path, backend: str, precision: str, least_db: float
+    generator: CompactGenerator, tmp_path: Path, backend: BackendName, precision: Precision, least_db: float
 ) -> None:
     plate = RNG.integers(0, 256, (64, 64, 3)).astype(np.uint8)
     export_generator(generator, plate, tmp_path / "generator.onnx")

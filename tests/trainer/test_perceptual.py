@@ -9,8 +9,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from engines.errors import UserError
+from engines.files import sha256
 from realtime.frame import Rgb
-from realtime.subject import sha256
 from trainer.training import perceptual
 from trainer.training.perceptual import VGG19_LAYERS, WEIGHTS, PerceptualLoss, Vgg16, Vgg19, load_perceptual
 

@@ -15,6 +15,7 @@ from torch.export import Dim
 from torch.nn.utils import parametrize
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from engines.files import write_file
 from realtime.frame import Rgb
 from realtime.render import CHANNELS, NO_RESIDUAL, PATCH
 from trainer.networks.blocks import ConvBlock
@@ -173,7 +174,6 @@ def _export(
     network: nn.Module, inputs: Mapping[str, tuple[int, int, int]], output: str, path: Path, *, multiple: int = 0
 ) -> None:
     """With `multiple`, height and width are free: any multiple of it."""
-    draft = path.with_suffix(".new.onnx")
     free = {1: multiple * Dim("h", min=2), 2: multiple * Dim("w", min=2)} if multiple else {}
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # not to hear which packages it might also know
     with warnings.catch_warnings():
@@ -195,5 +195,4 @@ def _export(
         part.ClearField("doc_string")
         part.ClearField("metadata_props")  # where in whose file system each node was made
     onnx.checker.check_model(model, full_check=True)
-    onnx.save(model, draft)
-    draft.replace(path)
+    write_file(path, model.SerializeToString())

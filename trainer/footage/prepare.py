@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from engines.errors import UserError
+from engines.files import write_file
 from realtime.pose.archive import save_poses
 from realtime.pose.estimation.config import EstimatorName, PoseConfig
 from realtime.pose.estimation.estimator import load_estimator
@@ -24,7 +25,7 @@ from realtime.pose.figure.styles import load_style
 from realtime.pose.normalization.motion_range import MotionRange, observe
 from realtime.pose.normalization.proportions import Proportions, lengths, measure_proportions
 from realtime.pose.openpose import read_openpose
-from trainer.files import write_picture, writing
+from realtime.video import write_picture
 from trainer.footage.analyse import analyse_footage, publish
 from trainer.footage.crop import Crop
 from trainer.footage.extract import cut_pictures
@@ -133,8 +134,7 @@ def prepare(
         crop=report.crop,
         static=report.static,
     )
-    with writing(data / "prepare.json") as file:
-        file.write(msgspec.json.format(msgspec.json.encode(prepared), indent=2) + b"\n")
+    write_file(data / "prepare.json", msgspec.json.format(msgspec.json.encode(prepared), indent=2) + b"\n")
     forget(data / "scanned")
     return prepared
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from engines.errors import UserError
-from realtime.subject import sha256
+from engines.files import sha256
 
 WEIGHTS = Path(__file__).parents[1] / "networks" / "vgg16.safetensors"
 """Made by `scripts/convert_vgg16.py`; origin and licence in NOTICE."""

@@ -6,6 +6,7 @@ from math import hypot, pi
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.backends import Precision
 from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.estimation.person_detector import Person, PersonDetector
 from realtime.pose.estimation.person_lock import PersonLock
@@ -48,7 +49,7 @@ class BodyTracker:
     def __init__(self, threads: int, config: PoseConfig = PoseConfig()) -> None:
         self._detector = PersonDetector(threads)
         name = "pose_landmark_lite" if config.pose_effort == "lite" else "pose_landmark_full"
-        precision = "f32" if config.pose_effort == "full" else "bf16"
+        precision: Precision = "f32" if config.pose_effort == "full" else "bf16"
         outputs = ("Identity", "Identity_1", "Identity_3")
         self._network = RegionNetwork(name, outputs, threads, precision=precision)
         self._lock = PersonLock(config.person)

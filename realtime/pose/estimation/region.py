@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.backends import Precision
 from engines.load import load_engine
 from realtime.pose.pose import Floats
 
@@ -135,7 +136,7 @@ class RegionNetwork:
     """
 
     def __init__(
-        self, name: str, outputs: tuple[str, ...], threads: int, *, precision: str = "f32", signed: bool = False
+        self, name: str, outputs: tuple[str, ...], threads: int, *, precision: Precision = "f32", signed: bool = False
     ) -> None:
         self._engine = load_engine(_FOLDER / f"{name}.tflite", precision=precision, threads=threads, outputs=outputs)
         (tensor,) = self._engine.inputs.values()
