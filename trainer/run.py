@@ -16,6 +16,7 @@ import torch
 
 from engines.errors import UserError
 from engines.load import load_engine
+from engines.parity import psnr_db
 from realtime.pose.measure import head_box
 from realtime.pose.skeleton import SKELETON_VERSION
 from realtime.render import Renderer
@@ -26,7 +27,6 @@ from trainer.export.onnx import export_face, export_generator
 from trainer.files import write_picture
 from trainer.footage.prepare import Prepared
 from trainer.footage.reader import Footage
-from trainer.metrics import psnr_db
 from trainer.networks.load import build_face, build_generator
 from trainer.options import CheckpointConfig, Machine
 from trainer.settings import check_place, check_settings, read_settings, write_settings

@@ -15,8 +15,7 @@ from tests.support.commands import DATA, command
 from trainer.config import GPU, LIVE, PAPER, PRESETS, Pix2PixHDConfig, TrainConfig, parse_size
 from trainer.footage.reader import Footage
 from trainer.networks.discriminator import MultiScaleDiscriminator
-from trainer.networks.load import build_face, build_generator
-from trainer.networks.weights import take_fitting
+from trainer.networks.load import build_face, build_generator, load_matching
 from trainer.options import Machine
 from trainer.training.body import BodyStage
 from trainer.training.fabric import assemble
@@ -85,7 +84,7 @@ def test_rates_fall_as_told() -> None:
 
 def test_only_what_fits_is_taken_over() -> None:
     one, two = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 4)), nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 5))
-    assert take_fitting(two, one.state_dict()) == 2
+    assert load_matching(two, one.state_dict()) == 2
     assert torch.equal(one.get_parameter("0.weight"), two.get_parameter("0.weight"))
 
 

@@ -17,9 +17,8 @@ from engines.errors import UserError
 from realtime.frame import Rgb
 from trainer.config import TrainConfig
 from trainer.footage.reader import Footage
-from trainer.networks.load import build_generator
+from trainer.networks.load import build_generator, freeze_statistics, load_matching
 from trainer.networks.patches import CHANNELS, PATCH, from_bytes, from_patches, to_bytes, to_patches
-from trainer.networks.weights import freeze_statistics, take_fitting
 from trainer.training.augment import disturb
 from trainer.training.chain_sampler import focus_size, hand_side_px, window_size
 from trainer.training.dataset import Batch, Loader
@@ -74,9 +73,9 @@ class BodyStage:
         Returns:
             How many of the generator's tensors fitted.
         """
-        taken = take_fitting(self.generator, state["generator"])
+        taken = load_matching(self.generator, state["generator"])
         self.ema.module.load_state_dict(self.generator.state_dict())
-        take_fitting(self._discriminator.network, state["discriminator"])
+        load_matching(self._discriminator.network, state["discriminator"])
         return taken
 
     def step(self) -> dict[str, float]:

@@ -14,12 +14,12 @@ from rich.progress import track
 from torch import Tensor
 
 from engines.load import load_engine
+from engines.parity import psnr_db
 from realtime.frame import Rgb
 from realtime.pose.measure import head_box
 from realtime.render import Renderer, crop_head
 from trainer.config import TrainConfig
 from trainer.footage.reader import Footage
-from trainer.metrics import psnr_db
 from trainer.networks.patches import from_bytes, to_bytes
 from trainer.training.fabric import Fabric
 from trainer.training.face_trainer import FaceTrainer, face_side_px

@@ -19,8 +19,8 @@ from realtime.render import FaceRenderer, crop_head
 from trainer.config import TrainConfig
 from trainer.footage.reader import Footage
 from trainer.networks.live import FaceEngine
+from trainer.networks.load import freeze_statistics
 from trainer.networks.patches import to_bytes
-from trainer.networks.weights import freeze_statistics
 from trainer.training.body import BodyStage
 from trainer.training.dataset import Batch
 from trainer.training.fabric import Fabric

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from engines.parity import psnr_db
 from realtime.frame import Rgb
-from trainer.metrics import psnr_db
 from trainer.training.stage import Score
 
 DISTANCE_EVERY = 5
