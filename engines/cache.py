@@ -21,7 +21,7 @@ import msgspec
 from filelock import FileLock
 
 from engines.errors import UserError
-from engines.files import write_atomically
+from engines.files import cache_folder, sha256, write_file
 
 FORMAT = 1
 ENTRY = "entry.json"
@@ -77,7 +77,7 @@ class Cached:
 
 def user_cache() -> Path:
     """Where this user's engines are."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bodydouble" / "engines"
+    return cache_folder() / "engines"
 
 
 class Cache:
@@ -112,7 +112,7 @@ class Cache:
             draft = Path(tempfile.mkdtemp(prefix=DRAFT, dir=self.folder))
             try:
                 metrics = dict(build(draft))
-                files = {path.name: _sha256(path) for path in sorted(draft.iterdir())}
+                files = {path.name: sha256(path) for path in sorted(draft.iterdir())}
                 entry = Entry(key=key, name=name, files=files, metrics=metrics)
                 (draft / ENTRY).write_bytes(msgspec.json.format(msgspec.json.encode(entry), indent=2))
                 target = self.folder / key.digest
@@ -127,7 +127,7 @@ class Cache:
     def note(self, cached: Cached, metrics: Mapping[str, float]) -> Cached:
         """Add metrics to an entry."""
         entry = msgspec.structs.replace(cached.entry, metrics={**cached.entry.metrics, **metrics})
-        write_atomically(cached.folder / ENTRY, msgspec.json.format(msgspec.json.encode(entry), indent=2))
+        write_file(cached.folder / ENTRY, msgspec.json.format(msgspec.json.encode(entry), indent=2))
         return replace(cached, entry=entry)
 
     def drop(self, cached: Cached) -> None:
@@ -164,7 +164,7 @@ class Cache:
     def _read(self, folder: Path, key: Key | None = None) -> Cached | None:
         try:
             entry = msgspec.json.decode((folder / ENTRY).read_bytes(), type=Entry)
-            whole = all(Path(name).name == name and _sha256(folder / name) == sha for name, sha in entry.files.items())
+            whole = all(Path(name).name == name and sha256(folder / name) == sha for name, sha in entry.files.items())
             size = sum((folder / name).stat().st_size for name in (ENTRY, *entry.files))
             used_at_s = (folder / ENTRY).stat().st_mtime
         except (OSError, msgspec.DecodeError):
@@ -187,8 +187,3 @@ def _check_owner(folder: Path) -> None:
         raise UserError(
             f"Others may write to {folder}, so its engines cannot be trusted: delete the folder, or chmod 700 it."
         )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

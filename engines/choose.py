@@ -1,6 +1,5 @@
 """Choose what runs a set of networks on this machine: by a short measurement on first use, which is remembered."""
 
-import hashlib
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +12,7 @@ from engines.backends import FALLBACK_ORDER, cpu_name, known_backend, quantized
 from engines.cache import Cache, Key
 from engines.engine import Engine
 from engines.errors import UserError
+from engines.files import sha256
 from engines.load import load_engine
 from engines.output_guard import BrokenOutputError
 from engines.parity import FLOORS_DB, psnr_db
@@ -150,13 +150,10 @@ def _measure(
 
 
 def _key(graphs: Sequence[Path], tried: Sequence[Choice], threads: int) -> Key:
-    digest = hashlib.sha256()
-    for graph in graphs:
-        for file in (graph, quantized(graph), quantized(graph).with_suffix(".bin")):
-            digest.update(file.read_bytes() if file.is_file() else b"none")
+    files = [file for graph in graphs for file in (graph, quantized(graph), quantized(graph).with_suffix(".bin"))]
     versions = dict.fromkeys(known_backend(each.backend).versions for each in tried)
     return Key(
-        graph=digest.hexdigest(),
+        graph=sha256(*(file for file in files if file.is_file())),
         backend=AUTO,
         versions=", ".join(versions),
         device=cpu_name(),

@@ -2,6 +2,7 @@
 
 import math
 import sys
+import tempfile
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,6 +17,7 @@ sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 import openvino as ov  # noqa: E402
 
 from engines.errors import UserError  # noqa: E402
+from engines.files import write_file  # noqa: E402
 
 _HINTS = {"f32": "f32", "bf16": "bf16", "int8": "f32"}
 """Arithmetic of what is not quantized."""
@@ -95,10 +97,11 @@ def gmac(graph: Path) -> float:
 
 def save_model(model: ov.Model, path: Path) -> None:
     """Write an .xml and its .bin, each whole or not at all; the .xml last, for it says that the other is there."""
-    draft = path.with_suffix(".new.xml")
-    ov.save_model(model, str(draft), compress_to_fp16=False)
-    draft.with_suffix(".bin").replace(path.with_suffix(".bin"))
-    draft.replace(path)
+    with tempfile.TemporaryDirectory() as folder:
+        draft = Path(folder) / path.name
+        ov.save_model(model, str(draft), compress_to_fp16=False)
+        write_file(path.with_suffix(".bin"), draft.with_suffix(".bin").read_bytes())
+        write_file(path, draft.read_bytes())
 
 
 def last_layer(model: ov.Model) -> list[str]:

@@ -1,7 +1,7 @@
-"""Read and write video files: RGB pictures, upright, and their times."""
+"""Read and write video files (RGB pictures, upright, and their times), and write pictures."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +12,7 @@ import numpy as np
 from av.sidedata.sidedata import SideData
 
 from engines.errors import UserError
+from engines.files import replace_file, write_file
 from realtime.frame import Rgb
 
 
@@ -109,8 +110,6 @@ class VideoWriter:
         self, path: Path, fps: float, *, crf: int = 18, gop: int = 60, pix_fmt: str = "yuv420p", most_bit_s: int = 0
     ) -> None:
         self._path = path
-        self._draft = path.with_suffix(f".new{path.suffix}")
-        self._container = av.open(str(self._draft), "w")
         self._fps = Fraction(fps).limit_denominator(1001)
         self._options: Mapping[str, str] = {"crf": str(crf), "preset": "veryfast", "g": str(gop)}
         if most_bit_s:
@@ -127,16 +126,26 @@ class VideoWriter:
         self._container.mux(self._stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")))
 
     def __enter__(self) -> "VideoWriter":
+        with ExitStack() as stack:
+            file = stack.enter_context(replace_file(self._path))
+            self._container = stack.enter_context(av.open(file.name, "w", format="mp4"))
+            stack.push(self._finish)
+            self._open = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            with self._container:
-                if kind is None and self._stream is not None:
-                    self._container.mux(self._stream.encode(None))
-            if kind is None:
-                self._draft.replace(self._path)
-        finally:
-            self._draft.unlink(missing_ok=True)
+        self._open.__exit__(kind, error, trace)
+
+    def _finish(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None and self._stream is not None:
+            self._container.mux(self._stream.encode(None))
+
+
+def write_picture(path: Path, rgb: Rgb) -> None:
+    """Write a picture, uint8 [H, W, 3], whole or not at all, in the format that its name ends in."""
+    _, data = cv2.imencode(path.suffix, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+    write_file(path, data.tobytes())

@@ -10,12 +10,12 @@ import tyro
 from tyro.conf import Positional
 
 from engines.console import run_commands
+from engines.files import disk_full_message
 from realtime.pose.estimation.load import EstimatorName
 from realtime.pose.figure.styles import StyleName
 from realtime.subject import Consent, user_subjects
 from trainer.config import LIVE, PRESETS, PresetName, TrainConfig, parse_size
 from trainer.evaluate_cli import detector, evaluate
-from trainer.files import disk_full_message
 from trainer.footage.crop import parse_crop
 from trainer.options import CheckpointConfig, Machine, first_process, outlasts
 

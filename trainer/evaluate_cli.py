@@ -10,10 +10,10 @@ import tyro
 from tyro.conf import Positional
 
 from engines.errors import UserError
+from engines.files import disk_full_message
 from realtime.config import EngineConfig
 from realtime.subject import load_subject
 from trainer.evaluation.playback import VideoSpan
-from trainer.files import disk_full_message
 from trainer.footage.crop import parse_crop
 
 Inline = tyro.conf.arg(name="")

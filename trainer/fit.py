@@ -6,9 +6,9 @@ from pathlib import Path
 from rich.console import Console
 
 from engines.errors import UserError
-from realtime.subject import Consent, load_subject, sha256
+from engines.files import disk_full_message, sha256
+from realtime.subject import Consent, load_subject
 from trainer.config import CompactConfig, TrainConfig, parse_size
-from trainer.files import disk_full_message
 from trainer.footage.prepare import prepare
 from trainer.footage.source import FootageSource, open_footage
 from trainer.options import CheckpointConfig, Machine, first_process

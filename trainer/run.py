@@ -15,16 +15,17 @@ import numpy as np
 import torch
 
 from engines.errors import UserError
+from engines.files import sha256
 from engines.load import load_engine
 from engines.parity import psnr_db
 from realtime.pose.measure import head_box
 from realtime.pose.skeleton import SKELETON_VERSION
 from realtime.render import Renderer
-from realtime.subject import FORMAT, Consent, Manifest, Training, sha256, write_manifest
+from realtime.subject import FORMAT, Consent, Manifest, Training, write_manifest
+from realtime.video import write_picture
 from trainer.config import TrainConfig
 from trainer.export.int8 import add_int8
 from trainer.export.onnx import export_face, export_generator
-from trainer.files import write_picture
 from trainer.footage.prepare import Prepared
 from trainer.footage.reader import Footage
 from trainer.networks.load import build_face, build_generator

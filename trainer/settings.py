@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from engines.errors import UserError
-from trainer.files import writing
+from engines.files import write_file
 
 T = TypeVar("T")
 
@@ -38,9 +38,7 @@ def read_settings(path: Path, kind: type[T]) -> T | None:
 
 def write_settings(path: Path, settings: object) -> None:
     """Write them as JSON."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with writing(path) as file:
-        file.write(msgspec.json.format(msgspec.json.encode(settings, enc_hook=str), indent=2) + b"\n")
+    write_file(path, msgspec.json.format(msgspec.json.encode(settings, enc_hook=str), indent=2) + b"\n")
 
 
 def check_place(name: str, folder: Path) -> None:

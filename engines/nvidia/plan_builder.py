@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from engines.errors import UserError
-from engines.files import write_atomically
+from engines.files import write_file
 from engines.nvidia.onnx_precision import PRECISIONS, strongly_typed
 
 Progress = Callable[[str, int, int], None]
@@ -85,7 +85,7 @@ def build_plan(
     if plan is None:
         raise UserError(f"{trt.__name__} {trt.__version__} cannot build {graph} here: {log.last_error()}.")
     if timing_cache:
-        write_atomically(timing_cache, bytes(config.get_timing_cache().serialize()))
+        write_file(timing_cache, bytes(config.get_timing_cache().serialize()))
     return bytes(plan)
 
 

@@ -1,12 +1,12 @@
 """What `realtime calibrate` has learnt of a performer: where they stand near and far in their camera's picture."""
 
-import os
 import re
 from pathlib import Path
 
 import msgspec
 
 from engines.errors import UserError
+from engines.files import data_folder, write_file
 from realtime.pose.normalization.motion_range import MotionRange
 
 FORMAT = 1
@@ -34,8 +34,8 @@ class Profile(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=T
 
 
 def profiles_folder() -> Path:
-    """Where profiles are kept (XDG base directory specification)."""
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "bodydouble" / "performers"
+    """Where profiles are kept."""
+    return data_folder() / "performers"
 
 
 def save_profile(name: str, profile: Profile) -> Path:
@@ -45,13 +45,10 @@ def save_profile(name: str, profile: Profile) -> Path:
         UserError: the name cannot be a file's, or the folder cannot be written to.
     """
     path = _path(name)
-    draft = path.with_suffix(".new")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_bytes(msgspec.json.format(msgspec.json.encode(profile), indent=2) + b"\n")
-        draft.replace(path)
+        write_file(path, msgspec.json.format(msgspec.json.encode(profile), indent=2) + b"\n")
     except OSError as error:
-        raise UserError(f"The profile {path} cannot be written ({error.strerror}): make room or rights.") from error
+        raise UserError(f"The profile {path} cannot be written ({error.strerror}): make space or rights.") from error
     return path
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from engines.errors import UserError
+from engines.files import write_file
 from realtime.frame import Rgb
 from realtime.pose.blur_meter import BlurMeter
 from realtime.pose.estimation.estimator import PoseEstimator
@@ -59,9 +60,7 @@ def report_poses(video: Path, out: Path, *, truth: Path | None, start_s: float, 
     if truth and exact:
         rows = load_truth(truth, frames.stop).rows(frames)
         report = msgspec.structs.replace(report, truth=_against(rows, recorded))
-    draft = out / "report.html.new"
-    draft.write_text(page(report, recorded.raw, recorded.smooth, recorded.stills, rows), encoding="utf-8")
-    draft.replace(out / "report.html")
+    write_file(out / "report.html", page(report, recorded.raw, recorded.smooth, recorded.stills, rows).encode())
     for line in report.lines():
         print(line)
     print(f"Look at {out / 'pose.mp4'} and {out / 'report.html'}")

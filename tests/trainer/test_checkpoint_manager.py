@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 from engines.errors import UserError
+from engines.files import disk_full_message, draft_of, replace_file
 from realtime.frame import Rgb
 from realtime.video import count_frames
-from trainer.files import disk_full_message, writing
 from trainer.options import CheckpointConfig, Machine
 from trainer.training.checkpoint import Checkpoints, load_checkpoint
 from trainer.training.fabric import Fabric, assemble
@@ -170,8 +170,9 @@ def test_newest_whole_checkpoint(tmp_path: Path, caplog: pytest.LogCaptureFixtur
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"old")
-    (tmp_path / "file.new").symlink_to("/dev/full")
-    with pytest.raises(UserError, match="no room for it in"), disk_full_message("it", tmp_path), writing(path) as file:
+    draft_of(path).symlink_to("/dev/full")
+    refused = pytest.raises(UserError, match="no space for it in")
+    with refused, disk_full_message("it", tmp_path), replace_file(path) as file:
         torch.save({"weights": torch.zeros(1000, 1000)}, file)
     assert [(each.name, each.read_bytes()) for each in tmp_path.iterdir()] == [("file", b"old")]
     with pytest.raises(OSError, match="Permission"), disk_full_message("it", tmp_path):

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 from engines.errors import UserError
+from engines.files import sha256
 from realtime.frame import Rgb
 from realtime.pose.measure import HeadBox, head_box
 from realtime.render import crop_head
-from realtime.subject import load_subject, sha256
+from realtime.subject import load_subject
 from realtime.video import read_video
 from tests.support.commands import DATA, assert_refused, command
 from tests.support.numbers import floats

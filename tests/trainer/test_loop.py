@@ -17,11 +17,10 @@ import pytest
 import torch
 
 from engines.errors import UserError
-from realtime.video import count_frames
+from realtime.video import count_frames, write_picture
 from tests.support.commands import DATA, assert_refused, command
 from tests.support.footage_files import paint, swaying, textured, write_labels
 from trainer.config import LIVE, TrainConfig
-from trainer.files import write_picture
 from trainer.footage.prepare import load_prepared
 from trainer.settings import check_settings, read_settings, write_settings
 from trainer.training.checkpoint import load_checkpoint
@@ -72,14 +71,13 @@ def test_killed_at_any_time_it_goes_on_to_the_bit(toy_run: Path, toy_flags: list
 def test_a_full_disk_loses_nothing(toy_run: Path, toy_flags: list[str], begin_run: BeginRun) -> None:
     run = begin_run()
     (run / "checkpoints").mkdir()
-    third = run / "checkpoints" / "body_00000003.pt.new"
-    third.symlink_to("/dev/full")
-    refused = command("trainer", "train", run, *toy_flags, "--save-minutes", "0")
+    third = run / "checkpoints" / "body_00000003.pt"
+    refused = command("trainer", "train", run, *toy_flags, "--save-minutes", "0", disk_full_at=third)
     assert refused.returncode == 2
     assert "Traceback" not in refused.stderr
-    assert f"no room for the training's files in {run} (No space left on device)" in refused.stderr
+    assert f"no space for the training's files in {run} (No space left on device)" in refused.stderr
     assert steps(run) == ["body_00000000", "body_00000001", "body_00000002"]
-    assert not third.is_symlink()
+    assert not list(run.rglob("*.new"))
     done = command("trainer", "train", run, *toy_flags)
     assert done.returncode == 0, done.stderr
     assert (run / "body.jsonl").read_bytes() == (toy_run / "body.jsonl").read_bytes()
@@ -88,9 +86,9 @@ def test_a_full_disk_loses_nothing(toy_run: Path, toy_flags: list[str], begin_ru
 def test_a_full_disk_ends_all_processes(toy_flags: list[str], begin_run: BeginRun) -> None:
     run = begin_run()
     (run / "checkpoints").mkdir()
-    (run / "checkpoints" / "body_00000001.pt.new").symlink_to("/dev/full")
-    done = command("trainer", "train", run, *toy_flags, "--devices", "2", "--save-minutes", "0")
-    assert_refused(done, f"no room for the training's files in {run}")
+    first = run / "checkpoints" / "body_00000001.pt"
+    done = command("trainer", "train", run, *toy_flags, "--devices", "2", "--save-minutes", "0", disk_full_at=first)
+    assert_refused(done, f"no space for the training's files in {run}")
     assert steps(run) == ["body_00000000"]
 
 

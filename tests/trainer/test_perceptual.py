@@ -9,8 +9,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from engines.errors import UserError
+from engines.files import sha256
 from realtime.frame import Rgb
-from realtime.subject import sha256
 from trainer.networks import vgg
 from trainer.networks.vgg import VGG16_WEIGHTS, VGG19_LAYERS, Vgg16, Vgg19
 from trainer.training.perceptual import PerceptualLoss, load_perceptual

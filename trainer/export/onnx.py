@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
+from engines.files import write_file
 from realtime.frame import Rgb
 from realtime.render import CHANNELS, PATCH
 from trainer.networks.live import LiveFace, LiveGenerator, fold
@@ -81,7 +82,6 @@ def _export(
     network: nn.Module, inputs: Mapping[str, tuple[int, int, int]], output: str, path: Path, *, multiple: int = 0
 ) -> None:
     """With `multiple`, height and width are free: any multiple of it."""
-    draft = path.with_suffix(".new.onnx")
     free = {1: multiple * Dim("h", min=2), 2: multiple * Dim("w", min=2)} if multiple else {}
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # not to hear which packages it might also know
     with warnings.catch_warnings():
@@ -103,5 +103,4 @@ def _export(
         part.ClearField("doc_string")
         part.ClearField("metadata_props")  # where in whose file system each node was made
     onnx.checker.check_model(model, full_check=True)
-    onnx.save(model, draft)
-    draft.replace(path)
+    write_file(path, model.SerializeToString())

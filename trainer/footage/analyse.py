@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from engines.files import write_file
 from realtime.frame import Rgb
 from realtime.pose.pose import Pose
 from realtime.pose.stabilize import PoseStabilizer
@@ -108,9 +109,7 @@ def _first_of(numbers: NDArray[np.intp], apart: int) -> NDArray[np.intp]:
 
 def publish(report: FootageReport, track: Track, stills: Sequence[tuple[int, Rgb]], run: Path) -> None:
     """Write RUN/report.html, and print the short of it."""
-    draft = run / "report.html.new"
-    draft.write_text(page(report, track, stills), encoding="utf-8")
-    draft.replace(run / "report.html")
+    write_file(run / "report.html", page(report, track, stills).encode())
     table = Table(show_header=False, box=None, title=report.video, title_justify="left")
     for name, text in report.facts():
         table.add_row(name, text)

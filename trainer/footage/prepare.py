@@ -17,13 +17,14 @@ from pathlib import Path
 import msgspec
 
 from engines.errors import UserError
+from engines.files import write_file
 from realtime.pose.archive import save_poses
 from realtime.pose.estimation.load import load_estimator
 from realtime.pose.figure.styles import load_style
 from realtime.pose.normalization.motion_range import MotionRange, observe
 from realtime.pose.normalization.proportions import Proportions, lengths, measure_proportions
 from realtime.pose.openpose import read_openpose
-from trainer.files import write_picture, writing
+from realtime.video import write_picture
 from trainer.footage.analyse import analyse_footage, publish
 from trainer.footage.crop import Crop
 from trainer.footage.extract import cut_pictures
@@ -132,8 +133,7 @@ def prepare(
         crop=report.crop,
         static=report.static,
     )
-    with writing(data / "prepare.json") as file:
-        file.write(msgspec.json.format(msgspec.json.encode(prepared), indent=2) + b"\n")
+    write_file(data / "prepare.json", msgspec.json.format(msgspec.json.encode(prepared), indent=2) + b"\n")
     forget(data / "scanned")
     return prepared
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engines.errors import UserError
-from realtime.subject import sha256
+from engines.files import sha256
 from trainer.networks.load import load_pretrained
 
 VGG16_WEIGHTS = Path(__file__).with_name("vgg16.safetensors")

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from engines.errors import UserError
-from trainer.files import sync_folder, writing
+from engines.files import draft_of, replace_file, sync_folder
 
 log = logging.getLogger(__name__)
 
@@ -42,11 +42,11 @@ class Checkpoints:
         """Write `state`, then let go of the oldest; `best` marks it as the best so far."""
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"{self._stage}_{step:08d}.pt"
-        with writing(path) as file:
+        with replace_file(path) as file:
             torch.save(state, file)
         if best:
-            # A second name of the same file: it costs no room, and replaces the last one in a single move.
-            draft = self.best.with_name(f"{self.best.name}.new")
+            # A second name of the same file: it takes no space, and replaces the last one in a single move.
+            draft = draft_of(self.best)
             draft.unlink(missing_ok=True)
             os.link(path, draft)
             draft.replace(self.best)
@@ -81,7 +81,7 @@ class Checkpoints:
     def forget_after(self, step: int) -> None:
         """Delete the checkpoints of later steps, and what was half-written when somebody pulled the plug."""
         later = [path for path in self._paths() if _step(path) > step]
-        for path in (*later, *self._folder.glob(f"{self._stage}_*.pt.new")):
+        for path in (*later, *self._folder.glob(f"{self._stage}_*.pt.*.new")):
             path.unlink()
 
     def _paths(self) -> list[Path]:

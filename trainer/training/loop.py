@@ -4,7 +4,7 @@ import signal
 import threading
 from pathlib import Path
 
-from trainer.files import disk_full_message
+from engines.files import disk_full_message
 from trainer.options import CheckpointConfig
 from trainer.training.checkpoint import Checkpoints
 from trainer.training.checkpoint_manager import CheckpointManager

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TextIO
 
-from trainer.files import writing
+from engines.files import replace_file
 
 
 class Journal:
@@ -13,7 +13,7 @@ class Journal:
 
     def __init__(self, path: Path, step: int) -> None:
         rows = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-        with writing(path) as file:
+        with replace_file(path) as file:
             file.writelines(row for row in rows if _step(row) <= step)
         self._file: TextIO = path.open("a")
 

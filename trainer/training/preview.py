@@ -7,8 +7,7 @@ from types import TracebackType
 import numpy as np
 
 from realtime.frame import Rgb
-from realtime.video import VideoWriter
-from trainer.files import write_picture
+from realtime.video import VideoWriter, write_picture
 
 SHEET_ROWS = 6
 """At least so many pictures, if there are so many, and fewer than twice as many."""
