@@ -114,11 +114,12 @@ def test_the_losses_on_the_head_reach_both(footage: Footage, fabric: Fabric) -> 
     stage.close()
     assert any(batch.heads)
     losses = stage._judge(batch, pictures)
-    assert losses.keys() == {"l1", "vgg", "gan", "fm", "d"}
-    for name in ("l1", "vgg", "gan", "fm"):
+    assert losses.generator.keys() == {"l1", "vgg", "gan", "fm"}
+    assert losses.discriminator.keys() == {"d"}
+    for name in losses.generator:
         for network in (stage.body.generator, stage.face_trainer.network):
             network.zero_grad()
-        fabric.backward(losses[name], retain_graph=True)
+        fabric.backward(losses.generator[name], retain_graph=True)
         assert gradient(stage.body.generator) > 0, name
         assert gradient(stage.face_trainer.network) > 0, name
 
@@ -128,9 +129,9 @@ def test_without_a_head_nothing_counts(footage: Footage, fabric: Fabric) -> None
     _, batch, pictures = stage.body.roll_on()
     stage.close()
     losses = stage._judge(replace(batch, heads=[None, None]), pictures)
-    assert not any(loss.detach() for loss in losses.values())
+    assert not any(loss.detach() for loss in (*losses.generator.values(), *losses.discriminator.values()))
     stage.body.generator.zero_grad()
-    fabric.backward(torch.stack(list(losses.values())).sum())
+    fabric.backward(losses.total)
     assert gradient(stage.body.generator) == 0
 
 

@@ -4,7 +4,7 @@ The method's weak spot is that a chain trained for two frames decays when it run
 batch is a chain that goes on from its own last output for hundreds of frames before it starts anew.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -24,8 +24,8 @@ from trainer.training.chain_sampler import focus_size, hand_side_px, window_size
 from trainer.training.dataset import Batch, Loader
 from trainer.training.discriminator_trainer import DiscriminatorTrainer
 from trainer.training.fabric import Fabric
-from trainer.training.losses import weighted_l1
-from trainer.training.optimize import CLIP, Trainable, adam, average, means, optimizer_step, set_learning_rate, total
+from trainer.training.losses import StepLosses, weighted_l1
+from trainer.training.optimize import CLIP, Trainable, adam, average, optimizer_step, set_learning_rate
 from trainer.training.perceptual import load_perceptual
 from trainer.training.stage import Score
 from trainer.training.validation import ChainValidation
@@ -81,7 +81,7 @@ class BodyStage:
     def step(self) -> dict[str, float]:
         """Train one step; returns the losses by name, the mean over all processes. May raise `DivergedError`."""
         losses, _, _ = self.roll_on()
-        optimizer_step(self._fabric, total(losses), self.trainable, clip=CLIP)
+        optimizer_step(self._fabric, losses.total, self.trainable, clip=CLIP)
         return self.finish(losses)
 
     @property
@@ -89,7 +89,7 @@ class BodyStage:
         """What `optimizer_step` moves."""
         return self.generator, self._optimizer
 
-    def roll_on(self) -> tuple[dict[str, Tensor], Batch, Tensor]:
+    def roll_on(self) -> tuple[StepLosses, Batch, Tensor]:
         """Let the chains that take part in this step render their next frames; the discriminators train on the way.
 
         Returns:
@@ -104,21 +104,22 @@ class BodyStage:
         pictures, masks = self._roll_out(batch)
 
         outputs = [from_patches(picture) for picture in pictures]
-        losses = {
-            "l1": config.l1_weight * self._l1(torch.stack(outputs), batch),
-            "mask": config.mask_weight * masks.mean(),
-            **self._look(outputs[-1], batch),
-        }
+        losses = StepLosses(
+            {
+                "l1": config.l1_weight * self._l1(torch.stack(outputs), batch),
+                "mask": config.mask_weight * masks.mean(),
+            }
+        ).merge(self._look(outputs[-1], batch))
         if self.step_number >= config.warmup_steps:
             judged = (torch.cat([*frames[-self._judged :]], dim=1) for frames in (batch.figures, outputs, batch.truths))
-            losses |= self._discriminator.judge(*judged)
+            losses = losses.merge(self._discriminator.step(*judged))
         return losses, batch, outputs[-1]
 
-    def finish(self, losses: Mapping[str, Tensor]) -> dict[str, float]:
+    def finish(self, losses: StepLosses) -> dict[str, float]:
         """What follows after the generator has moved; returns the losses' means over all processes."""
         self.ema.update_parameters(self.generator)
         self.step_number += 1
-        return means(self._fabric, losses)
+        return losses.means(self._fabric)
 
     def _roll_out(self, batch: Batch) -> tuple[list[Tensor], Tensor]:
         """Render R frames of every chain, the gradient flowing through all of them, and carry the chains on."""
@@ -154,7 +155,7 @@ class BodyStage:
         person = (batch.truths - batch.plate).abs().mean(dim=2, keepdim=True)
         return weighted_l1(outputs, batch.truths, 1 + 4 * (5 * person).clamp(max=1))
 
-    def _look(self, output: Tensor, batch: Batch) -> dict[str, Tensor]:
+    def _look(self, output: Tensor, batch: Batch) -> StepLosses:
         """The perceptual losses on crops of one chain's last frame, each chain in turn: the network is a heavy one.
 
         Every process takes part with a chain, for the discriminator is trained by all, but only one of them counts.
@@ -168,15 +169,14 @@ class BodyStage:
         )
         with fabric.autocast():
             seen, texture = self._perceptual.compare(fake, real, texture=config.texture_weight > 0)
-        losses = {"vgg": share * config.perceptual_weight * seen}
+        losses = StepLosses({"vgg": share * config.perceptual_weight * seen})
         if config.texture_weight:
-            losses["texture"] = share * config.texture_weight * texture
+            losses = losses.merge(StepLosses({"texture": share * config.texture_weight * texture}))
         if self._image_discriminator and self.step_number >= config.warmup_steps:
-            judged = self._image_discriminator.judge(figure, fake, real, share=share)
-            losses |= {f"image {name}": loss for name, loss in judged.items()}
+            losses = losses.merge(self._image_discriminator.step(figure, fake, real, scale=share), "image ")
         corner = batch.hands[chain]
         if config.hand_weight:
-            losses["hand"] = torch.zeros((), device=output.device)
+            hand_loss = torch.zeros((), device=output.device)
         if config.hand_weight and corner is not None:
             side = hand_side_px(self._footage)
             hand = self._crop(corner, (side, side))
@@ -184,8 +184,8 @@ class BodyStage:
             with fabric.autocast():
                 seen = self._perceptual(fake, real)
             both = config.l1_weight * (fake - real).abs().mean() + config.perceptual_weight * seen
-            losses["hand"] = share * config.hand_weight * both
-        return losses
+            hand_loss = share * config.hand_weight * both
+        return losses.merge(StepLosses({"hand": hand_loss})) if config.hand_weight else losses
 
     def _crop(self, corner: tuple[int, int], size: tuple[int, int]) -> tuple[slice, slice]:
         """Rows and columns of a crop that the plan knows in the pictures' full size."""

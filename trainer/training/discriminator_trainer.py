@@ -6,7 +6,7 @@ from torch import Tensor
 from trainer.config import TrainConfig
 from trainer.networks.discriminator import MultiScaleDiscriminator
 from trainer.training.fabric import Fabric
-from trainer.training.losses import discriminator_loss, feature_matching, lsgan
+from trainer.training.losses import StepLosses, discriminator_loss, feature_matching, lsgan
 from trainer.training.optimize import adam, optimizer_step
 
 
@@ -27,15 +27,15 @@ class DiscriminatorTrainer:
         self._verdicts = fabric.setup_module(self.network)
         self.optimizer = adam(self.network, config.discriminator_learning_rate)
 
-    def judge(self, figures: Tensor, fake: Tensor, real: Tensor, *, share: float = 1.0) -> dict[str, Tensor]:
-        """Train on one batch, then judge it for the generator.
+    def step(self, figures: Tensor, fake: Tensor, real: Tensor, *, scale: float = 1.0) -> StepLosses:
+        """Train the discriminator one step, then compute the generator's losses with it.
 
         Args:
             figures, fake, real: B C H W in [-1, 1]; frames side by side as channels. The gradient flows to `fake`.
-            share: how much this process's batch counts; the mean over all processes is 1.
+            scale: multiplies all losses; the mean over all processes is 1.
 
         Returns:
-            The generator's weighted losses "gan" and "fm", and the discriminator's own "d", detached.
+            The generator's losses "gan" and "fm", and the discriminator's "d".
 
         Raises:
             DivergedError: the discriminator's own loss is not finite.
@@ -46,13 +46,13 @@ class DiscriminatorTrainer:
         )
         self.network.requires_grad_(True)
         real_verdicts = self._verdicts(reals)
-        loss = share * discriminator_loss(real_verdicts, self._verdicts(fakes.detach()))
+        loss = scale * discriminator_loss(real_verdicts, self._verdicts(fakes.detach()))
         optimizer_step(self._fabric, loss, (self.network, self.optimizer))
         self.network.requires_grad_(False)
         verdicts = self._verdicts(fakes)
-        weight = share * self._weight
-        return {
+        weight = scale * self._weight
+        generator = {
             "gan": weight * self._config.adversarial_weight * lsgan(verdicts, 1.0),
             "fm": weight * self._config.feature_matching_weight * feature_matching(verdicts, real_verdicts),
-            "d": loss.detach(),
         }
+        return StepLosses(generator, {"d": loss.detach()})

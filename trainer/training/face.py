@@ -23,7 +23,7 @@ from trainer.footage.reader import Footage
 from trainer.networks.patches import from_bytes, to_bytes
 from trainer.training.fabric import Fabric
 from trainer.training.face_trainer import FaceTrainer, face_side_px
-from trainer.training.optimize import CLIP, means, optimizer_step, total
+from trainer.training.optimize import CLIP, optimizer_step
 from trainer.training.stage import Score
 
 BATCH = 8
@@ -85,10 +85,10 @@ class FaceStage:
         seen = min(max(0, PERCEIVED - first), share)
         output = face_trainer.mend(figure, picture)
         losses = face_trainer.losses(figure, output, truth, seen=seen, seen_share=fabric.world_size * seen / PERCEIVED)
-        optimizer_step(fabric, total(losses), face_trainer.trainable, clip=CLIP)
+        optimizer_step(fabric, losses.total, face_trainer.trainable, clip=CLIP)
         face_trainer.ema.update_parameters(face_trainer.network)
         self.step_number += 1
-        return means(fabric, losses)
+        return losses.means(fabric)
 
     @torch.no_grad()
     def validate(self, frames: int, show: Callable[[Rgb], object]) -> Score:

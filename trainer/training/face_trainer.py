@@ -17,6 +17,7 @@ from trainer.networks.load import build_face
 from trainer.networks.patches import from_patches, to_patches
 from trainer.training.discriminator_trainer import DiscriminatorTrainer
 from trainer.training.fabric import Fabric
+from trainer.training.losses import StepLosses
 from trainer.training.optimize import Trainable, adam, average, set_learning_rate
 from trainer.training.perceptual import load_perceptual
 
@@ -85,7 +86,7 @@ class FaceTrainer:
 
     def losses(
         self, figure: Tensor, output: Tensor, truth: Tensor, *, seen: int, seen_share: float, share: float = 1.0
-    ) -> dict[str, Tensor]:
+    ) -> StepLosses:
         """Judge mended heads, B 3 F F; the discriminator trains on the way.
 
         Args:
@@ -105,11 +106,11 @@ class FaceTrainer:
         if seen:
             with self._autocast():
                 vgg = self.perceptual(output[:seen], truth[:seen])
-        return {
+        losses = {
             "l1": share * config.l1_weight * (output - truth).abs().mean(),
             "vgg": config.perceptual_weight * (vgg * seen_share),
-            **self._discriminator.judge(figure, output, truth, share=share),
         }
+        return StepLosses(losses).merge(self._discriminator.step(figure, output, truth, scale=share))
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on."""

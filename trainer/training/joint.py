@@ -25,7 +25,8 @@ from trainer.training.body import BodyStage
 from trainer.training.dataset import Batch
 from trainer.training.fabric import Fabric
 from trainer.training.face_trainer import FaceTrainer, crop_heads, face_side_px
-from trainer.training.optimize import CLIP, optimizer_step, total
+from trainer.training.losses import StepLosses
+from trainer.training.optimize import CLIP, optimizer_step
 from trainer.training.stage import Score
 from trainer.training.validation import ChainValidation
 
@@ -75,13 +76,13 @@ class JointStage:
         losses, batch, pictures = body.roll_on()
         face_trainer.prepare(self.step_number / self.steps, self.lr_scale)
         freeze_statistics(face_trainer.network, face_trainer.ema.module)
-        losses |= {f"face {name}": loss for name, loss in self._judge(batch, pictures).items()}
-        optimizer_step(self._fabric, total(losses), body.trainable, face_trainer.trainable, clip=CLIP)
+        losses = losses.merge(self._judge(batch, pictures), "face ")
+        optimizer_step(self._fabric, losses.total, body.trainable, face_trainer.trainable, clip=CLIP)
         face_trainer.ema.update_parameters(face_trainer.network)
         self.step_number += 1
         return body.finish(losses)
 
-    def _judge(self, batch: Batch, pictures: Tensor) -> dict[str, Tensor]:
+    def _judge(self, batch: Batch, pictures: Tensor) -> StepLosses:
         """The losses on the heads that the windows hold; a chain without one counts as one without a fault.
 
         Where a process has none it goes through the motions, for the others wait for its part of the gradient.

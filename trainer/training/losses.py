@@ -1,12 +1,49 @@
-"""The losses of pix2pixHD (arXiv 1711.11585, section 3) as EDN uses them.
+"""Losses: what a training step adds up, and the terms of pix2pixHD (arXiv 1711.11585, section 3) as EDN uses them.
 
 `Verdicts` are a multi-scale discriminator's features: a list per scale, the last of each the verdict per patch.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
 import torch
 from torch import Tensor
 
+from trainer.training.fabric import Fabric
+from trainer.training.optimize import means
+
 Verdicts = list[list[Tensor]]
+
+
+@dataclass(frozen=True, slots=True)
+class StepLosses:
+    """The losses of one training step by the names they have in the logs; scalars."""
+
+    generator: Mapping[str, Tensor]
+    """Weighted; generators and face networks follow the gradient of their sum."""
+    discriminator: Mapping[str, Tensor] = field(default_factory=dict)
+    """Of the discriminators, which have made their own steps already: detached, for the logs only."""
+
+    @property
+    def total(self) -> Tensor:
+        """The sum of the generator's losses."""
+        return torch.stack(list(self.generator.values())).sum()
+
+    def merge(self, other: "StepLosses", prefix: str = "") -> "StepLosses":
+        """These and another one's losses, whose names get a prefix."""
+        added = StepLosses(
+            {f"{prefix}{name}": loss for name, loss in other.generator.items()},
+            {f"{prefix}{name}": loss for name, loss in other.discriminator.items()},
+        )
+        assert not self._all().keys() & added._all().keys(), f"{[*self._all()]} and {[*added._all()]} share a name"
+        return StepLosses({**self.generator, **added.generator}, {**self.discriminator, **added.discriminator})
+
+    def means(self, fabric: Fabric) -> dict[str, float]:
+        """All losses' means over all processes."""
+        return means(fabric, self._all())
+
+    def _all(self) -> dict[str, Tensor]:
+        return {**self.generator, **self.discriminator}
 
 
 def lsgan(verdicts: Verdicts, target: float) -> Tensor:

@@ -57,11 +57,6 @@ def optimizer_step(fabric: Fabric, loss: Tensor, *learners: Trainable, clip: flo
         optimizer.step()
 
 
-def total(losses: Mapping[str, Tensor]) -> Tensor:
-    """What the generators go down: all losses but the discriminators' own, whose names end in "d"."""
-    return torch.stack([loss for name, loss in losses.items() if name.split()[-1] != "d"]).sum()
-
-
 def means(fabric: Fabric, losses: Mapping[str, Tensor]) -> dict[str, float]:
     """The losses' means over all processes, as numbers."""
     values = fabric.all_reduce(torch.stack([loss.detach() for loss in losses.values()]), reduce_op="mean")
