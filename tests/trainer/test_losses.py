@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from trainer.options import Machine
-from trainer.training.fabric import assemble
+from trainer.training.distributed import assemble
 from trainer.training.losses import StepLosses, discriminator_loss, feature_matching, lsgan, weighted_l1
 
 

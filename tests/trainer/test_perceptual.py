@@ -13,7 +13,7 @@ from engines.files import sha256
 from realtime.frame import Rgb
 from trainer.networks import vgg
 from trainer.networks.vgg import VGG16_WEIGHTS, VGG19_LAYERS, Vgg16, Vgg19
-from trainer.training.perceptual import PerceptualLoss, load_perceptual
+from trainer.training.losses import PerceptualLoss, load_perceptual
 
 
 @pytest.fixture(scope="module")
