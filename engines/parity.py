@@ -31,7 +31,9 @@ SAME_DB = 99.0
 
 def psnr_db(one: NDArray[Any], other: NDArray[Any]) -> float:
     """Peak signal-to-noise ratio of uint8 arrays in dB, at most `SAME_DB`."""
-    error = float(np.square(one.astype(np.float32) - other).mean())
+    assert one.shape == other.shape, f"{one.shape} against {other.shape}"
+    assert one.dtype == other.dtype == np.uint8, f"want uint8, not {one.dtype} and {other.dtype}"
+    error = float(np.square(one.astype(np.float32) - other).mean(dtype=np.float64))
     return min(SAME_DB, 10 * float(np.log10(255**2 / error))) if error else SAME_DB
 
 

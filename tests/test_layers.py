@@ -49,9 +49,9 @@ HOMES = {
     "torch_tensorrt": {"engines/nvidia/torch_engine.py"},
     "nncf": {"engines/openvino.py"},
     "onnxruntime": {"engines/onnxruntime.py"},
-    "lightning_fabric": {"trainer/training/fabric.py"},
-    "tensorboard": {"trainer/training/tensorboard.py"},
-    "torch.utils.tensorboard": {"trainer/training/tensorboard.py"},
+    "lightning_fabric": {"trainer/training/distributed.py"},
+    "tensorboard": {"trainer/training/training_log.py"},
+    "torch.utils.tensorboard": {"trainer/training/training_log.py"},
     "mediapipe": {"realtime/pose/estimation/mediapipe.py", "realtime/pose_tools/holistic_worker.py"},
 }
 

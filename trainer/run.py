@@ -17,6 +17,7 @@ import torch
 from engines.errors import UserError
 from engines.files import sha256
 from engines.load import load_engine
+from engines.parity import psnr_db
 from realtime.pose.figure.styles import Figure
 from realtime.pose.skeleton import SKELETON_VERSION
 from realtime.render import Renderer
@@ -27,20 +28,15 @@ from trainer.export.int8 import add_int8
 from trainer.export.onnx import export_face, export_generator
 from trainer.footage.prepare import Prepared
 from trainer.footage.reader import Footage
-from trainer.metrics import psnr_db
 from trainer.networks.load import build_face, build_generator
 from trainer.options import CheckpointConfig, Machine
 from trainer.settings import check_place, check_settings, read_settings, write_settings
 from trainer.training.body import BodyStage
-from trainer.training.checkpoint import Checkpoints, State, load_checkpoint
-from trainer.training.distributed import together
-from trainer.training.fabric import assemble
-from trainer.training.face import BATCH as FACE_BATCH
-from trainer.training.face import FaceStage, Heads, render_heads
-from trainer.training.face_trainer import face_side_px
+from trainer.training.checkpoint import Checkpoints, State, load_checkpoint, measure_training_time
+from trainer.training.distributed import assemble, fail_together
+from trainer.training.face import FACE_BATCH, FaceStage, Heads, face_side_px, render_heads
 from trainer.training.joint import JointStage
 from trainer.training.loop import train
-from trainer.training.training_time import measure_training_time
 
 
 def train_run(
@@ -69,7 +65,7 @@ def train_run(
     footage = Footage(run / "data", background=config.background)
     check_settings(run / "config.json", config)
     fabric = assemble(machine, config.batch, FACE_BATCH)
-    with together(fabric):
+    with fail_together(fabric):
         if fabric.is_global_zero:
             write_settings(run / "config.json", config)
     config = suited(config, footage.about)
@@ -82,13 +78,13 @@ def train_run(
         coarse = BodyStage(footage, config, fabric, coarse=True)
         if not train(coarse, run, fabric, upkeep):
             return False
-        body.begin_with(coarse.state_dict())
+        body.initialize_from(coarse.state_dict())
     elif start_from is not None:
-        body.begin_with(_best(start_from, body.name))
+        body.initialize_from(_best(start_from, body.name))
     if not train(body, run, fabric, upkeep):
         return False
     if not _is_trained(run, "face", config.face_steps):
-        with together(fabric):
+        with fail_together(fabric):
             heads = _heads(run, config, footage) if fabric.is_global_zero else None
         heads = fabric.broadcast(heads)
         assert heads
@@ -98,7 +94,7 @@ def train_run(
         joint = JointStage(footage, config, fabric)
         fabric.barrier()  # the best of the others may still be on its way to the disk
         if not Checkpoints(run / "checkpoints", joint.name).exist:
-            joint.begin_with(_best(run, "body"), _best(run, "face"))
+            joint.initialize_from(_best(run, "body"), _best(run, "face"))
         if not train(joint, run, fabric, upkeep):
             return False
     return fabric.is_global_zero

@@ -26,7 +26,7 @@ from realtime.subject import load_subject
 from realtime.subject_engines import EngineConfig
 from server.app import Server
 from tests.support.commands import DATA, assert_refused, command
-from trainer.metrics import ssim
+from trainer.evaluation.metrics import ssim
 
 
 def free_port() -> int:

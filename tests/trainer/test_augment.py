@@ -14,7 +14,7 @@ from tests.support.standing_pose import standing
 from trainer.config import LIVE
 from trainer.footage.reader import Footage
 from trainer.networks.patches import to_bytes
-from trainer.training.augment import PARTS, drop_part, jitter, pose_flow, smear, smear_figure, zoom
+from trainer.training.augment import DROPPABLE_PARTS, drop_part, jitter, pose_flow, smear, smear_figure, zoom
 from trainer.training.chain_sampler import hand_side_px, sample_chain
 from trainer.training.dataset import Loader
 
@@ -28,12 +28,12 @@ def footage(toy_run: Path) -> Footage:
     return Footage(toy_run / "data")
 
 
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("part", DROPPABLE_PARTS)
 def test_a_dropped_part_is_not_drawn(part: str) -> None:
     pose = standing()
     dropped = drop_part(pose, part)
-    assert (dropped.confidence[PARTS[part]] == 0).all()
-    assert (pose.confidence[PARTS[part]] > 0).all(), "the footage's own pose stays"
+    assert (dropped.confidence[DROPPABLE_PARTS[part]] == 0).all()
+    assert (pose.confidence[DROPPABLE_PARTS[part]] > 0).all(), "the footage's own pose stays"
     if part != "face":  # the lines of the head take its place
         assert draw(dropped, 128).sum() < draw(pose, 128).sum()
 
@@ -100,13 +100,14 @@ def test_crops_lie_in_the_window_and_on_the_hands(footage: Footage) -> None:
         rows, columns = window.part
         assert 0 <= rows.start < rows.stop <= 64
         assert 0 <= columns.start < columns.stop <= 64
-        assert all(0 <= at <= 32 - 16 for at in segment.focus)
+        assert all(0 <= at <= 32 - 16 for at in segment.focus[:2])
         if segment.hand:
             assert pose is not None
             hands += 1
-            assert all(0 <= at <= 32 - side for at in segment.hand)
+            assert segment.hand[2:] == (side, side)
+            assert all(0 <= at <= 32 - side for at in segment.hand[:2])
             knuckles = (pose.xy[[9 + LEFT_HAND.start, 9 + LEFT_HAND.start + 21]] - (window.x, window.y)) * window.k
-            inside = (knuckles >= np.array(segment.hand) - 1) & (knuckles <= np.array(segment.hand) + side + 1)
+            inside = (knuckles >= np.array(segment.hand[:2]) - 1) & (knuckles <= np.array(segment.hand[:2]) + side + 1)
             assert inside.all(axis=1).any()
     assert hands > 30
 

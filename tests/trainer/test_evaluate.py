@@ -23,7 +23,7 @@ from trainer.detector.clips import BODY_PX, FACE_PX, Pairs, cut, whole_clips
 from trainer.detector.commands import make_detector, run_detector
 from trainer.evaluation.evaluate import Evaluation, evaluate, record
 from trainer.evaluation.playback import PlaybackChain, VideoPlayback, VideoSpan
-from trainer.networks.efficientnet import WEIGHTS
+from trainer.networks.efficientnet import EFFICIENTNET_WEIGHTS
 
 CLIP = DATA / "alice_clip.mp4"
 DRIVER = DATA / "bob_clip.mp4"
@@ -249,7 +249,7 @@ def test_detector_train_and_run(tmp_path: Path) -> None:
 
 def test_what_is_no_detector(tmp_path: Path) -> None:
     path = tmp_path / "no.safetensors"
-    for content in (None, b"nothing", WEIGHTS.read_bytes()):
+    for content in (None, b"nothing", EFFICIENTNET_WEIGHTS.read_bytes()):
         if content is not None:
             path.write_bytes(content)
         with pytest.raises(UserError, match=r"no.safetensors is not a detector .* make one with"):

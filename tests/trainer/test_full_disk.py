@@ -15,7 +15,7 @@ from tests.support.commands import assert_refused, command
 from tests.support.footage_files import paint, swaying, textured, write_film, write_labels
 from tests.support.streams import numbered_picture
 from trainer.footage.remux import remux
-from trainer.training.tensorboard import Board
+from trainer.training.training_log import TensorBoardLog
 
 
 @contextmanager
@@ -62,7 +62,7 @@ def test_a_picture_is_whole_or_not_there(tmp_path: Path) -> None:
 
 def test_curves_fail_where_they_are_written(tmp_path: Path) -> None:
     """Not in a thread, which would print its own traceback (and pytest would make an error of it)."""
-    board = Board(tmp_path, 0)
+    board = TensorBoardLog(tmp_path, 0)
     with no_file_beyond(5000), pytest.raises(UserError, match="no space for it"), disk_full_message("it", tmp_path):
         board.picture(1, "body", NOISE)
     board.close()

@@ -10,9 +10,10 @@ from engines.backends import BackendName, Precision
 from engines.errors import UserError
 from engines.load import load_engine
 from realtime import render
-from trainer.export.onnx import LiveFace, LiveGenerator, export_face, export_generator, fold
+from trainer.export.onnx import export_face, export_generator
 from trainer.networks.compact import CompactFace, CompactGenerator
 from trainer.networks.discriminator import MultiScaleDiscriminator, PatchDiscriminator
+from trainer.networks.live import LiveFace, LiveGenerator, fold
 from trainer.networks.patches import from_bytes, from_patches, to_bytes, to_patches
 
 RNG = np.random.default_rng(0)

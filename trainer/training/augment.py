@@ -1,8 +1,6 @@
-"""Poses made as bad as live ones sometimes are (EDN's remarks a, b and f), and fed-back pictures, too, so that the
-network forgives them.
-"""
+"""Augmentation with the faults that live poses (EDN's remarks a, b and f) and fed-back pictures have."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -24,19 +22,19 @@ def _keypoints(side: str, *names: str) -> list[int]:
 
 
 _HANDS = {"left": range(LEFT_HAND.start, LEFT_HAND.stop), "right": range(RIGHT_HAND.start, RIGHT_HAND.stop)}
-PARTS: Mapping[str, list[int]] = {
+DROPPABLE_PARTS: Mapping[str, list[int]] = {
     "face": list(range(FACE.start, FACE.stop)),
     **{f"{side} hand": list(hand) for side, hand in _HANDS.items()},
     **{f"{side} arm": _keypoints(side, "elbow", "wrist") + list(hand) for side, hand in _HANDS.items()},
     **{f"{side} foot": _keypoints(side, "ankle", "foot_index") for side in _HANDS},
 }
-"""What an estimator loses as a whole."""
+"""Keypoints that an estimator loses together."""
 
 
 def drop_part(pose: Pose, name: str) -> Pose:
-    """The pose without one of `PARTS`."""
+    """The pose without one of `DROPPABLE_PARTS`."""
     confidence = pose.confidence.copy()
-    confidence[PARTS[name]] = 0
+    confidence[DROPPABLE_PARTS[name]] = 0
     return Pose(pose.xy, pose.depth, confidence)
 
 
@@ -111,10 +109,26 @@ def pose_flow(past: Pose, pose: Pose, width_px: int, height_px: int) -> Floats:
     return np.asarray(cv2.resize(flow.astype(np.float32), (width_px, height_px)), np.float32)
 
 
-def disturb(picture: Tensor, plate: Tensor, part: float, rng: torch.Generator) -> Tensor:
-    """Spoil a part of the fed-back pictures, so that the network trusts the figure more than its own past.
+def disturb_chains(pictures: Tensor, plate: Tensor, share: float, seeds: Sequence[Sequence[int]]) -> Tensor:
+    """`disturb` the fed-back picture of every chain by a seed of its own, whichever process it is in."""
+    rows = []
+    for row, seed in enumerate(seeds):
+        state = np.random.SeedSequence(seed).generate_state(1, np.uint64)
+        rng = torch.Generator(pictures.device).manual_seed(int(state[0]))
+        rows.append(disturb(pictures[row : row + 1], plate[row : row + 1], share, rng))
+    return torch.cat(rows)
 
-    A quarter of those lose the person (as at a start), the others get noise, patches of it coarse and fine.
+
+def disturb(picture: Tensor, plate: Tensor, share: float, rng: torch.Generator) -> Tensor:
+    """Spoil a share of the fed-back pictures, so that the network relies on the figure more than on its own past.
+
+    A quarter of those is replaced by the plate, as at a start, the others get noise, coarse and fine.
+
+    Args:
+        picture: B 48 h w in [-1, 1].
+        plate: the same.
+        share: 0..1.
+        rng: on the device of `picture`.
     """
     b, _, h, w = picture.shape
     device = picture.device
@@ -124,4 +138,4 @@ def disturb(picture: Tensor, plate: Tensor, part: float, rng: torch.Generator) -
     fine = torch.randn(picture.shape, generator=rng, device=device)
     strength = 0.15 * torch.rand(b, 1, 1, 1, generator=rng, device=device)
     noisy = (picture + strength * (coarse + fine)).clamp(-1, 1)
-    return torch.where(kind < part / 4, plate, torch.where(kind < part, noisy, picture))
+    return torch.where(kind < share / 4, plate, torch.where(kind < share, noisy, picture))
