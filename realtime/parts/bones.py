@@ -1,6 +1,6 @@
 """The bones of a pose: where they lie, how wide the flesh around them is, how near, and the parts they belong to.
 
-B = 15 bones, in the order of `BONES`; G = 8 parts, in the order of `PARTS`. Left and right are the person's own.
+B = 15 bones, in the order of `BONES`; 8 parts, in the order of `PARTS`. Left and right are the person's own.
 A bone has a start and an end in pixels, and a half-width: across it, flesh and clothes end at about one of them.
 """
 
@@ -25,35 +25,55 @@ PARTS = {
 }
 """The bones of each part."""
 BONES = tuple(bone for bones in PARTS.values() for bone in bones)
+BONE = {name: b for b, name in enumerate(BONES)}
+PART_BONES = {part: np.array([BONE[bone] for bone in bones]) for part, bones in PARTS.items()}
 B = len(BONES)
-BONE = {name: i for i, name in enumerate(BONES)}
-PART_BONES = tuple(np.array([BONE[bone] for bone in bones]) for bones in PARTS.values())
 
-HALF_WIDTHS = {
-    "torso": 0.14, "pelvis": 0.2, "head": 0.12, "upper_arm": 0.05, "forearm": 0.042, "hand": 0.045,
-    "thigh": 0.085, "shin": 0.06, "foot": 0.045,
+_HALF_WIDTHS = {
+    "torso": 0.11, "pelvis": 0.15, "head": 0.09, "upper_arm": 0.038, "forearm": 0.03, "hand": 0.035,
+    "thigh": 0.06, "shin": 0.036, "foot": 0.03,
 }  # fmt: skip
-"""In statures, of a person in light clothes; an atlas knows better."""
-CAPS = {"torso": 0.07, "pelvis": 0.04, "head": 0.08}
-"""Statures by which flesh goes on beyond a bone's ends; a half-width for all others."""
-BEHIND = {"thigh": 0.12, "shin": 0.06}
-"""Statures that a bone counts as farther away than it is: skirts, shirts and coats hang before the legs."""
+_CAPS = {"torso": 0.07, "pelvis": 0.06, "head": 0.08}
+_BEHIND = {"thigh": 0.25, "shin": 0.25, "foot": 0.25}
+_REACHES = {"torso": 1.5, "pelvis": 1.4}
 
-_SHOULDERS, _HIPS, _KNEES, _EARS = (
-    {f"{side}_{joint}": 0.5 for side in SIDES} for joint in ("shoulder", "hip", "knee", "ear")
-)
 _Place = dict[str, float]
-"""A weighted mean of keypoints."""
+"""Weights of keypoints, which add up to 1."""
+
+
+def kind(name: str) -> str:
+    """What a bone or a part is, without its side."""
+    return name.removeprefix("left_").removeprefix("right_")
+
+
+def per_bone(values: dict[str, float], other: float) -> Floats:
+    """B, by the kind of the bone."""
+    return np.array([values.get(kind(bone), other) for bone in BONES], np.float32)
+
+
+REACH = per_bone(_REACHES, 2.0)
+"""B, half-widths from a bone to where its membership ends; cloth is wide, and what is far beside it is not cloth."""
+_CAP = per_bone(_CAPS, np.nan)
+"""B, statures by which flesh goes on beyond a bone's ends; NaN for a half-width."""
+_FARTHER = per_bone(_BEHIND, 0.0)
+"""B, statures that a bone counts as farther away than it is: skirts, shirts and coats hang before the legs."""
+_ANKLES = [INDEX[f"{side}_ankle"] for side in SIDES]
+_HEAD = BONE["head"]
 
 
 @dataclass(frozen=True, slots=True)
 class Limbs:
     """The bones of one pose."""
 
+    pose: Pose
     start_px: Floats
     """B 2."""
     end_px: Floats
     """B 2."""
+    along: Floats
+    """B 2, unit vectors from start to end."""
+    length_px: Floats
+    """B, at least 1."""
     half_px: Floats
     """B, half-widths, at least 1."""
     cap_px: Floats
@@ -61,7 +81,7 @@ class Limbs:
     sure: Floats
     """B, 0..1; 0 means that the bone is missing."""
     depth_px: Floats
-    """B, along the camera axis, nearer is smaller; clothes before legs, see `BEHIND`."""
+    """B, along the camera axis, nearer is smaller; legs count as behind clothes."""
     yaw: float
     """Of the shoulders, radians: 0 faces the camera, positive with the left shoulder farther away."""
     head_yaw: float
@@ -69,13 +89,11 @@ class Limbs:
     ground_px: Floats
     """2, the floor between the feet."""
     stature_px: float
-    pose: Pose
 
 
 def plain_widths() -> Floats:
     """Half-widths in statures as seen from the front and from the side, B 2, of nobody in particular."""
-    widths = [HALF_WIDTHS[_kind(bone)] for bone in BONES]
-    return np.repeat(np.array(widths, np.float32)[:, None], 2, axis=1)
+    return np.repeat(per_bone(_HALF_WIDTHS, 0.0)[:, None], 2, axis=1)
 
 
 def limbs_of(pose: Pose, widths: Floats) -> Limbs:
@@ -85,65 +103,49 @@ def limbs_of(pose: Pose, widths: Floats) -> Limbs:
         pose: in the picture's pixels.
         widths: B 2, half-widths in statures from the front and from the side.
     """
-    starts, ends, deep, needed = _matrices()
-    stature = stature_px(pose)
+    starts, ends, depths, needed = _matrices()
+    start, end = starts @ pose.xy, ends @ pose.xy
+    way = end - start
+    length = np.maximum(np.hypot(way[:, 0], way[:, 1]), np.float32(1))
+    stature = np.float32(stature_px(pose))
     yaw, head_yaw = _yaw(pose, "shoulder"), _yaw(pose, "ear")
-    turned = np.where(_ON_HEAD, head_yaw, yaw)
-    # The outline of an upright cylinder whose section is an ellipse.
-    half = stature * np.hypot(widths[:, 0] * np.cos(turned), widths[:, 1] * np.sin(turned))
+    half = np.maximum(stature * half_widths(widths, yaw, head_yaw), np.float32(1))
     weakest = np.where(needed, pose.confidence, np.float32(1)).min(axis=1)
     return Limbs(
-        start_px=starts @ pose.xy,
-        end_px=ends @ pose.xy,
-        half_px=np.maximum(half, 1).astype(np.float32),
-        cap_px=np.maximum(np.where(np.isnan(_CAPS), half, stature * _CAPS), 1).astype(np.float32),
-        sure=np.clip((weakest - UNSURE) / (SURE - UNSURE), 0, 1).astype(np.float32),
-        depth_px=deep @ pose.depth + np.float32(stature) * _BEHIND,
+        pose=pose,
+        start_px=start,
+        end_px=end,
+        along=way / length[:, None],
+        length_px=length,
+        half_px=half,
+        cap_px=np.maximum(np.where(np.isnan(_CAP), half, stature * _CAP), np.float32(1)),
+        sure=np.minimum(np.maximum((weakest - np.float32(UNSURE)) / np.float32(SURE - UNSURE), 0), 1),
+        depth_px=depths @ pose.depth + stature * _FARTHER,
         yaw=yaw,
         head_yaw=head_yaw,
         ground_px=np.array([pose.xy[_ANKLES, 0].mean(), ankle_line_px(pose)], np.float32),
-        stature_px=stature,
-        pose=pose,
+        stature_px=float(stature),
     )
 
 
-def _kind(bone: str) -> str:
-    return bone.removeprefix("left_").removeprefix("right_")
+def half_widths(widths: Floats, yaw: float, head_yaw: float) -> Floats:
+    """B, in statures: the outline of upright cylinders whose sections are ellipses, when they are turned."""
+    turned = np.full(B, yaw, np.float32)
+    turned[_HEAD] = head_yaw
+    return np.hypot(widths[:, 0] * np.cos(turned), widths[:, 1] * np.sin(turned))
 
 
-_ANKLES = [INDEX[f"{side}_ankle"] for side in SIDES]
-_ON_HEAD = np.array([bone == "head" for bone in BONES])
-_CAPS = np.array([CAPS.get(bone, np.nan) for bone in BONES], np.float32)
-_BEHIND = np.array([BEHIND.get(_kind(bone), 0.0) for bone in BONES], np.float32)
+def far_first(limbs: Limbs) -> list[str]:
+    """The parts in the order in which they cover each other; a head hangs over its own chest, never behind it."""
+    depth = {part: float(limbs.depth_px[bones].mean()) for part, bones in PART_BONES.items()}
+    depth["head"] = depth["torso"] - 1
+    return sorted(PARTS, key=lambda part: -depth[part])
 
 
 def _yaw(pose: Pose, joint: str) -> float:
     left, right = INDEX[f"left_{joint}"], INDEX[f"right_{joint}"]
     away, across = pose.depth[left] - pose.depth[right], pose.xy[left, 0] - pose.xy[right, 0]
     return float(np.arctan2(away, across))
-
-
-def _ends(bone: str) -> tuple[_Place, _Place]:
-    """Where a bone starts and ends; weights below zero go beyond a keypoint."""
-    side = bone.partition("_")[0]
-    joints = {
-        "torso": (_HIPS, _SHOULDERS),
-        "pelvis": (_HIPS, _KNEES),
-        # From the neck through the ears to the crown.
-        "head": ({**_scaled(_SHOULDERS, 0.6), **_scaled(_EARS, 0.4)}, {**_scaled(_SHOULDERS, -1), **_scaled(_EARS, 2)}),
-        "upper_arm": ({f"{side}_shoulder": 1.0}, {f"{side}_elbow": 1.0}),
-        "forearm": ({f"{side}_elbow": 1.0}, {f"{side}_wrist": 1.0}),
-        # Index and little finger are knuckles: the tips are as far again, less a bend.
-        "hand": ({f"{side}_wrist": 1.0}, {f"{side}_wrist": -0.7, f"{side}_index": 0.85, f"{side}_pinky": 0.85}),
-        "thigh": ({f"{side}_hip": 1.0}, {f"{side}_knee": 1.0}),
-        "shin": ({f"{side}_knee": 1.0}, {f"{side}_ankle": 1.0}),
-        "foot": ({f"{side}_heel": 1.0}, {f"{side}_foot_index": 1.0}),
-    }
-    return joints[_kind(bone)]
-
-
-def _scaled(place: _Place, factor: float) -> _Place:
-    return {name: factor * weight for name, weight in place.items()}
 
 
 @cache
@@ -153,7 +155,31 @@ def _matrices() -> tuple[Floats, Floats, Floats, NDArray[np.bool_]]:
     for b, bone in enumerate(BONES):
         for matrix, place in zip((starts, ends), _ends(bone), strict=True):
             for name, weight in place.items():
-                matrix[b, INDEX[name]] += weight
-    deep = (starts + ends) / 2
-    deep[BONE["head"]] = np.maximum(ends[BONE["head"]], 0) / 2  # of the ears
-    return starts, ends, deep, (starts != 0) | (ends != 0)
+                matrix[b, INDEX[name]] = weight
+    depths = (starts + ends) / 2
+    depths[_HEAD] = 0
+    depths[_HEAD, [INDEX[f"{side}_ear"] for side in SIDES]] = 0.5
+    return starts, ends, depths, (starts != 0) | (ends != 0)
+
+
+def _ends(bone: str) -> tuple[_Place, _Place]:
+    """Where a bone starts and ends; a weight below zero goes beyond the other keypoints."""
+    side = bone.partition("_")[0]
+    joints: dict[str, tuple[_Place, _Place]] = {
+        "torso": (_middle(hip=1), _middle(shoulder=1)),
+        "pelvis": (_middle(hip=1), _middle(knee=1)),
+        # From the neck through the ears to the crown.
+        "head": (_middle(shoulder=0.6, ear=0.4), _middle(shoulder=-0.8, ear=1.8)),
+        "upper_arm": ({f"{side}_shoulder": 1}, {f"{side}_elbow": 1}),
+        "forearm": ({f"{side}_elbow": 1}, {f"{side}_wrist": 1}),
+        # Index and little finger are knuckles: the tips are as far again, less a bend.
+        "hand": ({f"{side}_wrist": 1}, {f"{side}_wrist": -0.7, f"{side}_index": 0.85, f"{side}_pinky": 0.85}),
+        "thigh": ({f"{side}_hip": 1}, {f"{side}_knee": 1}),
+        "shin": ({f"{side}_knee": 1}, {f"{side}_ankle": 1}),
+        "foot": ({f"{side}_ankle": 1}, {f"{side}_foot_index": 1}),
+    }
+    return joints[kind(bone)]
+
+
+def _middle(**weights: float) -> _Place:
+    return {f"{side}_{joint}": weight / 2 for joint, weight in weights.items() for side in SIDES}

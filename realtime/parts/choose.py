@@ -15,7 +15,7 @@ KEEP = 1.15
 """A reference stays while no other is nearer than its distance over this ..."""
 KEEP_BY = 0.01
 """... and less than so much nearer."""
-HIDDEN = 0.3
+HIDDEN = {"torso": 0.3, "head": 0.3, "arm": 0.2, "hand": 0.1, "leg": 0.2}
 """What a wholly hidden part adds to the distance."""
 NOWHERE = -1
 
@@ -65,7 +65,7 @@ class Chooser:
         return {part: self._step(part, describe(limbs, part), frame, apart) for part in PARTS}
 
     def _step(self, part: str, wanted: Floats, frame: int | None, apart: int) -> Choice:
-        away = np.linalg.norm(self._atlas.descriptors[part] - wanted, axis=1) + HIDDEN * self._atlas.hidden[part]
+        away = np.linalg.norm(self._atlas.descriptors[part] - wanted, axis=1) + HIDDEN[part.split('_')[-1]] * self._atlas.hidden[part]
         if frame is not None:
             away[np.abs(self._atlas.frames[part] - frame) < apart] = np.inf
         turn, best = self._turns[part], int(away.argmin())

@@ -8,26 +8,24 @@ from numpy.typing import NDArray
 
 from realtime.frame import Rgb
 from realtime.parts.atlas import Reference, Rgba
-from realtime.parts.bones import PART_BONES, PARTS, Limbs
+from realtime.parts.bones import PART_BONES, REACH, Limbs, far_first
 from realtime.parts.choose import Choice
-from realtime.parts.limb_frames import REACH, Field, LimbFrames, Window, offsets, transfer
+from realtime.parts.limb_frames import Box, Field, LimbFrames, Window, offsets
+from realtime.parts.transfer import transfer
 from realtime.pose.pose import Floats
 
 STEP_PX = 4
-FADES_FROM = 1.6
-"""Half-widths from a bone at which a moved part begins to fade, to nothing at REACH."""
-
-
-def far_first(limbs: Limbs) -> list[str]:
-    """The parts in the order in which they are laid over each other."""
-    depth = [limbs.depth_px[bones].mean() for bones in PART_BONES]
-    depth[_NUMBER["head"]] = depth[_NUMBER["torso"]] - 1  # a head hangs over its own chest, never behind it
-    names = tuple(PARTS)
-    return [names[g] for g in np.argsort(-np.array(depth), kind="stable")]
+FADES_FROM = 0.7
+"""Of its reach, where a moved part begins to fade, to nothing at the reach."""
+_ELSEWHERE = np.float32(1e-5)
+"""Weight beyond the reach, so that offsets go on smoothly where nothing shows any more."""
 
 
 class Compositor:
     """Lays moved parts over a part of the plate.
+
+    At a window's edge offsets are not interpolated but go on: within two pixels of it the picture may differ from the
+    same part of the whole by a fraction of a pixel's movement.
 
     Args:
         plate: uint8 H W 3, the empty room, whole.
@@ -35,103 +33,175 @@ class Compositor:
     """
 
     def __init__(self, plate: Rgb, window: Window) -> None:
-        x, y, width, height = window
         assert not any(side % STEP_PX for side in window), f"{window} is not made of whole positions"
+        x, y, width, height = window
         self._plate = np.asarray(cv2.cvtColor(plate[y : y + height, x : x + width], cv2.COLOR_RGB2RGBA), np.uint8)
         self._canvas = np.empty_like(self._plate)
-        self._warp = _Warp(window)
-        self._over, self._old = _Buffer(height * width * 4), _Buffer(height * width * 4)
+        self._warp = Warp(window)
+        self._moved, self._old = np.empty((2, self._plate.size), np.uint8)
 
-    def compose(self, frames: LimbFrames, limbs: Limbs, choices: Mapping[str, Choice]) -> Rgb:
-        """A new picture of the window.
+    def compose(self, frames: LimbFrames, choices: Mapping[str, Choice]) -> Rgb:
+        """A new picture of the window, uint8 [H, W, 3].
 
         Args:
-            frames: of the window, at a step of 4 pixels, with the limbs placed.
-            limbs: of the pose.
+            frames: of the same window, at a step of 4 pixels, with the limbs placed.
             choices: by part.
         """
-        self._canvas[...] = self._plate
-        for part in far_first(limbs):
-            fields = [field for field in frames.fields if field.bone in PART_BONES[_NUMBER[part]]]
+        np.copyto(self._canvas, self._plate)
+        for part in far_first(frames.limbs) if frames.limbs else ():
+            fields = [field for field in frames.fields if field.bone in PART_BONES[part]]
             if fields:
-                self._lay(part_of(fields), fields, limbs, choices[part])
+                self._lay(part, fields, frames.limbs, choices[part])
         return np.asarray(cv2.cvtColor(self._canvas, cv2.COLOR_RGBA2RGB), np.uint8)
 
-    def _lay(self, box: tuple[slice, slice], fields: list[Field], limbs: Limbs, choice: Choice) -> None:
-        moved = self._warp.part(box, fields, limbs, choice.reference, self._over)
+    def _lay(self, part: str, fields: list[Field], limbs: Limbs | None, choice: Choice) -> None:
+        assert limbs is not None
+        box = around(fields)
+        moved = self._move(part, box, fields, limbs, choice.reference, self._moved)
         if choice.old is not None:
-            old = self._warp.part(box, fields, limbs, choice.old, self._old)
+            old = self._move(part, box, fields, limbs, choice.old, self._old)
             cv2.addWeighted(moved, choice.share, old, 1 - choice.share, 0, moved)
-        rows, columns = box
-        below = self._canvas[_pixels(rows), _pixels(columns)]
+        below = self._canvas[_pixels(box)]
         clear = cv2.bitwise_not(cv2.extractChannel(moved, 3))
         cv2.multiply(below, cv2.merge([clear] * 4), below, 1 / 255)
         cv2.add(below, moved, below)
 
-
-_NUMBER = {part: g for g, part in enumerate(PARTS)}
-
-
-class _Buffer:
-    """Memory for one array of any shape."""
-
-    def __init__(self, size: int, dtype: type[np.generic] = np.uint8) -> None:
-        self._all = np.empty(size, dtype)
-
-    def of(self, *shape: int) -> NDArray[np.generic]:
-        return self._all[: int(np.prod(shape))].reshape(shape)
-
-
-class _Warp:
-    def __init__(self, window: Window) -> None:
-        x, y = (
-            start + np.arange(length, dtype=np.float32)
-            for start, length in ((window.x, window.width), (window.y, window.height))
-        )
-        self._grid = np.stack(np.broadcast_arrays(x[None], y[:, None]), axis=2)
-        self._map = _Buffer(self._grid.size, np.float32)
-
-    def part(self, box: tuple[slice, slice], fields: list[Field], limbs: Limbs, reference: Reference, out: _Buffer) -> Rgba:
-        rows, columns = box
-        flow, alpha = blended(box, fields, transfer(limbs, reference.limbs))
-        height, width = STEP_PX * flow.shape[0], STEP_PX * flow.shape[1]
-        where = self._map.of(height, width, 2)
-        cv2.resize(flow, (width, height), where, interpolation=cv2.INTER_LINEAR)
-        where += self._grid[_pixels(rows), _pixels(columns)]
-        where -= np.array(reference.corner, np.float32)
-        moved = out.of(height, width, 4)
-        cv2.remap(reference.picture, where, None, cv2.INTER_LINEAR, moved, cv2.BORDER_CONSTANT)
-        limit = cv2.resize(alpha, (width, height), interpolation=cv2.INTER_LINEAR)
+    def _move(
+        self, part: str, box: Box, fields: list[Field], limbs: Limbs, reference: Reference, out: NDArray[np.uint8]
+    ) -> Rgba:
+        """A part of the person in a box, written to the beginning of `out`."""
+        dx, dy = blend(box, fields, transfer(limbs, reference.limbs, PART_BONES[part]))
+        limit = cv2.resize(fade(box, fields), None, fx=STEP_PX, fy=STEP_PX, interpolation=cv2.INTER_LINEAR)
+        moved = self._warp.warp(reference.picture, reference.corner, box, dx, dy, out)
         cv2.multiply(moved, cv2.merge([limit] * 4), moved, 1 / 255)
         return moved
 
 
-def part_of(fields: list[Field]) -> tuple[slice, slice]:
+class Warp:
+    """Fetches pixels from where offsets say, for any box of a window; owns the maps' memory."""
+
+    def __init__(self, window: Window) -> None:
+        self._x = window.x + np.arange(window.width, dtype=np.float32)
+        self._y = window.y + np.arange(window.height, dtype=np.float32)
+        self._maps = np.empty((2, window.width * window.height), np.float32)
+
+    def warp(
+        self, picture: Rgba, corner: tuple[int, int], box: Box, dx: Floats, dy: Floats, out: NDArray[np.uint8]
+    ) -> Rgba:
+        """Move a picture.
+
+        Args:
+            picture: uint8 h w 4; beyond its edges there is nothing, 0.
+            corner: x and y of its first pixel.
+            box: the positions to fill.
+            dx: the box's offsets to the right in pixels, as many as it has positions.
+            dy: the same, down.
+            out: uint8, flat; its beginning is the memory of what is returned.
+
+        Returns:
+            uint8 4h 4w 4.
+        """
+        rows, columns = _pixels(box)
+        shape = rows.stop - rows.start, columns.stop - columns.start
+        map_x, map_y = self._maps[:, : shape[0] * shape[1]].reshape(2, *shape)
+        for offset, where in ((dx, map_x), (dy, map_y)):
+            cv2.resize(offset, shape[::-1], where, interpolation=cv2.INTER_LINEAR)
+        map_x += (self._x[columns] - np.float32(corner[0]))[None]
+        map_y += (self._y[rows] - np.float32(corner[1]))[:, None]
+        moved = out[: 4 * shape[0] * shape[1]].reshape(*shape, 4)
+        cv2.remap(picture, map_x, map_y, cv2.INTER_LINEAR, moved, cv2.BORDER_CONSTANT)
+        return moved
+
+
+class PastMover:
+    """Moves the previous output along the limbs.
+
+    Args:
+        window: of the pictures.
+    """
+
+    def __init__(self, window: Window) -> None:
+        self._size = window.width, window.height
+        self._warp = Warp(Window(0, 0, window.width, window.height))
+        self._moved = np.empty(4 * window.width * window.height, np.uint8)
+
+    def move(self, picture: Rgb, frames: LimbFrames, flow: Floats) -> Rgb:
+        """A new picture, uint8 [H, W, 3]: where there are limbs, from where they were.
+
+        Args:
+            picture: uint8 [H, W, 3], of the window.
+            frames: of the same window, at a step of 4 pixels, with the present limbs placed.
+            flow: as `frames.flow` gives it for the previous limbs.
+        """
+        moved = picture.copy()
+        if frames.fields:
+            box = around(frames.fields)
+            source = cv2.copyMakeBorder(picture, 0, 0, 0, 0, cv2.BORDER_REPLICATE)
+            rgba = np.asarray(cv2.cvtColor(source, cv2.COLOR_RGB2RGBA), np.uint8)
+            dx, dy = (np.ascontiguousarray(flow[box][..., axis]) for axis in (0, 1))
+            part = self._warp.warp(rgba, (0, 0), box, dx, dy, self._moved)
+            moved[_pixels(box)] = part[..., :3]
+        return moved
+
+
+def around(fields: list[Field]) -> Box:
     """The box around all fields."""
-    rows, columns = ([field.part[axis] for field in fields] for axis in (0, 1))
+    rows, columns = ([field.box[axis] for field in fields] for axis in (0, 1))
     return (
-        slice(min(r.start for r in rows), max(r.stop for r in rows)),
-        slice(min(c.start for c in columns), max(c.stop for c in columns)),
+        slice(min(part.start for part in rows), max(part.stop for part in rows)),
+        slice(min(part.start for part in columns), max(part.stop for part in columns)),
     )
 
 
-def blended(box: tuple[slice, slice], fields: list[Field], maps: Floats) -> tuple[Floats, NDArray[np.uint8]]:
-    """The offsets of a part's positions, h w 2, each bone with its membership's share, and where it ends, h w."""
-    rows, columns = box
-    h, w = rows.stop - rows.start, columns.stop - columns.start
-    flow, total, alpha = np.zeros((h, w, 2), np.float32), np.full((h, w), 1e-6, np.float32), np.zeros((h, w), np.float32)
+def blend(box: Box, fields: list[Field], maps: Floats) -> tuple[Floats, Floats]:
+    """The offsets x and y of a part's positions, each h w: every bone counts by the square of its membership.
+
+    Args:
+        box: around the fields.
+        fields: of one part's bones.
+        maps: of all bones of that part, as `transfer` gives them.
+    """
+    first = min(PART_BONES_OF[field.bone] for field in fields)
+    dx, dy, total = np.zeros((3, *_shape(box)), np.float32)
     for field in fields:
-        at = tuple(slice(p.start - b.start, p.stop - b.start) for p, b in zip(field.part, box, strict=True))
-        dx, dy = offsets(field, maps[field.bone])
-        part = flow[at]
-        part[..., 0] += field.member * dx
-        part[..., 1] += field.member * dy
-        total[at] += field.member
-        limit = np.clip((REACH**2 - field.square) * (255 / (REACH**2 - FADES_FROM**2)), 0, 255)
-        np.maximum(alpha[at], limit, out=alpha[at])
-    flow /= total[..., None]
-    return flow, alpha.astype(np.uint8)
+        at = _within(field.box, box)
+        weight = field.member * field.member + _ELSEWHERE
+        to_x, to_y = offsets(field, maps[field.bone - first])
+        to_x *= weight
+        to_y *= weight
+        dx[at] += to_x
+        dy[at] += to_y
+        total[at] += weight
+    np.maximum(total, _ELSEWHERE, out=total)
+    dx /= total
+    dy /= total
+    return dx, dy
 
 
-def _pixels(positions: slice) -> slice:
-    return slice(STEP_PX * positions.start, STEP_PX * positions.stop)
+def fade(box: Box, fields: list[Field]) -> NDArray[np.uint8]:
+    """How much of a moved part may show at each position, h w: 255 on the bones, 0 from their reach on."""
+    shows = np.zeros(_shape(box), np.float32)
+    for field in fields:
+        part = shows[_within(field.box, box)]
+        most = REACH[field.bone] ** 2
+        np.maximum(part, (most - field.square) * (255 / (most * (1 - FADES_FROM**2))), out=part)
+    return np.minimum(shows, 255).astype(np.uint8)
+
+
+PART_BONES_OF = {int(b): int(bones[0]) for bones in PART_BONES.values() for b in bones}
+"""The first bone of a bone's part."""
+
+
+def _shape(box: Box) -> tuple[int, int]:
+    rows, columns = box
+    return rows.stop - rows.start, columns.stop - columns.start
+
+
+def _within(inner: Box, outer: Box) -> Box:
+    rows, columns = (slice(i.start - o.start, i.stop - o.start) for i, o in zip(inner, outer, strict=True))
+    return rows, columns
+
+
+def _pixels(box: Box) -> Box:
+    rows, columns = (slice(STEP_PX * part.start, STEP_PX * part.stop) for part in box)
+    return rows, columns
