@@ -16,7 +16,10 @@ encoded, ends           all cut-outs as WebP, one after the other, and where eac
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
 
 import cv2
 import numpy as np
@@ -30,24 +33,45 @@ from realtime.pose.pose import Floats, Pose
 FORMAT = 1
 STEPS = 16
 """Per pixel, of the poses."""
-QUALITY = 90
+QUALITY = 85
 
 Rgba = NDArray[np.uint8]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reference:
     """A part of the person in one frame of the footage."""
 
     frame: int
     corner: tuple[int, int]
     """x and y of the cut-out in the frame."""
-    picture: Rgba
-    """uint8 h w 4, colours times alpha."""
+    encoded: NDArray[np.uint8]
+    """The cut-out as `encode` left it."""
     limbs: Limbs
     """In the frame's pixels."""
     hidden: float
     """How much of it others cover, 0..1."""
+
+    @cached_property
+    def picture(self) -> Rgba:
+        """uint8 h w 4, colours times alpha; decoded when it is first used, in at most a millisecond or two."""
+        plain = cv2.imdecode(self.encoded, cv2.IMREAD_UNCHANGED)
+        if plain is None:
+            raise ValueError(f"the cut-out of frame {self.frame} cannot be decoded")
+        # Where all is opaque the codec leaves alpha out.
+        rgba = cv2.cvtColor(plain, cv2.COLOR_BGR2RGBA if plain.shape[2] == 3 else cv2.COLOR_BGRA2RGBA)
+        return np.asarray(cv2.cvtColor(rgba, cv2.COLOR_RGBA2mRGBA), np.uint8)
+
+
+def encode(rgba: Floats) -> NDArray[np.uint8]:
+    """A cut-out for a `Reference`, float32 h w 4, 0..255, colours not times alpha, as WebP."""
+    done, data = cv2.imencode(
+        ".webp",
+        cv2.cvtColor((rgba + 0.5).astype(np.uint8), cv2.COLOR_RGBA2BGRA),
+        [cv2.IMWRITE_WEBP_QUALITY, QUALITY],
+    )
+    assert done, "this OpenCV cannot write WebP"
+    return np.asarray(data, np.uint8).ravel()
 
 
 class Atlas:
@@ -74,10 +98,10 @@ class Atlas:
         rows = [(g, row) for g, part in enumerate(PARTS) for row in self.references[part]]
         poses = {row.frame: row.limbs.pose for _, row in rows}
         places = {frame: place for place, frame in enumerate(poses)}
-        encoded = [_encode(row.picture) for _, row in rows]
+        encoded = [row.encoded for _, row in rows]
         draft = path.with_name(path.name + ".new")
         with draft.open("wb") as file:
-            np.savez(
+            np.savez_compressed(
                 file,
                 allow_pickle=False,
                 format=np.array(FORMAT),
@@ -88,7 +112,7 @@ class Atlas:
                 corner=np.array([row.corner for _, row in rows], np.int16),
                 hidden=np.array([row.hidden for _, row in rows], np.float32),
                 pose=np.array([places[row.frame] for _, row in rows], np.int32),
-                **_pack(list(poses.values())),
+                **_pack_poses(list(poses.values())),
                 encoded=np.concatenate(encoded),
                 ends=np.cumsum([len(data) for data in encoded]),
             )
@@ -104,48 +128,33 @@ def load_atlas(path: Path) -> Atlas:
     try:
         with np.load(path, allow_pickle=False) as file:
             rows = dict(file)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is not an atlas ({error}): export or download the subject again.") from error
-    if int(rows.get("format", 0)) != FORMAT:
-        raise UserError(f"The atlas {path} is of another version: train the subject again.")
-    widths, poses = rows["widths"], _unpack(rows)
-    references: dict[str, list[Reference]] = {part: [] for part in PARTS}
-    names, start = tuple(PARTS), 0
-    limbs = [limbs_of(pose, widths) for pose in poses]
-    for n, end in enumerate(rows["ends"].tolist()):
-        picture = _decode(rows["encoded"][start:end])
-        x, y = rows["corner"][n].tolist()
-        reference = Reference(
-            int(rows["frame"][n]), (x, y), picture, limbs[rows["pose"][n]], float(rows["hidden"][n])
-        )
-        references[names[rows["part"][n]]].append(reference)
-        start = end
-    width, height = rows["size"].tolist()
-    return Atlas((width, height), widths, references)
+        version = int(rows["format"])
+        atlas = _unpack(rows) if version == FORMAT else None
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise UserError(f"{path} is no atlas, or damaged ({error}): export or download the subject again.") from error
+    if atlas is None:
+        raise UserError(f"The atlas {path} has format {version}, this program reads {FORMAT}: train the subject again.")
+    return atlas
 
 
 def _table(part: str, references: list[Reference]) -> Floats:
     return np.stack([describe(row.limbs, part) for row in references])
 
 
-def _encode(picture: Rgba) -> NDArray[np.uint8]:
-    """Colours are divided by alpha, so that what the codec rounds at the outline does not darken it."""
-    alpha = np.maximum(picture[..., 3:].astype(np.float32), 1)
-    plain = picture.copy()
-    plain[..., :3] = np.minimum(picture[..., :3] * 255.0 / alpha + 0.5, 255)
-    done, data = cv2.imencode(
-        ".webp", cv2.cvtColor(plain, cv2.COLOR_RGBA2BGRA), [cv2.IMWRITE_WEBP_QUALITY, QUALITY]
-    )
-    assert done, "this OpenCV cannot write WebP"
-    return np.asarray(data, np.uint8).ravel()
+def _unpack(rows: dict[str, NDArray[Any]]) -> Atlas:
+    widths, names = rows["widths"], tuple(PARTS)
+    limbs = [limbs_of(pose, widths) for pose in _unpack_poses(rows)]
+    references: dict[str, list[Reference]] = {part: [] for part in PARTS}
+    cut_outs = np.split(rows["encoded"], rows["ends"][:-1])
+    for n, (g, place) in enumerate(zip(rows["part"].tolist(), rows["pose"].tolist(), strict=True)):
+        x, y = rows["corner"][n].tolist()
+        frame, hidden = int(rows["frame"][n]), float(rows["hidden"][n])
+        references[names[g]].append(Reference(frame, (x, y), cut_outs[n], limbs[place], hidden))
+    width, height = rows["size"].tolist()
+    return Atlas((width, height), widths, references)
 
 
-def _decode(data: NDArray[np.uint8]) -> Rgba:
-    plain = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
-    return np.asarray(cv2.cvtColor(cv2.cvtColor(plain, cv2.COLOR_BGRA2RGBA), cv2.COLOR_RGBA2mRGBA), np.uint8)
-
-
-def _pack(poses: list[Pose]) -> dict[str, NDArray[np.generic]]:
+def _pack_poses(poses: list[Pose]) -> dict[str, NDArray[Any]]:
     most = np.iinfo(np.int16).max
     xy, depth = (
         np.clip(np.round(np.stack(values) * STEPS), -most, most).astype(np.int16)
@@ -155,7 +164,7 @@ def _pack(poses: list[Pose]) -> dict[str, NDArray[np.generic]]:
     return {"xy": xy, "depth": depth, "confidence": confidence}
 
 
-def _unpack(rows: dict[str, NDArray[np.generic]]) -> list[Pose]:
+def _unpack_poses(rows: dict[str, NDArray[Any]]) -> list[Pose]:
     xy, depth = (rows[name].astype(np.float32) / np.float32(STEPS) for name in ("xy", "depth"))
     confidence = rows["confidence"].astype(np.float32) / np.float32(255)
     return [Pose(*values) for values in zip(xy, depth, confidence, strict=True)]

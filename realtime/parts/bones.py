@@ -28,6 +28,8 @@ BONES = tuple(bone for bones in PARTS.values() for bone in bones)
 BONE = {name: b for b, name in enumerate(BONES)}
 PART_BONES = {part: np.array([BONE[bone] for bone in bones]) for part, bones in PARTS.items()}
 B = len(BONES)
+PART_OF = tuple(part for part, bones in PARTS.items() for _ in bones)
+"""B, the part of each bone."""
 
 _HALF_WIDTHS = {
     "torso": 0.11, "pelvis": 0.15, "head": 0.09, "upper_arm": 0.038, "forearm": 0.03, "hand": 0.035,
@@ -115,7 +117,7 @@ def limbs_of(pose: Pose, widths: Floats) -> Limbs:
         pose=pose,
         start_px=start,
         end_px=end,
-        along=way / length[:, None],
+        along=np.asarray(way / length[:, None], np.float32),
         length_px=length,
         half_px=half,
         cap_px=np.maximum(np.where(np.isnan(_CAP), half, stature * _CAP), np.float32(1)),
@@ -156,10 +158,10 @@ def _matrices() -> tuple[Floats, Floats, Floats, NDArray[np.bool_]]:
         for matrix, place in zip((starts, ends), _ends(bone), strict=True):
             for name, weight in place.items():
                 matrix[b, INDEX[name]] = weight
-    depths = (starts + ends) / 2
+    depths = np.asarray((starts + ends) / 2, np.float32)
     depths[_HEAD] = 0
     depths[_HEAD, [INDEX[f"{side}_ear"] for side in SIDES]] = 0.5
-    return starts, ends, depths, (starts != 0) | (ends != 0)
+    return starts, ends, depths, np.asarray((starts != 0) | (ends != 0), np.bool_)
 
 
 def _ends(bone: str) -> tuple[_Place, _Place]:

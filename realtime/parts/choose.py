@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from realtime.parts.atlas import Atlas, Reference
-from realtime.parts.bones import PARTS, Limbs
+from realtime.parts.bones import PARTS, Limbs, kind
 from realtime.parts.describe import describe
 from realtime.pose.pose import Floats
 
@@ -65,7 +65,10 @@ class Chooser:
         return {part: self._step(part, describe(limbs, part), frame, apart) for part in PARTS}
 
     def _step(self, part: str, wanted: Floats, frame: int | None, apart: int) -> Choice:
-        away = np.linalg.norm(self._atlas.descriptors[part] - wanted, axis=1) + HIDDEN[part.split('_')[-1]] * self._atlas.hidden[part]
+        away = (
+            np.linalg.norm(self._atlas.descriptors[part] - wanted, axis=1)
+            + HIDDEN[kind(part)] * self._atlas.hidden[part]
+        )
         if frame is not None:
             away[np.abs(self._atlas.frames[part] - frame) < apart] = np.inf
         turn, best = self._turns[part], int(away.argmin())

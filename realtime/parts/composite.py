@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from realtime.frame import Rgb
 from realtime.parts.atlas import Reference, Rgba
-from realtime.parts.bones import PART_BONES, REACH, Limbs, far_first
+from realtime.parts.bones import PART_BONES, PART_OF, REACH, Limbs, far_first
 from realtime.parts.choose import Choice
 from realtime.parts.limb_frames import Box, Field, LimbFrames, Window, offsets
 from realtime.parts.transfer import transfer
@@ -49,7 +49,7 @@ class Compositor:
         """
         np.copyto(self._canvas, self._plate)
         for part in far_first(frames.limbs) if frames.limbs else ():
-            fields = [field for field in frames.fields if field.bone in PART_BONES[part]]
+            fields = [field for field in frames.fields if PART_OF[field.bone] == part]
             if fields:
                 self._lay(part, fields, frames.limbs, choices[part])
         return np.asarray(cv2.cvtColor(self._canvas, cv2.COLOR_RGBA2RGB), np.uint8)
@@ -86,16 +86,24 @@ class Warp:
         self._maps = np.empty((2, window.width * window.height), np.float32)
 
     def warp(
-        self, picture: Rgba, corner: tuple[int, int], box: Box, dx: Floats, dy: Floats, out: NDArray[np.uint8]
+        self,
+        picture: Rgba,
+        corner: tuple[int, int],
+        box: Box,
+        dx: Floats,
+        dy: Floats,
+        out: NDArray[np.uint8],
+        border: int = cv2.BORDER_CONSTANT,
     ) -> Rgba:
         """Move a picture.
 
         Args:
-            picture: uint8 h w 4; beyond its edges there is nothing, 0.
+            picture: uint8 h w 4.
             corner: x and y of its first pixel.
             box: the positions to fill.
             dx: the box's offsets to the right in pixels, as many as it has positions.
             dy: the same, down.
+            border: OpenCV's name for what is beyond the picture's edges; by default nothing, 0.
             out: uint8, flat; its beginning is the memory of what is returned.
 
         Returns:
@@ -109,7 +117,7 @@ class Warp:
         map_x += (self._x[columns] - np.float32(corner[0]))[None]
         map_y += (self._y[rows] - np.float32(corner[1]))[:, None]
         moved = out[: 4 * shape[0] * shape[1]].reshape(*shape, 4)
-        cv2.remap(picture, map_x, map_y, cv2.INTER_LINEAR, moved, cv2.BORDER_CONSTANT)
+        cv2.remap(picture, map_x, map_y, cv2.INTER_LINEAR, moved, border)
         return moved
 
 
@@ -136,10 +144,9 @@ class PastMover:
         moved = picture.copy()
         if frames.fields:
             box = around(frames.fields)
-            source = cv2.copyMakeBorder(picture, 0, 0, 0, 0, cv2.BORDER_REPLICATE)
-            rgba = np.asarray(cv2.cvtColor(source, cv2.COLOR_RGB2RGBA), np.uint8)
+            rgba = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2RGBA), np.uint8)
             dx, dy = (np.ascontiguousarray(flow[box][..., axis]) for axis in (0, 1))
-            part = self._warp.warp(rgba, (0, 0), box, dx, dy, self._moved)
+            part = self._warp.warp(rgba, (0, 0), box, dx, dy, self._moved, cv2.BORDER_REPLICATE)
             moved[_pixels(box)] = part[..., :3]
         return moved
 
@@ -161,7 +168,7 @@ def blend(box: Box, fields: list[Field], maps: Floats) -> tuple[Floats, Floats]:
         fields: of one part's bones.
         maps: of all bones of that part, as `transfer` gives them.
     """
-    first = min(PART_BONES_OF[field.bone] for field in fields)
+    first = PART_BONES[PART_OF[fields[0].bone]][0]
     dx, dy, total = np.zeros((3, *_shape(box)), np.float32)
     for field in fields:
         at = _within(field.box, box)
@@ -186,10 +193,6 @@ def fade(box: Box, fields: list[Field]) -> NDArray[np.uint8]:
         most = REACH[field.bone] ** 2
         np.maximum(part, (most - field.square) * (255 / (most * (1 - FADES_FROM**2))), out=part)
     return np.minimum(shows, 255).astype(np.uint8)
-
-
-PART_BONES_OF = {int(b): int(bones[0]) for bones in PART_BONES.values() for b in bones}
-"""The first bone of a bone's part."""
 
 
 def _shape(box: Box) -> tuple[int, int]:

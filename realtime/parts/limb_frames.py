@@ -146,7 +146,8 @@ class LimbFrames:
         high = (np.maximum(limbs.start_px, limbs.end_px) + reach_px - self._corner) / self._step_px
         boxes = np.concatenate([np.floor(low) - 1, np.ceil(high) + 1], axis=1).astype(np.int64)
         h, w = self.shape
-        return np.minimum(np.maximum(boxes, 0), [w, h, w, h]).tolist()
+        inside: list[list[int]] = np.minimum(np.maximum(boxes, 0), [w, h, w, h]).tolist()
+        return inside
 
     def _depth(self, limbs: Limbs) -> Bytes:
         self._nearest[...] = ZERO
