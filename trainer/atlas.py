@@ -139,8 +139,9 @@ def _sharpest(footage: Footage, reader: PictureReader, number: int) -> tuple[int
 
 def sharpness(frame: Rgb, pose: Pose) -> float:
     """The variance of the Laplacian of what the keypoints' box shows."""
-    (left, top), (right, bottom) = (edge.astype(int) for edge in (pose.xy.min(axis=0), pose.xy.max(axis=0)))
-    part = frame[max(top, 0) : max(bottom, 1), max(left, 0) : max(right, 1)]
+    last = np.array(frame.shape[1::-1]) - 1
+    (left, top), (right, bottom) = (np.clip(edge, 0, last).astype(int) for edge in (pose.xy.min(0), pose.xy.max(0)))
+    part = np.ascontiguousarray(frame[top : bottom + 1, left : right + 1])
     return float(cv2.Laplacian(cv2.cvtColor(part, cv2.COLOR_RGB2GRAY), cv2.CV_32F).var())
 
 

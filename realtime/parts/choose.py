@@ -17,6 +17,8 @@ KEEP_BY = 0.01
 """... and less than so much nearer."""
 HIDDEN = {"torso": 0.3, "head": 0.3, "arm": 0.2, "hand": 0.1, "leg": 0.2}
 """What a wholly hidden part adds to the distance."""
+FORBIDDEN = 1e9
+"""Farther than any reference is."""
 NOWHERE = -1
 
 
@@ -69,16 +71,16 @@ class Chooser:
             np.linalg.norm(self._atlas.descriptors[part] - wanted, axis=1)
             + HIDDEN[kind(part)] * self._atlas.hidden[part]
         )
-        if frame is not None:
-            away[np.abs(self._atlas.frames[part] - frame) < apart] = np.inf
+        gap = np.abs(self._atlas.frames[part] - frame) if frame is not None else np.full(len(away), apart)
+        # If nothing else is left, the farthest in time.
+        away = np.where(gap < apart, FORBIDDEN - gap, away)
         turn, best = self._turns[part], int(away.argmin())
         turn.age = min(turn.age + 1, FADE_FRAMES)
-        forbidden = turn.chosen == NOWHERE or not np.isfinite(away[turn.chosen])
-        if forbidden:
+        if turn.chosen == NOWHERE or gap[turn.chosen] < apart:
             turn.chosen, turn.old, turn.age = best, NOWHERE, FADE_FRAMES
         elif turn.age == FADE_FRAMES and away[turn.chosen] > KEEP * away[best] + KEEP_BY:
             turn.chosen, turn.old, turn.age = best, turn.chosen, 1
         rows, fading = self._atlas.references[part], turn.age < FADE_FRAMES
-        if fading and not np.isfinite(away[turn.old]):
+        if fading and gap[turn.old] < apart:
             turn.age, fading = FADE_FRAMES, False
         return Choice(rows[turn.chosen], turn.age / FADE_FRAMES, rows[turn.old] if fading else None)
