@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime.pose.figure import SURE, UNSURE
+from realtime.pose.figure.limbs import INVISIBLE_CONFIDENCE, OPAQUE_CONFIDENCE
 from realtime.pose.measure import ankle_line_px, stature_px
 from realtime.pose.pose import Floats, Pose
 from realtime.pose.skeleton import INDEX, K
@@ -121,7 +121,12 @@ def limbs_of(pose: Pose, widths: Floats) -> Limbs:
         length_px=length,
         half_px=half,
         cap_px=np.maximum(np.where(np.isnan(_CAP), half, stature * _CAP), np.float32(1)),
-        sure=np.minimum(np.maximum((weakest - np.float32(UNSURE)) / np.float32(SURE - UNSURE), 0), 1),
+        sure=np.minimum(
+            np.maximum(
+                (weakest - np.float32(INVISIBLE_CONFIDENCE)) / np.float32(OPAQUE_CONFIDENCE - INVISIBLE_CONFIDENCE), 0
+            ),
+            1,
+        ),
         depth_px=depths @ pose.depth + stature * _FARTHER,
         yaw=yaw,
         head_yaw=head_yaw,

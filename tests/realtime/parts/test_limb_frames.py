@@ -7,7 +7,7 @@ from realtime.parts.bones import BONE, PARTS, REACH, B, Limbs, far_first, limbs_
 from realtime.parts.limb_frames import CHANNELS, ZERO, Bytes, LimbFrames, Window
 from realtime.parts.transfer import similarity, transfer
 from realtime.pose.pose import Floats, Pose
-from tests.parts import SIZE_PX, WIDTHS, dancer
+from tests.support.parts import SIZE_PX, WIDTHS, dancer
 
 WHOLE = Window(0, 0, SIZE_PX, SIZE_PX)
 

@@ -15,9 +15,9 @@ from realtime.parts.choose import HIDDEN
 from realtime.parts.describe import describe
 from realtime.parts.limb_frames import LimbFrames
 from realtime.pose.pose import Floats, Pose
-from trainer.cutout import Cutter, part_distances, window_of
-from trainer.footage import Footage, PictureReader
-from trainer.limb_widths import learn_widths
+from trainer.footage.cutout import Cutter, part_distances, window_of
+from trainer.footage.limb_widths import learn_widths
+from trainer.footage.reader import Footage, PictureReader
 
 COUNTS = {"torso": 384, "head": 448, "arm": 256, "hand": 384, "leg": 224}
 """References of each part, of arms, hands and legs on each side."""

@@ -8,7 +8,7 @@ from realtime.parts.atlas import Atlas, Reference, encode
 from realtime.parts.bones import PARTS, limbs_of, plain_widths
 from realtime.pose.pose import Floats, Pose
 from realtime.pose.skeleton import INDEX
-from tests.people import standing
+from tests.support.standing_pose import standing
 
 SIZE_PX = 128
 WIDTHS = plain_widths()

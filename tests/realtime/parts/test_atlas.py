@@ -9,9 +9,9 @@ from engines.errors import UserError
 from realtime.parts.atlas import load_atlas
 from realtime.parts.bones import PARTS, limbs_of
 from realtime.parts.choose import FADE_FRAMES, Chooser
-from tests.parts import SIZE_PX, WIDTHS, dancer, toy_atlas
-from trainer.atlas import build_atlas, spread
-from trainer.footage import Footage
+from tests.support.parts import SIZE_PX, WIDTHS, dancer, toy_atlas
+from trainer.footage.atlas import build_atlas, spread
+from trainer.footage.reader import Footage
 
 LOW, HIGH = dancer(), dancer(raised_px=30)
 ARM = "left_arm"

@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 
 from realtime.parts.bones import BONE, BONES, SIDES, B, Limbs, half_widths, kind, limbs_of, plain_widths
 from realtime.pose.pose import Floats
-from trainer.cutout import silhouette
-from trainer.footage import Footage
+from trainer.footage.cutout import silhouette
+from trainer.footage.reader import Footage
 
 FRAMES = 150
 ALONG = (0.3, 0.5, 0.7)

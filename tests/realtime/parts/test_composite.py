@@ -11,8 +11,8 @@ from realtime.parts.limb_frames import LimbFrames, Window, offsets
 from realtime.parts.transfer import transfer
 from realtime.pose.measure import middle
 from realtime.pose.pose import Floats, Pose
-from tests.footage_files import textured
-from tests.parts import SIZE_PX, WIDTHS, dancer, toy_atlas
+from tests.support.footage_files import textured
+from tests.support.parts import SIZE_PX, WIDTHS, dancer, toy_atlas
 
 WHOLE = Window(0, 0, SIZE_PX, SIZE_PX)
 ROOM = textured(SIZE_PX, SIZE_PX)
