@@ -85,6 +85,10 @@ def test_trainer_imports_only_the_library_of_realtime() -> None:
                 assert name.startswith(TRAINER_MAY_USE), f"{path} imports {name}"
 
 
+def test_reading_prepared_footage_needs_nothing_that_prepares_it() -> None:
+    assert not [name for name in imports(ROOT / "trainer/footage/prepared.py") if name.startswith("trainer")]
+
+
 def test_modules_have_no_cycles() -> None:
     modules = {".".join(path.relative_to(ROOT).with_suffix("").parts): imports(path) for path in files()}
     graph = {name: {other for other in used if other in modules} for name, used in modules.items()}

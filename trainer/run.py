@@ -24,8 +24,7 @@ from trainer.config import TrainConfig
 from trainer.export.int8 import add_int8
 from trainer.export.onnx import export_face, export_generator
 from trainer.files import write_picture
-from trainer.footage.prepare import Prepared
-from trainer.footage.reader import Footage
+from trainer.footage.prepared import Footage, Prepared
 from trainer.metrics import psnr_db
 from trainer.networks.load import build_face, build_generator
 from trainer.options import CheckpointConfig, Machine

@@ -14,7 +14,7 @@ from realtime.pose.pose import Pose
 from realtime.video import read_video
 from tests.support.standing_pose import standing
 from tests.support.tiny_training import TRAINING
-from trainer.footage.reader import Footage
+from trainer.footage.prepared import Footage
 from trainer.networks.patches import to_bytes
 from trainer.options import Machine
 from trainer.training.augment import disturb

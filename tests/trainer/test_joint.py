@@ -24,7 +24,7 @@ from tests.support.commands import DATA, assert_refused, command
 from tests.support.numbers import floats
 from tests.support.tiny_training import SMALL, TRAINING
 from trainer.config import TrainConfig
-from trainer.footage.reader import Footage
+from trainer.footage.prepared import Footage
 from trainer.networks.patches import from_bytes, to_bytes
 from trainer.options import Machine
 from trainer.training.body import BodyStage

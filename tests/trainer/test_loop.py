@@ -22,7 +22,7 @@ from tests.support.commands import DATA, assert_refused, command
 from tests.support.footage_files import paint, swaying, textured, write_labels
 from trainer.config import LIVE, TrainConfig
 from trainer.files import write_picture
-from trainer.footage.prepare import load_prepared
+from trainer.footage.prepared import load_prepared
 from trainer.settings import check_settings, read_settings, write_settings
 from trainer.training.checkpoint import load_checkpoint
 

@@ -20,8 +20,7 @@ from tests.conftest import numbered_picture, read_number
 from tests.support.commands import DATA, assert_refused, command
 from tests.support.footage_files import paint, swaying, textured, write_film, write_labels
 from trainer.config import TrainConfig
-from trainer.footage.prepare import Prepared, load_prepared
-from trainer.footage.reader import Footage
+from trainer.footage.prepared import Footage, Prepared, load_prepared
 from trainer.run import suited
 
 

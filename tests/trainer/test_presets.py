@@ -13,7 +13,7 @@ from realtime.frame import Rgb
 from realtime.subject import load_subject
 from tests.support.commands import DATA, command
 from trainer.config import GPU, LIVE, PAPER, PRESETS, Pix2PixHDConfig, TrainConfig, parse_size
-from trainer.footage.reader import Footage
+from trainer.footage.prepared import Footage
 from trainer.networks.discriminator import MultiScaleDiscriminator
 from trainer.networks.load import build_face, build_generator
 from trainer.networks.weights import take_fitting

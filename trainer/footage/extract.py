@@ -11,7 +11,8 @@ from realtime.frame import Rgb
 from realtime.pose.pose import Pose
 from realtime.video import VideoWriter
 from trainer.footage.crop import Crop
-from trainer.footage.plate import GREY, PlateEstimator
+from trainer.footage.plate import PlateEstimator
+from trainer.footage.prepared import GREY
 from trainer.footage.remux import remux
 from trainer.footage.source import FootageSource, Timing, VideoFile
 

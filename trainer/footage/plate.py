@@ -16,8 +16,6 @@ SAMPLES = 160
 QUANTILE = 0.75
 MOST_BYTES = 700e6
 """What the kept pictures may take."""
-GREY = 128
-"""The plate where there is none, as at the start of the paper's chains."""
 
 
 class PlateEstimator:

@@ -20,45 +20,16 @@ from engines.errors import UserError
 from realtime.pose.archive import save_poses
 from realtime.pose.estimation.load import load_estimator
 from realtime.pose.figure.styles import load_style
-from realtime.pose.normalization.motion_range import MotionRange, observe
-from realtime.pose.normalization.proportions import Proportions, lengths, measure_proportions
+from realtime.pose.normalization.motion_range import observe
+from realtime.pose.normalization.proportions import lengths, measure_proportions
 from realtime.pose.openpose import read_openpose
 from trainer.files import write_picture, writing
 from trainer.footage.analyse import analyse_footage, publish
 from trainer.footage.crop import Crop
 from trainer.footage.extract import cut_pictures
+from trainer.footage.prepared import Prepared, training_frames
 from trainer.footage.scan import FootageScan, forget, scan
 from trainer.footage.source import FootageSource, constant_rate, open_footage
-
-HELD_OUT_S, HELD_OUT_PART = 40.0, 0.15
-"""The end of the footage, so long but no more than this part, is never learnt from in any way, only judged on."""
-
-
-class Prepared(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """What `prepare.json` says."""
-
-    video: str
-    """File name of the footage."""
-    width_px: int
-    height_px: int
-    """Of the pictures."""
-    fps: float
-    frames: int
-    seen: int
-    """Frames with the person in them."""
-    motion: MotionRange
-    proportions: Proportions | None = None
-    figure_style: str = "limbs"
-    """How the poses are drawn."""
-    figure_version: int = 1
-    source_px: tuple[int, int] | None = None
-    """Width and height of the footage, where they were noted."""
-    source_fps: float | None = None
-    """What the footage was filmed at, where it was noted."""
-    crop: tuple[int, int, int, int] | None = None
-    """The part of the footage that is used: x, y, width, height in its pixels; None where that was not noted."""
-    static: bool = True
-    """The camera stands still, and the plate shows the room."""
 
 
 def prepare(
@@ -136,23 +107,6 @@ def prepare(
         file.write(msgspec.json.format(msgspec.json.encode(prepared), indent=2) + b"\n")
     forget(data / "scanned")
     return prepared
-
-
-def training_frames(frames: int, fps: float) -> int:
-    """How many of so many frames are for training; the rest is held out."""
-    return frames - round(min(HELD_OUT_S * fps, HELD_OUT_PART * frames))
-
-
-def load_prepared(data: Path) -> Prepared:
-    """Read `prepare.json`.
-
-    Raises:
-        UserError: the folder was not made by `trainer prepare`.
-    """
-    try:
-        return msgspec.json.decode((data / "prepare.json").read_bytes(), type=Prepared)
-    except (OSError, msgspec.DecodeError) as error:
-        raise UserError(f"{data} holds no prepared footage: run `trainer prepare VIDEO --out {data}` first.") from error
 
 
 def _watch(source: FootageSource, folder: Path, estimator: str, openpose: Path | None) -> FootageScan:

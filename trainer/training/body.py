@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from engines.errors import UserError
 from realtime.frame import Rgb
 from trainer.config import TrainConfig
-from trainer.footage.reader import Footage
+from trainer.footage.prepared import Footage
 from trainer.networks.load import build_generator
 from trainer.networks.patches import CHANNELS, PATCH, from_bytes, from_patches, to_bytes, to_patches
 from trainer.networks.weights import freeze_statistics, take_fitting

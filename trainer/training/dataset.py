@@ -18,7 +18,7 @@ from realtime.frame import Rgb
 from realtime.pose.measure import HeadBox
 from realtime.pose.pose import Pose
 from trainer.config import TrainConfig
-from trainer.footage.reader import Footage, PictureReader
+from trainer.footage.prepared import Footage, PictureReader
 from trainer.networks.patches import from_bytes
 from trainer.training.augment import PARTS, drop_part, jitter, smear_figure, zoom
 from trainer.training.chain_sampler import ChainStep, Window, sample_chain

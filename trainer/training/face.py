@@ -18,7 +18,7 @@ from realtime.frame import Rgb
 from realtime.pose.measure import head_box
 from realtime.render import Renderer, crop_head
 from trainer.config import TrainConfig
-from trainer.footage.reader import Footage
+from trainer.footage.prepared import Footage
 from trainer.metrics import psnr_db
 from trainer.networks.patches import from_bytes, to_bytes
 from trainer.training.fabric import Fabric

@@ -18,7 +18,7 @@ from realtime.pose.measure import HeadBox, head_box
 from realtime.render import FaceRenderer, crop_head
 from trainer.config import TrainConfig
 from trainer.export.onnx import FaceEngine
-from trainer.footage.reader import Footage
+from trainer.footage.prepared import Footage
 from trainer.networks.patches import to_bytes
 from trainer.networks.weights import freeze_statistics
 from trainer.training.body import BodyStage
