@@ -17,8 +17,8 @@ from realtime.video import VideoWriter, read_video
 from tests.conftest import numbered_picture, read_number
 from tests.support.footage_files import textured, write_film
 from tests.support.numbers import floats
+from trainer.footage.extract import remux
 from trainer.footage.prepared import PictureReader
-from trainer.footage.remux import remux
 from trainer.footage.source import constant_rate, open_footage
 
 

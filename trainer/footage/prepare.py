@@ -24,11 +24,12 @@ from realtime.pose.normalization.motion_range import observe
 from realtime.pose.normalization.proportions import lengths, measure_proportions
 from realtime.pose.openpose import read_openpose
 from trainer.files import write_picture, writing
-from trainer.footage.analyse import analyse_footage, publish
+from trainer.footage.analyse import analyse_footage
 from trainer.footage.crop import Crop
-from trainer.footage.extract import cut_pictures
+from trainer.footage.extract import extract_frames
 from trainer.footage.prepared import Prepared, training_frames
-from trainer.footage.scan import FootageScan, forget, scan
+from trainer.footage.report_page import publish
+from trainer.footage.scan import FootageScan, delete_scan, scan
 from trainer.footage.source import FootageSource, constant_rate, open_footage
 
 
@@ -76,14 +77,14 @@ def prepare(
     learnt = training_frames(len(timing.picked), timing.fps)
     report, track, stills = analyse_footage(video.name, scanned, timing, learnt, size_px=size_px, box=crop)
     publish(report, track, stills, run)
-    if report.reasons or report.motion is None:
-        forget(data / "scanned")
+    if report.reasons or report.person is None or report.person.motion is None:
+        delete_scan(data / "scanned")
         raise UserError(f"{video} cannot be used: {'; '.join(report.reasons)} (see {run / 'report.html'}).")
     if only_report:
         return None
     (data / "prepare.json").unlink(missing_ok=True)  # written last: it says that the rest is whole
     save_poses(data / "poses.npz", track.poses, exact=style.exact)
-    plate = cut_pictures(
+    plate = extract_frames(
         source, timing, Crop(*report.crop, size_px), track.poses, data / "frames.mp4", learnt if report.static else 0
     )
     write_picture(data / "plate.png", plate)
@@ -94,7 +95,7 @@ def prepare(
         fps=timing.fps,
         frames=len(track.poses),
         seen=int(track.seen.sum()),
-        motion=report.motion,
+        motion=report.person.motion,
         proportions=measure_proportions(lengths(pose) for pose in track.poses[:learnt] if pose and observe(pose)),
         figure_style=style.name,
         figure_version=style.version,
@@ -105,7 +106,7 @@ def prepare(
     )
     with writing(data / "prepare.json") as file:
         file.write(msgspec.json.format(msgspec.json.encode(prepared), indent=2) + b"\n")
-    forget(data / "scanned")
+    delete_scan(data / "scanned")
     return prepared
 
 
@@ -119,7 +120,7 @@ def _watch(source: FootageSource, folder: Path, estimator: str, openpose: Path |
     scanned = scan(source, lambda n, _: labels[n] if n < len(labels) else None, folder, by=by)
     frames = len(scanned.times_s)
     if frames != len(labels):
-        forget(folder)
+        delete_scan(folder)
         raise UserError(
             f"{openpose} has poses for {len(labels)} frames, but {source.path} has {frames}: run OpenPose on this "
             "very video."
