@@ -186,11 +186,11 @@ def export(
         person: who is shown, for the consent record.
         licence: what the subject may be used for, for the consent record.
     """
-    from trainer.run import export_run
+    from trainer.export.subject import export_run
 
     folder = (out or user_subjects()) / name
     with disk_full_message("the subject", folder.parent):
-        export_run(run, name, folder, person=person, licence=licence)
+        export_run(run, name, folder, Consent(person=person, licence=licence))
     print(f"Subject {name} is in {folder}. Next: realtime run --subject {folder if out else name}")
 
 

@@ -128,6 +128,20 @@ class TrainConfig:
                 f"not {self.window_px}."
             )
 
+    def for_footage(self, size_px: tuple[int, int], *, static: bool) -> "TrainConfig":
+        """The same as far as it fits footage of this width and height, filmed by a camera that stood still or not.
+
+        Where the camera moved there is no plate, nor a mask that tells the person from the background.
+        """
+        window_px = min(self.window_px, *size_px)
+        return replace(
+            self,
+            background=self.background and static,
+            mask_weight=self.mask_weight if static else 0.0,
+            window_px=window_px,
+            perceptual_px=min(self.perceptual_px, window_px) if window_px else self.perceptual_px,
+        )
+
 
 LIVE = TrainConfig()
 

@@ -8,12 +8,13 @@ from rich.console import Console
 from engines.errors import UserError
 from realtime.subject import Consent, load_subject, sha256
 from trainer.config import CompactConfig, TrainConfig, parse_size
+from trainer.export.subject import check_place, export_run, final_generator
 from trainer.files import disk_full_message
 from trainer.footage.prepare import prepare
 from trainer.footage.source import FootageSource, open_footage
 from trainer.options import CheckpointConfig, Machine, first_process
-from trainer.run import export_run, final_generator, train_run
-from trainer.settings import check_place, check_settings, write_settings
+from trainer.run import train_run
+from trainer.settings import check_settings, write_settings
 
 FRAME_S, STEP_S, FACE_STEP_S = 0.045, 1.3, 0.3
 """What a frame to prepare and a step of the preset `live` take on two cores, roughly."""
@@ -97,7 +98,7 @@ def fit(
         return False
     if not _is_exported(final_generator(run, config), folder, consent):
         with disk_full_message("the subject", folder.parent):
-            export_run(run, name, folder, person=consent.person, licence=consent.licence)
+            export_run(run, name, folder, consent)
     return True
 
 

@@ -43,18 +43,6 @@ def write_settings(path: Path, settings: object) -> None:
         file.write(msgspec.json.format(msgspec.json.encode(settings, enc_hook=str), indent=2) + b"\n")
 
 
-def check_place(name: str, folder: Path) -> None:
-    """See that a subject of this name may be put into `folder`.
-
-    Raises:
-        UserError: the name leads elsewhere, or there is something else in the way.
-    """
-    if Path(name).name != name:
-        raise UserError(f"{name!r} cannot be a subject's name: choose one without slashes.")
-    if folder.exists() and not (folder / "subject.json").exists():
-        raise UserError(f"{folder} exists and is not a subject: choose another --out.")
-
-
 def _decode(kind: type[Any], value: Any) -> Any:
     """Paths, the only settings that JSON does not know."""
     return kind(value)

@@ -21,7 +21,6 @@ from tests.support.commands import DATA, assert_refused, command
 from tests.support.footage_files import paint, swaying, textured, write_film, write_labels
 from trainer.config import TrainConfig
 from trainer.footage.prepared import Footage, Prepared, load_prepared
-from trainer.run import suited
 
 
 def prepare(video: Path, labels: Path | None, run: Path, *flags: str, size: str = "256") -> Prepared:
@@ -125,9 +124,9 @@ def test_a_camera_that_moves_has_no_plate(tmp_path: Path) -> None:
     assert not about.static
     assert (Footage(run / "data").plate == 128).all()
     assert "tripod" in (run / "report.html").read_text()
-    config = TrainConfig()
-    assert not suited(config, about).background
-    assert suited(config, about).mask_weight == 0
+    config = TrainConfig().for_footage(about.size_px, static=about.static)
+    assert not config.background
+    assert (config.mask_weight, config.window_px, config.perceptual_px) == (0, 64, 64)
     assert count_frames(run / "data" / "frames.mp4") == 100
 
 

@@ -47,6 +47,11 @@ class Prepared(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     static: bool = True
     """The camera stands still, and the plate shows the background."""
 
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Width and height of the pictures."""
+        return self.width_px, self.height_px
+
 
 def load_prepared(data: Path) -> Prepared:
     """Read `prepare.json`.

@@ -3,6 +3,11 @@
 from torch import Tensor, nn
 
 
+def averaged_weights(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The averaged network's `state_dict`, from that of its `AveragedModel`."""
+    return {name.removeprefix("module."): value for name, value in state.items() if name.startswith("module.")}
+
+
 def take_fitting(network: nn.Module, state: dict[str, Tensor]) -> int:
     """Load the tensors that have a place of their name and shape in `network`; returns how many."""
     own = network.state_dict()

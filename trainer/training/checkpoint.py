@@ -54,6 +54,19 @@ class Checkpoints:
         for old in self._paths()[self._keep :]:
             old.unlink()
 
+    def load_best(self) -> State:
+        """The state in which the stage did best on held-out footage.
+
+        Raises:
+            UserError: it is missing or damaged.
+        """
+        return load_checkpoint(self.best)
+
+    def reached(self, steps: int) -> bool:
+        """Whether the stage has been trained for so many steps."""
+        newest = self.newest()
+        return newest is not None and bool(newest["step"] >= steps)
+
     def newest(self, *, skip: int = 0) -> State | None:
         """The state of the newest whole checkpoint; None if there has never been one.
 
