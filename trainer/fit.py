@@ -1,57 +1,59 @@
 """From a video to a subject in one go: prepare, train, export; whatever is finished is skipped."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from rich.console import Console
 
 from engines.errors import UserError
 from realtime.subject import Consent, load_subject, sha256
-from trainer.config import CompactConfig, TrainConfig, parse_size
+from trainer.config import (
+    CheckpointConfig,
+    CompactConfig,
+    Machine,
+    PrepareConfig,
+    TrainConfig,
+    first_process,
+    several_started,
+)
 from trainer.export.subject import check_place, export_run, final_generator
 from trainer.files import disk_full_message
 from trainer.footage.prepare import prepare
 from trainer.footage.source import FootageSource, open_footage
-from trainer.options import CheckpointConfig, Machine, first_process
 from trainer.run import train_run
 from trainer.settings import check_settings, write_settings
 
 FRAME_S, STEP_S, FACE_STEP_S = 0.045, 1.3, 0.3
-"""What a frame to prepare and a step of the preset `live` take on two cores, roughly."""
+"""Seconds that a frame to prepare and a step of the preset live take on two cores, roughly."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Filmed:
-    """What to prepare: written down in the run's folder, so that nothing else is mistaken for it."""
+class PreparedFrom(PrepareConfig):
+    """What a run's footage was prepared from, fit.json: files by their names, for folders may be moved."""
 
-    video: str
     video_bytes: int
-    size: str
-    pose: str
-    figure: str
-    openpose: str | None
-    crop: tuple[int, int, int, int] | None = None
-    fps: float | None = None
+
+    @classmethod
+    def of(cls, config: PrepareConfig, source: FootageSource) -> "PreparedFrom":
+        """The record of footage that is prepared by `config`."""
+        chosen = {field.name: getattr(config, field.name) for field in fields(config)}
+        openpose = config.openpose and Path(config.openpose.name)
+        names = {"video": Path(config.video.name), "openpose": openpose, "figure": config.style_name}
+        return cls(**(chosen | names), video_bytes=source.size_bytes)
 
 
 def fit(
-    video: Path,
+    config: PrepareConfig,
     run: Path,
     folder: Path,
     *,
     name: str,
-    size: str,
-    pose: str,
-    openpose: Path | None,
-    figure: str | None,
-    crop: tuple[int, int, int, int] | None,
-    fps: float | None,
-    config: TrainConfig,
+    train: TrainConfig,
     machine: Machine,
     upkeep: CheckpointConfig,
     consent: Consent,
 ) -> bool:
-    """Make the subject `folder` of a video or a folder of pictures, with everything that comes before it in `run`.
+    """Make the subject `folder`, with everything that comes before it in `run`.
 
     What is not explained here is as in `prepare`, `train_run` and `export_run`.
 
@@ -62,41 +64,22 @@ def fit(
         UserError: the video or the settings will not do, or the run was begun with others.
     """
     check_place(name, folder)
-    source, size_px = open_footage(video, fps), parse_size(size)
-    figure = figure or ("edn" if openpose else "limbs")
-    filmed = Filmed(
-        video=video.name,
-        video_bytes=source.size_bytes,
-        size=size,
-        pose=pose,
-        figure=figure,
-        openpose=None if openpose is None else openpose.name,
-        crop=crop,
-        fps=fps,
-    )
-    check_settings(run / "fit.json", filmed)
-    check_settings(run / "config.json", config)
+    source = open_footage(config.video, config.fps)
+    record = PreparedFrom.of(config, source)
+    check_settings(run / "fit.json", record)
+    check_settings(run / "config.json", train)
     prepared = (run / "data" / "prepare.json").exists() and (run / "fit.json").exists()
+    if not prepared and several_started():
+        raise UserError("Several processes were started from outside: run this once without, to prepare the video.")
     if first_process():
-        _announce(source, run, folder, config, prepared=prepared)
+        _announce(source, run, folder, train, prepared=prepared)
     if not prepared:
-        if not first_process():
-            raise UserError("Several processes were started from outside: run this once without, to prepare the video.")
         with disk_full_message("the prepared footage", run):
-            prepare(
-                video,
-                run,
-                size_px=size_px,
-                estimator=pose,
-                openpose=openpose,
-                figure=figure,
-                crop=crop,
-                fps=fps,
-            )
-        write_settings(run / "fit.json", filmed)  # only now, so that a mistake in them can be mended
-    if not train_run(run, config, machine=machine, upkeep=upkeep):
+            prepare(config, run)
+        write_settings(run / "fit.json", record)  # only now, so that a mistake in them can be mended
+    if not train_run(run, train, machine=machine, upkeep=upkeep):
         return False
-    if not _is_exported(final_generator(run, config), folder, consent):
+    if not _is_exported(final_generator(run, train), folder, consent):
         with disk_full_message("the subject", folder.parent):
             export_run(run, name, folder, consent)
     return True
@@ -126,7 +109,7 @@ def _time(seconds: float) -> str:
 
 
 def _is_exported(generator: Path, folder: Path, consent: Consent) -> bool:
-    """Whether the subject is there, whole, and with this run's generator."""
+    """Whether the subject is there, whole, with this run's generator and this consent."""
     try:
         manifest = load_subject(str(folder)).manifest
     except UserError:

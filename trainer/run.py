@@ -13,10 +13,9 @@ from pathlib import Path
 
 import torch
 
-from trainer.config import TrainConfig
+from trainer.config import CheckpointConfig, Machine, TrainConfig
 from trainer.export.subject import write_generator
 from trainer.footage.prepared import Footage
-from trainer.options import CheckpointConfig, Machine
 from trainer.settings import check_settings, write_settings
 from trainer.training.body import BodyStage
 from trainer.training.checkpoint import Checkpoints

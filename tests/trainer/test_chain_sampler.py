@@ -14,9 +14,9 @@ from realtime.pose.pose import Pose
 from realtime.video import read_video
 from tests.support.standing_pose import standing
 from tests.support.tiny_training import TRAINING
+from trainer.config import Machine
 from trainer.footage.prepared import Footage
 from trainer.networks.patches import to_bytes
-from trainer.options import Machine
 from trainer.training.augment import disturb
 from trainer.training.body import BodyStage
 from trainer.training.chain_sampler import sample_chain, start_chances

@@ -15,8 +15,8 @@ from torch import nn
 from engines.errors import UserError
 from realtime.frame import Rgb
 from realtime.video import count_frames
+from trainer.config import CheckpointConfig, Machine
 from trainer.files import disk_full_message, writing
-from trainer.options import CheckpointConfig, Machine
 from trainer.training.checkpoint import Checkpoints, load_checkpoint
 from trainer.training.fabric import Fabric, assemble
 from trainer.training.loop import train

@@ -103,19 +103,6 @@ class Framing:
         return Crop.at((width, height), self.size_px, (width / 2, height / 2))
 
 
-def parse_crop(text: str) -> tuple[int, int, int, int]:
-    """X, Y, width and height of "320,0,720,720".
-
-    Raises:
-        UserError: it is something else.
-    """
-    parts = text.split(",")
-    if len(parts) != 4 or not all(part.isdecimal() for part in parts):
-        raise UserError(f"--crop must be X,Y,WIDTH,HEIGHT in pixels of the video, like 320,0,720,720, not {text!r}.")
-    x, y, width, height = map(int, parts)
-    return x, y, width, height
-
-
 def extent(pose: Pose, margin: float = MARGIN) -> Floats:
     """Left, top, right and bottom of a person, in pixels, with a margin in statures."""
     xy = pose.xy[BODY][pose.confidence[BODY] >= 0.5]

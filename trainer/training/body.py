@@ -46,7 +46,7 @@ class BodyStage:
 
     def __init__(self, footage: Footage, config: TrainConfig, fabric: Fabric, *, coarse: bool = False) -> None:
         if fabric.world_size > 1 and config.chains % config.batch:
-            raise UserError(f"With several processes --chains must be a multiple of --batch, {config.batch}.")
+            raise UserError(f"With several processes chains must be a multiple of batch, {config.batch}.")
         torch.manual_seed(config.seed)
         self.name, self._reduce = ("coarse", 2) if coarse else ("body", 1)
         self.steps, self.step_number = config.coarse_steps if coarse else config.steps, 0

@@ -70,7 +70,7 @@ class CheckpointManager:
             raise UserError(
                 f"The training of the {stage.name} diverged at step {failed} ({reason}), and so it did after "
                 f"{ROLLBACKS} rollbacks with lower rates: look at the previews, and begin anew with a lower "
-                "--learning-rate or lower weights of the losses; the last good state is kept."
+                "learning_rate or lower weights of the losses; the last good state is kept."
             ) from reason
         self._rollbacks += 1
         state = self._checkpoints.newest(skip=self._rollbacks - 1)

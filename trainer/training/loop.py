@@ -4,8 +4,8 @@ import signal
 import threading
 from pathlib import Path
 
+from trainer.config import CheckpointConfig
 from trainer.files import disk_full_message
-from trainer.options import CheckpointConfig
 from trainer.training.checkpoint import Checkpoints
 from trainer.training.checkpoint_manager import CheckpointManager
 from trainer.training.distributed import agree, together
