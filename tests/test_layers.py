@@ -1,4 +1,4 @@
-"""The arrows of the design: who may import track_id, and what must never be imported to play."""
+"""The arrows of the design: who may import whom, and what must never be imported to play."""
 
 import ast
 import graphlib

@@ -12,13 +12,12 @@ from engines.console import run_commands
 from realtime.pose.figure.styles import StyleName
 from realtime.subject import Consent, user_subjects
 from trainer.config import CheckpointConfig, Machine, PrepareConfig, TrainConfig, first_process
-from trainer.evaluate_cli import detector, evaluate
+from trainer.evaluate_cli import Inline, detector, evaluate
 from trainer.files import disk_full_message
 from trainer.settings import PRESETS, Overrides, PresetName, list_settings
 
 RunFolder = Annotated[Positional[Path], arg(metavar="RUN")]
 Folder = Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="")]
-Inline = arg(name="")
 NOT_STATED = Consent(person="not stated", licence="not stated")
 
 EXAMPLES = {
@@ -86,7 +85,7 @@ def fit(
 
     overrides = train.overrides()
     prepare = overrides.apply(prepare, "figure")
-    config, machine, upkeep = train.settings(overrides)
+    config, machine, checkpointing = train.settings(overrides)
     folder = (out or user_subjects()) / name
     done = fit_video(
         prepare,
@@ -95,7 +94,7 @@ def fit(
         name=name,
         train=config,
         machine=machine,
-        upkeep=upkeep,
+        checkpointing=checkpointing,
         consent=consent,
     )
     if done:
@@ -146,8 +145,8 @@ def train(
     """
     from trainer.run import train_run
 
-    config, machine, upkeep = options.settings(options.overrides())
-    if train_run(run, config, machine=machine, upkeep=upkeep, start_from=start_from):
+    config, machine, checkpointing = options.settings(options.overrides())
+    if train_run(run, config, machine=machine, checkpointing=checkpointing, start_from=start_from):
         print(f"Finished. Next: trainer export {run} --name NAME")
 
 

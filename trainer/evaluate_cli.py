@@ -87,7 +87,7 @@ def evaluate(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Train:
+class DetectorTrain:
     """Learn to tell a subject's videos from real footage of the same person; takes minutes.
 
     The subject renders the footage, so both classes have the same moves, background, size and encoder. The end of every
@@ -104,7 +104,7 @@ class Train:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class DetectorRun:
     """Print for every second of a video how likely the subject's networks made it."""
 
     video: Annotated[Positional[Path], tyro.conf.arg(metavar="VIDEO")]
@@ -116,13 +116,14 @@ class Run:
 
 def detector(
     action: Annotated[
-        Annotated[Train, tyro.conf.subcommand("train")] | Annotated[Run, tyro.conf.subcommand("run")], Inline
+        Annotated[DetectorTrain, tyro.conf.subcommand("train")] | Annotated[DetectorRun, tyro.conf.subcommand("run")],
+        Inline,
     ],
 ) -> None:
     """Tell a subject's videos from real footage: detector train, detector run."""
     from trainer.detector.commands import make_detector, run_detector, show
 
-    if isinstance(action, Run):
+    if isinstance(action, DetectorRun):
         show(run_detector(action.model, action.video, action.engines))
         return
     about = make_detector(load_subject(action.subject), action.real, action.out, action.engines)

@@ -23,7 +23,7 @@ from trainer.footage.source import FootageSource, open_footage
 from trainer.run import train_run
 from trainer.settings import check_settings, write_settings
 
-FRAME_S, STEP_S, FACE_STEP_S = 0.045, 1.3, 0.3
+PREPARE_FRAME_S, BODY_STEP_S, FACE_STEP_S = 0.045, 1.3, 0.3
 """Seconds that a frame to prepare and a step of the preset live take on two cores, roughly."""
 
 
@@ -50,7 +50,7 @@ def fit(
     name: str,
     train: TrainConfig,
     machine: Machine,
-    upkeep: CheckpointConfig,
+    checkpointing: CheckpointConfig,
     consent: Consent,
 ) -> bool:
     """Make the subject `folder`, with everything that comes before it in `run`.
@@ -77,7 +77,7 @@ def fit(
         with disk_full_message("the prepared footage", run):
             prepare(config, run)
         write_settings(run / "fit.json", record)  # only now, so that a mistake in them can be mended
-    if not train_run(run, train, machine=machine, upkeep=upkeep):
+    if not train_run(run, train, machine=machine, checkpointing=checkpointing):
         return False
     if not _is_exported(final_generator(run, train), folder, consent):
         with disk_full_message("the subject", folder.parent):
@@ -89,12 +89,12 @@ def _announce(source: FootageSource, run: Path, folder: Path, config: TrainConfi
     """Say what will happen and roughly how long it takes."""
     frames, joint = source.frames, f" + {config.joint_steps}" if config.joint_steps else ""
     steps = f"{config.coarse_steps + config.steps} + {config.face_steps}{joint} steps"
-    train_s = (config.steps + config.joint_steps) * STEP_S + config.face_steps * FACE_STEP_S
+    train_s = (config.steps + config.joint_steps) * BODY_STEP_S + config.face_steps * FACE_STEP_S
     compact = isinstance(config.generator, CompactConfig)
     train_time = f"about {_time(train_s)} on two cores" if compact else "hours on a GPU"
     lines = (
         f"{source.path.name}, {_time(frames / source.fps)}, becomes the subject {folder.name}:",
-        f"  1. prepare  {frames} frames, {'done' if prepared else 'about ' + _time(frames * FRAME_S)}",
+        f"  1. prepare  {frames} frames, {'done' if prepared else 'about ' + _time(frames * PREPARE_FRAME_S)}",
         f"  2. train    {steps}, {train_time}; previews in {run / 'previews'}",
         f"  3. export   to {folder}",
         f"All of it is kept in {run}. Ctrl-C saves; the same command goes on.",

@@ -1,4 +1,4 @@
-"""How far a picture is from the truth, in the metrics that papers report."""
+"""PSNR and SSIM of a picture against the truth."""
 
 import math
 

@@ -33,7 +33,7 @@ def train_run(
     config: TrainConfig,
     *,
     machine: Machine,
-    upkeep: CheckpointConfig,
+    checkpointing: CheckpointConfig,
     start_from: Path | None = None,
 ) -> bool:
     """Train whatever is not trained yet: the body, then the face, then both together where that is wanted.
@@ -42,7 +42,7 @@ def train_run(
         run: the run's folder.
         config: what it was begun with.
         machine: where to train.
-        upkeep: how often to validate and to save.
+        checkpointing: how often to validate and to save.
         start_from: folder of another run, whose weights the body starts with where they fit.
 
     Returns:
@@ -58,7 +58,7 @@ def train_run(
         if fabric.is_global_zero:
             write_settings(run / "config.json", config)
     config = config.for_footage(footage.about.size_px, static=footage.about.static)
-    stages = _Stages(run, config, footage, fabric, upkeep)
+    stages = _Stages(run, config, footage, fabric, checkpointing)
     finished = stages.train_body(start_from) and stages.train_face() and stages.train_joint()
     return finished and fabric.is_global_zero
 
@@ -71,7 +71,7 @@ class _Stages:
     config: TrainConfig
     footage: Footage
     fabric: Fabric
-    upkeep: CheckpointConfig
+    checkpointing: CheckpointConfig
 
     def train_body(self, start_from: Path | None) -> bool:
         body = BodyStage(self.footage, self.config, self.fabric)
@@ -104,7 +104,7 @@ class _Stages:
         return self._train(joint)
 
     def _train(self, stage: Stage) -> bool:
-        return train(stage, self.run, self.fabric, self.upkeep)
+        return train(stage, self.run, self.fabric, self.checkpointing)
 
     def _render_heads(self) -> tuple[Heads, Heads]:
         """The heads that the best generator renders, for training and held out."""

@@ -21,7 +21,8 @@ from trainer.footage.report import FootageReport, PersonMetrics
 from trainer.footage.scan import FootageScan, FrameStats
 from trainer.footage.source import Timing
 
-PARTS = ("face", "left hand", "right hand", "feet")
+VISIBLE_PARTS = ("face", "left hand", "right hand", "feet")
+"""Parts of the body whose visibility is reported."""
 LEAST_PERSON_S = 0.25
 """Seconds in which somebody was seen below which it was nobody."""
 CUT = 0.12
@@ -42,7 +43,7 @@ class Track:
     seen: NDArray[np.bool_]
     """N: the estimator found the person."""
     parts: NDArray[np.bool_]
-    """N 4: it found each of `PARTS`."""
+    """N 4: it found each of `VISIBLE_PARTS`."""
     frame_stats: NDArray[np.float64]
     """N 5: `FrameStats`."""
     breaks: NDArray[np.intp]
@@ -118,7 +119,7 @@ def measure_person(track: Track, learnt: int, size_px: tuple[int, int]) -> Perso
     flicker, drift = _unsteadiness(track.frame_stats[:, FrameStats._fields.index("background")], track.fps)
     return PersonMetrics(
         stature=float(np.median([stature_px(pose) for pose in people])) / height,
-        parts=dict(zip(PARTS, track.parts[track.seen].mean(axis=0).tolist(), strict=True)),
+        parts=dict(zip(VISIBLE_PARTS, track.parts[track.seen].mean(axis=0).tolist(), strict=True)),
         longest_gap_s=longest_gap_s(track.seen, track.fps),
         inside=float(((sides[:, 0] >= 0) & (sides[:, 1] <= width)).mean()),
         light=seen.light,
@@ -135,9 +136,9 @@ def measure_person(track: Track, learnt: int, size_px: tuple[int, int]) -> Perso
 
 
 def seen_parts(pose: Pose | None) -> list[bool]:
-    """Which of `PARTS` an estimated pose has."""
+    """Which of `VISIBLE_PARTS` an estimated pose has."""
     if pose is None:
-        return [False] * len(PARTS)
+        return [False] * len(VISIBLE_PARTS)
     sure = pose.confidence
     feet = min(sure[INDEX["left_ankle"]], sure[INDEX["right_ankle"]]) >= 0.5
     return [sure[FACE.start] > 0, sure[LEFT_HAND.start] > 0, sure[RIGHT_HAND.start] > 0, bool(feet)]

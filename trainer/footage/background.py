@@ -15,7 +15,7 @@ STILL = 0.0015
 gives 20 times less, a steady hand (half a pixel of tremble) twice as much (docs/log.md)."""
 LEAST_CORNERS = 8
 """With fewer corners than this nothing can be said about the camera, and a plate fits wherever it points."""
-SAMPLES = 160
+PLATE_SAMPLES = 160
 """Pictures that are kept, spread over the footage: enough for a quantile, few enough for memory."""
 QUANTILE = 0.75
 """Above the median, because shadows only darken: where the person's shadow lies most of the time, the median is the
@@ -38,7 +38,7 @@ class PlateEstimator:
 
     def add(self, picture: Rgb, pose: Pose | None) -> None:
         """Add the next picture, uint8 [H, W, 3], and the pose in its pixels; only every n-th is kept."""
-        most = min(2 * SAMPLES, max(32, int(MOST_BYTES / (4 * picture[..., 0].size))))
+        most = min(2 * PLATE_SAMPLES, max(32, int(MOST_BYTES / (4 * picture[..., 0].size))))
         if self._count % max(1, self._total // (most // 2)) == 0 and len(self._pictures) < most:
             self._pictures.append(picture)
             self._covered.append(person_mask(pose, picture.shape[:2]))

@@ -14,7 +14,7 @@ from realtime.pose.pose import Pose
 from realtime.video import VideoWriter
 from trainer.footage.background import PlateEstimator
 from trainer.footage.crop import Crop
-from trainer.footage.prepared import GREY
+from trainer.footage.prepared import PLATE_GREY
 from trainer.footage.source import FootageSource, Timing, VideoFile
 
 MOST_SIZE, MOST_TOTAL = 2, 3
@@ -63,7 +63,7 @@ def extract_frames(
                     video.write(picture)
                 done += 1
             progress.advance(task, count)
-    return estimator.estimate() if learnt else np.full((height, width, 3), GREY, np.uint8)
+    return estimator.estimate() if learnt else np.full((height, width, 3), PLATE_GREY, np.uint8)
 
 
 def _writer(source: FootageSource, timing: Timing, out: Path) -> VideoWriter:

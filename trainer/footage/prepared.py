@@ -17,7 +17,7 @@ from realtime.pose.pose import Pose
 
 HELD_OUT_S, HELD_OUT_SHARE = 40.0, 0.15
 """The last seconds of the footage, at most this share of it, are held out: never trained on, only measured on."""
-GREY = 128
+PLATE_GREY = 128
 """Value of every pixel of the plate where the background is not known: EDN's chains begin with it."""
 
 
@@ -87,7 +87,7 @@ class Footage:
         self.poses: list[Pose | None] = load_poses(data / "poses.npz")
         self.plate: Rgb = np.asarray(cv2.imread(str(data / "plate.png"), cv2.IMREAD_COLOR_RGB), np.uint8)
         if not background:
-            self.plate = np.full_like(self.plate, GREY)
+            self.plate = np.full_like(self.plate, PLATE_GREY)
         self._frames = data / "frames.mp4"
 
     @property

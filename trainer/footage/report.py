@@ -10,7 +10,7 @@ from trainer.footage.coverage import LEAST_DEPTH, LEAST_REACH, Move
 
 LEAST_S, GOOD_S = 3.0, 120.0
 """Seconds with the person: what training needs at least, and below which more is advised."""
-LEAST_FPS, GOOD_FPS = 12.0, 23.5
+LEAST_SOURCE_FPS, GOOD_SOURCE_FPS = 12.0, 23.5
 LEAST_STATURE, GOOD_STATURE = 0.12, 0.35
 """Stature by the picture's height: below, only a silhouette is left; hands are a few pixels. (Whole bodies fill
 0.75.)"""
@@ -124,7 +124,7 @@ class FootageReport:
                 f"the person is too small, {person.stature:.0%} of the height where {LEAST_STATURE:.0%} is the least: "
                 f"come nearer{self._closer()}"
             )
-        if self.source_fps < LEAST_FPS:
+        if self.source_fps < LEAST_SOURCE_FPS:
             yield f"it has {self.source_fps:.3g} pictures per second: film with 24 or more"
 
     def _about_person(self, person: PersonMetrics) -> Iterator[str]:
@@ -170,7 +170,7 @@ class FootageReport:
                 "The camera moves: the background cannot be told from the person and is learnt with it, which looks "
                 "worse. Put the camera on a tripod."
             )
-        if self.source_fps < GOOD_FPS:
+        if self.source_fps < GOOD_SOURCE_FPS:
             yield "Few pictures per second make fast moves jump: film with 30 or more."
 
     def _closer(self) -> str:

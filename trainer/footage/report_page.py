@@ -13,7 +13,7 @@ from realtime.frame import Rgb
 from realtime.pose.measure import ankle_line_px, middle, stature_px
 from realtime.pose.skeleton import INDEX
 from realtime.pose_tools.report_page import STYLE, image, strips
-from trainer.footage.analyse import PARTS, Stills, Track
+from trainer.footage.analyse import VISIBLE_PARTS, Stills, Track
 from trainer.footage.coverage import facing
 from trainer.footage.report import FootageReport, PersonMetrics
 
@@ -25,7 +25,7 @@ td:first-child { color: #a0a0aa }
 figure { margin: 0 } figcaption { color: #a0a0aa; font-size: 13px } .maps img { image-rendering: pixelated }
 progress { width: 14rem }
 """
-STILLS = 12
+SHOWN_STILLS = 12
 """Pictures on the page."""
 MAP_PX = 64
 """Side of a map of places."""
@@ -46,8 +46,8 @@ def publish(report: FootageReport, track: Track, stills: Stills, run: Path) -> N
 
 
 def page(report: FootageReport, track: Track, stills: Stills) -> str:
-    """The report as HTML, with at most `STILLS` of the stills."""
-    shown = stills[:: max(1, len(stills) // STILLS)][:STILLS]
+    """The report as HTML, with at most `SHOWN_STILLS` of the stills."""
+    shown = stills[:: max(1, len(stills) // SHOWN_STILLS)][:SHOWN_STILLS]
     verdict = (
         "".join(f"<p class=bad>It cannot be used: {escape(text)}.</p>" for text in report.reasons)
         or "<p>It can be used.</p>"
@@ -59,10 +59,11 @@ def page(report: FootageReport, track: Track, stills: Stills) -> str:
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{STYLE}{MORE}</style>'
         f"<h1>{title}</h1>{verdict}{advice}<h2>Metrics</h2><table>{facts}</table>"
-        f"<h2>Looks like</h2><p class=key>The frame is what the network sees.</p>"
+        f"<h2>Looks like</h2><p class=key>The box is what the network sees.</p>"
         f"<div class=stills>{''.join(_still(report, track, *still) for still in shown)}</div>"
-        f"<h2>When it is seen</h2><p class=key>From above: person, {escape(', '.join(PARTS))}. Bright: seen; dark: not."
-        f"</p>{strips([row.tolist() for row in rows])}{_moves(report.person)}{_maps(track, report.size_px)}</html>\n"
+        f"<h2>When it is seen</h2><p class=key>From above: person, {escape(', '.join(VISIBLE_PARTS))}. "
+        f"Bright: seen; dark: not.</p>{strips([row.tolist() for row in rows])}"
+        f"{_moves(report.person)}{_maps(track, report.size_px)}</html>\n"
     )
 
 

@@ -29,10 +29,10 @@ from trainer.footage.crop import extent
 from trainer.footage.source import FootageSource
 
 CHUNK_S = 3.0
-WARM_UP_S = 1.0
+SCAN_WARM_UP_S = 1.0
 """After a stop the estimator gets the pictures of so many seconds again, to find the person it followed."""
 COUNT_PEOPLE_EVERY_S = 1.0
-STILLS, STILL_PX = 160, 256
+SCAN_STILLS, STILL_PX = 160, 256
 """Small pictures that are kept, spread over the footage, and their height."""
 THUMB_PX = 96
 """Height at which the statistics are computed."""
@@ -155,7 +155,7 @@ def _scan_rest(source: FootageSource, estimate: Estimate, folder: Path) -> None:
     """Scan what comes after the last chunk."""
     times_s = FootageScan(folder).times_s
     chunks = len(list(folder.glob("*.npz")))
-    every = max(1, source.frames // STILLS)
+    every = max(1, source.frames // SCAN_STILLS)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns) as progress:
         task = progress.add_task("Scanning", total=source.frames or None, completed=len(times_s))
@@ -169,7 +169,7 @@ def _scan_rest(source: FootageSource, estimate: Estimate, folder: Path) -> None:
 
 def _rows(source: FootageSource, estimate: Estimate, times_s: NDArray[np.float64]) -> Iterator[_Row]:
     """The rows of all pictures after those taken at `times_s`, preceded by those of the warm-up."""
-    start_s = max(0.0, float(times_s[-1]) - WARM_UP_S) if len(times_s) else 0.0
+    start_s = max(0.0, float(times_s[-1]) - SCAN_WARM_UP_S) if len(times_s) else 0.0
     first = int(np.searchsorted(times_s, start_s))
     detector, counted_s, past = PersonDetector(os.cpu_count() or 1), -np.inf, None
     shape: tuple[int, ...] | None = None
