@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from engines.errors import UserError
+from realtime.config import EngineConfig
 from tests.support.commands import assert_refused, chosen, command
 from trainer.config import CheckpointConfig, CompactConfig, Machine, Pix2PixHDConfig, PrepareConfig, TrainConfig
 from trainer.fit import PreparedFrom
@@ -77,6 +78,13 @@ def test_a_wrong_setting_ends_the_command(tmp_path: Path) -> None:
     recipe.write_text("batch = ")
     assert_refused(command("trainer", "train", tmp_path, "--config", recipe), "my.toml is not a TOML file")
     assert_refused(command("trainer", "train", tmp_path, "--config", tmp_path / "no.toml"), "no.toml")
+
+
+def test_engines_are_set_by_name() -> None:
+    engines = Overrides(["precision=f32", "threads=1"]).apply(EngineConfig())
+    assert (engines.precision, engines.threads, engines.backend) == ("f32", 1, "auto")
+    with pytest.raises(UserError, match="--threads must be at least 1"):
+        Overrides(["threads=0"]).apply(EngineConfig())
 
 
 def test_options_come_after_assignments_after_the_file(tmp_path: Path) -> None:
