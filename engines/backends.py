@@ -1,4 +1,4 @@
-"""What can run a network: a table, fastest first. `load_engine` knows how; here is what each one needs and offers."""
+"""The backends that can run a network: what each one needs and offers. `engines.load` calls them."""
 
 import ctypes
 import importlib.util
@@ -13,19 +13,25 @@ from typing import Literal
 
 from engines.errors import UserError
 
+BackendName = Literal["tensorrt", "tensorrt-rtx", "torch-tensorrt", "openvino", "onnxruntime", "torch"]
+Precision = Literal["int8", "f16", "bf16", "f32"]
+"""The arithmetic of a network's convolutions."""
+Auto = Literal["auto"]
+"""In the place of a backend or precision: whatever is fastest here."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Backend:
     """A library that runs networks."""
 
-    name: str
+    name: BackendName
     module: str
     """What has to be importable."""
     distributions: tuple[str, ...]
-    """Names under which package registries know it; their versions are part of a built engine's key."""
+    """Its names in package registries; the installed versions are part of a built engine's key."""
     extra: str
     """The extra of this project that installs it; "" is the plain installation."""
-    precisions: tuple[str, ...]
+    precisions: tuple[Precision, ...]
     """What it offers, fastest first."""
     device: Literal["cpu", "cuda"]
 
@@ -41,7 +47,7 @@ class Backend:
 
     @property
     def install(self) -> str:
-        """The line that installs it."""
+        """The command that installs it."""
         return f"pip install 'bodydouble[{self.extra}]'" if self.extra else "pip install bodydouble"
 
     @property
@@ -106,9 +112,9 @@ FALLBACK_ORDER = (
         device="cpu",
     ),
 )
-"""In the order in which they are fallen back to."""
+"""All backends, the one to try first in front."""
 
-BACKENDS: Mapping[str, Backend] = MappingProxyType({each.name: each for each in FALLBACK_ORDER})
+BACKENDS: Mapping[BackendName, Backend] = MappingProxyType({each.name: each for each in FALLBACK_ORDER})
 
 
 def known_backend(name: str) -> Backend:
@@ -117,30 +123,31 @@ def known_backend(name: str) -> Backend:
     Raises:
         ValueError: there is none.
     """
-    if name not in BACKENDS:
-        raise ValueError(f"unknown backend {name!r}: choose one of {', '.join(BACKENDS)}")
-    return BACKENDS[name]
+    for each in FALLBACK_ORDER:
+        if each.name == name:
+            return each
+    raise ValueError(f"unknown backend {name!r}: choose one of {', '.join(BACKENDS)}")
 
 
-def quantized(graph: Path) -> Path:
-    """Where the int8 twin of a graph is: generator.onnx -> generator.int8.xml (its weights in generator.int8.bin)."""
+def int8_graph(graph: Path) -> Path:
+    """Where the int8 graph of a graph is: generator.onnx -> generator.int8.xml (its weights in generator.int8.bin)."""
     return graph.with_suffix(".int8.xml")
 
 
-def files_of(graph: Path, precision: str) -> tuple[Path, ...]:
-    """The files that an engine of that precision is made from.
+def graph_files(graph: Path, precision: Precision) -> tuple[Path, ...]:
+    """The files that an engine of that precision is made from: the graph's, or those of its int8 graph.
 
     Raises:
-        UserError: there are none for int8.
+        UserError: there is no int8 graph.
     """
     if precision != "int8":
         return (graph,)
-    twin = quantized(graph)
-    if not twin.is_file():
+    int8 = int8_graph(graph)
+    if not int8.is_file():
         raise UserError(
-            f"{graph} has no int8 twin, {twin.name}: export the subject again, or choose another precision."
+            f"{graph} has no int8 graph, {int8.name}: export the subject again, or choose another precision."
         )
-    return twin, twin.with_suffix(".bin")
+    return int8, int8.with_suffix(".bin")
 
 
 def has_nvidia_driver() -> bool:
@@ -153,11 +160,11 @@ def has_nvidia_driver() -> bool:
 
 
 CPU_FLAGS = frozenset({"avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asimddp"})
-"""Instructions that decide which precision is fast, as Linux names them; *_vnni are for int8."""
+"""Instruction sets that decide which precision is fast, as Linux names them; *_vnni are for int8."""
 
 
 def cpu_flags() -> list[str]:
-    """Those of `CPU_FLAGS` that this processor has; none where the system does not tell."""
+    """Those of `CPU_FLAGS` that this processor has; none where there is no /proc/cpuinfo."""
     return sorted(CPU_FLAGS & set(_cpu_info().get("flags", _cpu_info().get("Features", "")).split()))
 
 

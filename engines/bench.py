@@ -1,23 +1,17 @@
-"""Backends, precisions and threads side by side."""
+"""Time a step on backends, precisions and threads, beside the paper's generator and the processor's peak."""
 
-import importlib.util
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
-from engines.backends import known_backend
+from engines.backends import Precision, known_backend
 from engines.choose import Choice
 from engines.errors import UserError
-from engines.openvino import gmac
-from engines.peak_throughput import peak_gmacs
-from engines.timing import durations_ms
-
-BASELINE = "trainer.baseline"
-"""The paper's generator in torch; in a process of its own, which is there when torch is."""
+from engines.openvino import dense_convolution, gmac
+from engines.verify import durations_ms
 
 
 class Milliseconds(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,13 +25,21 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One way to run one step."""
 
     backend: str
-    precision: str
+    precision: Precision
     threads: int
     ms: Milliseconds
     gmacs: float
     """Billions of multiply-accumulates per second."""
     peak_percent: float | None = None
     """Of what this processor reaches in a dense convolution of the same precision and threads."""
+
+
+class Baseline(msgspec.Struct, frozen=True, kw_only=True):
+    """What a baseline's command prints, as JSON."""
+
+    durations_ms: list[float]
+    gmac: float
+    """Billions of multiply-accumulates in one run."""
 
 
 def bench(graphs: Sequence[Path], choices: Sequence[Choice], threads: Sequence[int], *, runs: int) -> Iterator[Row]:
@@ -48,7 +50,7 @@ def bench(graphs: Sequence[Path], choices: Sequence[Choice], threads: Sequence[i
     """
     work = sum(map(gmac, graphs))
     for count in threads:
-        peaks: dict[str, float] = {}
+        peaks: dict[Precision, float] = {}
         for choice in choices:
             engines = [choice.load(graph, count) for graph in graphs]
             rng = np.random.default_rng(0)
@@ -56,31 +58,37 @@ def bench(graphs: Sequence[Path], choices: Sequence[Choice], threads: Sequence[i
                 buffer[...] = rng.integers(0, 256, buffer.shape)
             found_ms = durations_ms(lambda engines=engines: [engine.run() for engine in engines], runs)  # type: ignore[misc]
             if known_backend(choice.backend).device == "cpu" and choice.precision not in peaks:
-                peaks[choice.precision] = peak_gmacs(choice.precision, count)
+                peaks[choice.precision] = _peak_gmacs(choice.precision, count)
             yield _row(choice.backend, choice.precision, count, found_ms, work, peaks.get(choice.precision))
 
 
-def baseline(threads: int) -> Row | None:
-    """The paper's global generator at 512x256 in eager torch; None without torch."""
-    if importlib.util.find_spec("torch") is None:
-        return None
-    done = subprocess.run(  # noqa: S603 - our own module
-        [sys.executable, "-m", BASELINE, str(threads)], capture_output=True, text=True, check=False
-    )
+def bench_baseline(name: str, command: Sequence[str], threads: int) -> Row:
+    """Measure in a process of its own what this package does not know.
+
+    Args:
+        name: takes the backend's place in the row.
+        command: prints a `Baseline` in f32.
+        threads: that it uses.
+
+    Raises:
+        UserError: it fails.
+    """
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - the caller's own
     if done.returncode:
         raise UserError(f"The baseline does not run: {done.stderr.strip().splitlines()[-1]}")
     found = msgspec.json.decode(done.stdout, type=Baseline)
-    return _row("torch (paper, 512x256)", "f32", threads, found.durations_ms, found.gmac, None)
+    return _row(name, "f32", threads, found.durations_ms, found.gmac, None)
 
 
-class Baseline(msgspec.Struct, frozen=True, kw_only=True):
-    """What the baseline's process prints."""
+def _peak_gmacs(precision: Precision, threads: int) -> float:
+    """Billions of multiply-accumulates per second, the best of a dozen runs."""
+    run, work = dense_convolution(precision, threads)
+    return work / min(durations_ms(run, runs=12)) * 1000
 
-    durations_ms: list[float]
-    gmac: float
 
-
-def _row(backend: str, precision: str, threads: int, found_ms: Sequence[float], work: float, peak: float | None) -> Row:
+def _row(
+    backend: str, precision: Precision, threads: int, found_ms: Sequence[float], work: float, peak: float | None
+) -> Row:
     p50, p95 = (round(float(value), 2) for value in np.percentile(found_ms, (50, 95)))
     gmacs = work / p50 * 1000
     return Row(

@@ -1,10 +1,10 @@
 """The user's own cache of built engines: content-addressed, checksummed, safe under several processes at once.
 
-    ~/.cache/bodydouble/engines/      (XDG base directory specification; made for nobody but its owner)
-      3f2a…/entry.json                what it was built from, the hash of every file, how true it is
+    ~/.cache/bodydouble/engines/      (XDG base directory specification; readable by its owner only)
+      3f2a…/entry.json                what it was built from, the hash of every file, its parity
       3f2a…/engine.plan …             whatever its backend needs
       3f2a….lock
-Only engines of this folder are ever opened, and only while nobody else can write there: an engine is a program.
+Engines are programs: they are only opened from this folder, and only while nobody else can write there.
 """
 
 import hashlib
@@ -20,14 +20,15 @@ from pathlib import Path
 import msgspec
 from filelock import FileLock
 
+from engines.backends import BackendName, Precision, cpu_name, graph_files, known_backend
 from engines.errors import UserError
-from engines.files import write_atomically
+from engines.files import cache_folder, sha256, write_file
 
-FORMAT = 1
+ENTRY_FORMAT = 1
 ENTRY = "entry.json"
 DRAFT = ".new-"
 ABANDONED_S = 24 * 3600.0
-"""A build that long ago was never finished."""
+"""Drafts older than that are of builds that were killed."""
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,16 +40,16 @@ class Key(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     versions: str
     """Of the backend's libraries, e.g. "openvino 2026.4.0"."""
     device: str
-    """What it is built for: the processor's or GPU's name, or a compute capability."""
+    """What it is built for: the processor's or GPU's name, or compute capabilities."""
     driver: str = ""
     precision: str
     options: str = ""
-    """Shapes, threads, whatever else changes the engine."""
+    """Whatever else changes the engine."""
 
     @property
     def digest(self) -> str:
         """The entry's name."""
-        return hashlib.sha256(msgspec.json.encode([FORMAT, self], order="sorted")).hexdigest()[:32]
+        return hashlib.sha256(msgspec.json.encode([ENTRY_FORMAT, self], order="sorted")).hexdigest()[:32]
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,11 +57,11 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     key: Key
     name: str
-    """For people: which graph, e.g. "alice/generator"."""
+    """Of the graph, for people, e.g. "alice/generator"."""
     files: dict[str, str]
     """SHA-256 of every file beside it, by name."""
     metrics: dict[str, float]
-    """What was measured when it was built, e.g. "parity_db"."""
+    """What was measured when it was built, e.g. "chain_db"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,31 +70,49 @@ class Cached:
 
     folder: Path
     entry: Entry
-    size: int
-    """Bytes."""
+    size_bytes: int
     used_at_s: float
     """When it was last opened (seconds since the epoch)."""
 
 
-def user_cache() -> Path:
-    """Where this user's engines are."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bodydouble" / "engines"
+def engine_key(
+    graph: Path,
+    backend: BackendName,
+    precision: Precision,
+    *,
+    device: str = "",
+    driver: str = "",
+    options: str = "",
+) -> Key:
+    """The key of a graph's engine; the device is this processor unless another one is named."""
+    return Key(
+        graph=sha256(*graph_files(graph, precision)),
+        backend=backend,
+        versions=known_backend(backend).versions,
+        device=device or cpu_name(),
+        driver=driver,
+        precision=precision,
+        options=options,
+    )
 
 
 class Cache:
     """A folder of engines.
+
+    Args:
+        folder: None is this user's own.
 
     Raises:
         UserError: somebody else owns the folder or may write to it.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self.folder = folder or user_cache()
+        self.folder = folder or cache_folder() / "engines"
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _check_owner(self.folder)
 
     def get(self, key: Key) -> Cached | None:
-        """The entry if it is there and whole; a damaged or foreign one counts as missing."""
+        """The entry; None if there is none, or its files are damaged or of another key."""
         return self._read(self.folder / key.digest, key)
 
     def get_or_build(self, key: Key, name: str, build: Callable[[Path], Mapping[str, float]]) -> Cached:
@@ -112,7 +131,7 @@ class Cache:
             draft = Path(tempfile.mkdtemp(prefix=DRAFT, dir=self.folder))
             try:
                 metrics = dict(build(draft))
-                files = {path.name: _sha256(path) for path in sorted(draft.iterdir())}
+                files = {path.name: sha256(path) for path in sorted(draft.iterdir())}
                 entry = Entry(key=key, name=name, files=files, metrics=metrics)
                 (draft / ENTRY).write_bytes(msgspec.json.format(msgspec.json.encode(entry), indent=2))
                 target = self.folder / key.digest
@@ -127,7 +146,7 @@ class Cache:
     def note(self, cached: Cached, metrics: Mapping[str, float]) -> Cached:
         """Add metrics to an entry."""
         entry = msgspec.structs.replace(cached.entry, metrics={**cached.entry.metrics, **metrics})
-        write_atomically(cached.folder / ENTRY, msgspec.json.format(msgspec.json.encode(entry), indent=2))
+        write_file(cached.folder / ENTRY, msgspec.json.format(msgspec.json.encode(entry), indent=2))
         return replace(cached, entry=entry)
 
     def drop(self, cached: Cached) -> None:
@@ -136,12 +155,12 @@ class Cache:
             shutil.rmtree(cached.folder, ignore_errors=True)
 
     def entries(self) -> list[Cached]:
-        """Every whole entry, the last used first."""
+        """Every undamaged entry, the last used first."""
         found = (self._read(path.parent) for path in self.folder.glob(f"*/{ENTRY}"))
         return sorted((each for each in found if each), key=lambda each: -each.used_at_s)
 
-    def prune(self, limit: int) -> list[Path]:
-        """Delete what is broken, then the least recently used, until at most `limit` bytes are left.
+    def prune(self, limit_bytes: int) -> list[Path]:
+        """Delete what is damaged, then the least recently used, until at most `limit_bytes` are left.
 
         Returns:
             The deleted folders.
@@ -149,10 +168,10 @@ class Cache:
         keep: set[Path] = set()
         total = 0
         for each in self.entries():
-            total += each.size
-            if total <= limit:
+            total += each.size_bytes
+            if total <= limit_bytes:
                 keep.add(each.folder)
-        gone = [path for path in self.folder.iterdir() if path.is_dir() and path not in keep and not _at_work(path)]
+        gone = [path for path in self.folder.iterdir() if path.is_dir() and path not in keep and not _is_in_use(path)]
         for path in gone:
             with self._lock(path.name):
                 shutil.rmtree(path, ignore_errors=True)
@@ -164,18 +183,18 @@ class Cache:
     def _read(self, folder: Path, key: Key | None = None) -> Cached | None:
         try:
             entry = msgspec.json.decode((folder / ENTRY).read_bytes(), type=Entry)
-            whole = all(Path(name).name == name and _sha256(folder / name) == sha for name, sha in entry.files.items())
-            size = sum((folder / name).stat().st_size for name in (ENTRY, *entry.files))
+            whole = all(Path(name).name == name and sha256(folder / name) == sha for name, sha in entry.files.items())
+            size_bytes = sum((folder / name).stat().st_size for name in (ENTRY, *entry.files))
             used_at_s = (folder / ENTRY).stat().st_mtime
         except (OSError, msgspec.DecodeError):
             return None
         if not whole or entry.key.digest != folder.name or (key is not None and entry.key != key):
             return None
-        return Cached(folder, entry, size, used_at_s)
+        return Cached(folder, entry, size_bytes, used_at_s)
 
 
-def _at_work(folder: Path) -> bool:
-    """Whether another process may just be building in it."""
+def _is_in_use(folder: Path) -> bool:
+    """Whether another process may be building in it."""
     return folder.name.startswith(DRAFT) and time.time() - folder.stat().st_mtime < ABANDONED_S
 
 
@@ -187,8 +206,3 @@ def _check_owner(folder: Path) -> None:
         raise UserError(
             f"Others may write to {folder}, so its engines cannot be trusted: delete the folder, or chmod 700 it."
         )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,8 +1,9 @@
-"""What every command line of this project does alike."""
+"""Run a command line: subcommands, `--version`, exit codes, and errors as one sentence."""
 
 import logging
 import sys
 from collections.abc import Callable, Mapping
+from importlib import metadata
 from typing import Any
 
 import tyro
@@ -18,12 +19,19 @@ def run_commands(
     description: str,
     is_told: Callable[[], bool] = lambda: True,
 ) -> None:
-    """Run one of `commands`, chosen and parametrised by the command line.
+    """Run the one of `commands` that the command line names, with the command line's arguments.
 
-    Of several processes that do the same, only those tell of a mistake for which `is_told()` is true.
+    Exit codes: 0 done, 2 a mistake that the user can correct (one sentence on stderr), 130 interrupted.
 
-    Exit codes: 0 done, 2 a mistake that the user can mend (one sentence on stderr), 130 interrupted.
+    Args:
+        commands: by name.
+        prog: the program's name.
+        description: for its help.
+        is_told: whether this process prints a mistake; of several that do the same, only one should.
     """
+    if sys.argv[1:] == ["--version"]:
+        print(f"{prog} {metadata.version('bodydouble')}")
+        return
     logging.basicConfig(
         level=logging.WARNING, format="%(message)s", handlers=[RichHandler(show_time=False, show_path=False)]
     )

@@ -1,4 +1,4 @@
-"""Plain torch: slow and obviously right, the twin that every fast engine is compared with. Reads the same graphs."""
+"""Eager torch: an ONNX graph node by node, slow and plain, to compare fast engines with."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from engines.errors import UserError
-from engines.nvidia.onnx_precision import read_graph
+from engines.onnx_check import read_graph
 
 Attributes = Mapping[str, Any]
 Setting = list[int] | list[float]
@@ -100,8 +100,8 @@ OPERATORS: Mapping[str, Callable[..., Any]] = {
     "Transpose": lambda x, a: x.permute(a["perm"]),
     "Unsqueeze": lambda x, axes, a: x.unsqueeze(*axes),
 }
-"""What the exported networks are made of: ONNX operators, inputs in order and the attributes as `a`; what they compute
-with are tensors, and what says how (sizes, axes, scales) are lists of numbers.
+"""The ONNX operators of the exported networks, called with their inputs in order and their attributes as `a`. Data are
+tensors; settings (sizes, axes, scales) are lists of numbers.
 """
 
 
@@ -110,10 +110,10 @@ class OnnxModule(nn.Module):
 
     Args:
         path: the graph's file.
-        model: the graph itself, if it was changed since.
+        model: the graph to use instead of the file's.
 
     Raises:
-        UserError: the file is no ONNX graph or has an operator that the exported networks never use.
+        UserError: the file is no ONNX graph or has an operator that is not in `OPERATORS`.
     """
 
     def __init__(self, path: Path, model: onnx.ModelProto | None = None) -> None:

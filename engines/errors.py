@@ -1,8 +1,8 @@
-"""The one exception that means: the user can mend this."""
+"""The exception for mistakes that the user can correct."""
 
 
 class UserError(ValueError):
-    """A mistake outside the program. The message is one sentence: what is wrong, where, and what to do.
+    """A mistake outside the program; the message is one sentence: what is wrong, where, and what to do.
 
     Command lines print it without a traceback and exit with code 2.
     """

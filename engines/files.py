@@ -1,12 +1,99 @@
-"""Files that are whole or not there."""
+"""Files: written whole or not at all, named by their SHA-256, and where this user's own are."""
 
+import errno
+import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
+
+from engines.errors import UserError
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""What the system says where nothing more can be written."""
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write beside it and rename: whoever reads meanwhile, in any process, sees the old file or the new one."""
+@contextmanager
+def replace_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a new file that takes `path`'s place when the block ends, or is deleted when the block raises.
+
+    Whoever opens `path` meanwhile, in any process, finds the old content or the new one, and so does whoever opens it
+    after a power failure. Missing folders are made. A library that wants a path may write to the file's `name`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{os.getpid()}.new")
-    draft.write_bytes(content)
-    draft.replace(path)
+    draft = draft_of(path)
+    try:
+        with draft.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())  # before the new name: a rename may reach the disk before the content does
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file with `replace_file`."""
+    with replace_file(path) as file:
+        file.write(content)
+
+
+def draft_of(path: Path) -> Path:
+    """Where this process writes what will be `path`: "alice.png" is "alice.png.1234.new" until it is whole."""
+    return path.with_name(f"{path.name}.{os.getpid()}.new")
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk; Windows, which cannot open folders, does that by itself."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def disk_full_message(what: str, folder: Path) -> Iterator[None]:
+    """Turn the error of a full disk into a sentence.
+
+    Raises:
+        UserError: no space is left to write `what` in `folder`.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        # torch's writer raises an error of its own when the file's write failed.
+        cause = error if isinstance(error, OSError) else error.__context__
+        if isinstance(cause, OSError) and cause.errno in FULL:
+            raise UserError(
+                f"There is no space for {what} in {folder} ({cause.strerror}): make some; the same command goes on."
+            ) from error
+        raise
+
+
+def sha256(*paths: Path) -> str:
+    """The SHA-256 of the files' contents, one after the other, in hexadecimal."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            hashlib.file_digest(file, lambda: digest)  # adds to it
+    return digest.hexdigest()
+
+
+def data_folder() -> Path:
+    """Where this user's subjects and profiles are (XDG base directory specification); may not exist."""
+    return _user_folder("XDG_DATA_HOME", ".local/share")
+
+
+def cache_folder() -> Path:
+    """Where this user's built engines are (XDG base directory specification); may not exist."""
+    return _user_folder("XDG_CACHE_HOME", ".cache")
+
+
+def _user_folder(variable: str, default: str) -> Path:
+    return Path(os.environ.get(variable) or Path.home() / default) / "bodydouble"

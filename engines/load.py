@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from engines.backends import files_of, known_backend
+from engines.backends import BackendName, Precision, graph_files, known_backend
 from engines.engine import Engine
 from engines.errors import UserError
 
@@ -10,21 +10,19 @@ from engines.errors import UserError
 def load_engine(
     graph: Path,
     *,
-    backend: str = "openvino",
-    precision: str = "f32",
+    backend: BackendName = "openvino",
+    precision: Precision = "f32",
     threads: int = 1,
     outputs: tuple[str, ...] | None = None,
 ) -> Engine:
     """Load an exported graph.
 
     Args:
-        graph: ONNX file (or .tflite for OpenVINO) with static shapes; for int8 its twin beside it is taken, see
-            `engines.backends.quantized`.
+        graph: ONNX file (or .tflite for OpenVINO) with static shapes; int8 takes `int8_graph(graph)` instead.
         backend: one of `engines.backends.FALLBACK_ORDER`.
         precision: one of the backend's.
         threads: number of cores one run may use, at least 1.
-        outputs: names of the outputs that are wanted; what only the others need is not computed. None: all. Only with
-            openvino.
+        outputs: names of the outputs that are wanted, None for all; only OpenVINO leaves the others out.
 
     Raises:
         UserError: the graph is missing or cannot be read, or the backend is not installed.
@@ -37,7 +35,7 @@ def load_engine(
         raise ValueError(f"threads must be at least 1, not {threads}")
     if not graph.is_file():
         raise UserError(f"The network {graph} is missing: install or export it again.")
-    file, *_ = files_of(graph, precision)
+    file, *_ = graph_files(graph, precision)
     try:
         if backend == "openvino":
             from engines.openvino import OpenVinoEngine

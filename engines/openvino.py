@@ -1,7 +1,12 @@
-"""OpenVINO: the default backend on CPUs. The only file that imports it."""
+"""OpenVINO: the default backend on CPUs, and int8 graphs for it by NNCF. The only file that imports either."""
 
+import contextlib
+import io
+import logging
 import math
 import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -9,16 +14,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# OpenVINO reports every import over the network through this package. With None here its import fails,
-# and OpenVINO takes its own stub instead: nothing leaves the machine.
+# OpenVINO and NNCF report every import over the network through this package. With None here its import fails,
+# and they take their own stubs instead: nothing leaves the machine.
 sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 
 import openvino as ov  # noqa: E402
+from openvino import opset13 as ops  # noqa: E402
 
+from engines.backends import Precision, int8_graph  # noqa: E402
 from engines.errors import UserError  # noqa: E402
+from engines.files import write_file  # noqa: E402
 
-_HINTS = {"f32": "f32", "bf16": "bf16", "int8": "f32"}
+_HINTS: Mapping[Precision, str] = {"f32": "f32", "bf16": "bf16", "int8": "f32"}
 """Arithmetic of what is not quantized."""
+CHANNELS, SIDE = 256, 64
+"""Of `dense_convolution`."""
 
 
 class OpenVinoEngine:
@@ -32,7 +42,7 @@ class OpenVinoEngine:
         outputs: names of the outputs to keep, None for all; the graph is pruned of what only the others need.
     """
 
-    def __init__(self, graph: Path, precision: str, threads: int, outputs: tuple[str, ...] | None = None) -> None:
+    def __init__(self, graph: Path, precision: Precision, threads: int, outputs: tuple[str, ...] | None = None) -> None:
         model = read_model(graph)
         if outputs is not None:
             _prune(model, outputs)
@@ -68,7 +78,7 @@ def read_model(graph: Path) -> ov.Model:
         raise UserError(f"OpenVINO cannot read {graph}: {str(error).strip().splitlines()[-1]}") from error
 
 
-def compile_model(model: ov.Model, precision: str, threads: int) -> ov.CompiledModel:
+def compile_model(model: ov.Model, precision: Precision, threads: int) -> ov.CompiledModel:
     """Make a model ready to run, one inference at a time."""
     return ov.Core().compile_model(
         model,
@@ -94,15 +104,64 @@ def gmac(graph: Path) -> float:
 
 
 def save_model(model: ov.Model, path: Path) -> None:
-    """Write an .xml and its .bin, each whole or not at all; the .xml last, for it says that the other is there."""
-    draft = path.with_suffix(".new.xml")
-    ov.save_model(model, str(draft), compress_to_fp16=False)
-    draft.with_suffix(".bin").replace(path.with_suffix(".bin"))
-    draft.replace(path)
+    """Write an .xml and its .bin, each whole or not at all; the .xml last, for it stands for both."""
+    with tempfile.TemporaryDirectory() as folder:
+        draft = Path(folder) / path.name
+        ov.save_model(model, str(draft), compress_to_fp16=False)
+        write_file(path.with_suffix(".bin"), draft.with_suffix(".bin").read_bytes())
+        write_file(path, draft.read_bytes())
 
 
-def last_layer(model: ov.Model) -> list[str]:
-    """Names of what is computed from the last convolution's output."""
+def quantize(graph: Path, inputs: Sequence[NDArray[Any]]) -> Path:
+    """Write the int8 graph of a graph with one input: NNCF's post-training quantization, from the extra "train".
+
+    Weights are quantized per channel. What follows the last convolution stays in float: there the bytes are made.
+
+    Args:
+        graph: ONNX file.
+        inputs: a few dozen of those that it sees while it runs on its own outputs.
+
+    Returns:
+        `int8_graph(graph)`; its weights are in the .bin beside it.
+    """
+    import nncf
+
+    nncf.set_log_level(logging.ERROR)
+    model = read_model(graph)
+    with contextlib.redirect_stdout(io.StringIO()):  # its progress bars
+        model = nncf.quantize(
+            model,
+            nncf.Dataset(list(inputs)),
+            subset_size=len(inputs),
+            preset=nncf.QuantizationPreset.MIXED,
+            ignored_scope=nncf.IgnoredScope(names=_after_last_convolution(model)),
+        )
+    path = int8_graph(graph)
+    save_model(model, path)
+    return path
+
+
+def dense_convolution(precision: Precision, threads: int) -> tuple[Callable[[], object], float]:
+    """A 3x3 convolution of many channels, as near this processor's peak as convolutions come.
+
+    Returns:
+        Runs it once; and its billions of multiply-accumulates.
+    """
+    rng = np.random.default_rng(0)
+    picture = ops.parameter([1, CHANNELS, SIDE, SIDE], np.float32)
+    weights = ops.constant(rng.standard_normal((CHANNELS, CHANNELS, 3, 3)).astype(np.float32))
+    features = ops.relu(picture)
+    if precision == "int8":
+        features = ops.fake_quantize(features, *map(np.float32, (0, 1, 0, 1)), 256)
+        weights = ops.fake_quantize(weights, *map(np.float32, (-4, 4, -4, 4)), 255)
+    product = ops.convolution(features, weights, [1, 1], [1, 1], [1, 1], [1, 1])
+    request = compile_model(ov.Model([ops.relu(product)], [picture]), precision, threads).create_infer_request()
+    request.set_input_tensor(ov.Tensor(np.zeros((1, CHANNELS, SIDE, SIDE), np.float32)))
+    return request.infer, CHANNELS**2 * 9 * SIDE**2 / 1e9
+
+
+def _after_last_convolution(model: ov.Model) -> list[str]:
+    """Names of the operations that are computed from the last convolution's output."""
     operations = model.get_ordered_ops()
     last = max(index for index, each in enumerate(operations) if each.get_type_name() == "Convolution")
     reached, names = {operations[last]}, []

@@ -10,51 +10,43 @@ from tyro.conf import Positional
 
 from engines.console import run_commands
 from engines.errors import UserError
-from realtime.config import EngineConfig
+from realtime.live.config import RunConfig
 from realtime.pose.estimation.config import PoseConfig
+from realtime.subject_engines import EngineConfig
 
 Inline = tyro.conf.arg(name="")
 
 
-def run(
-    subject: str = "alice",
-    camera: int | None = None,
-    source: str | None = None,
-    fps: float = 30.0,
-    performer: str | None = None,
-    host: str = "127.0.0.1",
-    port: int = 8080,
-    engines: Annotated[EngineConfig, Inline] = EngineConfig(),
-    pose: Annotated[PoseConfig, Inline] = PoseConfig(),
-) -> None:
+def run(config: Annotated[RunConfig, Inline] = RunConfig()) -> None:
     """Play a subject live: move in front of the camera, watch in a browser.
 
-    Args:
-        subject: who is shown: a name, or the path of a subject's folder.
-        camera: which camera to use, 0 being the first. Without one, the bundled performer dances.
-        source: a video to play instead of a camera: a path, or a bundled performer's name (bob); or poses:FOLDER, the
-            JSON files of OpenPose.
-        fps: how many of these are played per second.
-        performer: whose profile to use, made by `realtime calibrate`; without one your range is learnt while you move.
-        host: address to serve on. Only this machine can watch unless you change it.
-        port: port to serve on.
-        engines: how the networks run.
-        pose: what is seen of track_id.
+    Example: realtime run --camera 0 --subject alice
     """
+    from server.address import ListenError, check_address
+
+    try:
+        check_address(config.host, config.port)  # before anything is loaded
+    except ListenError as error:
+        raise UserError(str(error)) from error
     from realtime.live.serve import serve
 
-    asyncio.run(
-        serve(subject, camera, source, fps=fps, performer=performer, host=host, port=port, engines=engines, pose=pose)
-    )
+    asyncio.run(serve(config))
 
 
-def calibrate(performer: tyro.conf.Positional[str], camera: int | None = None, source: str | None = None) -> None:
+def calibrate(
+    performer: Positional[str],
+    camera: str | None = None,
+    source: str | None = None,
+    pose: Annotated[PoseConfig, Inline] = PoseConfig(),
+) -> None:
     """Five seconds to tell how near and how far you stand: then `realtime run --performer NAME` knows from the start.
 
     Args:
         performer: your name, for the profile.
-        camera: which camera to use, 0 being the first. Leave it where it is afterwards.
+        camera: which camera to use: its number, 0 being the first, its path, or a part of its name. Leave it where it
+            is afterwards.
         source: a video to use instead of a camera: a path, or a bundled performer's name (bob).
+        pose: what estimates the pose, and whose.
     """
     from rich.console import Console
 
@@ -66,7 +58,7 @@ def calibrate(performer: tyro.conf.Positional[str], camera: int | None = None, s
     opened, remark = open_source(camera, source)
     if remark:
         print(remark)
-    path = save_profile(performer, guide(opened, Console()))
+    path = save_profile(performer, guide(opened, Console(), pose))
     print(f"{path} is written. Use it: realtime run --performer {performer}")
 
 
@@ -75,6 +67,7 @@ def bench(
     source: str = "bob",
     seconds: float = 20.0,
     engines: Annotated[EngineConfig, Inline] = EngineConfig(),
+    pose: Annotated[PoseConfig, Inline] = PoseConfig(),
 ) -> None:
     """Measure fps and latency of a live session on this machine, without a browser.
 
@@ -83,6 +76,7 @@ def bench(
         source: the video that drives it: a path, or a bundled performer's name.
         seconds: how long to measure, after a warm-up.
         engines: how the networks run.
+        pose: what estimates the pose, and whose.
     """
     from realtime.live.bench import bench as measure
     from realtime.live.bench import show
@@ -91,7 +85,7 @@ def bench(
 
     if seconds <= 0:
         raise UserError(f"--seconds must be more than 0, not {seconds}.")
-    show(measure(load_subject(subject), open_source(None, source)[0], engines, seconds=seconds))
+    show(measure(load_subject(subject), open_source(None, source)[0], engines, pose, seconds=seconds))
 
 
 def bench_pose(
@@ -126,6 +120,7 @@ def pose(
     truth: Path | None = None,
     start_s: float = 0.0,
     end_s: float = math.inf,
+    config: Annotated[PoseConfig, Inline] = PoseConfig(),
 ) -> None:
     """Look at the poses in a video: draws them over it, and reports how well and how steadily the person is seen.
 
@@ -136,10 +131,11 @@ def pose(
             rig's bones: hand_l), xy [F, J, 2] in pixels, a row per frame, and visibility [F, J] (2 is visible).
         start_s: second of the video to start at.
         end_s: second of the video to end at.
+        config: what estimates the pose, and whose.
     """
-    from realtime.pose_tools.report import report_poses
+    from realtime.pose_tools.annotate import report_poses
 
-    report_poses(video, out or Path(f"{video.stem}_pose"), truth=truth, start_s=start_s, end_s=end_s)
+    report_poses(video, out or Path(f"{video.stem}_pose"), config, truth=truth, start_s=start_s, end_s=end_s)
 
 
 def main() -> None:

@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.engine import Engine
-from engines.output_guard import Guard
-from engines.recurrent import chain_of
+from engines.engine import Engine, OutputGuard
+from engines.recurrent import make_recurrent
 from realtime.frame import Rgb
+from realtime.pose.figure.styles import Figure
 from realtime.pose.measure import HeadBox
 
 PATCH = 4
@@ -69,30 +69,26 @@ class Renderer:
             size it also has an input "plate" uint8 [1, H/4, W/4, 48].
         face: engine with input "packed" uint8 [1, F/4, F/4, 96] (the head's part of the figure and of the picture)
             and output "residual" uint8 [1, F/4, F/4, 48], or None for no face network.
-        plate: uint8 [H, W, 3], the empty room that every chain starts from.
+        plate: uint8 [H, W, 3], the empty background that every chain starts from.
         blank: what a figure with nobody in it is filled with, `Style.blank`.
     """
 
     def __init__(self, generator: Engine, face: Engine | None, plate: Rgb, *, blank: int = 0) -> None:
         if "plate" in generator.inputs:
             PatchView(generator.inputs["plate"], 0).write(plate)
-        self._chain = chain_of(generator)
-        self._figure, self._picture = PatchView(self._chain.entering, 0), PatchView(self._chain.output, 0)
+        self._generator = make_recurrent(generator)
+        self._figure, self._picture = PatchView(self._generator.input, 0), PatchView(self._generator.output, 0)
         self._face = FaceRenderer(face) if face else None
-        self._guard = Guard(self._chain.output, to_patches(plate)[None])
+        self._guard = OutputGuard(self._generator.output, to_patches(plate)[None])
         self._plate, self._blank = plate, blank
         self.reset()
 
     def reset(self) -> None:
-        """Start a new chain: an empty room and nobody in it."""
-        self._chain.restart(np.full_like(self._chain.entering, self._blank), to_patches(self._plate)[None])
+        """Start a new chain: its past is the plate with nobody in it."""
+        self._generator.reset(np.full_like(self._generator.input, self._blank), to_patches(self._plate)[None])
 
-    def step(self, figure: Rgb, head: HeadBox | None) -> Rgb:
-        """Render the next frame.
-
-        Args:
-            figure: uint8 [H, W, 3] as the subject's style draws it.
-            head: where the face network works; None leaves it out.
+    def step(self, figure: Figure) -> Rgb:
+        """Render the next frame; while nobody is there every frame starts a new chain, so no ghost stays behind.
 
         Returns:
             A new picture, uint8 [H, W, 3].
@@ -100,12 +96,14 @@ class Renderer:
         Raises:
             BrokenOutputError: a network has computed NaN or infinity.
         """
-        self._figure.write(figure)
-        self._chain.run()
+        if figure.pose is None:
+            self.reset()
+        self._figure.write(figure.rgb)
+        self._generator.run()
         self._guard.check()
         picture = self._picture.read()
-        if self._face and head:
-            self._face.refine(picture, figure, head)
+        if self._face and figure.head:
+            self._face.refine(picture, figure.rgb, figure.head)
         return picture
 
 
@@ -117,7 +115,7 @@ class FaceRenderer:
         self._engine = engine
         self._figure, self._picture = PatchView(packed, 0), PatchView(packed, CHANNELS)
         self._residual = PatchView(engine.outputs["residual"], 0)
-        self._guard = Guard(engine.outputs["residual"])
+        self._guard = OutputGuard(engine.outputs["residual"])
         self._side_px = packed.shape[1] * PATCH
         self._feather = feather(self._side_px)[:, :, None]
 

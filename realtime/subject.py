@@ -11,8 +11,6 @@
 Nothing in it is ever unpickled, and every file is checked against its hash before it is opened.
 """
 
-import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,8 +19,9 @@ import msgspec
 import numpy as np
 
 from engines.errors import UserError
+from engines.files import data_folder, sha256, write_file
 from realtime.frame import Rgb
-from realtime.pose.figure.styles import Style, load_style
+from realtime.pose.figure.styles import Figure, Style, load_style
 from realtime.pose.normalization.motion_range import MotionRange
 from realtime.pose.normalization.proportions import Proportions
 from realtime.pose.pose import Pose
@@ -117,9 +116,9 @@ class Subject:
         """Width and height of the picture."""
         return self.manifest.width_px, self.manifest.height_px
 
-    def draw(self, pose: Pose | None) -> Rgb:
-        """A pose in the picture's pixels as a figure, uint8 [H, W, 3]."""
-        return self.style.draw(pose, self.manifest.height_px, self.manifest.width_px)
+    def figure(self, pose: Pose | None) -> Figure:
+        """The figure of a pose in the picture's pixels."""
+        return self.style.figure(pose, self.manifest.height_px, self.manifest.width_px)
 
     @property
     def graphs(self) -> tuple[Path, Path]:
@@ -144,8 +143,8 @@ def subject_folders() -> dict[str, Path]:
 
 
 def user_subjects() -> Path:
-    """Where `trainer` puts finished subjects (XDG base directory specification)."""
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "bodydouble" / "subjects"
+    """Where `trainer` puts finished subjects."""
+    return data_folder() / "subjects"
 
 
 def load_subject(name: str) -> Subject:
@@ -182,15 +181,7 @@ def load_subject(name: str) -> Subject:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write `subject.json`, whole or not at all."""
-    draft = folder / f"{MANIFEST}.new"
-    draft.write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
-    draft.replace(folder / MANIFEST)
-
-
-def sha256(path: Path) -> str:
-    """The file's SHA-256 in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    write_file(folder / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
 
 
 def _read_manifest(path: Path) -> Manifest:

@@ -1,31 +1,45 @@
-"""Read and write video files: RGB pictures, upright, and their times."""
+"""Read and write video files (RGB pictures, upright, and their times), and write pictures."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
+from typing import TypeAlias
 
 import av
 import cv2
 import numpy as np
 from av.sidedata.sidedata import SideData
+from av.stream import Disposition
 
 from engines.errors import UserError
+from engines.files import replace_file, write_file
+from realtime import hdr
 from realtime.frame import Rgb
+
+LOG = logging.getLogger(__name__)
+STILL = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+ORDER_ONLY = ("avi", "h264", "hevc", "m4v")
+"""Formats that tell the order of frames but not when they are shown."""
+Packet: TypeAlias = "av.Packet[av.VideoStream]"
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
+    """The file and its picture track: the largest, for cover and preview pictures are tracks, too."""
     try:
-        container = av.open(str(path))
+        container = av.open(f"file:{path}")  # the prefix keeps "12:30.mp4" from being taken for a protocol
     except (OSError, av.error.FFmpegError) as error:
         reason = "there is no such file" if not path.exists() else f"{error.strerror or error}".lower()
         raise UserError(f"The video {path} cannot be opened: {reason}.") from error
     with container:
-        if not container.streams.video:
+        tracks = [track for track in container.streams.video if track.width and not track.disposition & STILL]
+        if not tracks:
             raise UserError(f"The file {path} has no video in it: give a video file.")
-        stream = container.streams.video[0]
+        stream = max(tracks, key=lambda track: track.width * track.height)
         stream.thread_type = "AUTO"
         yield container, stream
 
@@ -39,58 +53,159 @@ def count_frames(path: Path) -> int:
     with _opened(path) as (container, stream):
         if stream.frames:
             return int(stream.frames)
-        length_s = (container.duration or 0) / av.time_base
-        return round(length_s * float(stream.average_rate or 0))
-
-
-def read_video(path: Path, start_s: float = 0.0) -> Iterator[tuple[Rgb, float]]:
-    """Yield the pictures (uint8 [H, W, 3], RGB) and their times in seconds, from `start_s` on.
-
-    They are as a player shows them: turned upright, with square pixels.
-
-    Raises:
-        UserError: the file cannot be opened or breaks off in the middle.
-    """
-    with _opened(path) as (container, stream):
-        rate = float(stream.average_rate or 30)
-        if start_s > 0:
-            with suppress(av.error.FFmpegError):  # some formats cannot seek: they are read from the beginning
-                container.seek(round(start_s * av.time_base))
-        number, matrix = 0, None
-        try:
-            for number, frame in enumerate(container.decode(stream)):
-                if number == 0:  # once: a frame and its side data hold each other, so they would stay in memory
-                    matrix = frame.side_data.get("DISPLAYMATRIX")
-                at_s = number / rate if frame.time is None else float(frame.time)
-                if at_s >= start_s:
-                    rgb = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
-                    yield _as_shown(rgb, stream.sample_aspect_ratio, matrix), at_s
-        except av.error.FFmpegError as error:
-            raise UserError(f"The video {path} is damaged after {number / rate:.1f} s: {error.strerror}.") from error
-
-
-def _as_shown(rgb: Rgb, aspect: Fraction | None, matrix: object) -> Rgb:
-    """A picture as it is to be shown: phones film on their side, and say so in a matrix."""
-    if aspect and abs(aspect - 1) > 0.01:
-        height, width, _ = rgb.shape
-        rgb = np.asarray(cv2.resize(rgb, (round(width * aspect), height), interpolation=cv2.INTER_AREA), np.uint8)
-    if not isinstance(matrix, SideData):
-        return rgb
-    # Rows: where the picture's x and y axis point to. Its turns are by right angles.
-    (xx, xy), (yx, yy) = np.frombuffer(bytes(matrix), np.int32).reshape(3, 3)[:2, :2].tolist()
-    if abs(xy) > abs(xx):
-        rgb, xx, yy = rgb.transpose(1, 0, 2), yx, xy
-    return np.ascontiguousarray(rgb[:: -1 if yy < 0 else 1, :: -1 if xx < 0 else 1])
+        return round(_length_s(container, stream) * float(stream.average_rate or 0))
 
 
 def frame_rate(path: Path) -> float:
-    """Frames per second, from the times of the first pictures: what the file itself says is often wrong.
+    """Pictures per second on average over the whole file, from the times of its packets; 30 when it has no two.
 
     Raises:
         UserError: the file cannot be opened.
     """
-    times = [at_s for (_, at_s), _ in zip(read_video(path), range(30), strict=False)]
-    return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 and times[-1] > times[0] else 30.0
+    with _opened(path) as (container, stream):
+        times = [packet.pts if packet.pts is not None else packet.dts for packet in _packets(container, stream)]
+        known = sorted(time for time in times if time is not None)
+        if len(known) < 2 or known[-1] == known[0] or stream.time_base is None:
+            return 30.0
+        return (len(known) - 1) / float((known[-1] - known[0]) * stream.time_base)
+
+
+def read_video(
+    path: Path, start_s: float = 0.0, *, note: Callable[[str], object] = LOG.warning
+) -> Iterator[tuple[Rgb, float]]:
+    """Yield the pictures (uint8 [H, W, 3], RGB) and their times in seconds from the first one, from `start_s` on.
+
+    They are as a player shows them: in order, upright, with square pixels, in the colours of an ordinary display.
+    Damaged pictures are left out.
+
+    Args:
+        path: the file.
+        start_s: when to begin.
+        note: told in a sentence what had to be left out or converted.
+
+    Raises:
+        UserError: the file cannot be opened, or nothing in it can be decoded.
+    """
+    matrix = _orientation(path, path.stat().st_mtime_ns if path.exists() else 0)
+    with _opened(path) as (container, stream):
+        clock, colours, shown = _Clock(stream), None, 0
+        if start_s > 0 and clock.seeks:
+            with suppress(av.error.FFmpegError):  # some formats cannot seek: they are read from the beginning
+                container.seek(round((start_s + clock.begin_s) * av.time_base))
+        decoder = _Decoder(container, stream)
+        for frame in decoder.frames():
+            at_s = clock.time_s(frame)
+            if at_s >= start_s:
+                if shown == 0 and (colours := hdr.name_of(frame)):
+                    note(f"The video {path} is {colours}: its pictures are converted for an ordinary display.")
+                rgb = hdr.to_sdr(frame) if colours else np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+                shown += 1
+                yield _as_shown(rgb, stream.sample_aspect_ratio, matrix), at_s
+        if decoder.damaged and not shown and start_s == 0:
+            raise UserError(f"The video {path} is damaged: none of its pictures can be decoded.")
+        for what in _losses(decoder, clock, _length_s(container, stream)):
+            note(f"The video {path}: {what}.")
+
+
+def _losses(decoder: "_Decoder", clock: "_Clock", length_s: float) -> Iterator[str]:
+    """What of a video that was read to its end could not be shown."""
+    if decoder.damaged:
+        many = "1 damaged picture is" if decoder.damaged == 1 else f"{decoder.damaged} damaged pictures are"
+        yield f"{many} left out, from {decoder.damaged_at_s:.1f} s on"
+    if clock.last_s < min(0.95 * length_s, length_s - 0.5):
+        yield f"it breaks off after {clock.last_s:.1f} of {length_s:.1f} s"
+
+
+def _length_s(container: av.container.InputContainer, stream: av.VideoStream) -> float:
+    """How long the file says it lasts; 0 when it does not tell."""
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    # What a container tells is when it ends, which is not how long it lasts if it begins late.
+    begin_s = float((stream.start_time or 0) * (stream.time_base or 0))
+    return max(0.0, (container.duration or 0) / av.time_base - begin_s)
+
+
+class _Decoder:
+    """Decodes what can be decoded, and counts what cannot."""
+
+    def __init__(self, container: av.container.InputContainer, stream: av.VideoStream) -> None:
+        self._container, self._stream = container, stream
+        self.damaged, self.damaged_at_s = 0, 0.0
+
+    def frames(self) -> Iterator[av.VideoFrame]:
+        for packet in _packets(self._container, self._stream):
+            try:
+                yield from packet.decode()
+            except av.error.FFmpegError:
+                self._note(packet)
+        with suppress(av.error.FFmpegError):
+            yield from self._stream.codec_context.decode(None)  # what it still holds
+
+    def _note(self, packet: Packet) -> None:
+        if not self.damaged and packet.pts is not None and packet.time_base is not None:
+            self.damaged_at_s = float((packet.pts - (self._stream.start_time or 0)) * packet.time_base)
+        self.damaged += 1
+
+
+def _packets(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[Packet]:
+    """The packets up to the end of the file, or to where it breaks off."""
+    with suppress(av.error.FFmpegError):
+        for packet in container.demux(stream):
+            if packet.size:
+                yield packet
+
+
+class _Clock:
+    """When frames are shown, counted from the first, whatever the container says."""
+
+    def __init__(self, stream: av.VideoStream) -> None:
+        self._step_s, self._time_base = 1 / float(stream.average_rate or 30), stream.time_base
+        self.begin_s = float((stream.start_time or 0) * (stream.time_base or 0))
+        container = stream.container
+        assert container is not None
+        # AVI knows the order of decoding only: with B-frames its times are wrong, but its rate is right.
+        self.seeks = container.format.name not in ORDER_ONLY
+        self.last_s, self._shift_s = -self._step_s, -self.begin_s
+
+    def time_s(self, frame: av.VideoFrame) -> float:
+        """The frame's time; frames come in the order in which they are shown."""
+        if not self.seeks or frame.pts is None or self._time_base is None:
+            at_s = self.last_s + self._step_s
+        else:
+            at_s = float(frame.pts * self._time_base) + self._shift_s
+            if at_s <= self.last_s:  # the clock begins anew
+                self._shift_s += self.last_s + self._step_s - at_s
+                at_s = self.last_s + self._step_s
+        self.last_s = at_s
+        return at_s
+
+
+@lru_cache(maxsize=16)
+def _orientation(path: Path, _mtime_ns: int) -> bytes | None:
+    """How the pictures are to be turned, from the first one.
+
+    Once for each file: a frame and its side data hold each other and their decoder's threads, so they stay in memory.
+    """
+    with _opened(path) as (container, stream):
+        stream.thread_count = 1
+        for frame in _Decoder(container, stream).frames():
+            matrix = frame.side_data.get("DISPLAYMATRIX") if frame.rotation else None
+            return bytes(matrix) if isinstance(matrix, SideData) else None
+    return None
+
+
+def _as_shown(rgb: Rgb, aspect: Fraction | None, matrix: bytes | None) -> Rgb:
+    """A picture as it is to be shown: phones film on their side, and say so in a matrix."""
+    if aspect and abs(aspect - 1) > 0.01:
+        height, width, _ = rgb.shape
+        rgb = np.asarray(cv2.resize(rgb, (round(width * aspect), height), interpolation=cv2.INTER_AREA), np.uint8)
+    if matrix is None:
+        return rgb
+    # Rows: where the picture's x and y axis point to. Its turns are by right angles.
+    (xx, xy), (yx, yy) = np.frombuffer(matrix, np.int32).reshape(3, 3)[:2, :2].tolist()
+    if abs(xy) > abs(xx):
+        rgb, xx, yy = rgb.transpose(1, 0, 2), yx, xy
+    return np.ascontiguousarray(rgb[:: -1 if yy < 0 else 1, :: -1 if xx < 0 else 1])
 
 
 class VideoWriter:
@@ -109,8 +224,6 @@ class VideoWriter:
         self, path: Path, fps: float, *, crf: int = 18, gop: int = 60, pix_fmt: str = "yuv420p", most_bit_s: int = 0
     ) -> None:
         self._path = path
-        self._draft = path.with_suffix(f".new{path.suffix}")
-        self._container = av.open(str(self._draft), "w")
         self._fps = Fraction(fps).limit_denominator(1001)
         self._options: Mapping[str, str] = {"crf": str(crf), "preset": "veryfast", "g": str(gop)}
         if most_bit_s:
@@ -127,16 +240,26 @@ class VideoWriter:
         self._container.mux(self._stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")))
 
     def __enter__(self) -> "VideoWriter":
+        with ExitStack() as stack:
+            file = stack.enter_context(replace_file(self._path))
+            self._container = stack.enter_context(av.open(file.name, "w", format="mp4"))
+            stack.push(self._finish)
+            self._open = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            with self._container:
-                if kind is None and self._stream is not None:
-                    self._container.mux(self._stream.encode(None))
-            if kind is None:
-                self._draft.replace(self._path)
-        finally:
-            self._draft.unlink(missing_ok=True)
+        self._open.__exit__(kind, error, trace)
+
+    def _finish(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None and self._stream is not None:
+            self._container.mux(self._stream.encode(None))
+
+
+def write_picture(path: Path, rgb: Rgb) -> None:
+    """Write a picture, uint8 [H, W, 3], whole or not at all, in the format that its name ends in."""
+    _, data = cv2.imencode(path.suffix, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+    write_file(path, data.tobytes())

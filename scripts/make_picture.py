@@ -11,11 +11,11 @@ import av
 import cv2
 import numpy as np
 
-from realtime.config import EngineConfig
+from engines.files import replace_file
 from realtime.frame import Rgb
 from realtime.subject import load_subject
+from realtime.subject_engines import EngineConfig
 from trainer.evaluation.playback import PlaybackChain, VideoPlayback, VideoSpan
-from trainer.files import writing
 
 SETTLE_S = 2.0
 """Played before the picture begins: the performer's range is learnt by then."""
@@ -35,7 +35,7 @@ def perform(subject: str, video: Path, start_s: float, seconds: float) -> tuple[
 def write_webp(path: Path, rows: list[Rgb], fps: float, quality: int) -> None:
     """An endless loop."""
     with (
-        writing(path) as file,
+        replace_file(path) as file,
         av.open(file, "w", format="webp", options={"loop": "0"}) as container,
     ):
         options = {"quality": str(quality), "compression_level": "6"}

@@ -1,4 +1,4 @@
-"""Who may talk to the server: browsers on its own pages, never a foreign page in the viewer's browser."""
+"""Refuse requests of foreign pages in a viewer's browser; the server answers to its own pages only."""
 
 import ipaddress
 from collections.abc import Awaitable, Callable, Collection

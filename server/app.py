@@ -1,9 +1,7 @@
 """The web server: the viewer page, its stats and the WHEP endpoint."""
 
 import asyncio
-import errno
 import secrets
-import socket
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +12,7 @@ import msgspec
 from aiohttp import web
 
 from server.access import add_security_headers, same_site_only
+from server.address import ListenError, why_not
 from server.encode import SharedStream
 from server.offer import MAX_OFFER_BYTES
 from server.whep import Whep
@@ -21,10 +20,6 @@ from server.whep import Whep
 _VIEWER = Path(__file__).parent / "viewer"
 _CONTENT_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 _SHUTDOWN_S = 0.1
-
-
-class ListenError(OSError):
-    """The address cannot be used; the message is one sentence that says what to do."""
 
 
 class Server:
@@ -92,7 +87,7 @@ class Server:
             await web.TCPSite(runner, self._host, self._port).start()
         except OSError as problem:
             await runner.cleanup()
-            raise ListenError(_why(problem, self._host, self._port)) from problem
+            raise ListenError(why_not(problem, self._host, self._port)) from problem
         self._port = runner.addresses[0][1]
         self._instance = secrets.token_urlsafe(8)  # by which the page notices a restart
         self._runner = runner
@@ -132,13 +127,3 @@ def _read_viewer() -> dict[str, Callable[[web.Request], Any]]:
         if path.suffix in _CONTENT_TYPES
     }
     return {"/": files["/index.html"], **files}
-
-
-def _why(problem: OSError, host: str, port: int) -> str:
-    if problem.errno == errno.EADDRINUSE:
-        return f"Port {port} on {host} is in use: stop the other program or choose another port with --port."
-    if problem.errno == errno.EACCES:
-        return f"Port {port} on {host} needs special rights: choose one above 1023 with --port."
-    if problem.errno == errno.EADDRNOTAVAIL or isinstance(problem, socket.gaierror):
-        return f"{host} is no address of this machine: choose another with --host."
-    return f"Port {port} on {host} cannot be listened on: {problem.strerror or problem}."

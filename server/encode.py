@@ -1,4 +1,4 @@
-"""One encode for all viewers: pictures in from a slot, VP8 packets out to everyone who watches."""
+"""One encoder for all viewers: pictures come from a slot, VP8 packets go to every subscription."""
 
 import asyncio
 import threading
@@ -13,7 +13,7 @@ from server.subscription import BACKLOG, NumberedPacket, Subscription
 from server.vp8 import Packet, Vp8Encoder
 
 KEYFRAME_SPACING_S = 0.3
-"""Key frames that viewers ask for are at least this far apart; requests in between share the next one."""
+"""Least time between key frames that viewers ask for; requests in between share the next one."""
 
 _POLL_S = 0.2
 _WINDOW_S = 1.0
@@ -21,7 +21,7 @@ _WINDOW_S = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamStats:
-    """What a stream did: counts since it started, rates over the last second."""
+    """A stream's counts since it started, and rates over the last second."""
 
     encoded_frames: int = 0
     keyframes: int = 0
@@ -59,7 +59,7 @@ class SharedStream(Generic[P]):
         self._bitrate_bps = bitrate_bps
         self._always = always
         self._on_encoded = on_encoded
-        self._viewings: tuple[Subscription, ...] = ()  # replaced on the loop, read by the encoding thread
+        self._subscriptions: tuple[Subscription, ...] = ()  # replaced on the loop, read by the encoding thread
         self._loop: asyncio.AbstractEventLoop | None = None
         self._outgoing: deque[NumberedPacket] = deque(maxlen=BACKLOG)  # so that a busy loop costs packets, not memory
         self._fan_out_is_due = False
@@ -74,27 +74,27 @@ class SharedStream(Generic[P]):
     @property
     def viewers(self) -> int:
         """How many watch at this moment."""
-        return len(self._viewings)
+        return len(self._subscriptions)
 
     def request_keyframe(self) -> None:
         """Make one of the next pictures a key frame; safe from any thread."""
         self._keyframe_wanted = True
 
     def subscribe(self) -> Subscription:
-        """Begin to watch; on the event loop only, and the same loop for all viewers at a time."""
+        """Start to receive packets; on the event loop only, and on the same loop for all viewers at a time."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:  # what an earlier, ended loop was asked to do will never happen
             self._outgoing.clear()
             self._fan_out_is_due = False
             self._loop = loop
-        viewing = Subscription(self.request_keyframe)
-        self._viewings = (*self._viewings, viewing)
+        subscription = Subscription(self.request_keyframe)
+        self._subscriptions = (*self._subscriptions, subscription)
         self.request_keyframe()  # after it joined, or the key frame might pass it by
-        return viewing
+        return subscription
 
-    def unsubscribe(self, viewing: Subscription) -> None:
-        """Stop watching; on the event loop only."""
-        self._viewings = tuple(each for each in self._viewings if each is not viewing)
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """Stop to receive packets; on the event loop only."""
+        self._subscriptions = tuple(each for each in self._subscriptions if each is not subscription)
 
     def run(self, stop: threading.Event) -> None:
         """Encode until `stop` is set: the body of a thread. Errors of the slot or the encoder reach the caller."""
@@ -107,7 +107,7 @@ class SharedStream(Generic[P]):
             picture = self._slot.take(_POLL_S)
             self._stats = window.stats()
             last = picture if picture is not None else last
-            if last is None or not (self._always or self._viewings):
+            if last is None or not (self._always or self._subscriptions):
                 continue
             begun_at_s = time.perf_counter()
             key = self._keyframe_wanted and begun_at_s - keyframe_at_s >= KEYFRAME_SPACING_S
@@ -116,7 +116,7 @@ class SharedStream(Generic[P]):
             if key:
                 self._keyframe_wanted = False
                 keyframe_at_s = begun_at_s
-            # Who comes while the source stands still is shown its last picture, as of now.
+            # A viewer that comes while the source stands still gets its last picture, stamped with the present time.
             at_s = begun_at_s if picture is None else picture.captured_at_s
             packets = encoder.encode(last.rgb, at_s, key=key)
             ended_at_s = time.perf_counter()
@@ -129,7 +129,7 @@ class SharedStream(Generic[P]):
 
     def _send(self, numbered: NumberedPacket) -> None:
         loop = self._loop
-        if loop is None or not self._viewings:
+        if loop is None or not self._subscriptions:
             return
         # At most one call waits on the loop. It clears the flag before it empties the deque, so a packet that
         # finds the flag set is in the deque in time.
@@ -148,12 +148,12 @@ class SharedStream(Generic[P]):
         self._fan_out_is_due = False
         while self._outgoing:
             numbered = self._outgoing.popleft()
-            for viewing in self._viewings:
-                viewing.offer(numbered)
+            for subscription in self._subscriptions:
+                subscription.offer(numbered)
 
 
 class _Window:
-    """Adds up what was encoded and makes rates of it, once a second."""
+    """Counts what is encoded, and makes rates of the counts once a second."""
 
     def __init__(self, stats: StreamStats) -> None:
         self._stats = stats

@@ -1,4 +1,4 @@
-"""What may reach aiortc: offers are checked and tidied here, before any socket is opened for them."""
+"""Check SDP offers, and remove what aiortc stumbles over, before any socket is opened for them."""
 
 import re
 

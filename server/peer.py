@@ -1,4 +1,4 @@
-"""One viewer's WebRTC connection: aiortc with the shared, already encoded streams behind its tracks."""
+"""One viewer's WebRTC connection: aiortc, with tracks that send the shared, already encoded streams."""
 
 import asyncio
 from collections.abc import Sequence
@@ -22,33 +22,33 @@ from server.vp8 import Packet
 
 
 class StreamTrack(MediaStreamTrack):
-    """A track of packets that are encoded already. It watches from its first `recv`, when the peer is connected."""
+    """A track of packets that are encoded already; it subscribes at its first `recv`, when the peer is connected."""
 
     kind = "video"
 
     def __init__(self, stream: SharedStream[Any]) -> None:
         super().__init__()
         self._stream = stream
-        self._viewing: Subscription | None = None
+        self._subscription: Subscription | None = None
 
     async def recv(self) -> Packet:
         """Wait for the next packet; the first is a key frame. Raises MediaStreamError once stopped."""
         if self.readyState != "live":
             raise MediaStreamError
-        if self._viewing is None:
-            self._viewing = self._stream.subscribe()
-        return await self._viewing.next()
+        if self._subscription is None:
+            self._subscription = self._stream.subscribe()
+        return await self._subscription.next()
 
     def stop(self) -> None:
-        """Stop watching."""
+        """End the subscription."""
         super().stop()
-        if self._viewing is not None:
-            self._stream.unsubscribe(self._viewing)
-            self._viewing = None
+        if self._subscription is not None:
+            self._stream.unsubscribe(self._subscription)
+            self._subscription = None
 
 
 class Peer:
-    """A connection that sends each stream in its order, first stream to first media section, and hears commands."""
+    """A connection that sends the streams in order, the first one to the first media section, and receives commands."""
 
     def __init__(self, streams: Sequence[SharedStream[Any]], control: Control) -> None:
         # Without a configuration aiortc would contact a public STUN server.
@@ -56,7 +56,7 @@ class Peer:
         self._tracks = [StreamTrack(stream) for stream in streams]
         self._streams, self._control = streams, control
         self.settled = asyncio.Event()
-        """The connection stands, or has ended."""
+        """The connection is established, or has ended."""
         self.ended = asyncio.Event()
         """The connection failed, was closed by the viewer, or shall be closed."""
 
@@ -84,7 +84,7 @@ class Peer:
         await self._connection.close()
 
     def end(self) -> None:
-        """Ask whoever attends to this peer to close it."""
+        """Ask the task that waits for `ended` to close this peer."""
         self.ended.set()
         self.settled.set()
 

@@ -1,4 +1,4 @@
-"""What the server asks of the pictures it sends: nothing more than their pixels and their time."""
+"""What the server needs of the pictures that it sends: pixels and time."""
 
 from typing import Protocol, TypeVar
 

@@ -1,4 +1,4 @@
-"""One viewer's share of a stream: a short queue that begins at a key frame and never grows."""
+"""One viewer's queue of a stream's packets: of limited length, and beginning at a key frame."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from server.vp8 import Packet
 
 BACKLOG = 15
-"""Packets that may wait, for one viewer and on the way to the event loop: half a second at 30 fps."""
+"""Most packets that wait for one viewer, and on the way to the event loop: half a second at 30 fps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class NumberedPacket:
 
 
 class Subscription:
-    """Hands one viewer a decodable run of packets. Lives on the event loop."""
+    """Gives one viewer packets that it can decode in order. Lives on the event loop."""
 
     def __init__(self, request_keyframe: Callable[[], None]) -> None:
         self._request_keyframe = request_keyframe
@@ -47,7 +47,9 @@ class Subscription:
             return
         if self._queue.full():
             self._skip_to_keyframe()
-            self._lagging = True  # a stalled viewer must not cost the others a key frame before it takes again
+            self._lagging = (
+                True  # it asks for a key frame when it takes again: a stalled viewer must cost the others none
+            )
             return
         self._queue.put_nowait(numbered.packet)
         self._next_number = numbered.number + 1

@@ -1,4 +1,4 @@
-"""RGB pictures to VP8 packets, one encoder that follows the size of what it is given."""
+"""Encode RGB pictures to VP8 packets; the encoder follows their size."""
 
 from fractions import Fraction
 from typing import Any, TypeAlias
@@ -34,7 +34,7 @@ class Vp8Encoder:
     def encode(self, rgb: NDArray[np.uint8], at_s: float, *, key: bool) -> list[Packet]:
         """Encode one picture (H W 3, RGB) taken at `at_s`; `key` forces a key frame.
 
-        The packets' pts is `at_s` on the 90 kHz clock, or one tick after the previous one where time stood still.
+        The packets' pts is `at_s` on the 90 kHz clock, but at least one tick after the previous one.
         """
         assert rgb.ndim == 3, rgb.shape
         assert rgb.shape[2] == 3, rgb.shape

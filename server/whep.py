@@ -1,4 +1,4 @@
-"""WHEP (draft-ietf-wish-whep): a viewer posts an offer, gets the answer, and deletes the session when it leaves."""
+"""The WHEP endpoint (draft-ietf-wish-whep): a viewer posts an offer, gets the answer, and deletes its session."""
 
 import asyncio
 import logging
@@ -13,14 +13,14 @@ from server.encode import SharedStream
 from server.offer import OfferError, admit
 from server.peer import Peer
 
-logger = logging.getLogger(__name__)
+LOG = logging.getLogger(__name__)
 
 _CLOSE_S = 0.8
 _RETRY_S = 5
 
 
 class Whep:
-    """The WHEP endpoint and the peers it lets in. Lives on the event loop."""
+    """The WHEP endpoint and its peers. Lives on the event loop."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class Whep:
         self._viewers_limit = viewers_limit
         self._half_open_s = half_open_s
         self._peers: dict[str, Peer] = {}
-        self._attendants: dict[str, asyncio.Task[None]] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
 
     @property
     def viewers(self) -> int:
@@ -46,11 +46,11 @@ class Whep:
         return [web.post("/whep", self._post), web.delete("/whep/{session}", self._delete)]
 
     async def close(self) -> None:
-        """Close every peer; those that take longer than 0.8 s are abandoned to their own clean-up."""
+        """Close every peer; does not wait longer than 0.8 s for them."""
         for peer in self._peers.values():
             peer.end()
-        if self._attendants:
-            await asyncio.wait(self._attendants.values(), timeout=_CLOSE_S)
+        if self._tasks:
+            await asyncio.wait(self._tasks.values(), timeout=_CLOSE_S)
 
     async def _post(self, request: web.Request) -> web.Response:
         if request.content_type != "application/sdp":
@@ -64,7 +64,7 @@ class Whep:
         try:
             session, answer = await self._open(body)
         except OfferError as problem:
-            logger.info("Refused an offer: %s (%r)", problem, problem.__cause__)
+            LOG.info("Refused an offer: %s (%r)", problem, problem.__cause__)
             raise web.HTTPBadRequest(text=str(problem)) from problem
         return web.Response(
             status=201,
@@ -78,7 +78,7 @@ class Whep:
         if session not in self._peers:
             raise web.HTTPNotFound(text="There is no such session; it may have ended already.")
         self._peers[session].end()
-        await asyncio.wait([self._attendants[session]])
+        await asyncio.wait([self._tasks[session]])
         return web.Response(text="The session has ended.")
 
     async def _open(self, body: bytes) -> tuple[str, str]:
@@ -86,24 +86,24 @@ class Whep:
         peer = Peer(self._streams[:videos], Control(self._commands))
         session = secrets.token_urlsafe(24)
         self._peers[session] = peer
-        attendant = self._attendants[session] = asyncio.create_task(self._attend(session, peer))
+        task = self._tasks[session] = asyncio.create_task(self._close_at_end(session, peer))
         try:
             return session, await peer.answer(offer)
         except BaseException:
             peer.end()
-            await asyncio.wait([attendant])
+            await asyncio.wait([task])
             raise
 
-    async def _attend(self, session: str, peer: Peer) -> None:
-        """Stay with a peer from its first day to its last; nobody else closes it."""
+    async def _close_at_end(self, session: str, peer: Peer) -> None:
+        """Wait until a peer ends, or does not connect in time, and close it: the only place that does."""
         try:
             async with asyncio.timeout(self._half_open_s):
                 await peer.settled.wait()
             await peer.ended.wait()
         except TimeoutError:
-            logger.info("A viewer did not connect within %g s.", self._half_open_s)
+            LOG.info("A viewer did not connect within %g s.", self._half_open_s)
         finally:
             try:
                 await peer.close()
             finally:
-                del self._peers[session], self._attendants[session]
+                del self._peers[session], self._tasks[session]

@@ -9,7 +9,7 @@ import msgspec
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from engines.timing import durations_ms
+from engines.verify import durations_ms
 from trainer.networks.pix2pixhd import GlobalGenerator
 
 HEIGHT_PX, WIDTH_PX, RUNS = 256, 512, 3

@@ -9,11 +9,11 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, UseAppendAction, arg
 
 from engines.console import run_commands
+from engines.files import disk_full_message
 from realtime.pose.figure.styles import StyleName
 from realtime.subject import Consent, user_subjects
 from trainer.config import CheckpointConfig, Machine, PrepareConfig, TrainConfig, first_process
 from trainer.evaluate_cli import Inline, detector, evaluate
-from trainer.files import disk_full_message
 from trainer.settings import PRESETS, Overrides, PresetName, list_settings
 
 RunFolder = Annotated[Positional[Path], arg(metavar="RUN")]

@@ -9,7 +9,7 @@ import msgspec
 from tyro.conf import Positional, Suppress, arg
 
 from engines.errors import UserError
-from realtime.pose.estimation.load import EstimatorName
+from realtime.pose.estimation.config import EstimatorName
 from realtime.pose.figure.styles import StyleName
 
 

@@ -10,11 +10,12 @@ import tyro
 from tyro.conf import Positional, UseAppendAction
 
 from engines.errors import UserError
-from realtime.config import EngineConfig
+from engines.files import disk_full_message
+from realtime.pose.estimation.config import PoseConfig
 from realtime.subject import load_subject
+from realtime.subject_engines import EngineConfig
 from trainer.config import parse_crop
 from trainer.evaluation.playback import VideoSpan
-from trainer.files import disk_full_message
 from trainer.settings import Overrides
 
 Inline = tyro.conf.arg(name="")
@@ -48,10 +49,10 @@ def evaluate(
         crop: Part of --video to use, in its pixels; by default as in training, or the middle if its size is another.
         record: Write the metrics of --video into the subject's manifest.
         part: Which part of the video.
-        assignments: Change how the networks run: backend, precision, pose or threads, as in `realtime run`.
+        assignments: Change how it runs: backend, precision, threads, estimator, pose_parts, pose_effort or person.
     """
     overrides = Overrides(assignments)
-    engines = overrides.apply(EngineConfig())
+    engines, pose = overrides.apply(EngineConfig()), overrides.apply(PoseConfig())
     overrides.check_applied()
     if video is None and driver is None:
         raise UserError("Give --video, footage of the subject, or --driver, a video of somebody else.")
@@ -68,7 +69,7 @@ def evaluate(
     if record and not os.access(played.folder, os.W_OK):
         raise UserError(f"--record cannot write into {played.folder}: copy the subject, and give the copy's path.")
     performances = [
-        VideoPlayback(played, path, part, engines, self_driven=path is video, box=box if path is video else None)
+        VideoPlayback(played, path, part, engines, pose, self_driven=path is video, box=box if path is video else None)
         for path in (video, driver)
         if path is not None
     ]
@@ -77,7 +78,9 @@ def evaluate(
     for performance in performances:
         path = out / f"{played.manifest.name}_{performance.video.stem}.mp4"
         with disk_full_message("the videos", out):
-            result = measure(performance, path, engines, ablation=ablation, every=every, drift_frames=drift_frames)
+            result = measure(
+                performance, path, engines, pose, ablation=ablation, every=every, drift_frames=drift_frames
+            )
         results.append(result)
         print(f"Look at {path}")
         show(results[-1])
@@ -101,6 +104,7 @@ class DetectorTrain:
     subject: str = "alice"
     """The subject whose videos are to be detected: its name, or the path of its folder."""
     engines: Annotated[EngineConfig, Inline] = field(default_factory=EngineConfig)
+    pose: Annotated[PoseConfig, Inline] = field(default_factory=PoseConfig)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +116,7 @@ class DetectorRun:
     model: Path
     """A detector made by `trainer detector train`."""
     engines: Annotated[EngineConfig, Inline] = field(default_factory=EngineConfig)
+    pose: Annotated[PoseConfig, Inline] = field(default_factory=PoseConfig)
 
 
 def detector(
@@ -124,9 +129,9 @@ def detector(
     from trainer.detector.commands import make_detector, run_detector, show
 
     if isinstance(action, DetectorRun):
-        show(run_detector(action.model, action.video, action.engines))
+        show(run_detector(action.model, action.video, action.engines, action.pose))
         return
-    about = make_detector(load_subject(action.subject), action.real, action.out, action.engines)
+    about = make_detector(load_subject(action.subject), action.real, action.out, action.engines, action.pose)
     print(
         f"{action.out}: of {2 * about.held_out_clips} held-out clips {about.accuracy:.1%} are told rightly, of their "
         f"pairs of frames {about.pair_accuracy:.1%}. Next: trainer detector run --model {action.out} VIDEO"

@@ -6,7 +6,8 @@ from pathlib import Path
 from rich.console import Console
 
 from engines.errors import UserError
-from realtime.subject import Consent, load_subject, sha256
+from engines.files import disk_full_message, sha256
+from realtime.subject import Consent, load_subject
 from trainer.config import (
     CheckpointConfig,
     CompactConfig,
@@ -17,7 +18,6 @@ from trainer.config import (
     several_started,
 )
 from trainer.export.subject import check_place, export_run, final_generator
-from trainer.files import disk_full_message
 from trainer.footage.prepare import prepare
 from trainer.footage.source import FootageSource, open_footage
 from trainer.run import train_run

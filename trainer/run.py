@@ -19,10 +19,8 @@ from trainer.footage.prepared import Footage
 from trainer.settings import check_settings, write_settings
 from trainer.training.body import BodyStage
 from trainer.training.checkpoint import Checkpoints
-from trainer.training.distributed import together
-from trainer.training.fabric import Fabric, assemble
-from trainer.training.face import BATCH as FACE_BATCH
-from trainer.training.face import FaceStage, Heads, render_heads
+from trainer.training.distributed import Fabric, assemble, fail_together
+from trainer.training.face import FACE_BATCH, FaceStage, Heads, render_heads
 from trainer.training.joint import JointStage
 from trainer.training.loop import train
 from trainer.training.stage import Stage
@@ -54,7 +52,7 @@ def train_run(
     footage = Footage(run / "data", background=config.background)
     check_settings(run / "config.json", config)
     fabric = assemble(machine, config.batch, FACE_BATCH)
-    with together(fabric):
+    with fail_together(fabric):
         if fabric.is_global_zero:
             write_settings(run / "config.json", config)
     config = config.for_footage(footage.about.size_px, static=footage.about.static)
@@ -79,15 +77,15 @@ class _Stages:
             coarse = BodyStage(self.footage, self.config, self.fabric, coarse=True)
             if not self._train(coarse):
                 return False
-            body.begin_with(coarse.state_dict())
+            body.initialize_from(coarse.state_dict())
         elif start_from is not None:
-            body.begin_with(_checkpoints(start_from, "body").load_best())
+            body.initialize_from(_checkpoints(start_from, "body").load_best())
         return self._train(body)
 
     def train_face(self) -> bool:
         if _checkpoints(self.run, "face").reached(self.config.face_steps):
             return True
-        with together(self.fabric):
+        with fail_together(self.fabric):
             heads = self._render_heads() if self.fabric.is_global_zero else None
         heads = self.fabric.broadcast(heads)
         assert heads
@@ -100,7 +98,7 @@ class _Stages:
         joint = JointStage(self.footage, self.config, self.fabric)
         self.fabric.barrier()  # the best of the others may still be on its way to the disk
         if not _checkpoints(self.run, "joint").exist:
-            joint.begin_with(*(_checkpoints(self.run, stage).load_best() for stage in ("body", "face")))
+            joint.initialize_from(*(_checkpoints(self.run, stage).load_best() for stage in ("body", "face")))
         return self._train(joint)
 
     def _train(self, stage: Stage) -> bool:

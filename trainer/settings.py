@@ -16,8 +16,8 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 import msgspec
 
 from engines.errors import UserError
+from engines.files import write_file
 from trainer.config import Pix2PixHDConfig, TrainConfig
-from trainer.files import writing
 
 T = TypeVar("T")
 
@@ -170,9 +170,7 @@ def read_settings(path: Path, kind: type[T]) -> T | None:
 
 def write_settings(path: Path, settings: object) -> None:
     """Write settings as JSON."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with writing(path) as file:
-        file.write(msgspec.json.format(msgspec.json.encode(settings, enc_hook=str), indent=2) + b"\n")
+    write_file(path, msgspec.json.format(msgspec.json.encode(settings, enc_hook=str), indent=2) + b"\n")
 
 
 def _read_toml(file: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""ONNX graphs made fit for NVIDIA's builders, which take every type from the graph and know uint8 only at its ends.
+"""Types inside ONNX graphs for NVIDIA's builders, which take them from the graph and know uint8 only at its ends.
 
     uint8 ─ Cast ─ [f32] ─ Cast ─ [f16: all between the first and the last convolution] ─ Cast ─ [f32] ─ Cast ─ uint8
 
@@ -10,32 +10,21 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
+from engines.backends import Precision
 from engines.errors import UserError
+from engines.onnx_check import read_graph
 
-PRECISIONS = ("f32", "f16")
+PRECISIONS: tuple[Precision, ...] = ("f32", "f16")
 CONVOLUTIONS = {"Conv", "ConvTranspose"}
 MOVES = {"Transpose", "Reshape", "Squeeze", "Unsqueeze", "DepthToSpace"}
-"""Operators that change no value, so that a Cast may change places with them."""
+"""Operators that change no value, so a Cast may change places with them."""
 NORMS = {"InstanceNormalization"}
-"""Sums over a whole picture, which half precision cannot hold."""
+"""Operators with sums over a whole picture, which half precision cannot hold."""
 
 
-def read_graph(path: Path) -> ModelProto:
-    """Read an ONNX file.
-
-    Raises:
-        UserError: it is none.
-    """
-    try:
-        return onnx.load(path)
-    except DecodeError as error:
-        raise UserError(f"{path} is not an ONNX graph: export it again.") from error
-
-
-def strongly_typed(path: Path, precision: str) -> ModelProto:
+def strongly_typed(path: Path, precision: Precision) -> ModelProto:
     """Read a graph with f32 inside and uint8 or f32 at the ends, and fix the type of everything inside.
 
     Args:
@@ -58,6 +47,7 @@ def strongly_typed(path: Path, precision: str) -> ModelProto:
 
 
 def _refuse_unsigned_quantization(graph: GraphProto, path: Path) -> None:
+    """Raise UserError if a zero point is uint8."""
     kinds = {constant.name: constant.data_type for constant in graph.initializer}
     for node in graph.node:
         quantizes = node.op_type in ("QuantizeLinear", "DequantizeLinear") and len(node.input) == 3
@@ -69,7 +59,7 @@ def _refuse_unsigned_quantization(graph: GraphProto, path: Path) -> None:
 
 
 def _fold_casts_of_weights(graph: GraphProto) -> None:
-    """Weights that are stored as f16 and cast at once become f32 constants."""
+    """Replace weights that are stored as f16 and cast to f32 by f32 constants."""
     constants = {constant.name: constant for constant in graph.initializer}
     for node in [node for node in graph.node if node.op_type == "Cast" and node.input[0] in constants]:
         values = numpy_helper.to_array(constants[node.input[0]])
@@ -80,6 +70,7 @@ def _fold_casts_of_weights(graph: GraphProto) -> None:
 
 
 def _cast_inputs_first(graph: GraphProto) -> None:
+    """Cast every uint8 input to f32 at once, and let all nodes take that."""
     for value in graph.input:
         if value.type.tensor_type.elem_type == TensorProto.UINT8:
             _rename_uses(graph, value.name, f"{value.name}.f32")
@@ -87,6 +78,7 @@ def _cast_inputs_first(graph: GraphProto) -> None:
 
 
 def _cast_outputs_last(graph: GraphProto, path: Path) -> None:
+    """Move the Cast that makes a uint8 output behind the operators that only rearrange it, to the graph's end."""
     makers = {name: node for node in graph.node for name in node.output}
     for value in graph.output:
         if value.type.tensor_type.elem_type != TensorProto.UINT8:
@@ -103,9 +95,10 @@ def _cast_outputs_last(graph: GraphProto, path: Path) -> None:
 
 
 def _halve(model: ModelProto) -> None:
+    """Compute in f16 what lies between convolutions; a Cast is put wherever a value crosses between f32 and f16."""
     graph = model.graph
     kinds = _kinds(onnx.shape_inference.infer_shapes(model).graph)
-    floats = {name for name, kind in kinds.items() if kind == TensorProto.FLOAT}
+    floats = {name for name, kind in kinds.items() if kind == TensorProto.FLOAT}  # bytes and indices stay as they are
     constants = {constant.name: constant for constant in graph.initializer}
     inside = _between_convolutions(graph)
     halves = {name for node, within in zip(graph.node, inside, strict=True) if within for name in node.output} & floats
@@ -114,51 +107,59 @@ def _halve(model: ModelProto) -> None:
     for node, within in zip(graph.node, inside, strict=True):
         wanted = TensorProto.FLOAT16 if within else TensorProto.FLOAT
         for index, name in enumerate(node.input):
-            if name not in floats or (node.op_type == "Resize" and index > 0) or (name in halves) == within:
+            settings = node.op_type == "Resize" and index > 0  # ONNX has its region and scales in f32 always
+            if name not in floats or settings or (name in halves) == within:
                 continue
             converted = f"{name}.{'f16' if within else 'f32'}"
             node.input[index] = converted
-            if converted in made:
+            if converted in made:  # one conversion serves all nodes
                 continue
             made.add(converted)
-            if name in constants:
+            if name in constants:  # f32 in the file, so only ever converted to f16
                 values = numpy_helper.to_array(constants[name]).astype(np.float16)
                 graph.initializer.append(numpy_helper.from_array(values, converted))
             else:
                 nodes.append(_cast(name, converted, wanted))
         if within and node.op_type == "Cast" and _attribute(node, "to").i == TensorProto.FLOAT:
-            _attribute(node, "to").i = TensorProto.FLOAT16
+            _attribute(node, "to").i = TensorProto.FLOAT16  # it names its type; other nodes take that of their inputs
         nodes.append(node)
     for name in {value.name for value in graph.output} & halves:
-        for node in nodes:
-            for names in (node.input, node.output):
-                names[:] = [f"{name}.f16" if each == name else each for each in names]
-        nodes.append(_cast(f"{name}.f16", name, TensorProto.FLOAT))
+        nodes = _restore_output(nodes, name)
+    # Emptying the graph frees its nodes, so they are copied before.
     kept = [NodeProto.FromString(node.SerializeToString()) for node in nodes]
     del graph.node[:]
     graph.node.extend(kept)
     _drop_unused(graph)
 
 
+def _restore_output(nodes: list[NodeProto], name: str) -> list[NodeProto]:
+    """Keep an f32 output of the graph f32 although it is computed in f16: under another name, cast at the end."""
+    for node in nodes:
+        for names in (node.input, node.output):
+            names[:] = [f"{name}.f16" if each == name else each for each in names]
+    return [*nodes, _cast(f"{name}.f16", name, TensorProto.FLOAT)]
+
+
 def _between_convolutions(graph: GraphProto) -> list[bool]:
-    """For each node whether it is a convolution or lies on a way from one to another, norms left out."""
-    behind: set[str] = set()
-    is_behind = []
+    """For each node, which are in topological order: whether it is a convolution or on a path between two; no norms."""
+    after: set[str] = set()  # values that depend on a convolution
+    is_after = []
     for node in graph.node:
-        is_behind.append(node.op_type in CONVOLUTIONS or bool(behind & set(node.input)))
-        behind |= set(node.output) if is_behind[-1] else set()
-    ahead: set[str] = set()
-    is_ahead = []
+        is_after.append(node.op_type in CONVOLUTIONS or bool(after & set(node.input)))
+        after |= set(node.output) if is_after[-1] else set()
+    before: set[str] = set()  # values that a convolution depends on
+    is_before = []
     for node in reversed(graph.node):
-        is_ahead.append(node.op_type in CONVOLUTIONS or bool(ahead & set(node.output)))
-        ahead |= set(node.input) if is_ahead[-1] else set()
+        is_before.append(node.op_type in CONVOLUTIONS or bool(before & set(node.output)))
+        before |= set(node.input) if is_before[-1] else set()
     return [
         first and last and node.op_type not in NORMS
-        for node, first, last in zip(graph.node, is_behind, reversed(is_ahead), strict=True)
+        for node, first, last in zip(graph.node, is_after, reversed(is_before), strict=True)
     ]
 
 
 def _kinds(graph: GraphProto) -> dict[str, int]:
+    """The `TensorProto` type of every value, by name."""
     values = (*graph.input, *graph.value_info, *graph.output)
     return {value.name: value.type.tensor_type.elem_type for value in values} | {
         constant.name: constant.data_type for constant in graph.initializer

@@ -1,33 +1,19 @@
 """Build plans with TensorRT or TensorRT-RTX: their Python modules have the same interface, and the one meant is `trt`.
 
-graph (ONNX) ─ strongly typed ─ parser ─ profiles for free sizes ─ builder ─ plan (bytes)
+graph (ONNX) ─ strongly typed ─ parser ─ builder ─ plan (bytes)
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engines.backends import Precision
 from engines.errors import UserError
-from engines.files import write_atomically
+from engines.files import write_file
 from engines.nvidia.onnx_precision import PRECISIONS, strongly_typed
 
 Progress = Callable[[str, int, int], None]
 """Called with the name of a phase, its steps done and its steps in all; from any thread."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sizes:
-    """The lengths of every free axis of a graph that the plan must fit."""
-
-    least: int = 32
-    usual: int = 128
-    """What it is fastest at."""
-    most: int = 256
-
-    def __post_init__(self) -> None:
-        if not 0 < self.least <= self.usual <= self.most:
-            raise ValueError(f"sizes must grow from least over usual to most, not {self}")
 
 
 def build_plan(
@@ -35,9 +21,8 @@ def build_plan(
     log: "Log",
     graph: Path,
     *,
-    precision: str = "f16",
+    precision: Precision = "f16",
     capabilities: Sequence[Any] = (),
-    sizes: Sizes = Sizes(),
     timing_cache: Path | None = None,
     progress: Progress | None = None,
 ) -> bytes:
@@ -46,10 +31,9 @@ def build_plan(
     Args:
         trt: the module `tensorrt` or `tensorrt_rtx`.
         log: where it writes, `make_log(trt)`.
-        graph: ONNX file, f32 inside, uint8 or f32 at the ends; some of its axes may be free.
+        graph: ONNX file, f32 inside, uint8 or f32 at the ends, with static shapes.
         precision: "f16" (inside; the last steps stay in f32) or "f32" (without TF32).
         capabilities: members of `trt.ComputeCapability`; none: for the GPU of this machine.
-        sizes: for free axes.
         timing_cache: file that keeps what was measured of kernels, written again afterwards; None: kept nowhere.
         progress: told how far the builder is.
 
@@ -75,7 +59,6 @@ def build_plan(
         config.num_compute_capabilities = len(capabilities)
         for index, capability in enumerate(capabilities):
             config.set_compute_capability(capability, index)
-    _fit_sizes(builder, network, config, sizes)
     if progress:
         config.progress_monitor = monitor = _make_monitor(trt, progress)  # noqa: F841 the config does not keep it alive
     if timing_cache:
@@ -85,22 +68,8 @@ def build_plan(
     if plan is None:
         raise UserError(f"{trt.__name__} {trt.__version__} cannot build {graph} here: {log.last_error()}.")
     if timing_cache:
-        write_atomically(timing_cache, bytes(config.get_timing_cache().serialize()))
+        write_file(timing_cache, bytes(config.get_timing_cache().serialize()))
     return bytes(plan)
-
-
-def _fit_sizes(builder: Any, network: Any, config: Any, sizes: Sizes) -> None:
-    inputs = [network.get_input(index) for index in range(network.num_inputs)]
-    if not any(-1 in tuple(each.shape) for each in inputs):
-        return
-    profile = builder.create_optimization_profile()
-    for each in inputs:
-        shapes = (
-            tuple(size if length == -1 else length for length in each.shape)
-            for size in (sizes.least, sizes.usual, sizes.most)
-        )
-        profile.set_shape(each.name, *shapes)
-    config.add_optimization_profile(profile)
 
 
 def _refusal(parser: Any) -> str:

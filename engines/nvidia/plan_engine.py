@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.engine import Bytes
 from engines.errors import UserError
 from engines.nvidia.cuda import DeviceArray, Stream, find_device, used_bytes
 from engines.nvidia.plan_builder import Log
-from engines.recurrent import Bytes, Chain, channel_copies
-
-Shape = tuple[int, ...]
+from engines.recurrent import RecurrentEngine, channel_copies
 
 
 def load_plan(trt: Any, log: Log, runtime: Any, plan: bytes) -> Any:
@@ -37,14 +36,11 @@ class PlanEngine:
     Args:
         trt: the module `tensorrt` or `tensorrt_rtx`.
         log: where it writes.
-        plan: what `build_plan` made.
-        shapes: of the inputs with free axes.
+        plan: what `build_plan` made of a graph with static shapes.
         configure: makes an execution context of the `ICudaEngine`.
     """
 
-    def __init__(
-        self, trt: Any, log: Log, plan: bytes, shapes: Mapping[str, Shape], configure: Callable[[Any], Any]
-    ) -> None:
+    def __init__(self, trt: Any, log: Log, plan: bytes, configure: Callable[[Any], Any]) -> None:
         find_device()
         self._log = log
         self._runtime = trt.Runtime(log)
@@ -52,15 +48,9 @@ class PlanEngine:
         self._context = configure(self._engine)
         self.stream = Stream()
         self.replay = True
-        self._step = _Step(self, self._enqueue_run)
+        self._step = _PlanStep(self, self._enqueue_run)
         names = [self._engine.get_tensor_name(index) for index in range(self._engine.num_io_tensors)]
         ins = [name for name in names if self._engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
-        for name in ins:
-            shape = shapes.get(name, tuple(self._engine.get_tensor_shape(name)))
-            if -1 in shape:
-                raise ValueError(f"the engine's input {name} {shape} has free axes: give its shape")
-            if not self._context.set_input_shape(name, shape):
-                raise UserError(f"The engine cannot take {name} of shape {shape}: build it with other sizes.")
         self.device = {
             name: DeviceArray(
                 tuple(self._context.get_tensor_shape(name)), trt.nptype(self._engine.get_tensor_dtype(name))
@@ -90,12 +80,12 @@ class PlanEngine:
         self.stream.wait()
 
     def used_bytes(self) -> int:
-        """The device memory that is in use, by anybody."""
+        """The device memory that is in use, by all programs."""
         return used_bytes()
 
-    def chain(self) -> Chain:
-        """A chain on the device."""
-        return PlanChain(self)
+    def recurrent(self) -> RecurrentEngine:
+        """The same network with its past on the device."""
+        return RecurrentPlanEngine(self)
 
     def enqueue_network(self) -> None:
         """Enqueue the network alone."""
@@ -116,43 +106,43 @@ class PlanEngine:
         self._enqueue_download()
 
 
-class PlanChain:
-    """A `Chain` on the GPU: in a step what is new goes in and the output comes out, each copied once."""
+class RecurrentPlanEngine:
+    """A `RecurrentEngine` on the GPU: in a run the new input goes in and the output comes out, each copied once."""
 
     def __init__(self, engine: PlanEngine) -> None:
         self._engine = engine
         ((name, self.output),) = engine.outputs.items()
         self._packed, self._result = engine.device["packed"], engine.device[name]
-        self._new = DeviceArray(self._result.shape, np.uint8)
-        self.entering: Bytes = self._new.pinned()
-        self._moves = channel_copies(self._packed.shape, self._result.shape)
-        self._step = _Step(engine, self._enqueue)
+        self._device_input = DeviceArray(self._result.shape, np.uint8)
+        self.input: Bytes = self._device_input.pinned()
+        self._copies = channel_copies(self._packed.shape, self._result.shape)
+        self._step = _PlanStep(engine, self._enqueue)
 
-    def restart(self, entered: Bytes, output: Bytes) -> None:
-        """Forget the past: go on as if `entered` had just come out as `output`."""
+    def reset(self, previous_input: Bytes, previous_output: Bytes) -> None:
+        """Replace the past by these, both [1, h, w, c]."""
         c = self._result.shape[-1]
-        self.output[...] = output
+        self.output[...] = previous_output
         packed = self._engine.inputs["packed"]
-        for move in self._moves:
-            packed[..., move.target : move.target + c] = output if move.from_output else entered
+        for copy in self._copies:
+            packed[..., copy.target : copy.target + c] = previous_output if copy.from_output else previous_input
         self._engine.upload()
 
     def run(self) -> None:
-        """Compute `output` from `entering` and the past."""
+        """Compute `output` from `input` and the past."""
         self._step()
 
     def _enqueue(self) -> None:
         stream, c = self._engine.stream, self._result.shape[-1]
-        stream.upload(self.entering, self._new)
-        stream.copy_channels(self._new, self._packed, 0, c)
+        stream.upload(self.input, self._device_input)
+        stream.copy_channels(self._device_input, self._packed, 0, c)
         self._engine.enqueue_network()
-        for move in self._moves:
-            stream.copy_channels(self._result if move.from_output else self._packed, self._packed, move.target, c)
+        for copy in self._copies:
+            stream.copy_channels(self._result if copy.from_output else self._packed, self._packed, copy.target, c)
         stream.download(self._result, self.output)
 
 
-class _Step:
-    """Does what `enqueue` enqueues and waits for it; from the second time on as one recording, if `engine.replay`."""
+class _PlanStep:
+    """Does what `enqueue` enqueues, and waits for it; if `engine.replay`, as one recording from the second call on."""
 
     def __init__(self, engine: PlanEngine, enqueue: Callable[[], None]) -> None:
         self._engine, self._enqueue = engine, enqueue

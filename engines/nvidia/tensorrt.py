@@ -1,13 +1,13 @@
 """TensorRT: builds for, and runs on, the GPU of this machine. The only file that imports it."""
 
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
 import tensorrt as trt
 
-from engines.nvidia.plan_builder import Log, Progress, Sizes, build_plan, make_log
-from engines.nvidia.plan_engine import PlanEngine, Shape
+from engines.backends import Precision
+from engines.nvidia.plan_builder import Log, Progress, build_plan, make_log
+from engines.nvidia.plan_engine import PlanEngine
 
 VERSION = str(trt.__version__)
 
@@ -21,17 +21,16 @@ def log() -> Log:
 def build(
     graph: Path,
     *,
-    precision: str = "f16",
-    sizes: Sizes = Sizes(),
+    precision: Precision = "f16",
     timing_cache: Path | None = None,
     progress: Progress | None = None,
 ) -> bytes:
     """Build a plan for this machine's GPU; see `build_plan`."""
-    return build_plan(trt, log(), graph, precision=precision, sizes=sizes, timing_cache=timing_cache, progress=progress)
+    return build_plan(trt, log(), graph, precision=precision, timing_cache=timing_cache, progress=progress)
 
 
 class TensorRtEngine(PlanEngine):
     """An `Engine` on TensorRT, from a plan of this version and this GPU."""
 
-    def __init__(self, plan: bytes, shapes: Mapping[str, Shape] | None = None) -> None:
-        super().__init__(trt, log(), plan, shapes or {}, lambda engine: engine.create_execution_context())
+    def __init__(self, plan: bytes) -> None:
+        super().__init__(trt, log(), plan, lambda engine: engine.create_execution_context())

@@ -1,18 +1,36 @@
 """TensorRT-RTX: builds plans for several GPU generations anywhere, GPU or not. The only file that imports it."""
 
-from collections.abc import Mapping, Sequence
+import struct
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorrt_rtx as trt
 
+from engines.backends import Precision
 from engines.errors import UserError
-from engines.nvidia.plan_builder import Log, Progress, Sizes, build_plan, make_log
-from engines.nvidia.plan_engine import PlanEngine, Shape
-from engines.nvidia.plan_header import TARGETS, PlanHeader, check_targets, read_header
+from engines.nvidia.plan_builder import Log, Progress, build_plan, make_log
+from engines.nvidia.plan_engine import PlanEngine
 
 VERSION = str(trt.__version__)
+TARGETS = ("sm75", "sm80", "sm86", "sm89", "sm120")
+"""Compute capabilities by the bit that they have in a plan."""
+
+# The header of a plan is documented nowhere; this is what release 1.7 writes, and the tests hold it to real plans:
+# 0 "vtrt" | 8 format u64 | 16 bytes of all u64 | 24 major, minor, patch, build u8 | 28 "vtrt" | 32 targets u32
+_HEADER = struct.Struct("<4s4xQQ4B4sI")
+_MAGIC = b"vtrt"
+
+
+class PlanHeader(NamedTuple):
+    """What a plan says of itself."""
+
+    version: str
+    """Of the TensorRT-RTX that built it, and the only one that can run it: "1.7.1.116"."""
+    targets: tuple[str, ...]
+    """GPU generations that it runs on, of `TARGETS`."""
+    length_bytes: int
 
 
 @cache
@@ -24,9 +42,8 @@ def log() -> Log:
 def build(
     graph: Path,
     *,
-    precision: str = "f16",
+    precision: Precision = "f16",
     targets: Sequence[str] = TARGETS,
-    sizes: Sizes = Sizes(),
     progress: Progress | None = None,
 ) -> bytes:
     """Build a plan for some GPU generations ("sm89"), and check it; see `build_plan`. Needs no GPU.
@@ -40,7 +57,6 @@ def build(
         graph,
         precision=precision,
         capabilities=[getattr(trt.ComputeCapability, target.upper()) for target in targets],
-        sizes=sizes,
         progress=progress,
     )
     header = check(plan)
@@ -63,17 +79,41 @@ def check(plan: bytes) -> PlanHeader:
     return header
 
 
-class TensorRtRtxEngine(PlanEngine):
-    """An `Engine` on TensorRT-RTX, from a plan of this version whose targets include this GPU.
+def check_targets(targets: Sequence[str]) -> tuple[str, ...]:
+    """The targets, in the order of `TARGETS`.
 
-    Args:
-        plan: what `build` made.
-        shapes: of the inputs with free axes.
+    Raises:
+        UserError: there are none, or one is unknown.
     """
+    unknown = [target for target in targets if target not in TARGETS]
+    if unknown or not targets:
+        raise UserError(f"TensorRT-RTX builds for {', '.join(TARGETS)}, not for {', '.join(unknown) or 'nothing'}.")
+    return tuple(target for target in TARGETS if target in targets)
 
-    def __init__(self, plan: bytes, shapes: Mapping[str, Shape] | None = None) -> None:
+
+def read_header(plan: bytes) -> PlanHeader:
+    """Read and check the header of a whole plan.
+
+    Raises:
+        UserError: no plan, or only a part of one.
+    """
+    if len(plan) < _HEADER.size:
+        raise UserError(f"The TensorRT-RTX plan has only {len(plan)} bytes: build it again.")
+    magic, _, length, *version, again, bits = _HEADER.unpack_from(plan)
+    if magic != _MAGIC or again != _MAGIC:
+        raise UserError("That is no TensorRT-RTX plan: build it again.")
+    if length != len(plan):
+        raise UserError(f"The TensorRT-RTX plan has {len(plan)} bytes instead of {length}: build it again.")
+    targets = tuple(target for bit, target in enumerate(TARGETS) if bits >> bit & 1)
+    return PlanHeader(".".join(map(str, version)), targets, length)
+
+
+class TensorRtRtxEngine(PlanEngine):
+    """An `Engine` on TensorRT-RTX, from a plan of this version whose targets include this GPU."""
+
+    def __init__(self, plan: bytes) -> None:
         check(plan)
-        super().__init__(trt, log(), plan, shapes or {}, _make_context)
+        super().__init__(trt, log(), plan, _make_context)
 
 
 def _make_context(engine: Any) -> Any:

@@ -1,9 +1,10 @@
-"""A torch module as an `Engine` with device memory (`engines.recurrent.DeviceEngine`): pinned buffers, recorded steps.
+"""Torch modules as engines with device memory, and Torch-TensorRT, which compiles graphs to such modules.
 
-On "cpu" it does the same without recordings, which is how its logic is tested where there is no GPU.
+The only file that imports Torch-TensorRT, inside the functions that need it: the rest is tested without it.
 """
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -12,14 +13,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engines.recurrent import Bytes, Chain, channel_copies
+from engines.backends import Precision
+from engines.eager import OnnxModule
+from engines.engine import Bytes
+from engines.nvidia.onnx_precision import strongly_typed
+from engines.recurrent import RecurrentEngine, channel_copies
 
 Described = list[tuple[str, tuple[int, ...], np.dtype[Any]]]
 """Names, shapes and dtypes, in order."""
 
 
 class TorchDeviceEngine:
-    """See the module.
+    """A torch module as an `Engine` with device memory (`engines.recurrent.DeviceEngine`): pinned buffers, CUDA graphs.
+
+    On "cpu" it does the same without CUDA graphs, which is how its logic is tested where there is no GPU.
 
     Args:
         module: takes the inputs in order, gives a sequence of the outputs in order.
@@ -30,7 +37,7 @@ class TorchDeviceEngine:
     def __init__(self, module: Callable[..., Any], inputs: Described, outputs: Described, device: str = "cuda") -> None:
         self._module, self._on_gpu = module, device != "cpu"
         self.replay = self._on_gpu
-        self._step = _Step(self, self._enqueue_run)
+        self._step = _TorchStep(self, self._enqueue_run)
         self.host = {name: self.buffer(shape, dtype) for name, shape, dtype in inputs + outputs}
         self.device = {name: torch.zeros_like(each, device=device) for name, each in self.host.items()}
         self._ins, self._outs = [name for name, _, _ in inputs], [name for name, _, _ in outputs]
@@ -42,7 +49,7 @@ class TorchDeviceEngine:
         )
 
     def buffer(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Tensor:
-        """Zeros on the host, where the device can reach them by itself."""
+        """Zeros on the host, in memory that the device can reach by itself."""
         zeros = torch.from_numpy(np.zeros(shape, dtype))
         return zeros.pin_memory() if self._on_gpu else zeros
 
@@ -61,15 +68,15 @@ class TorchDeviceEngine:
         self.wait()
 
     def used_bytes(self) -> int:
-        """The device memory that is in use, by anybody."""
+        """The device memory that is in use, by all programs; 0 on "cpu"."""
         if not self._on_gpu:
             return 0
         free, total = torch.cuda.mem_get_info()
         return total - free
 
-    def chain(self) -> Chain:
-        """A chain on the device."""
-        return TorchChain(self)
+    def recurrent(self) -> RecurrentEngine:
+        """The same network with its past on the device."""
+        return RecurrentTorchEngine(self)
 
     def compute(self) -> None:
         """The network alone, on the device."""
@@ -96,49 +103,49 @@ class TorchDeviceEngine:
             torch.cuda.synchronize()
 
 
-class TorchChain:
-    """A `Chain` on the device: in a step what is new goes in and the output comes out, each copied once."""
+class RecurrentTorchEngine:
+    """A `RecurrentEngine` on the device: in a run the new input goes in and the output comes out, each copied once."""
 
     def __init__(self, engine: TorchDeviceEngine) -> None:
         self._engine = engine
         ((name, self.output),) = engine.outputs.items()
         self._packed, self._result, self._host_result = engine.device["packed"], engine.device[name], engine.host[name]
-        self._new = engine.buffer(self.output.shape, self.output.dtype)
-        self.entering: Bytes = self._new.numpy()
-        self._moves = channel_copies(self._packed.shape, self._result.shape)
-        self._step = _Step(engine, self._enqueue)
+        self._host_input = engine.buffer(self.output.shape, self.output.dtype)
+        self.input: Bytes = self._host_input.numpy()
+        self._copies = channel_copies(self._packed.shape, self._result.shape)
+        self._step = _TorchStep(engine, self._enqueue)
 
-    def restart(self, entered: Bytes, output: Bytes) -> None:
-        """Forget the past: go on as if `entered` had just come out as `output`."""
-        self.entering[...] = entered
-        self.output[...] = output
+    def reset(self, previous_input: Bytes, previous_output: Bytes) -> None:
+        """Replace the past by these, both [1, h, w, c]."""
+        self.input[...] = previous_input
+        self.output[...] = previous_output
         self._engine.upload()  # what else the network takes
-        self._enter()
+        self._upload_input()
         self._result.copy_(self._host_result)
         self._remember()
 
     def run(self) -> None:
-        """Compute `output` from `entering` and the past."""
+        """Compute `output` from `input` and the past."""
         self._step()
 
     def _enqueue(self) -> None:
-        self._enter()
+        self._upload_input()
         self._engine.compute()
         self._remember()
         self._host_result.copy_(self._result, non_blocking=True)
 
-    def _enter(self) -> None:
-        self._packed[..., : self._new.shape[-1]].copy_(self._new, non_blocking=True)
+    def _upload_input(self) -> None:
+        self._packed[..., : self.input.shape[-1]].copy_(self._host_input, non_blocking=True)
 
     def _remember(self) -> None:
-        c = self._new.shape[-1]
-        for move in self._moves:
-            source = self._result if move.from_output else self._packed[..., :c]
-            self._packed[..., move.target : move.target + c].copy_(source)
+        c = self.input.shape[-1]
+        for copy in self._copies:
+            source = self._result if copy.from_output else self._packed[..., :c]
+            self._packed[..., copy.target : copy.target + c].copy_(source)
 
 
-class _Step:
-    """Does what `enqueue` enqueues and waits for it; from the second time on as one recording, if `engine.replay`."""
+class _TorchStep:
+    """Does what `enqueue` enqueues, and waits for it; if `engine.replay`, as one recording from the second call on."""
 
     def __init__(self, engine: TorchDeviceEngine, enqueue: Callable[[], None]) -> None:
         self._engine, self._enqueue = engine, enqueue
@@ -151,9 +158,40 @@ class _Step:
         elif self._recording:
             self._recording.replay()
         else:
-            self._enqueue()
+            self._enqueue()  # torch wants a plain run before it is recorded
             self._engine.wait()
             self._recording = torch.cuda.CUDAGraph()
             with torch.cuda.graph(self._recording):
                 self._enqueue()  # nothing runs
         self._engine.wait()
+
+
+def build(graph: Path, out: Path, *, precision: Precision = "f16") -> None:
+    """Compile an exported graph with Torch-TensorRT, and save the program for `TorchTensorRtEngine`.
+
+    The types are the graph's own, as with the other TensorRT backends; what TensorRT does not take runs in torch.
+    """
+    import torch_tensorrt
+
+    module = OnnxModule(graph, strongly_typed(graph, precision)).cuda().eval()
+    inputs = module.examples("cuda")
+    program = torch.export.export(module, inputs, strict=False)
+    compiled = torch_tensorrt.dynamo.compile(
+        program, arg_inputs=inputs, use_explicit_typing=True, disable_tf32=True, min_block_size=1
+    )
+    torch_tensorrt.save(compiled, str(out), output_format="exported_program", arg_inputs=inputs)
+
+
+class TorchTensorRtEngine(TorchDeviceEngine):
+    """An `Engine` on Torch-TensorRT.
+
+    Args:
+        graph: the ONNX graph, for the names and shapes.
+        program: what `build` wrote. Only ever one of this user's own making: loading it runs what it says.
+    """
+
+    def __init__(self, graph: Path, program: Path) -> None:
+        import torch_tensorrt
+
+        described = OnnxModule(graph)
+        super().__init__(torch_tensorrt.load(str(program)).module(), described.inputs, described.outputs)

@@ -1,76 +1,85 @@
-"""`engines`: build, prove, check and measure how this machine runs a subject's networks."""
+"""`engines`: build, verify and measure what runs a subject's networks on this machine."""
 
 import os
+import sys
 import time
-from typing import Literal
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from tyro.conf import Positional
 
+from engines.backends import Auto, BackendName, Precision
 from engines.console import run_commands
 from engines.errors import UserError
-from realtime.engine_tools.verify import BackendName, verify_subject
+from realtime.engine_tools.verify import verify_subject
+
+if TYPE_CHECKING:
+    from engines.bench import Row
 
 SPARE = max(1, (os.cpu_count() or 2) - 1)
-"""One core is the pose's."""
+"""All cores but the pose's."""
+BASELINE = "trainer.baseline"
+"""The module that times the paper's generator; it needs torch."""
 
 
 def build(
     subject: Positional[str] = "alice",
     /,
-    backend: BackendName | Literal["auto"] = "auto",
-    precision: Literal["auto", "int8", "f16", "bf16", "f32"] = "auto",
+    backend: Auto | BackendName = "auto",
+    precision: Auto | Precision = "auto",
     target: str = "",
     threads: int = SPARE,
 ) -> None:
-    """Build a subject's engines and prove each on the subject's own moves; one that is not true enough is refused.
+    """Build a subject's engines, and check on the subject's own clips that each is near enough to f32.
 
     Args:
         subject: whose: a name, or the path of a subject's folder.
         backend: what will run them; auto is everything that this machine can run.
         precision: its arithmetic; auto is all that it has.
         target: with tensorrt-rtx: generations of GPUs, none of which has to be here, e.g. sm89,sm120, or all.
-        threads: cores to prove them on.
+        threads: cores to check them on.
     """
     from engines.cache import Cache
-    from engines.nvidia.plan_header import TARGETS, check_targets
-    from realtime.engine_tools.build import build_subject
-    from realtime.engine_tools.build_ahead import build_plans
+    from realtime.engine_tools.build import build_plans, build_subject
     from realtime.subject import load_subject
 
+    _check_counts(threads=threads)
     if target:
         if backend != "tensorrt-rtx":
             raise UserError("--target is for --backend tensorrt-rtx: add that, or leave it out.")
-        targets = TARGETS if target == "all" else check_targets(target.split(","))
-        kind = "f16" if precision == "auto" else precision
+        targets = None if target == "all" else target.split(",")
+        kind: Precision = "f16" if precision == "auto" else precision
         build_plans(load_subject(subject), precision=kind, targets=targets, cache=Cache())
         return
     build_subject(load_subject(subject), backend=backend, precision=precision, threads=threads, cache=Cache())
 
 
 def list_engines() -> None:
-    """Show what is in the cache: whose engines, how true they are, how large, and when they were last used."""
+    """Show what is in the cache, by device: each engine, its parity, its size, and when it was last used."""
     from rich.console import Console
     from rich.table import Table
 
-    from engines.cache import Cache
+    from engines.cache import Cache, Cached
     from engines.parity import Parity
 
     cache = Cache()
-    table = Table(
-        "network", "backend", "precision", "for", "worst step, dB", "of a chain", "MiB", "used", title=str(cache.folder)
-    )
+    print(cache.folder)
+    by_device: dict[str, list[Cached]] = {}
     for each in cache.entries():
-        key = each.entry.key
-        proof = [each.entry.metrics.get(name, "") for name in Parity._fields]
-        used = time.strftime("%Y-%m-%d %H:%M", time.localtime(each.used_at_s))
-        table.add_row(
-            each.entry.name, key.backend, key.precision, key.device, *map(str, proof), f"{each.size / 2**20:.1f}", used
-        )
-    Console().print(table)
+        by_device.setdefault(each.entry.key.device, []).append(each)
+    for device, built in by_device.items():
+        headers = ("network", "engine", "step", "chain", "MiB", "used")
+        table = Table(*headers, title=device, caption="step, chain: PSNR beside f32, dB")
+        for each in built:
+            engine = f"{each.entry.key.backend} {each.entry.key.precision}"
+            parity = [str(each.entry.metrics.get(name, "")) for name in Parity._fields]
+            used = time.strftime("%Y-%m-%d", time.localtime(each.used_at_s))
+            table.add_row(each.entry.name, engine, *parity, f"{each.size_bytes / 2**20:.1f}", used)
+        Console().print(table)
 
 
 def prune(limit_mib: int = 2048) -> None:
-    """Delete what is broken in the cache, then what was not used for longest.
+    """Delete what is damaged in the cache, then what was not used for longest.
 
     Args:
         limit_mib: how much may stay; 0 empties it.
@@ -97,6 +106,7 @@ def doctor(subject: Positional[str] = "alice", /, threads: int = SPARE, json: bo
     from realtime.engine_tools.doctor import examine, show
     from realtime.subject import load_subject
 
+    _check_counts(threads=threads)
     report = examine(load_subject(subject), threads)
     if json:
         print(msgspec.json.encode(report).decode())
@@ -114,15 +124,44 @@ def bench(subject: Positional[str] = "alice", /, threads: tuple[int, ...] = (1,)
     """
     from pathlib import Path
 
-    from realtime.engine_tools.bench import bench_graphs
+    import msgspec
+    from rich.console import Console
+    from rich.progress import track
+    from rich.table import Table
+
+    from engines.bench import bench as measure
+    from engines.choose import candidates
     from realtime.subject import load_subject
 
-    if runs < 1 or not threads or min(threads) < 1:
-        raise UserError("--runs and --threads must be at least 1.")
-    file = Path(subject)
-    alone = file.suffix == ".onnx"
-    graphs = (file,) if alone else load_subject(subject).graphs
-    bench_graphs(graphs, title=subject, threads=threads, runs=runs, beside_paper=not alone)
+    _check_counts(runs=runs, threads=min(threads, default=0))
+    alone = Path(subject).suffix == ".onnx"
+    graphs = (Path(subject),) if alone else load_subject(subject).graphs
+    choices = candidates(graphs)
+    measured, total = measure(graphs, choices, threads, runs=runs), len(choices) * len(threads)
+    rows = list(track(measured, description="Measuring", total=total, transient=True))
+    if not alone and (row := bench_paper(max(threads))):
+        rows.append(row)
+    table = Table("backend", "precision", "threads", "p50 ms", "p95 ms", "GMAC/s", "% of peak", title=subject)
+    for row in rows:
+        peak = "" if row.peak_percent is None else str(row.peak_percent)
+        table.add_row(row.backend, row.precision, *map(str, (row.threads, row.ms.p50, row.ms.p95, row.gmacs)), peak)
+    Console().print(table)
+    print(msgspec.json.encode({"rows": rows}).decode())
+
+
+def bench_paper(threads: int) -> "Row | None":
+    """Time the paper's global generator at 512x256 in eager torch; None without torch."""
+    from engines.bench import bench_baseline
+
+    if find_spec("torch") is None:
+        return None
+    return bench_baseline("torch (paper, 512x256)", [sys.executable, "-m", BASELINE, str(threads)], threads)
+
+
+def _check_counts(**counts: int) -> None:
+    for name, count in counts.items():
+        if count < 1:
+            raise UserError(f"--{name} must be at least 1, not {count}.")
 
 
 def main() -> None:
@@ -137,7 +176,7 @@ def main() -> None:
             "bench": bench,
         },
         prog="engines",
-        description="Build, prove, check and measure how this machine runs a subject's networks.",
+        description="Build, verify and measure what runs a subject's networks on this machine.",
     )
 
 

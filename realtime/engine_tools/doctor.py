@@ -1,4 +1,4 @@
-"""`engines doctor`: what runs here, what would need which line to run, how fast it is, and what to choose."""
+"""`engines doctor`: which backends run here, how to install the others, how fast they are, and which to choose."""
 
 import os
 from typing import Literal
@@ -9,17 +9,17 @@ from rich.table import Table
 
 from engines.backends import FALLBACK_ORDER, Backend, cpu_flags, cpu_name, has_nvidia_driver
 from engines.cache import Cache
-from engines.choose import Choice, candidates, trial
+from engines.choose import candidates, trial
 from engines.errors import UserError
-from realtime.rollout import RollOut
 from realtime.subject import Subject
+from realtime.subject_clips import SubjectClips
 
 LIVE_MS = 1000 / 30 * 0.9
-"""A picture may take so long in the renderer at 30 fps."""
+"""At most so long may a picture take in the renderer at 30 fps."""
 
 
 class BackendReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a backend."""
+    """The state of a backend on this machine."""
 
     name: str
     state: Literal["works", "missing", "no device", "fails"]
@@ -47,37 +47,37 @@ class DoctorReport(msgspec.Struct, frozen=True, kw_only=True):
     """The recommended one, "" if none works."""
     precision: str
     size_px: int
-    """Up to this side a square picture of such a network is live at 30 fps."""
+    """The longest side of a square picture that such a network renders at 30 fps."""
 
 
 def examine(subject: Subject, threads: int) -> DoctorReport:
-    """Look at this machine with a subject's networks."""
+    """Examine this machine, with a subject's networks to measure with."""
     cache = Cache()
     entries = cache.entries()
     backends = [_examine_backend(each, subject, threads) for each in FALLBACK_ORDER]
-    metrics = {Choice(each.name, precision): ms for each in backends for precision, ms in each.ms.items()}
-    best = min(metrics, key=metrics.__getitem__) if metrics else Choice("", "")
+    found_ms = {(each.name, precision): ms for each in backends for precision, ms in each.ms.items()}
+    backend, precision = min(found_ms, key=found_ms.__getitem__) if found_ms else ("", "")
     height, width, _ = subject.plate.shape
-    side = (height * width * LIVE_MS / metrics[best]) ** 0.5 if metrics else 0
+    side_px = (height * width * LIVE_MS / found_ms[backend, precision]) ** 0.5 if found_ms else 0
     return DoctorReport(
         cpu=cpu_name(),
         cores=os.cpu_count() or 1,
         cpu_flags=cpu_flags(),
         gpu=_gpu(),
         cache=str(cache.folder),
-        cache_mib=round(sum(each.size for each in entries) / 2**20, 1),
+        cache_mib=round(sum(each.size_bytes for each in entries) / 2**20, 1),
         engines=len(entries),
         subject=subject.manifest.name,
         threads=threads,
         backends=backends,
-        backend=best.backend,
-        precision=best.precision,
-        size_px=int(side) // 32 * 32,
+        backend=backend,
+        precision=precision,
+        size_px=int(side_px) // 32 * 32,
     )
 
 
 def show(report: DoctorReport) -> None:
-    """For people."""
+    """Print a report for people."""
     print(f"Processor  {report.cpu}, {report.cores} cores")
     print(f"GPU        {report.gpu}")
     print(f"Cache      {report.cache}: {report.engines} entries, {report.cache_mib} MiB")
@@ -105,7 +105,7 @@ def _examine_backend(backend: Backend, subject: Subject, threads: int) -> Backen
     elif not backend.usable:
         state, advice = "no device", "needs an NVIDIA GPU and its driver"
     else:
-        clips = RollOut.of(subject)
+        clips = SubjectClips.of(subject)
         try:
             for choice in candidates(subject.graphs, backend.name):
                 engines = [choice.load(graph, threads) for graph in subject.graphs]

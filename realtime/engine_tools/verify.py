@@ -1,9 +1,9 @@
-"""`engines verify`: whether a subject's networks are right, fast and steady on a backend, on this very machine."""
+"""`engines verify`: the checks of `engines.verify` on a subject's networks, on one backend of this machine."""
 
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -12,18 +12,16 @@ from rich.console import Console
 from rich.table import Table
 from tyro.conf import Positional
 
-from engines.backends import BACKENDS, known_backend
+from engines.backends import BACKENDS, BackendName, Precision, known_backend
+from engines.engine import Bytes
 from engines.errors import UserError
 from engines.load import load_engine
-from engines.recurrent import Bytes
 from engines.verify import Check, ReferenceFrames, VerifyConfig, verify, verify_once
 from realtime.pose.measure import HeadBox, head_box
 from realtime.pose.pose import Pose
-from realtime.render import crop_head, to_patches
-from realtime.rollout import RollOut
+from realtime.render import PATCH, crop_head, to_patches
 from realtime.subject import Subject, load_subject
-
-BackendName = Literal["tensorrt", "tensorrt-rtx", "torch-tensorrt", "openvino", "onnxruntime", "torch"]
+from realtime.subject_clips import SubjectClips
 
 FACES = 8
 """Heads on which the face network is compared."""
@@ -33,18 +31,18 @@ def verify_subject(
     subject: Positional[str] = "alice",
     /,
     backend: BackendName = "tensorrt",
-    precision: Literal["bf16", "f16", "f32", "int8"] | None = None,
+    precision: Precision | None = None,
     config: Annotated[VerifyConfig, tyro.conf.arg(name="")] = VerifyConfig(),
     json: bool = False,
 ) -> None:
-    """Run every check that needs the device itself: is it right, fast and steady? Exits with 1 if a check fails.
+    """Check parity, latency, memory and endurance of a subject's networks here. Exits with 1 if a check fails.
 
     Args:
         subject: whose networks: a name, or the path of a subject's folder.
         backend: what runs them.
         precision: its arithmetic; None is the backend's fastest.
-        config: how long to look.
-        json: print only the last line.
+        config: how long to check.
+        json: print one line of JSON only.
     """
     known = known_backend(backend)
     if precision is not None and precision not in known.precisions:
@@ -64,7 +62,7 @@ def verify_subject(
         sys.exit(1)
 
 
-def _checks(subject: Subject, backend: str, precision: str, config: VerifyConfig) -> Iterator[Check]:
+def _checks(subject: Subject, backend: BackendName, precision: Precision, config: VerifyConfig) -> Iterator[Check]:
     if known_backend(backend).device == "cuda":
         from engines.nvidia.load import describe_gpu
 
@@ -75,35 +73,32 @@ def _checks(subject: Subject, backend: str, precision: str, config: VerifyConfig
             load_engine(graph, backend=backend, precision=precision) for graph in (subject.generator, subject.face)
         )
         yield Check(name=name, passed=True, metrics={"s": round(time.perf_counter() - begun_at_s, 2)})
-    twin = _twin(backend)
-    poses = RollOut.of(subject).poses
-    yield from verify(
-        generator,
-        load_engine(subject.generator, backend=twin),
-        _material(subject, poses),
-        precision=precision,
-        config=config,
-    )
-    faces = _faces(subject, poses, face.inputs["packed"].shape[1] * 4)
-    yield verify_once("face", face, load_engine(subject.face, backend=twin), faces, precision=precision)
+    other = _reference_backend(backend)
+    poses = SubjectClips.of(subject).poses
+    reference, frames = load_engine(subject.generator, backend=other), _reference_frames(subject, poses)
+    yield from verify(generator, reference, frames, precision=precision, config=config)
+    inputs = _face_inputs(subject, poses, face.inputs["packed"].shape[1] * PATCH)
+    yield verify_once("face", face, load_engine(subject.face, backend=other), inputs, precision=precision)
 
 
-def _twin(backend: str) -> str:
-    """What computes the same in f32 on the processor."""
-    others = [name for name in ("openvino", "onnxruntime", "torch") if name != backend and BACKENDS[name].installed]
+def _reference_backend(backend: BackendName) -> BackendName:
+    """The fastest other backend that computes in f32 on the processor."""
+    names: tuple[BackendName, ...] = ("openvino", "onnxruntime", "torch")
+    others = [name for name in names if name != backend and BACKENDS[name].installed]
     if not others:
         raise UserError(f"Nothing to compare {backend} with: {BACKENDS['onnxruntime'].install}.")
     return others[0]
 
 
-def _material(subject: Subject, poses: Sequence[Pose | None]) -> ReferenceFrames:
-    frames = [to_patches(subject.style.draw(pose, *subject.plate.shape[:2]))[None] for pose in poses]
-    blank = np.full_like(frames[0], subject.style.blank)
-    return ReferenceFrames(frames=frames, blank=blank, first=to_patches(subject.plate)[None])
+def _reference_frames(subject: Subject, poses: Sequence[Pose | None]) -> ReferenceFrames:
+    """The clips' figures, from an empty one over the plate."""
+    figures = [to_patches(subject.style.draw(pose, *subject.plate.shape[:2]))[None] for pose in poses]
+    blank = np.full_like(figures[0], subject.style.blank)
+    return ReferenceFrames(inputs=figures, previous_input=blank, previous_output=to_patches(subject.plate)[None])
 
 
-def _faces(subject: Subject, poses: Sequence[Pose | None], side_px: int) -> list[Bytes]:
-    """What the face network sees of somebody who is not painted yet."""
+def _face_inputs(subject: Subject, poses: Sequence[Pose | None], side_px: int) -> list[Bytes]:
+    """Inputs of the face network: figures of heads over the empty plate, uint8 [1, F/4, F/4, 96] each."""
     height, width = subject.plate.shape[:2]
     heads: list[tuple[Pose | None, HeadBox]] = [(pose, head) for pose in poses if pose and (head := head_box(pose))]
     packed = []

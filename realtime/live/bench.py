@@ -7,10 +7,11 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from realtime.config import EngineConfig
-from realtime.live.session import Session
+from realtime.live.session import open_session
 from realtime.live.source import Source
+from realtime.pose.estimation.config import PoseConfig
 from realtime.subject import Subject
+from realtime.subject_engines import EngineConfig
 
 WARM_UP_S = 3.0
 
@@ -35,9 +36,9 @@ class BenchResult(msgspec.Struct, frozen=True, kw_only=True):
     """Broken pictures."""
 
 
-def bench(subject: Subject, source: Source, engines: EngineConfig, *, seconds: float) -> BenchResult:
+def bench(subject: Subject, source: Source, engines: EngineConfig, pose: PoseConfig, *, seconds: float) -> BenchResult:
     """Run a session for `seconds` after a warm-up, encoding every picture as if somebody watched."""
-    session = Session(subject, source, engines, always=True, say=print)
+    session = open_session(subject, source, engines, pose, always=True, say=print)
     try:
         session.start()
         with Progress(transient=True) as progress:
@@ -61,9 +62,9 @@ def bench(subject: Subject, source: Source, engines: EngineConfig, *, seconds: f
         },
         dropped=dropped,
         size=subject.manifest.height_px,
-        backend=session.player.choice.backend,
-        precision=session.player.choice.precision,
-        replaced=session.player.replaced,
+        backend=session.renderer.choice.backend,
+        precision=session.renderer.choice.precision,
+        replaced=session.renderer.replaced,
         threads=engines.threads,
     )
 

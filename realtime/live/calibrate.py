@@ -1,4 +1,4 @@
-"""Learn in five seconds where a performer stands near and far: `realtime calibrate`."""
+"""`realtime calibrate`: measure in five seconds where a performer stands near and far."""
 
 from typing import NamedTuple
 
@@ -12,47 +12,47 @@ from rich.text import Text
 from engines.errors import UserError
 from realtime.live.performer_profile import Profile
 from realtime.live.source import Source
-from realtime.pose.estimation.estimator import PoseEstimator
+from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.normalization.motion_range import Stand, measure_range, observe
-from realtime.pose.smooth import Smoother
+from realtime.pose.track import PoseTrack, TrackedPose
 
 
 class CalibrationStep(NamedTuple):
-    """One of the things that a performer is asked to do."""
+    """What a performer is asked to do, and for how long."""
 
     hint: str
     length_s: float
 
 
-PARTS = (
+CALIBRATION_STEPS = (
     CalibrationStep("Stand where you will dance.", 1.0),
     CalibrationStep("Step near, as near as your feet stay in the picture.", 2.0),
     CalibrationStep("Step far, as far as you will go.", 2.0),
 )
-LENGTH_S = sum(part.length_s for part in PARTS)
-PATIENCE_S = 30.0
-"""How long nobody, or no feet, may be seen."""
-LONGEST_STEP_S = 0.2
+CALIBRATION_S = sum(part.length_s for part in CALIBRATION_STEPS)
+GIVE_UP_S = 30.0
+"""Time without feet in the picture after which it ends."""
+CLOCK_STEP_S = 0.2
 LEAST_RATIO = 1.08
-"""Who has not come nearer than this, by their stature, has not stepped."""
-NO_FEET = "Step back: your feet must be in the picture."
-NOBODY = "Come in front of the camera."
+"""Least near stature by the far one: with less the performer has not stepped."""
+STEP_BACK = "Step back: your feet must be in the picture."
+COME_IN = "Come in front of the camera."
 
 
 class Calibration:
-    """Owns what was seen so far. Its clock runs only while the feet are seen, so nobody is measured by half."""
+    """What was seen of a performer so far. Its clock runs only while the feet are seen, so no step is cut short."""
 
     def __init__(self) -> None:
         self._stands: list[Stand] = []
         self._at_s: float | None = None
         self.done_s = 0.0
-        """Of `LENGTH_S`."""
+        """Of `CALIBRATION_S`."""
         self.waited_s = 0.0
-        """Since the feet were seen last."""
+        """Since the feet were seen last, by the frames' times."""
 
     def add(self, stand: Stand | None, at_s: float) -> None:
-        """Count what was seen at `at_s` seconds."""
-        elapsed_s = 0.0 if self._at_s is None else min(at_s - self._at_s, LONGEST_STEP_S)
+        """Count where the performer stood at `at_s` seconds; None where the feet were not seen."""
+        elapsed_s = 0.0 if self._at_s is None else min(at_s - self._at_s, CLOCK_STEP_S)
         self._at_s = at_s
         if stand is None:
             self.waited_s += elapsed_s
@@ -62,21 +62,21 @@ class Calibration:
 
     @property
     def done(self) -> bool:
-        """Everything has been asked for."""
-        return self.done_s >= LENGTH_S
+        """Whether everything has been asked for."""
+        return self.done_s >= CALIBRATION_S
 
     @property
     def hint(self) -> str:
         """What the performer should do now."""
         from_s = 0.0
-        for part in PARTS:
+        for part in CALIBRATION_STEPS:
             from_s += part.length_s
             if self.done_s < from_s:
                 return part.hint
         return "Thank you."
 
     def profile(self, size_px: tuple[int, int]) -> Profile:
-        """What has been learnt, in a picture of this width and height.
+        """The performer's profile, in pictures of this width and height.
 
         Raises:
             UserError: the performer has hardly moved.
@@ -87,35 +87,44 @@ class Calibration:
         return Profile(width_px=size_px[0], height_px=size_px[1], motion=motion)
 
 
-def calibrate(source: Source, console: Console) -> Profile:
+def calibrate(source: Source, console: Console, pose: PoseConfig = PoseConfig()) -> Profile:
     """Guide a performer with hints on `console`; closes the source.
 
+    Args:
+        source: shows the performer.
+        console: for the hints.
+        pose: what estimates the pose, and whose.
+
     Raises:
-        UserError: nobody came, the feet were not seen, they did not move, or the source ended.
+        UserError: no such estimator, nobody came, the feet were not seen, they did not move, or the source ended.
     """
-    estimator, smoother, calibration = PoseEstimator(threads=1), Smoother(), Calibration()
-    size_px = (0, 0)
+    calibration, size_px = Calibration(), (0, 0)
     try:
-        with Live(_screen(NOBODY, calibration), console=console, transient=True) as live:
+        track = PoseTrack.of(pose)
+        with Live(_screen(COME_IN, calibration), console=console, transient=True) as live:
             while not calibration.done:
                 frame = source.read()
                 if frame is None:
                     raise UserError(f"The {source.name} has ended before the calibration: give a longer one.")
                 size_px = frame.rgb.shape[1], frame.rgb.shape[0]
-                pose = estimator.estimate(frame.rgb)
-                if pose is None:
-                    smoother.reset()
-                stand = observe(smoother.smooth(pose, frame.captured_at_s)) if pose else None
+                tracked = track.step(frame.rgb, frame.captured_at_s)
+                stand = _stand(tracked)
                 calibration.add(stand, frame.captured_at_s)
-                problem = NOBODY if pose is None else NO_FEET if stand is None else None
+                problem = COME_IN if tracked.seen is None else STEP_BACK if stand is None else None
                 live.update(_screen(problem or calibration.hint, calibration))
-                if problem and calibration.waited_s > PATIENCE_S:
-                    raise UserError(f"Gave up after {PATIENCE_S:.0f} s. {problem} Then calibrate again.")
+                if problem and calibration.waited_s > GIVE_UP_S:
+                    raise UserError(f"Gave up after {GIVE_UP_S:.0f} s. {problem} Then calibrate again.")
     finally:
         source.close()
     return calibration.profile(size_px)
 
 
+def _stand(tracked: TrackedPose) -> Stand | None:
+    """Where the performer stands by the smoothed pose; None unless both feet are seen, not only filled in."""
+    feet = tracked.seen is not None and observe(tracked.seen) is not None
+    return observe(tracked.pose) if feet and tracked.pose is not None else None
+
+
 def _screen(hint: str, calibration: Calibration) -> RenderableType:
-    bar = ProgressBar(total=LENGTH_S, completed=calibration.done_s)
+    bar = ProgressBar(total=CALIBRATION_S, completed=calibration.done_s)
     return Panel(Group(Align.center(Text(f"\n{hint}\n", style="bold")), bar), title="Calibration")

@@ -1,35 +1,19 @@
-"""The renderer that goes on: with whichever engine is best here, and with the next one when that one breaks."""
+"""A renderer that falls back to the next engine when one breaks."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from engines.choose import Choice, choose
+from engines.choose import Choice
+from engines.engine import BrokenOutputError
 from engines.errors import UserError
-from engines.output_guard import BrokenOutputError
-from realtime.config import EngineConfig
 from realtime.frame import Rgb
-from realtime.pose.measure import HeadBox
-from realtime.render import Renderer
-from realtime.rollout import RollOut
+from realtime.pose.figure.styles import Figure
 from realtime.subject import Subject
+from realtime.subject_engines import load_renderer
 
 LOG = logging.getLogger(__name__)
-PATIENCE = 3
+BROKEN_IN_A_ROW = 3
 """Broken pictures in a row before the next engine takes over."""
-
-
-def choose_engines(subject: Subject, engines: EngineConfig, say: Callable[[str], object]) -> list[Choice]:
-    """What to play a subject with, best first; see `engines.choose.choose`."""
-    clips = RollOut.of(subject)
-    return choose(
-        subject.graphs,
-        lambda pair: clips.play(*pair),
-        name=subject.manifest.name,
-        backend=engines.backend,
-        precision=engines.precision,
-        threads=engines.threads,
-        say=say,
-    )
 
 
 class FailoverRenderer:
@@ -47,32 +31,28 @@ class FailoverRenderer:
     """
 
     def __init__(self, subject: Subject, choices: Sequence[Choice], threads: int) -> None:
-        self._subject, self._threads = subject, threads
+        self.subject, self._threads = subject, threads
         self.choice, *self._others = choices
-        self._renderer = self._load(self.choice)
+        self._renderer = load_renderer(subject, self.choice, threads)
         self._last: Rgb = subject.plate
         self._in_a_row = 0
         self.replaced = 0
         """Broken pictures so far."""
 
-    def reset(self) -> None:
-        """Start a new chain."""
-        self._renderer.reset()
-
-    def step(self, figure: Rgb, head: HeadBox | None) -> Rgb:
+    def step(self, figure: Figure) -> Rgb:
         """Render the next frame; see `Renderer.step`.
 
         Raises:
             UserError: no engine is left.
         """
         try:
-            self._last = self._renderer.step(figure, head)
+            self._last = self._renderer.step(figure)
             self._in_a_row = 0
         except BrokenOutputError as error:
             self.replaced += 1
             self._in_a_row += 1
             self._renderer.reset()
-            if self._in_a_row == PATIENCE:
+            if self._in_a_row == BROKEN_IN_A_ROW:
                 self._fall_back(str(error))
         return self._last
 
@@ -81,17 +61,13 @@ class FailoverRenderer:
         while self._others:
             self.choice = self._others.pop(0)
             try:
-                self._renderer = self._load(self.choice)
+                self._renderer = load_renderer(self.subject, self.choice, self._threads)
             except UserError:
                 continue
             self._in_a_row = 0
             LOG.warning("%s is broken (%s): %s takes over.", broken, reason, self.choice)
             return
         raise UserError(
-            f"The networks of {self._subject.manifest.name} compute no pictures on any engine ({reason}): "
+            f"The networks of {self.subject.manifest.name} compute no pictures on any engine ({reason}): "
             "export or download the subject again."
         )
-
-    def _load(self, choice: Choice) -> Renderer:
-        generator, face = (choice.load(graph, self._threads) for graph in self._subject.graphs)
-        return Renderer(generator, face, self._subject.plate, blank=self._subject.style.blank)

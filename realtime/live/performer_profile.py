@@ -1,21 +1,21 @@
-"""What `realtime calibrate` has learnt of a performer: where they stand near and far in their camera's picture."""
+"""Performers' profiles, made by `realtime calibrate`: where they stand near and far in their camera's picture."""
 
-import os
 import re
 from pathlib import Path
 
 import msgspec
 
 from engines.errors import UserError
+from engines.files import data_folder, write_file
 from realtime.pose.normalization.motion_range import MotionRange
 
-FORMAT = 1
+PROFILE_FORMAT = 1
 
 
 class Profile(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """One performer in front of one camera."""
 
-    format: int = FORMAT
+    format: int = PROFILE_FORMAT
     width_px: int
     height_px: int
     """The camera's picture."""
@@ -34,8 +34,8 @@ class Profile(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=T
 
 
 def profiles_folder() -> Path:
-    """Where profiles are kept (XDG base directory specification)."""
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "bodydouble" / "performers"
+    """Where profiles are kept."""
+    return data_folder() / "performers"
 
 
 def save_profile(name: str, profile: Profile) -> Path:
@@ -45,13 +45,10 @@ def save_profile(name: str, profile: Profile) -> Path:
         UserError: the name cannot be a file's, or the folder cannot be written to.
     """
     path = _path(name)
-    draft = path.with_suffix(".new")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_bytes(msgspec.json.format(msgspec.json.encode(profile), indent=2) + b"\n")
-        draft.replace(path)
+        write_file(path, msgspec.json.format(msgspec.json.encode(profile), indent=2) + b"\n")
     except OSError as error:
-        raise UserError(f"The profile {path} cannot be written ({error.strerror}): make room or rights.") from error
+        raise UserError(f"The profile {path} cannot be written ({error.strerror}): free space or allow it.") from error
     return path
 
 
@@ -71,13 +68,13 @@ def load_profile(name: str) -> Profile:
     except (msgspec.DecodeError, OSError) as error:
         raise UserError(f"{path} is not a performer's profile ({error}): {again} again.") from error
     far, near = profile.motion.far_stature, profile.motion.near_stature
-    if profile.format != FORMAT or not 0 < far < near or profile.motion.far_ankle >= profile.motion.near_ankle:
+    if profile.format != PROFILE_FORMAT or not 0 < far < near or profile.motion.far_ankle >= profile.motion.near_ankle:
         raise UserError(f"{path} holds what this program cannot use: {again} again.")
     return profile
 
 
 def check_name(name: str) -> None:
-    """See whether a performer can be called so.
+    """Check that a performer can be called so.
 
     Raises:
         UserError: the name cannot be a file's.

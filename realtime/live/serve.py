@@ -1,58 +1,83 @@
 """A session with its server, from start to Ctrl-C."""
 
 import asyncio
+import logging
+import os
 import signal
+import sys
+from collections.abc import Callable
+from typing import TypeVar
 
 from engines.errors import UserError
-from realtime.config import EngineConfig
+from realtime.live.config import RunConfig
 from realtime.live.performer_profile import load_profile
-from realtime.live.session import Session
+from realtime.live.session import Session, open_session
 from realtime.live.source import open_source
-from realtime.pose.estimation.config import PoseConfig
 from realtime.subject import load_subject
-from server.app import ListenError, Server
+from server.address import ListenError
+from server.app import Server
+
+T = TypeVar("T")
 
 
-async def serve(
-    subject_name: str,
-    camera: int | None,
-    source_name: str | None,
-    *,
-    fps: float,
-    performer: str | None,
-    host: str,
-    port: int,
-    engines: EngineConfig,
-    pose: PoseConfig,
-) -> None:
+async def serve(config: RunConfig) -> None:
     """Play until Ctrl-C, SIGTERM or the source's end; closes every viewer's connection before it returns.
 
     Raises:
         UserError: the subject, the source, the performer's profile or the address cannot be used.
     """
-    if not 0 <= port <= 65535:
-        raise UserError(f"--port must be from 0 to 65535, not {port}.")
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    subject = load_subject(subject_name)
-    profile = None if performer is None else load_profile(performer)
-    source, remark = open_source(camera, source_name, fps=fps)
-    if remark:
-        print(remark)
-    session = Session(subject, source, engines, pose, profile=profile, say=print)
-    title = subject.manifest.name
-    server = Server(session.streams, title=title, host=host, port=port, info=session.info, commands=session.commands)
+    stop = _stopping()
+    session = await _unless(stop, lambda: _load(config))
+    title = session.renderer.subject.manifest.name
+    server = Server(
+        session.streams, title=title, host=config.host, port=config.port, info=session.info, commands=session.commands
+    )
     try:
         await server.start()
         session.start()
-        print(f"{title} follows {source.name}. Watch at {server.url} (Ctrl-C ends)", flush=True)
+        print(f"{title} follows {session.source_name}. Watch at {server.url} (Ctrl-C ends)", flush=True)
         await _until(stop, session)
     except ListenError as error:
         raise UserError(str(error)) from error
     finally:
         await server.stop()
         await asyncio.to_thread(session.stop)
+
+
+def _load(config: RunConfig) -> Session:
+    """Everything that takes its time."""
+    subject = load_subject(config.subject)
+    profile = None if config.performer is None else load_profile(config.performer)
+    source, remark = open_source(config.camera, config.source, fps=config.fps)
+    if remark:
+        print(remark)
+    return open_session(subject, source, config.engines, config.pose, profile=profile, say=print)
+
+
+def _stopping() -> asyncio.Event:
+    """An event that is set by the first Ctrl-C or SIGTERM; the second one ends the process at once."""
+    stop = asyncio.Event()
+
+    def told() -> None:
+        if stop.is_set():
+            os._exit(130)
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, told)
+    return stop
+
+
+async def _unless(stop: asyncio.Event, work: Callable[[], T]) -> T:
+    """Do the work in a thread. Whoever is told to stop meanwhile need not wait for it: compilers take minutes."""
+    working, stopping = asyncio.ensure_future(asyncio.to_thread(work)), asyncio.ensure_future(stop.wait())
+    await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not working.done():
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(0)
+    return working.result()
 
 
 async def _until(stop: asyncio.Event, session: Session) -> None:

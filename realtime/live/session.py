@@ -1,89 +1,84 @@
 """A live session: which threads exist, who starts and stops them.
 
-    capture ─ frames ─> pose ─ figures ─> render ─ pictures ─> stream "subject"
-       └───── previews ──────────────────────────────────────> stream "source"
-Every hand-over is a `Latest`: the newest value wins, nothing queues.
+    capture ─ frames ─> pose ─ figures ─> render ─ pictures ─> outputs
+       └───── previews ──────────────────────────────────────> preview outputs
+Every hand-over is a `Latest`, and every output takes frames at its own pace: the newest wins, nothing queues.
 """
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import cv2
 import numpy as np
 
-from realtime.config import EngineConfig
 from realtime.frame import Frame
-from realtime.live.failover import FailoverRenderer, choose_engines
+from realtime.live.failover import FailoverRenderer
 from realtime.live.latest import Latest
+from realtime.live.output import Output, StreamOutput
 from realtime.live.performer_profile import Profile
-from realtime.live.pipeline import STAGES, FigureFrame, PosePipeline, RenderPipeline
+from realtime.live.pipeline import STAGES, FigureFrame, PosePipeline, RenderPipeline, SubjectRenderer
 from realtime.live.source import Source
 from realtime.meter import Meter
 from realtime.pose.estimation.config import PoseConfig
-from realtime.pose.estimation.load import load_estimator
+from realtime.pose.track import PoseTrack
 from realtime.subject import Subject
+from realtime.subject_engines import EngineConfig, choose_engines
 from server.encode import SharedStream
 
 PREVIEW_WIDTH_PX = 256
+PREVIEW_BPS = 300_000
 WAIT_S = 0.1
+SILENT_S = 1.0
+"""A source that gives nothing for so long is said to be gone; the last picture stays ..."""
+IDLE_S = 3.0
+"""... until then; afterwards the subject's empty background is shown."""
+STOP_S = 1.5
+"""So long threads have to end."""
 LOG = logging.getLogger(__name__)
 NOBODY = "Nobody in front of the camera."
 
 
 class Session:
-    """Plays a subject from a source.
+    """Plays a subject from a source to outputs. The session closes the source and the outputs.
 
     Args:
-        subject: who is shown.
-        source: who is moving; the session closes it.
-        engines: how the networks run.
-        pose: what is estimated, and of track_id.
+        source: who is moving.
+        track: follows them.
+        renderer: of the subject that is shown first.
+        outputs: what takes the rendered frames.
+        previews: what takes the source's own pictures, made small.
+        meter: where durations go.
         profile: the performer's, if it was calibrated.
-        always: encode even while nobody watches.
-        on_picture: called with every rendered frame once it is encoded, in the encoding thread.
-        say: told what there is to know of the engines at the start.
     """
 
     def __init__(
         self,
-        subject: Subject,
         source: Source,
-        engines: EngineConfig,
-        pose: PoseConfig = PoseConfig(),
+        track: PoseTrack,
+        renderer: SubjectRenderer,
+        outputs: Sequence[Output],
         *,
+        previews: Sequence[Output] = (),
+        meter: Meter,
         profile: Profile | None = None,
-        always: bool = False,
-        on_picture: Callable[[Frame], None] | None = None,
-        say: Callable[[str], object] = LOG.info,
     ) -> None:
-        self.meter = Meter(*STAGES)
-        self._source, self._on_picture = source, on_picture
-        cv2.setNumThreads(1)  # every stage has a core of its own; OpenCV's pool would take them all
-        self.player = FailoverRenderer(subject, choose_engines(subject, engines, say), engines.threads)
-        estimator = load_estimator(engines.pose, pose, threads=1)
-        self._pose = PosePipeline(subject, estimator, self.meter, profile=profile)
-        self.commands: Mapping[str, Callable[[], None]] = {"next-person": estimator.next_person}
+        self.meter = meter
+        self.commands: Mapping[str, Callable[[], None]] = {"next-person": track.next_person}
         """What viewers may ask for; quick, from any thread."""
-        self._render = RenderPipeline(self.player, self.meter)
+        self._source, self._outputs, self._previews = source, tuple(outputs), tuple(previews)
+        self._renderer = renderer
+        self._pose = PosePipeline(track, renderer, meter, profile=profile)
+        self._render = RenderPipeline(meter)
         self._frames, self._figures = Latest[Frame](), Latest[FigureFrame]()
-        self._pictures, self._previews = Latest[Frame](), Latest[Frame]()
         self._nobody = False
+        self._seen_at_s = time.perf_counter()
+        """When the newest frame of the source was there."""
         self._stop = threading.Event()
         self._error: BaseException | None = None
-        self.streams = (
-            SharedStream(subject.manifest.name, self._pictures, always=always, on_encoded=self._encoded),
-            SharedStream(source.name, self._previews, bitrate_bps=300_000),
-        )
-        bodies: Mapping[str, Callable[[], None]] = {
-            "capture": self._capture,
-            "pose": self._estimate,
-            "render": self._draw,
-            "encode": lambda: self.streams[0].run(self._stop),
-            "encode source": lambda: self.streams[1].run(self._stop),
-        }
+        bodies = {"capture": self._capture, "pose": self._estimate, "render": self._draw}
         self._threads = [
             threading.Thread(target=self._guard, args=(body,), name=name, daemon=True) for name, body in bodies.items()
         ]
@@ -94,18 +89,24 @@ class Session:
             thread.start()
 
     def stop(self) -> None:
-        """Stop every thread; returns when all have ended."""
+        """Stop every thread and close source and outputs; returns within about two seconds.
+
+        A thread that hangs in a camera, an engine or an encoder is left behind: it ends with the process.
+        """
         self._stop.set()
+        self._source.close()
+        ends_at_s = time.perf_counter() + STOP_S
         for thread in self._threads:
             if thread.ident is not None:
-                thread.join()
-        self._source.close()
+                thread.join(max(0.0, ends_at_s - time.perf_counter()))
+        for output in (*self._outputs, *self._previews):
+            output.close()
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until the session has ended by itself; False when `timeout_s` passed first.
 
         Raises:
-            BaseException: whatever ended one of its threads.
+            BaseException: whatever ended one of its threads or outputs.
         """
         ended = self._stop.wait(timeout_s)
         if self._error is not None:
@@ -113,20 +114,50 @@ class Session:
         return ended
 
     @property
+    def renderer(self) -> SubjectRenderer:
+        """Of the subject that is shown now. Assign another one to exchange the subject; from any thread.
+
+        The frames that are already drawn for the one before are still rendered by it.
+        """
+        return self._renderer
+
+    @renderer.setter
+    def renderer(self, renderer: SubjectRenderer) -> None:
+        self._renderer = renderer
+
+    @property
+    def source_name(self) -> str:
+        """What people call the source."""
+        return self._source.name
+
+    @property
+    def streams(self) -> tuple[SharedStream[Frame], ...]:
+        """The encoded streams among the outputs and previews, in their order."""
+        return tuple(each.stream for each in (*self._outputs, *self._previews) if isinstance(each, StreamOutput))
+
+    @property
     def dropped(self) -> int:
-        """Frames that a newer one overtook, at any hand-over."""
-        return self._frames.dropped + self._figures.dropped + self._pictures.dropped
+        """Frames that a newer one overtook, at any hand-over on the way to the first output."""
+        return self._frames.dropped + self._figures.dropped + sum(each.dropped for each in self._outputs[:1])
 
     def info(self) -> dict[str, object]:
-        """Metrics for the viewer's page."""
-        notice = NOBODY if self._nobody else self._pose.notice
+        """What the viewer's page shows beside the picture."""
+        if self._silent_s > SILENT_S:
+            notice: str | None = f"No picture from {self._source.name}. Waiting for it…"
+        else:
+            notice = NOBODY if self._nobody else self._pose.notice
         info: dict[str, object] = {"notice": notice} if notice else {}
+        if self._renderer.replaced:
+            info["replaced"] = self._renderer.replaced
         latency = self.meter.percentiles_ms("latency", 50)
-        if self.player.replaced:
-            info["replaced"] = self.player.replaced
         if latency:
             info["delay_ms"] = latency["p50"]
         return info
+
+    @property
+    def _silent_s(self) -> float:
+        """For how long the source has given nothing."""
+        return time.perf_counter() - self._seen_at_s
 
     def _guard(self, body: Callable[[], None]) -> None:
         """Whatever ends a thread ends the session, and its owner hears of it in `wait`."""
@@ -140,27 +171,79 @@ class Session:
     def _capture(self) -> None:
         while not self._stop.is_set() and (frame := self._source.read()) is not None:
             self._frames.put(frame)
-            height, width, _ = frame.rgb.shape
-            size_px = PREVIEW_WIDTH_PX, max(2, round(PREVIEW_WIDTH_PX * height / width / 2) * 2)
-            small = cv2.resize(frame.rgb, size_px, interpolation=cv2.INTER_AREA)
-            self._previews.put(replace(frame, rgb=np.asarray(small, np.uint8)))
+            if self._previews:
+                small = _preview(frame)
+                for output in self._previews:
+                    output.write(small)
 
     def _estimate(self) -> None:
+        last: Frame | None = None
         while not self._stop.is_set():
             frame = self._frames.take(WAIT_S)
             if frame is not None:
-                drawn = self._pose.step(frame)
+                last, self._seen_at_s = frame, time.perf_counter()
+                drawn = self._pose.step(frame, self._renderer)
                 self._nobody = drawn.no_person
                 self._figures.put(drawn)
+            elif last is not None and self._silent_s > IDLE_S:
+                self._figures.put(self._pose.idle(replace(last, captured_at_s=time.perf_counter())))
 
     def _draw(self) -> None:
         while not self._stop.is_set():
             drawn = self._figures.take(WAIT_S)
             if drawn is not None:
-                self._pictures.put(self._render.step(drawn))
+                picture = self._render.step(drawn)
+                for output in self._outputs:
+                    output.write(picture)
 
-    def _encoded(self, frame: Frame, encode_s: float) -> None:
-        self.meter.add("encode", encode_s)
-        self.meter.add("latency", time.perf_counter() - frame.captured_at_s)
-        if self._on_picture is not None:
-            self._on_picture(frame)
+
+def _preview(frame: Frame) -> Frame:
+    height, width, _ = frame.rgb.shape
+    size_px = PREVIEW_WIDTH_PX, max(2, round(PREVIEW_WIDTH_PX * height / width / 2) * 2)
+    return replace(frame, rgb=np.asarray(cv2.resize(frame.rgb, size_px, interpolation=cv2.INTER_AREA), np.uint8))
+
+
+def open_session(
+    subject: Subject,
+    source: Source,
+    engines: EngineConfig,
+    pose: PoseConfig = PoseConfig(),
+    *,
+    profile: Profile | None = None,
+    always: bool = False,
+    on_encoded: Callable[[Frame], object] = lambda frame: None,
+    say: Callable[[str], object] = LOG.info,
+) -> Session:
+    """A session that plays a subject to viewers: a stream of the subject, and a small one of the source.
+
+    Args:
+        subject: who is shown.
+        source: who is moving.
+        engines: how the networks run.
+        pose: what estimates the pose, and whose.
+        profile: the performer's, if it was calibrated.
+        always: encode even while nobody watches.
+        on_encoded: called with every rendered frame once it is encoded, in the encoding thread.
+        say: told what there is to know of the engines at the start.
+
+    Raises:
+        UserError: no engine can play the subject, or the estimator cannot be loaded.
+    """
+    cv2.setNumThreads(1)  # every stage has a core of its own; OpenCV's pool would take them all
+    meter = Meter(*STAGES)
+
+    def encoded(frame: Frame, encode_s: float) -> None:
+        meter.add("encode", encode_s)
+        meter.add("latency", time.perf_counter() - frame.captured_at_s)
+        on_encoded(frame)
+
+    renderer = FailoverRenderer(subject, choose_engines(subject, engines, say), engines.threads)
+    return Session(
+        source,
+        PoseTrack.of(pose),
+        renderer,
+        [StreamOutput(subject.manifest.name, always=always, on_encoded=encoded)],
+        previews=[StreamOutput(source.name, bitrate_bps=PREVIEW_BPS)],
+        meter=meter,
+        profile=profile,
+    )

@@ -1,20 +1,29 @@
-"""Where frames come from: a camera, a video file played in its own time, or recorded poses."""
+"""Where frames come from: a camera, a video file played in its own time, a stream, or recorded poses."""
 
+import logging
+import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-import cv2
+import av
 import numpy as np
 
 from engines.errors import UserError
 from realtime.frame import Frame, Rgb
+from realtime.live.camera import REOPEN_S, CameraSource, has_camera
 from realtime.live.openpose_source import PoseSource
 from realtime.video import read_video
 
 PERFORMERS = Path(__file__).parents[1] / "performers"
 POSES = "poses:"
+LATE_S = 1.0
+"""A file that is so late goes on from where it is."""
+OPEN_S, SILENCE_S = 5.0, 2.0
+"""How long a stream may take to open, and may be silent, before it counts as gone."""
+LOG = logging.getLogger(__name__)
 
 
 class Source(Protocol):
@@ -31,43 +40,6 @@ class Source(Protocol):
         """Let go of the device or file."""
 
 
-class CameraSource:
-    """A camera of this machine.
-
-    Raises:
-        UserError: it cannot be opened.
-    """
-
-    def __init__(self, index: int) -> None:
-        self.name = f"camera {index}"
-        log_level = cv2.utils.logging.getLogLevel()
-        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # it warns of what we say better ourselves
-        self._camera = cv2.VideoCapture(index)
-        cv2.utils.logging.setLogLevel(log_level)
-        if not self._camera.isOpened():
-            raise UserError(
-                f"Camera {index} cannot be opened: connect one, close other programs that use it, "
-                "choose another with --camera N, or play a video with --source."
-            )
-        # One buffered picture: the driver's queue is delay that nobody needs.
-        self._camera.set(cv2.CAP_PROP_BUFFERSIZE, 1)
-        self._number = 0
-
-    def read(self) -> Frame | None:
-        """Wait for the next frame; None when the camera was unplugged."""
-        ok, bgr = self._camera.read()
-        if not ok:
-            return None
-        captured_at_s = time.perf_counter()
-        self._number += 1
-        rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
-        return Frame(rgb=rgb, captured_at_s=captured_at_s, number=self._number - 1)
-
-    def close(self) -> None:
-        """Release the camera."""
-        self._camera.release()
-
-
 class FileSource:
     """A video file, played as fast as it was filmed, over and over if `loop`.
 
@@ -82,37 +54,99 @@ class FileSource:
         self._next = next(self._pictures, None)
         if self._next is None:
             raise UserError(f"The video {path} has no picture in it: give another one.")
-        self._began_at_s: float | None = None
-        self._number = 0
+        self._begin_s: float | None = None
+        """When the picture at 0 s was due."""
+        self._number, self._closed = 0, threading.Event()
 
     def read(self) -> Frame | None:
-        """Wait until the next picture is due."""
-        if self._next is None:
+        """Wait until the next picture is due; None after the last one, or once the source was closed."""
+        if self._next is None or self._closed.is_set():
+            self._pictures.close()
             return None
         rgb, due_s = self._next
-        self._began_at_s = self._began_at_s or time.perf_counter() - due_s
-        time.sleep(max(0.0, self._began_at_s + due_s - time.perf_counter()))
+        now_s = time.perf_counter()
+        if self._begin_s is None or now_s - (self._begin_s + due_s) > LATE_S:
+            self._begin_s = now_s - due_s  # the program was stopped meanwhile: what was missed is not made up for
+        self._closed.wait(max(0.0, self._begin_s + due_s - time.perf_counter()))
         frame = Frame(rgb=rgb, captured_at_s=time.perf_counter(), number=self._number)
         self._next = next(self._pictures, None)
         self._number += 1
         return frame
 
     def close(self) -> None:
-        """Close the file."""
-        self._next = None
-        self._pictures.close()
+        """Let `read` end, which closes the file."""
+        self._closed.set()
 
     def _play(self) -> Generator[tuple[Rgb, float], None, None]:
         """The pictures and when they are due, in seconds; a repeat goes on one frame after the end."""
-        offset_s = 0.0
+        offset_s, note = 0.0, LOG.warning
         while True:
             at_s = step_s = 0.0
-            for rgb, time_s in read_video(self._path):
+            for rgb, time_s in read_video(self._path, note=note):
                 at_s, step_s = time_s, max(time_s - at_s, 1e-3)
                 yield rgb, offset_s + at_s
             if not self._loop:
                 return
-            offset_s += at_s + step_s
+            offset_s, note = offset_s + at_s + step_s, LOG.debug  # said once is enough
+
+
+class StreamSource:
+    """Frames that come by themselves: a stream by URL, which is opened again whenever it ends, or a pipe, which is not.
+
+    Args:
+        address: an URL (RTSP, HTTP, ...), or the path of a named pipe.
+        reopen: whether to open it again when it ends.
+
+    Raises:
+        UserError: it cannot be opened.
+    """
+
+    def __init__(self, address: str, *, reopen: bool) -> None:
+        self.name = address
+        self._reopens = reopen
+        self._closed = threading.Event()
+        try:
+            self._frames: Iterator[av.VideoFrame] | None = self._open()
+        except (OSError, av.error.FFmpegError) as error:
+            raise UserError(
+                f"{address} cannot be opened ({error.strerror or error}): is it there, and a video?"
+            ) from error
+        self._number = 0
+
+    def read(self) -> Frame | None:
+        """Wait for the next frame; None once the source was closed, or a pipe has ended."""
+        while not self._closed.is_set():
+            frame = self._next()
+            if frame is not None:
+                self._number += 1
+                rgb = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+                return Frame(rgb=rgb, captured_at_s=time.perf_counter(), number=self._number - 1)
+            if not self._reopens:
+                return None
+            if self._frames is not None:
+                LOG.warning("%s gives no pictures. Waiting for it.", self.name)
+                self._frames = None
+            if not self._closed.wait(REOPEN_S):
+                with suppress(OSError, av.error.FFmpegError):
+                    self._frames = self._open()
+        return None
+
+    def close(self) -> None:
+        """Stop waiting for frames; what is open is closed with its last frame."""
+        self._closed.set()
+
+    def _next(self) -> av.VideoFrame | None:
+        if self._frames is None:
+            return None
+        try:
+            return next(self._frames, None)
+        except (OSError, av.error.FFmpegError):
+            return None
+
+    def _open(self) -> Iterator[av.VideoFrame]:
+        options = {"rtsp_transport": "tcp", "fflags": "nobuffer", "flags": "low_delay"}
+        container = av.open(self.name, options=options, timeout=(OPEN_S, SILENCE_S))
+        return container.decode(video=0)
 
 
 def performers() -> dict[str, Path]:
@@ -132,12 +166,12 @@ def video_path(source: str) -> Path:
     return known.get(source, Path(source))
 
 
-def open_source(camera: int | None, source: str | None, *, fps: float = 30.0) -> tuple[Source, str | None]:
+def open_source(camera: str | None, source: str | None, *, fps: float = 30.0) -> tuple[Source, str | None]:
     """Open what the command line asks for.
 
     Args:
-        camera: index of a camera, or None.
-        source: a bundled performer's name, a video's path, poses:FOLDER, or None.
+        camera: a camera's index, path, or a part of its name; or None.
+        source: a bundled performer's name, a video's path, an URL, a named pipe, poses:FOLDER, or None.
         fps: how fast recorded poses are played.
 
     Returns:
@@ -148,14 +182,18 @@ def open_source(camera: int | None, source: str | None, *, fps: float = 30.0) ->
     """
     if camera is not None and source is not None:
         raise UserError("Give either --camera or --source, not both.")
-    if source is not None and source.startswith(POSES):
-        return PoseSource(Path(source.removeprefix(POSES)), fps=fps), None
     if source is not None:
-        return FileSource(video_path(source), loop=True), None
-    if camera is not None:
-        return CameraSource(camera), None
-    try:
-        return CameraSource(0), None
-    except UserError:
-        name, path = next(iter(performers().items()))
-        return FileSource(path, loop=True), f"No camera here: playing the performer {name} instead."
+        return _open_named(source, fps), None
+    if camera is not None or has_camera():
+        return CameraSource(camera or "0"), None
+    name, path = next(iter(performers().items()))
+    return FileSource(path, loop=True), f"No camera here: playing the performer {name} instead."
+
+
+def _open_named(source: str, fps: float) -> Source:
+    if source.startswith(POSES):
+        return PoseSource(Path(source.removeprefix(POSES)), fps=fps)
+    if "://" in source:
+        return StreamSource(source, reopen=True)
+    path = video_path(source)
+    return StreamSource(str(path), reopen=False) if path.is_fifo() else FileSource(path, loop=True)

@@ -1,4 +1,4 @@
-"""Poses in a file: an .npz of a third of what their floats would take.
+"""Poses in a file: a compressed .npz, a third of the size of their plain floats.
 
 seen      [N] bool
 exact     [4, 4, N, E] uint8, of the first E keypoints x, y, depth and confidence, to the bit
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from realtime.pose.pose import Pose
 from realtime.pose.skeleton import K
 
-STEPS = 16
-"""Per pixel, of what is rounded: figures are drawn on that grid."""
+STEPS_PER_PX = 16
+"""The grid that keypoints are rounded to; figures are drawn on it, too."""
 FARTHEST_PX = 1e6
 
 
@@ -34,7 +34,7 @@ def save_poses(path: Path, poses: Sequence[Pose | None], *, exact: int = K) -> N
     for number, pose in enumerate(poses):
         if pose is not None:
             values[:, number] = *pose.xy.T, pose.depth, pose.confidence
-    rounded = np.round(np.clip(values[:3, :, exact:], -FARTHEST_PX, FARTHEST_PX) * STEPS).astype(np.int32)
+    rounded = np.round(np.clip(values[:3, :, exact:], -FARTHEST_PX, FARTHEST_PX) * STEPS_PER_PX).astype(np.int32)
     np.savez_compressed(
         path,
         allow_pickle=False,
@@ -54,7 +54,7 @@ def load_poses(path: Path) -> list[Pose | None]:
         xy, depth, confidence = rows["xy"], rows["depth"], rows["confidence"]
     else:
         exact, fraction = (_unpack(rows[name]).view(np.float32) for name in ("exact", "fraction"))
-        rounded = _unpack(rows["rounded"]).astype(np.float32) / np.float32(STEPS)
+        rounded = _unpack(rows["rounded"]).astype(np.float32) / np.float32(STEPS_PER_PX)
         values = np.concatenate([exact, np.concatenate([rounded, fraction])], axis=2)
         xy, depth, confidence = np.ascontiguousarray(np.moveaxis(values[:2], 0, 2)), values[2], values[3]
     return [Pose(xy[i], depth[i], confidence[i]) if seen[i] else None for i in range(len(seen))]
@@ -65,7 +65,8 @@ def _bits(values: NDArray[np.float32]) -> NDArray[np.int32]:
 
 
 def _pack(numbers: NDArray[np.int32]) -> NDArray[np.uint8]:
-    """C N M to 4 C N M: bytes that are mostly zero, or all of one kind, side by side, so that they are easy to zip."""
+    """C N M to 4 C N M: changes in time, byte by byte, so that equal bytes lie side by side and are easy to zip."""
+    # Changes are small, and zigzag (0, -1, 1, -2 to 0, 1, 2, 3) keeps the upper bytes of negative ones zero, too.
     change = np.diff(numbers, axis=1, prepend=np.int32(0))
     zigzag = np.ascontiguousarray((change << 1) ^ (change >> 31), "<i4")
     return np.ascontiguousarray(np.moveaxis(zigzag.view(np.uint8).reshape(*numbers.shape, 4), -1, 0))

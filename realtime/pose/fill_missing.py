@@ -1,7 +1,7 @@
-"""Keypoints that are missed for a moment stay on the body, then fade; so do people (EDN: missed keypoints).
+"""Fill in missed keypoints: they stay on the body for a moment, then fade; so does a person (EDN: missed keypoints).
 
-Where a missing keypoint may be: it keeps its place on the joint that carries it, and a hand also turns with its
-forearm. Going on with its last velocity was measured and is worse (docs/log.md).
+A missed keypoint keeps its place relative to the joint that carries it, and a hand also turns with its forearm. Going
+on with its last velocity was measured and is worse (docs/log.md).
 """
 
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from realtime.pose.pose import Floats, Pose
 from realtime.pose.skeleton import BODY, FACE, INDEX, LEFT_HAND, RIGHT_HAND, K
 
-LONGEST_STEP_S = 1.0
+PAUSE_S = 1.0
 """A longer time between two frames is a pause: nothing is carried over it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FillConfig:
-    """How long what is not seen stays. A figure is drawn in full down to a confidence of 0.5, not at all below 0.1."""
+    """How long what is missed stays. A figure is drawn in full down to a confidence of 0.5, not at all below 0.1."""
 
     fade_s: float = 0.3
     """A missed keypoint's confidence falls from 1 to 0 in this time: it is drawn in full for half of it."""
@@ -35,10 +35,10 @@ class FillConfig:
 
 
 class Filler:
-    """Owns what was last known of one person's keypoints."""
+    """Fills in the missed keypoints of one person, from the last ones that were seen."""
 
-    def __init__(self, config: FillConfig | None = None) -> None:
-        self._config = config or FillConfig()
+    def __init__(self, config: FillConfig = FillConfig()) -> None:
+        self._config = config
         self.reset()
 
     def reset(self) -> None:
@@ -59,7 +59,7 @@ class Filler:
             None when there is nobody, and has not been for `lost_s`.
         """
         elapsed_s = 0.0 if self._at_s is None else at_s - self._at_s
-        if not 0 < elapsed_s <= LONGEST_STEP_S:
+        if not 0 < elapsed_s <= PAUSE_S:
             self.reset()
         past, first, self._at_s = self._past, self._at_s is None, at_s
         if seen is not None:
@@ -80,17 +80,17 @@ class Filler:
 
 
 def _complete(seen: Pose, past: Pose | None) -> tuple[Floats, Floats]:
-    """xy and depth of a pose, its missing keypoints where their carriers take them; new ones start on their carrier."""
+    """xy and depth of a pose with its missing keypoints moved along with their carriers; unknown ones lie on theirs."""
     missing = seen.confidence <= 0
     if not missing.any():
         return seen.xy, seen.depth
     xy = seen.xy.copy()
     depth = np.where(missing, past.depth if past else np.float32(0), seen.depth)
-    if missing[_ROOT]:
+    if missing[_ROOT]:  # nothing carries the root: it moves as the rest of the body does on average
         body = ~missing[BODY]
         anchor = (xy - past.xy if past else xy)[BODY][body]
         xy[_ROOT] = (past.xy[_ROOT] if past else 0) + (anchor.mean(axis=0) if len(anchor) else 0)
-    for level in _LEVELS:
+    for level in _LEVELS:  # from the root outwards, so that every carrier is placed before what it carries
         lost = level[missing[level]]
         carrier = _CARRIER[lost]
         xy[lost] = xy[carrier] + (past.xy[lost] - past.xy[carrier] if past else 0)
@@ -104,7 +104,7 @@ def _complete(seen: Pose, past: Pose | None) -> tuple[Floats, Floats]:
 
 
 def _turn(before: Floats, after: Floats) -> Floats:
-    """The matrix (for rows) that turns as `before` turned into `after`; none if one points along the camera's axis."""
+    """The 2 2 matrix (for rows) that turns `before` towards `after`; the identity where one is foreshortened."""
     shorter, longer = sorted((float(np.hypot(*before)), float(np.hypot(*after))))
     if shorter < 0.4 * longer or shorter < 1:
         return np.eye(2, dtype=np.float32)

@@ -15,7 +15,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """Where the keypoints are and how sure we are."""
+    """Positions and confidences of the keypoints."""
 
     xy: Floats
     """K 2, pixels, origin at the top left corner of the picture; may lie outside of it."""

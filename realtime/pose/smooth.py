@@ -41,8 +41,8 @@ class SmoothConfig:
 class Smoother:
     """Owns the filter state of one person's keypoints."""
 
-    def __init__(self, config: SmoothConfig | None = None) -> None:
-        self._config = config or SmoothConfig()
+    def __init__(self, config: SmoothConfig = SmoothConfig()) -> None:
+        self._config = config
         self.reset()
 
     def reset(self) -> None:

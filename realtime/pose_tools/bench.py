@@ -1,12 +1,14 @@
-"""Measure the pose estimator, side by side with the library whose networks it runs."""
+"""`realtime bench-pose`: times the pose estimator, side by side with the library whose networks it runs."""
 
 import importlib.util
 import os
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
+from itertools import chain, islice
 from math import ceil
 from pathlib import Path
 
@@ -20,27 +22,33 @@ from rich.table import Table
 
 from engines.errors import UserError
 from realtime.frame import Rgb
+from realtime.meter import Meter
 from realtime.pose.estimation.config import PoseConfig
-from realtime.pose.estimation.estimator import STAGES, PoseEstimator
-from realtime.pose_tools.holistic_process import Library, library
+from realtime.pose.estimation.estimator import ESTIMATION_STAGES, Estimator, PoseEstimator, load_estimator
 from realtime.video import read_video
 
 CHUNK = 30
-"""Frames that one estimator sees before it is the other's turn; the first chunk warms both up."""
-Floats = NDArray[np.float64]
+"""Frames that one of the two sees before it is the other's turn; the first chunk warms both up."""
+_WORKER = Path(__file__).parent / "holistic_worker.py"
+_QUIET = {"GLOG_minloglevel": "2", "TF_CPP_MIN_LOG_LEVEL": "2"}
+Times = NDArray[np.float64]
+"""Seconds of wall and of processor time."""
 
 
 class PoseBenchResult(msgspec.Struct, frozen=True, kw_only=True):
     """The last line that `realtime bench-pose` prints. All times are those of frames in which somebody was seen."""
 
     frames: int
-    """Frames measured."""
+    """Frames measured, from the first one with a person on, after the warm-up."""
     seen: int
     """Those in which somebody was seen."""
+    skipped: int
+    """Frames before the first one with a person."""
     width: int
     height: int
     cores: int
     """Both estimators are bound to so many cores, the same ones."""
+    estimator: str
     parts: str
     effort: str
     ms: dict[str, float]
@@ -57,48 +65,94 @@ class PoseBenchResult(msgspec.Struct, frozen=True, kw_only=True):
     processor_ratio: float | None
 
 
+class HolisticProcess:
+    """The `mediapipe` library's Holistic in another process."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+
+    def time(self, chunk: Sequence[Rgb]) -> list[Times]:
+        """Wall and processor seconds for each picture."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(msgspec.json.encode([len(chunk), *chunk[0].shape[:2]]) + b"\n")
+        for rgb in chunk:
+            self._process.stdin.write(np.ascontiguousarray(rgb).data)
+        self._process.stdin.flush()
+        return list(np.array(msgspec.json.decode(self._process.stdout.readline())).T)
+
+
+@contextmanager
+def holistic_process(python: Path | None) -> Iterator[HolisticProcess | None]:
+    """Start the library by an environment's Python; yields None without one.
+
+    Raises:
+        UserError: it does not run there.
+    """
+    if python is None:
+        yield None
+        return
+    with tempfile.TemporaryFile() as log:
+        try:
+            process = subprocess.Popen(  # noqa: S603 - the user says which Python
+                [python, _WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=os.environ | _QUIET
+            )
+        except OSError as error:
+            raise UserError(f"{python} cannot be run ({error.strerror}): give the path of a Python.") from error
+        with process:
+            assert process.stdout is not None
+            if not process.stdout.readline():
+                log.seek(0)
+                reason = (log.read().decode(errors="replace").strip().splitlines() or ["it ended at once"])[-1]
+                raise UserError(f"mediapipe does not run in {python} ({reason}): pip install mediapipe==0.10.21 there.")
+            yield HolisticProcess(process)
+            assert process.stdin is not None
+            process.stdin.close()
+
+
 def bench_pose(
     video: Path, config: PoseConfig, *, frames: int, cores: int, mediapipe_python: Path | None
 ) -> PoseBenchResult:
-    """Estimate the poses in the first `frames` of a video after a warm-up, in turns with the library.
+    """Time the estimator in `frames` of a video, in turns with the library; begins where somebody is seen first.
 
     Args:
+        video: is read until the end if need be.
+        config: which estimator, and what it does.
+        frames: to measure, after a warm-up of `CHUNK`.
+        cores: that both are bound to.
         mediapipe_python: Python of an environment with mediapipe 0.10.21; None: this one, if it has the library.
 
     Raises:
-        UserError: the video cannot be read or has too few frames; the library does not run there.
+        UserError: the video cannot be read, shows nobody or too little of them; the library does not run there.
     """
     python = mediapipe_python or (Path(sys.executable) if importlib.util.find_spec("mediapipe") else None)
     cv2.setNumThreads(1)  # as in a live session
-    pictures = (rgb for rgb, _ in islice(read_video(video), CHUNK + frames))
-    chunks = iter(lambda: list(islice(pictures, CHUNK)), [])
-    ours, theirs, seen = list[Floats](), list[Floats](), list[bool]()
-    with _bound_to(cores), library(python) as rival:
-        estimator = PoseEstimator(cores, config)
-        shape = _warm_up(next(chunks, []), estimator, rival, video)
-        for chunk in track(chunks, "Measuring", total=ceil(frames / CHUNK), transient=True):
-            for rgb in chunk:
-                begun_s = _clocks_s()
-                seen.append(estimator.estimate(rgb) is not None)
-                ours.append(_clocks_s() - begun_s)
-            if rival is not None:
-                theirs.extend(rival.time(chunk))
+    with _bound_to(cores), holistic_process(python) as library:
+        estimator = load_estimator(config, threads=cores)
+        skipped, pictures = _from_first_person(video, estimator)
+        shape = _warm_up(list(islice(pictures, CHUNK)), estimator, library)
+        # The library as an estimator does not time its stages.
+        meter = estimator.meter if isinstance(estimator, PoseEstimator) else Meter(*ESTIMATION_STAGES)
+        meter.clear()
+        seen, ours, theirs = _measure(islice(pictures, frames), frames, estimator, library)
     if not any(seen):
         raise UserError(
-            f"Nobody is seen in {video} after its first {CHUNK} frames: give another video, or more frames."
+            f"{video} shows somebody in too few frames, {CHUNK} are the warm-up: give a video with more of the person."
         )
     ms = np.array(ours)[seen] * 1000
     their_ms = np.array(theirs)[seen] * 1000 if theirs else None
     return PoseBenchResult(
         frames=len(seen),
         seen=sum(seen),
+        skipped=skipped,
         width=shape[1],
         height=shape[0],
         cores=cores,
+        estimator=config.estimator,
         parts=config.pose_parts,
         effort=config.pose_effort,
         ms=_percentiles(ms[:, 0]),
-        stages_ms={stage: metrics for stage in STAGES if (metrics := estimator.meter.percentiles_ms(stage, 50, 95))},
+        stages_ms={stage: metrics for stage in ESTIMATION_STAGES if (metrics := meter.percentiles_ms(stage, 50, 95))},
         processor_ms=round(float(np.median(ms[:, 1])), 2),
         mediapipe_ms=None if their_ms is None else _percentiles(their_ms[:, 0]),
         mediapipe_processor_ms=None if their_ms is None else round(float(np.median(their_ms[:, 1])), 2),
@@ -107,9 +161,37 @@ def bench_pose(
     )
 
 
+def _from_first_person(video: Path, estimator: Estimator) -> tuple[int, Iterator[Rgb]]:
+    """How many pictures come before the first one with somebody in it, and the pictures from that one on."""
+    numbered = enumerate(rgb for rgb, _ in read_video(video))
+    for number, rgb in numbered:
+        if estimator.estimate(rgb) is not None:
+            return number, chain([rgb], (rgb for _, rgb in numbered))
+    raise UserError(f"Nobody is seen in {video}: give a video of one person.")
+
+
+def _measure(
+    pictures: Iterator[Rgb], count: int, estimator: Estimator, library: HolisticProcess | None
+) -> tuple[list[bool], list[Times], list[Times]]:
+    """Whether somebody was seen in each picture, and the times of the estimator and of the library."""
+    seen, ours, theirs = list[bool](), list[Times](), list[Times]()
+    chunks = iter(lambda: list(islice(pictures, CHUNK)), [])
+    for chunk in track(chunks, "Measuring", total=ceil(count / CHUNK), transient=True):
+        for rgb in chunk:
+            begun_s = _clocks_s()
+            seen.append(estimator.estimate(rgb) is not None)
+            ours.append(_clocks_s() - begun_s)
+        if library is not None:
+            theirs.extend(library.time(chunk))
+    return seen, ours, theirs
+
+
 def show(result: PoseBenchResult) -> None:
     """A table for people, and one line of JSON for programs."""
-    title = f"{result.parts}, {result.effort}: {result.width}x{result.height}, bound to {result.cores} cores"
+    title = (
+        f"{result.parts}, {result.effort}: {result.width}x{result.height}, bound to {result.cores} cores\n"
+        f"somebody in {result.seen} of {result.frames} frames, {result.skipped} before them were skipped"
+    )
     table = Table("", "p50 ms", "p95 ms", "processor ms", title=title)
     for stage, ms in result.stages_ms.items():
         table.add_row(f"  {stage}", str(ms["p50"]), str(ms["p95"]), "")
@@ -124,7 +206,7 @@ def show(result: PoseBenchResult) -> None:
 
 @contextmanager
 def _bound_to(cores: int) -> Iterator[None]:
-    """Bind this process, and those it starts, to the first `cores` cores that it may use."""
+    """Bind this process, and those it starts, to the last `cores` cores that it may use."""
     allowed = os.sched_getaffinity(0)
     if cores > len(allowed):
         raise UserError(f"--cores must be at most {len(allowed)} here, not {cores}.")
@@ -135,22 +217,19 @@ def _bound_to(cores: int) -> Iterator[None]:
         os.sched_setaffinity(0, allowed)
 
 
-def _warm_up(chunk: Sequence[Rgb], estimator: PoseEstimator, rival: Library | None, video: Path) -> tuple[int, int]:
+def _warm_up(chunk: Sequence[Rgb], estimator: Estimator, library: HolisticProcess | None) -> tuple[int, int]:
     """Let both see a chunk; returns the pictures' height and width."""
-    if not chunk:
-        raise UserError(f"The video {video} has no picture in it: give another one.")
     for rgb in chunk:
         estimator.estimate(rgb)
-    estimator.meter.clear()
-    if rival is not None:
-        rival.time(chunk)
+    if library is not None:
+        library.time(chunk)
     return chunk[0].shape[0], chunk[0].shape[1]
 
 
-def _clocks_s() -> Floats:
+def _clocks_s() -> Times:
     """Wall and processor time."""
     return np.array([time.perf_counter(), time.process_time()])
 
 
-def _percentiles(ms: Floats) -> dict[str, float]:
+def _percentiles(ms: Times) -> dict[str, float]:
     return {f"p{percent}": round(float(np.percentile(ms, percent)), 2) for percent in (50, 95)}

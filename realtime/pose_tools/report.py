@@ -1,124 +1,268 @@
-"""Let people see what is seen: a video with the poses drawn over it, and a report about them.
+"""The report of `realtime pose` about a track: metrics and advice, for people, as JSON, and as an HTML page."""
 
-OUT/
-  pose.mp4      the video with the figure over it (unsure parts fade), and dots: the keypoints before smoothing
-  report.html   metrics and plots; needs nothing from outside
-"""
+from collections.abc import Sequence
+from html import escape
 
-from dataclasses import dataclass, field
-from pathlib import Path
-
-import cv2
 import msgspec
 import numpy as np
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from numpy.typing import NDArray
 
 from engines.errors import UserError
 from realtime.frame import Rgb
-from realtime.pose.blur_meter import BlurMeter
-from realtime.pose.estimation.estimator import PoseEstimator
-from realtime.pose.figure.limbs import draw
-from realtime.pose.pose import Pose
-from realtime.pose.quality.ground_truth import Truth, load_truth
-from realtime.pose.quality.track_report import TruthReport, judge, judge_by_truth
-from realtime.pose.stabilize import PoseStabilizer
-from realtime.pose_tools.report_page import page
-from realtime.video import VideoWriter, count_frames, frame_rate, read_video
+from realtime.html import STRIP_PX, WIDTH_PX, document, image, strips
+from realtime.pose.blur_meter import ADVICE, LIMIT
+from realtime.pose.pose import Floats, Pose
+from realtime.pose.quality import JOINTS, Truth, jitter_px, joint_track, lag_s, longest_gap_s, statures_px
+from realtime.pose.skeleton import BODY, FACE, INDEX, LEFT_HAND, RIGHT_HAND, K
 
-STILLS = 6
+PART_KEYPOINTS = {"left hand": LEFT_HAND.start, "right hand": RIGHT_HAND.start, "face": FACE.start}
+"""A keypoint of each part: all of them have the same confidence."""
+PLOT_PX = 160
+CLOSE_UP_S = 4.0
+COLORS = {"raw": "#8a8a94", "smooth": "#4dd2ff", "truth": "#ffd24d"}
 
 
-@dataclass(slots=True)
-class RecordedTrack:
-    """What was seen in a part of a video."""
+class TruthReport(msgspec.Struct, frozen=True, kw_only=True):
+    """Errors of a track against the exact joints, where they are visible. Percents are of the stature."""
 
+    rate: float
+    """Frames in which the person is found, of those with the person in them."""
+    error_percent: float
+    """Mean distance of the joints."""
+    error_fast_percent: float
+    """The same where a joint is faster than a stature per second."""
+    jitter_percent: float
+    jitter_still_percent: float
+    """Where a joint is slower than a tenth of a stature per second."""
+    lag_ms: float
+
+
+class PoseReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The last line that `realtime pose` prints. Rates and confidences are 0..1, None where nobody was seen."""
+
+    video: str
+    frames: int
     fps: float
-    first: int = 0
-    """Number of the first frame."""
-    raw: list[Pose | None] = field(default_factory=list)
-    smooth: list[Pose | None] = field(default_factory=list)
-    stills: list[Rgb] = field(default_factory=list)
-    sharpness: float | None = None
+    seen: int
+    """Frames with a person."""
+    rate: float
+    """The same, of all frames."""
+    parts: dict[str, float]
+    """Frames with each hand and the face, of those with a person."""
+    confidence: float | None
+    """Mean of the body's keypoints."""
+    coverage: float | None
+    """Share of the body's joints that are surely seen while the person is."""
+    height_px: tuple[float, float] | None
+    """5 and 95 % quantile of the stature in pixels."""
+    jitter_px: dict[str, float]
+    """Mean distance of the joints from their own smooth path: raw and smooth."""
+    jitter_percent: dict[str, float]
+    """The same in percent of the stature."""
+    longest_gap_s: float
+    """The longest time without a person, at the ends of the video, too."""
+    sharpness: float | None
+    """Fineness at fast hands as a share of that at slow ones (`BlurMeter`); None when there were too few."""
+    warnings: list[str]
+    truth: dict[str, TruthReport] | None = None
+
+    def lines(self) -> list[str]:
+        """The report for people."""
+        frames = f"{self.video}: {self.frames} frames at {self.fps:.4g} fps"
+        rates = ", ".join(f"{part} {rate:.1%}" for part, rate in self.parts.items())
+        return [
+            f"{frames}, a person in {self.seen} of them ({self.rate:.1%}; {rates}).",
+            f"Longest gap without a person {self.longest_gap_s:.2f} s. " + (
+                f"Mean confidence {self.confidence:.2f}, joints surely seen {self.coverage:.1%}."
+                if self.confidence is not None and self.coverage is not None else "Nobody was seen."),
+            *(f"Jitter {name}: {px:.2f} px, {self.jitter_percent[name]:.3f} % of the stature."
+              for name, px in self.jitter_px.items()),
+            *(f"Against the truth, {name}: found in {each.rate:.2%}, error {each.error_percent:.2f} % of the stature "
+              f"(fast {each.error_fast_percent:.2f}), jitter {each.jitter_percent:.3f} % "
+              f"(at rest {each.jitter_still_percent:.3f}), lag {each.lag_ms:.0f} ms."
+              for name, each in (self.truth or {}).items()),
+            *(f"! {warning}" for warning in self.warnings),
+        ]  # fmt: skip
 
 
-def report_poses(video: Path, out: Path, *, truth: Path | None, start_s: float, end_s: float) -> None:
-    """Write OUT, print the report for people and, as the last line, as JSON.
+def report_track(
+    video: str, raw: Sequence[Pose | None], smooth: Sequence[Pose | None], fps: float, sharpness: float | None
+) -> PoseReport:
+    """The report about a track, as seen and as smoothed, in every frame of a video of `fps`."""
+    people = [pose for pose in raw if pose is not None]
+    seen = np.array([pose is not None for pose in raw])
+    joints = joint_track([pose for pose in raw if pose])
+    confidences = np.stack([pose.confidence for pose in people]) if people else np.zeros((1, K), np.float32)
+    parts = {part: _round((confidences[:, i] > 0).mean()) for part, i in PART_KEYPOINTS.items()}
+    tracks = {"raw": raw, "smooth": smooth} if people else {}
+    away = {name: jitter_px(joint_track(poses), fps) for name, poses in tracks.items()}
+    tall_px = statures_px(raw) if people else np.ones(len(raw), np.float32)
+    coverage = _round(np.isfinite(joints[..., 0]).mean()) if people else None
+    report = PoseReport(
+        video=video,
+        frames=len(raw),
+        fps=round(fps, 3),
+        seen=len(people),
+        rate=_round(seen.mean()),
+        parts=parts,
+        confidence=_round(confidences[:, BODY].mean()) if people else None,
+        coverage=coverage,
+        height_px=(_round(np.quantile(tall_px, 0.05)), _round(np.quantile(tall_px, 0.95))) if people else None,
+        jitter_px={name: _mean(each) for name, each in away.items()},
+        jitter_percent={name: _mean(100 * each / tall_px[:, None]) for name, each in away.items()},
+        longest_gap_s=_round(longest_gap_s(seen, fps)),
+        sharpness=sharpness,
+        warnings=[],
+    )
+    return msgspec.structs.replace(report, warnings=_warnings(report, people))
+
+
+def compare_with_truth(truth: Truth, poses: Sequence[Pose | None], fps: float) -> TruthReport:
+    """The report about a track against the exact joints of the same frames.
 
     Raises:
-        UserError: the video or the truth cannot be read, or there is no picture in the range.
+        UserError: the two never meet.
     """
-    if not 0 <= start_s < end_s:
-        raise UserError(f"--start-s must be from 0 to below --end-s, not {start_s:g} to {end_s:g}.")
-    total = count_frames(video)
-    exact = load_truth(truth, 1) if truth else None
-    out.mkdir(parents=True, exist_ok=True)
-    recorded = _watch(video, out / "pose.mp4", total, start_s, end_s)
-    frames = range(recorded.first, recorded.first + len(recorded.raw))
-    report = judge(video.name, recorded.raw, recorded.smooth, recorded.fps, recorded.sharpness)
-    rows: Truth | None = None
-    if truth and exact:
-        rows = load_truth(truth, frames.stop).rows(frames)
-        report = msgspec.structs.replace(report, truth=_against(rows, recorded))
-    draft = out / "report.html.new"
-    draft.write_text(page(report, recorded.raw, recorded.smooth, recorded.stills, rows), encoding="utf-8")
-    draft.replace(out / "report.html")
-    for line in report.lines():
-        print(line)
-    print(f"Look at {out / 'pose.mp4'} and {out / 'report.html'}")
-    print(msgspec.json.encode(report).decode())
-
-
-def _against(truth: Truth, recorded: RecordedTrack) -> dict[str, TruthReport]:
-    return {
-        name: judge_by_truth(truth, poses, recorded.fps)
-        for name, poses in (("raw", recorded.raw), ("smooth", recorded.smooth))
-    }
-
-
-def _watch(video: Path, annotated: Path, total: int, start_s: float, end_s: float) -> RecordedTrack:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    fps = frame_rate(video)
-    wanted = max(0, min(total, round(min(end_s, total / fps) * fps)) - round(start_s * fps))
-    recorded = RecordedTrack(fps)
-    estimator, steady, blur = PoseEstimator(), PoseStabilizer(), BlurMeter(memory=10_000)
-    with Progress(*columns, transient=True) as progress, VideoWriter(annotated, fps, crf=23) as writer:
-        task = progress.add_task("Watching", total=wanted or None)
-        for number, (rgb, at_s) in enumerate(read_video(video)):
-            if at_s >= end_s:
-                break
-            if at_s < start_s:
-                continue
-            if not recorded.raw:
-                recorded.first = number
-            raw = estimator.estimate(rgb)
-            smooth = steady.step(raw, at_s)
-            blur.see(rgb, raw)
-            recorded.raw.append(raw)
-            recorded.smooth.append(smooth)
-            picture = annotate(rgb, raw, smooth, at_s)
-            writer.write(picture)
-            if len(recorded.raw) % max(1, wanted // STILLS) == wanted // STILLS // 2 and len(recorded.stills) < STILLS:
-                recorded.stills.append(picture)
-            progress.advance(task)
-        if not recorded.raw:
-            raise UserError(f"The video {video} has no picture from {start_s:g} s on: choose an earlier --start-s.")
-    recorded.sharpness = None if blur.sharpness is None else round(blur.sharpness, 3)
-    return recorded
-
-
-def annotate(rgb: Rgb, raw: Pose | None, smooth: Pose | None, at_s: float) -> Rgb:
-    """A darker copy of a picture (sides cut to even) with the figure, the keypoints as they were seen, and the time."""
-    height, width = (side // 2 * 2 for side in rgb.shape[:2])
-    figure = draw(smooth, height, width)
-    picture = np.where(figure.any(axis=2, keepdims=True), figure // 4 * 3 + rgb[:height, :width] // 4,
-                       rgb[:height, :width] // 8 * 5)  # fmt: skip
-    picture = np.ascontiguousarray(picture, np.uint8)
-    if raw is not None:
-        for (x, y), sure in zip(np.clip(raw.xy, -9999, 9999).round().astype(int), raw.confidence, strict=True):
-            if sure > 0:
-                cv2.circle(picture, (int(x), int(y)), 1, (255 * float(sure),) * 3, -1, cv2.LINE_AA)
-    state = "seen" if raw is not None else "nobody" if smooth is None else "held"
-    cv2.putText(
-        picture, f"{at_s:.2f} s  {state}", (8, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1, cv2.LINE_AA
+    xy = np.where(truth.visible[..., None], joint_track(poses, truth.names, least_confidence=0.01), np.float32(np.nan))
+    found = np.array([pose is not None for pose in poses])[truth.present]
+    if not np.isfinite(xy).any():
+        raise UserError("The person is never seen where the truth has them: is it the truth of this video?")
+    tall_px = statures_px(poses)[:, None]
+    error, away = np.linalg.norm(xy - truth.xy, axis=2) / tall_px, jitter_px(xy - truth.xy, fps) / tall_px
+    speed = np.linalg.norm(np.gradient(truth.xy, axis=0), axis=2) * np.float32(fps) / tall_px
+    return TruthReport(
+        rate=_round(found.mean()) if len(found) else 0,
+        error_percent=_mean(100 * error),
+        error_fast_percent=_mean(100 * error[speed > 1]),
+        jitter_percent=_mean(100 * away),
+        jitter_still_percent=_mean(100 * away[speed < 0.1]),
+        lag_ms=round(1000 * lag_s(xy, truth.xy, fps)),
     )
-    return picture
+
+
+def _warnings(report: PoseReport, people: Sequence[Pose]) -> list[str]:
+    if not people:
+        return ["Nobody was seen: film one person, head to toes, in good light."]
+    hands = min(report.parts["left hand"], report.parts["right hand"])
+    feet = np.mean([pose.confidence[[INDEX["left_ankle"], INDEX["right_ankle"]]].min() >= 0.5 for pose in people])
+    small = report.height_px is not None and report.height_px[0] < 150
+    said = {
+        "The person is not found for a while: keep them in the picture from start to end and the light even.":
+            report.longest_gap_s > 0.5,
+        "Hands are often not seen: come nearer, add light, wear sleeves in another colour than the skin.": hands < 0.7,
+        "Feet are often not seen: step back until the whole body is in the picture.": feet < 0.8,
+        "The person is small in the picture, hands and face are uncertain: come nearer, or use more pixels.": small,
+        "Few frames per second make fast moves jump: film with 30 or more.": report.fps < 23.5,
+        ADVICE: report.sharpness is not None and report.sharpness < LIMIT,
+    }  # fmt: skip
+    return [sentence for sentence, holds in said.items() if holds]
+
+
+def _round(value: float | np.floating) -> float:
+    return round(float(value), 4)
+
+
+def _mean(values: Floats | NDArray[np.floating]) -> float:
+    values = values[np.isfinite(values)]
+    return round(float(values.mean()), 4) if len(values) else 0.0
+
+
+def page(
+    report: PoseReport,
+    raw: Sequence[Pose | None],
+    smooth: Sequence[Pose | None],
+    stills: Sequence[Rgb],
+    truth: Truth | None,
+) -> str:
+    """The HTML page.
+
+    Args:
+        report: its metrics and advice.
+        raw: the poses as they were seen, frame by frame.
+        smooth: the poses as they are drawn.
+        stills: pictures to show.
+        truth: the exact joints of the same frames, None if unknown.
+    """
+    said = "".join(
+        f"<p{' class=warn' if line.startswith('! ') else ''}>{escape(line.removeprefix('! '))}</p>"
+        for line in report.lines()
+    )
+    return document(
+        f"Poses in {report.video}",
+        f"{said}<h2>Looks like</h2><div class=stills>{''.join(map(image, stills))}</div>"
+        f"<h2>When it is seen</h2><p class=key>From above: person, {escape(', '.join(PART_KEYPOINTS))}. "
+        f"Bright: seen; dark: not.</p>{_strips(raw)}{_close_up(report, raw, smooth, truth)}"
+        f"<h2>Jitter by joint</h2><p class=key>Mean distance from the joint's own smooth path, px. "
+        f"{_key('raw', 'smooth')}</p>{_bars(report.fps, raw, smooth)}",
+    )
+
+
+def _key(*names: str) -> str:
+    return " ".join(f'<span style="color:{COLORS[name]}">{name}</span>' for name in names)
+
+
+def _strips(raw: Sequence[Pose | None]) -> str:
+    rows = [[pose is not None for pose in raw]]
+    return strips(
+        rows + [[pose is not None and pose.confidence[i] > 0 for pose in raw] for i in PART_KEYPOINTS.values()]
+    )
+
+
+def _close_up(
+    report: PoseReport, raw: Sequence[Pose | None], smooth: Sequence[Pose | None], truth: Truth | None
+) -> str:
+    """The height of a wrist over the seconds in which it moves most."""
+    tracks = {
+        name: joint_track(poses, ("left_wrist",), least_confidence=0.01)[:, 0, 1]
+        for name, poses in (("raw", raw), ("smooth", smooth))
+    }
+    if truth is not None and "left_wrist" in truth.names:
+        tracks["truth"] = truth.xy[:, truth.names.index("left_wrist"), 1]
+    count = min(len(raw), round(CLOSE_UP_S * report.fps))
+    if count < 2 or not np.isfinite(tracks["smooth"]).any():
+        return ""
+    moves = np.nan_to_num(np.abs(np.diff(tracks["smooth"])))
+    start = int(np.argmax(np.convolve(moves, np.ones(count - 1), "valid")))
+    shown = {name: each[start : start + count] for name, each in tracks.items()}
+    values = np.concatenate(list(shown.values()))
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    lines = "".join(_line(each, low, high, COLORS[name]) for name, each in shown.items())
+    return (
+        f"<h2>The left wrist, {start / report.fps:.1f} to {(start + count) / report.fps:.1f} s</h2>"
+        f"<p class=key>Its height in the picture, {high - low:.0f} px from top to bottom. {_key(*shown)}</p>"
+        f'<svg viewBox="0 0 {WIDTH_PX} {PLOT_PX}">{lines}</svg>'
+    )
+
+
+def _line(values: Floats, low: float, high: float, color: str) -> str:
+    """A polyline that breaks where there is no value."""
+    x, y = np.linspace(0, WIDTH_PX, len(values)), 6 + (PLOT_PX - 12) * (values - low) / max(high - low, 1e-6)
+    edges = np.flatnonzero(np.diff(np.isfinite(np.concatenate([[np.nan], values, [np.nan]])).astype(np.int8)))
+    return "".join(
+        f'<polyline fill="none" stroke="{color}" stroke-width="1.5" points="'
+        + " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x[run], y[run], strict=True))
+        + '"/>'
+        for run in (slice(start, stop) for start, stop in edges.reshape(-1, 2).tolist())
+    )
+
+
+def _bars(fps: float, raw: Sequence[Pose | None], smooth: Sequence[Pose | None]) -> str:
+    means = [_means(jitter_px(joint_track(poses), fps)) for poses in (raw, smooth)]
+    scale = (WIDTH_PX - 200) / max(1e-6, *np.concatenate(means).tolist())
+    rows = []
+    for number, (joint, *lengths) in enumerate(zip(JOINTS, *means, strict=True)):
+        y = number * 2 * STRIP_PX
+        rows.append(f'<text x="0" y="{y + 16}" fill="#e8e8ec" font-size="13">{joint.replace("_", " ")}</text>')
+        rows += [
+            f'<rect x="130" y="{y + 4 + 9 * i}" width="{scale * length:.1f}" height="8" fill="{color}"/>'
+            f'<text x="{135 + scale * length:.1f}" y="{y + 12 + 9 * i}" fill="#a0a0aa" '
+            f'font-size="9">{length:.2f}</text>'
+            for i, (length, color) in enumerate(zip(lengths, (COLORS["raw"], COLORS["smooth"]), strict=True))
+        ]
+    return f'<svg viewBox="0 0 {WIDTH_PX} {2 * STRIP_PX * len(JOINTS)}">{"".join(rows)}</svg>'
+
+
+def _means(values: Floats) -> NDArray[np.float64]:
+    """The mean of each column, 0 where there is none."""
+    counts = np.isfinite(values).sum(axis=0)
+    return np.asarray(np.nansum(values, axis=0) / counts.clip(1), np.float64)

@@ -79,7 +79,7 @@ def test_two_processes_at_once_build_once(tmp_path: Path) -> None:
 def test_a_failed_build_leaves_nothing(cache: Cache) -> None:
     def fail(folder: Path) -> dict[str, float]:
         build(folder)
-        raise UserError("too far from its twin")
+        raise UserError("too far from f32")
 
     with pytest.raises(UserError, match="too far"):
         cache.get_or_build(KEY, "x", fail)
@@ -128,7 +128,7 @@ def test_prune_keeps_what_was_used_last(cache: Cache) -> None:
         kept.append(cache.get_or_build(Key(**fields | {"options": str(number)}), "x", build))
         os.utime(kept[-1].folder / ENTRY, (time.time() + number,) * 2)
     (cache.folder / ".new-unfinished").mkdir()
-    size = kept[0].size
+    size = kept[0].size_bytes
     assert cache.prune(3 * size) == []
     assert cache.prune(2 * size) == [kept[0].folder]
     os.utime(cache.folder / ".new-unfinished", (0, 0))

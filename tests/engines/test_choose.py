@@ -6,20 +6,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engines.backends import FALLBACK_ORDER, cpu_name, quantized
+from engines.backends import FALLBACK_ORDER, Auto, BackendName, Precision, cpu_name, int8_graph
 from engines.cache import Cache
 from engines.choose import Choice, candidates, choose
+from engines.engine import BrokenOutputError, OutputGuard
 from engines.errors import UserError
 from engines.load import load_engine
 from engines.openvino import read_model, save_model
-from engines.output_guard import BrokenOutputError, Guard
-from realtime.config import EngineConfig
-from realtime.live.failover import FailoverRenderer, choose_engines
-from realtime.live.session import Session
+from realtime.live.failover import FailoverRenderer
+from realtime.live.session import open_session
 from realtime.live.source import FileSource
+from realtime.pose.figure.styles import Figure
 from realtime.render import Renderer
-from realtime.rollout import RollOut
 from realtime.subject import Subject, load_subject
+from realtime.subject_clips import SubjectClips
+from realtime.subject_engines import EngineConfig, choose_engines
 from tests.support.commands import DATA
 from tests.support.standing_pose import standing
 from tests.support.subjects import poison, sign
@@ -37,7 +38,7 @@ def toy(toy_subject: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S
 
 def break_int8(subject: Subject, value: float = np.nan) -> None:
     poison(subject.generator, subject.folder / "broken.onnx", value)
-    save_model(read_model(subject.folder / "broken.onnx"), quantized(subject.generator))
+    save_model(read_model(subject.folder / "broken.onnx"), int8_graph(subject.generator))
     (subject.folder / "broken.onnx").unlink()
     sign(subject.folder)
 
@@ -58,7 +59,9 @@ def test_the_chain_is_what_is_installed_in_order(toy: Subject) -> None:
         ("torch-tensorrt", "auto", "pip install 'bodydouble\\[torch-tensorrt\\]'|NVIDIA GPU"),
     ],
 )
-def test_what_cannot_be_is_said(toy: Subject, backend: str, precision: str, words: str) -> None:
+def test_what_cannot_be_is_said(
+    toy: Subject, backend: Auto | BackendName, precision: Auto | Precision, words: str
+) -> None:
     with pytest.raises(UserError, match=words):
         candidates(toy.graphs, backend, precision)
 
@@ -98,23 +101,23 @@ def test_an_engine_that_differs_is_out(toy: Subject) -> None:
 def test_nowhere_to_remember(toy: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    play = RollOut.of(toy).play
+    play = SubjectClips.of(toy).play
     assert choose(toy.graphs, lambda pair: play(*pair), name="toy", backend="openvino", say=str)
 
 
 @pytest.mark.parametrize("backend", ["openvino", "onnxruntime", "torch"])
-def test_nan_is_seen_in_the_bytes(toy: Subject, tmp_path: Path, backend: str) -> None:
+def test_nan_is_seen_in_the_bytes(toy: Subject, tmp_path: Path, backend: BackendName) -> None:
     poison(toy.generator, tmp_path / "nan.onnx", np.nan)
     renderer = Renderer(load_engine(tmp_path / "nan.onnx", backend=backend), None, toy.plate)
     with pytest.raises(BrokenOutputError, match="1 of 48 channels"):
-        renderer.step(toy.plate, None)
+        renderer.step(Figure(toy.plate, None))
 
 
-def test_dark_rooms_are_no_faults() -> None:
-    start = np.full((1, 16, 16, 48), 90, np.uint8)
-    start[..., 7] = 0
-    output = start.copy()
-    guard = Guard(output, start)
+def test_channels_that_may_be_dark_are_no_faults() -> None:
+    good = np.full((1, 16, 16, 48), 90, np.uint8)
+    good[..., 7] = 0
+    output = good.copy()
+    guard = OutputGuard(output, good)
     guard.check()
     output[..., 8] = 255
     with pytest.raises(BrokenOutputError):
@@ -126,27 +129,27 @@ def test_dark_rooms_are_no_faults() -> None:
 def test_a_broken_engine_is_replaced_live(toy: Subject, caplog: pytest.LogCaptureFixture) -> None:
     break_int8(toy)
     player = FailoverRenderer(toy, [INT8, BF16, F32], 1)
-    figure = toy.style.draw(standing(scale=0.5), 64, 64)
+    figure = toy.style.figure(standing(scale=0.5), 64, 64)
     for _ in range(3):
-        assert np.array_equal(player.step(figure, None), toy.plate), "the last good picture is the room"
+        assert np.array_equal(player.step(figure), toy.plate), "the last good picture is the plate"
     assert (player.choice, player.replaced) == (BF16, 3)
     assert [record.message for record in caplog.records] == [
         "openvino in int8 is broken (1 of 48 channels are 0 everywhere): openvino in bf16 takes over."
     ]
-    picture = player.step(figure, None)
+    picture = player.step(figure)
     assert not np.array_equal(picture, toy.plate)
     assert player.replaced == 3
     fresh = FailoverRenderer(toy, [BF16], 1)
-    assert np.array_equal(picture, fresh.step(figure, None)), "the new engine begins a new chain"
+    assert np.array_equal(picture, fresh.step(figure)), "the new engine begins a new chain"
 
 
 def test_networks_that_no_engine_can_save(toy: Subject) -> None:
     poison(toy.generator, toy.generator, np.nan)
     player = FailoverRenderer(toy, [BF16, F32], 1)
     for _ in range(5):
-        player.step(toy.plate, None)
+        player.step(Figure(toy.plate, None))
     with pytest.raises(UserError, match="compute no pictures on any engine"):
-        player.step(toy.plate, None)
+        player.step(Figure(toy.plate, None))
     assert player.replaced == 6
 
 
@@ -154,10 +157,10 @@ def test_a_session_goes_on(toy: Subject) -> None:
     break_int8(toy)
     subject = load_subject(str(toy.folder))
     config = EngineConfig(backend="openvino", precision="int8", threads=1)
-    session = Session(subject, FileSource(DATA / "bob_clip.mp4", loop=False), config)
+    session = open_session(subject, FileSource(DATA / "bob_clip.mp4", loop=False), config)
     session.start()
     assert session.wait(60)
     session.stop()
-    assert session.player.choice.precision != "int8"
-    assert session.info()["replaced"] == session.player.replaced == 3
+    assert session.renderer.choice.precision != "int8"
+    assert session.info()["replaced"] == session.renderer.replaced == 3
     assert session.meter.count("render") > 10

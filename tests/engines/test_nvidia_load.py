@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from engines.backends import BackendName
 from engines.cache import Cache
 from engines.errors import UserError
 from engines.load import load_engine
 from engines.nvidia.load import PLAN, build_ahead, describe_gpu, find_ahead, load_on_gpu
-from engines.nvidia.plan_builder import Sizes
-from engines.nvidia.plan_header import read_header
 from realtime.subject import load_subject
 from tests.support.fake_gpu import needs_no_gpu, needs_rtx
 
@@ -19,6 +18,8 @@ FACE = load_subject("alice").face
 
 @needs_rtx
 def test_a_plan_is_built_once_and_found_for_every_gpu_that_it_is_for(tmp_path: Path) -> None:
+    from engines.nvidia.tensorrt_rtx import read_header
+
     cache = Cache(tmp_path)
     built = build_ahead(FACE, name="alice/face", targets=("sm120", "sm89"), cache=cache)
     plan = built.folder / PLAN
@@ -28,12 +29,11 @@ def test_a_plan_is_built_once_and_found_for_every_gpu_that_it_is_for(tmp_path: P
     assert build_ahead(FACE, name="alice/face", targets=("sm89", "sm120"), cache=cache).folder == built.folder
     assert plan.stat().st_ino == inode
     for target, found in (("sm89", built.folder), ("sm120", built.folder), ("sm86", None)):
-        entry = find_ahead(FACE, "f16", target, Sizes(), cache)
+        entry = find_ahead(FACE, "f16", target, cache)
         assert (entry and entry.folder) == found
-    assert find_ahead(FACE, "f32", "sm89", Sizes(), cache) is None
-    assert find_ahead(FACE, "f16", "sm89", Sizes(most=512), cache) is None
+    assert find_ahead(FACE, "f32", "sm89", cache) is None
     with pytest.raises(UserError, match="this GPU is sm90: use --backend tensorrt"):
-        find_ahead(FACE, "f16", "sm90", Sizes(), cache)
+        find_ahead(FACE, "f16", "sm90", cache)
 
 
 @needs_rtx
@@ -67,7 +67,7 @@ def test_without_a_gpu_one_sentence(tmp_path: Path) -> None:
 
 @needs_rtx
 @pytest.mark.parametrize("backend", ["tensorrt", "torch-tensorrt"])
-def test_missing_packages_name_their_extra(backend: str) -> None:
+def test_missing_packages_name_their_extra(backend: BackendName) -> None:
     if importlib.util.find_spec(backend.replace("-", "_")):
         pytest.skip(f"{backend} is installed")
     with pytest.raises(UserError, match=rf"pip install 'bodydouble\[{backend}\]'"):

@@ -8,9 +8,10 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
+from engines.backends import Precision
 from engines.eager import OnnxModule
 from engines.errors import UserError
-from engines.nvidia.onnx_precision import CONVOLUTIONS, strongly_typed
+from engines.nvidia.onnx_precision import CONVOLUTIONS, PRECISIONS, strongly_typed
 from engines.nvidia.torch_engine import TorchDeviceEngine
 from realtime.render import Renderer
 from realtime.subject import load_subject
@@ -27,7 +28,7 @@ def types(model: onnx.ModelProto) -> dict[str, int]:
 
 @pytest.mark.parametrize("network", ["generator", "face"])
 @pytest.mark.parametrize("precision", ["f32", "f16"])
-def test_types_are_where_they_belong(network: str, precision: str) -> None:
+def test_types_are_where_they_belong(network: str, precision: Precision) -> None:
     subject = load_subject("alice")
     model = strongly_typed(subject.folder / f"{network}.onnx", precision)
     onnx.checker.check_model(model, full_check=True)
@@ -54,14 +55,14 @@ def test_f16_stays_with_f32_over_a_chain() -> None:
     """Computed in true half precision by torch; each chain is fed its own pictures."""
     subject = load_subject("alice")
     chains = []
-    for precision in ("f32", "f16"):
+    for precision in PRECISIONS:
         module = OnnxModule(subject.generator, strongly_typed(subject.generator, precision))
         engine = TorchDeviceEngine(module, module.inputs, module.outputs, "cpu")
         chains.append(Renderer(engine, None, subject.plate))
     height, width = subject.plate.shape[:2]
     for step in range(6):
-        figure = subject.style.draw(standing(scale=height / 128, x=4.0 * step), height, width)
-        full, half = (chain.step(figure, None).astype(np.float32) for chain in chains)
+        figure = subject.style.figure(standing(scale=height / 128, x=4.0 * step), height, width)
+        full, half = (chain.step(figure).astype(np.float32) for chain in chains)
         assert 10 * np.log10(255**2 / np.square(full - half).mean()) > 50, f"step {step}"
 
 

@@ -1,4 +1,4 @@
-"""Engines against their f32 twin: all of them on the bundled networks, int8 from the export, and what is refused."""
+"""Engines beside f32: all of them on the bundled networks, int8 from the export, and what is refused."""
 
 import os
 import shutil
@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engines.backends import quantized
-from engines.build import build_engine, prove
+from engines.backends import Precision, int8_graph
+from engines.build import build_engine, check_parity
 from engines.cache import Cache
-from engines.check import check_graph
-from engines.choose import candidates
+from engines.choose import Choice, candidates
 from engines.engine import Engine
 from engines.errors import UserError
 from engines.load import load_engine
+from engines.onnx_check import check_graph
 from engines.openvino import read_model, save_model
-from engines.parity import SAME_DB, Recorder, parity, psnr_db, replay
-from realtime.rollout import CLIP_FRAMES, CLIPS, RollOut, choose_clips, load_clips
+from engines.parity import SAME_DB, RecordingEngine, measure_parity, psnr_db, rollout_of
 from realtime.subject import Subject, load_subject
+from realtime.subject_clips import CLIP_FRAMES, CLIPS, SubjectClips, choose_clips, load_clips
 from tests.support.commands import assert_refused, command
 from tests.support.standing_pose import standing
 from tests.support.subjects import poison, sign
@@ -31,9 +31,9 @@ CHOICES = [choice for choice in candidates(load_subject("alice").graphs) if choi
 
 
 @pytest.fixture(scope="module")
-def channel_copies() -> RollOut:
+def clips() -> SubjectClips:
     subject = load_subject("alice")
-    return RollOut([standing(scale=1.1, x=150.0 + 10 * step) for step in range(4)], subject.style, subject.plate)
+    return SubjectClips([standing(scale=1.1, x=150.0 + 10 * step) for step in range(4)], subject.style, subject.plate)
 
 
 @pytest.fixture
@@ -42,34 +42,36 @@ def toy(toy_subject: Path) -> Subject:
 
 
 @pytest.mark.parametrize("choice", CHOICES, ids=str)
-def test_every_engine_plays_the_bundled_subject_as_f32_does(choice: tuple[str, str], channel_copies: RollOut) -> None:
+def test_every_engine_plays_the_bundled_subject_as_f32_does(choice: Choice, clips: SubjectClips) -> None:
     backend, precision = choice
     subject = load_subject("alice")
-    twins = [load_engine(graph, threads=2) for graph in subject.graphs]
-    for graph, drive in zip(subject.graphs, channel_copies.drives(*twins).values(), strict=True):
-        found = prove(graph, name=graph.stem, backend=backend, precision=precision, threads=2, drive=drive)
+    references = [load_engine(graph, threads=2) for graph in subject.graphs]
+    for graph, rollout in zip(subject.graphs, clips.rollouts(*references).values(), strict=True):
+        found = check_parity(graph, name=graph.stem, backend=backend, precision=precision, threads=2, rollout=rollout)
         assert found.holds(precision)
 
 
 def test_the_export_brings_int8_that_holds(toy: Subject) -> None:
     generator, face = (load_engine(graph) for graph in toy.graphs)
-    drives = RollOut.of(toy).drives(generator, face)
+    rollouts = SubjectClips.of(toy).rollouts(generator, face)
     for graph in toy.graphs:
-        assert quantized(graph).name in toy.manifest.files
-        assert quantized(graph).with_suffix(".bin").name in toy.manifest.files
-        operations = [each.get_type_name() for each in read_model(quantized(graph)).get_ops()]
+        assert int8_graph(graph).name in toy.manifest.files
+        assert int8_graph(graph).with_suffix(".bin").name in toy.manifest.files
+        operations = [each.get_type_name() for each in read_model(int8_graph(graph)).get_ops()]
         assert operations.count("FakeQuantize") > 8
         int8, f32 = (load_engine(graph, precision=kind) for kind in ("int8", "f32"))
         for ours, theirs in ((int8.inputs, f32.inputs), (int8.outputs, f32.outputs)):
             assert {name: (each.shape, each.dtype) for name, each in ours.items()} == {
                 name: (each.shape, each.dtype) for name, each in theirs.items()
             }
-        found = prove(graph, name="toy", backend="openvino", precision="int8", threads=1, drive=drives[graph.stem])
+        found = check_parity(
+            graph, name="toy", backend="openvino", precision="int8", threads=1, rollout=rollouts[graph.stem]
+        )
         assert found.holds("int8")
 
 
 def test_int8_leaves_the_last_layer_in_float(toy: Subject) -> None:
-    operations = read_model(quantized(toy.generator)).get_ordered_ops()
+    operations = read_model(int8_graph(toy.generator)).get_ordered_ops()
     names = [each.get_type_name() for each in operations]
     last = len(names) - 1 - names[::-1].index("Convolution")
     assert "FakeQuantize" not in names[last:]
@@ -95,28 +97,28 @@ def test_a_subject_without_clips_and_without_int8(toy_subject: Path, tmp_path: P
     assert not [each for each in candidates(subject.graphs) if each.precision == "int8"]
     with pytest.raises(UserError, match="bare has no int8 networks"):
         candidates(subject.graphs, "auto", "int8")
-    with pytest.raises(UserError, match=r"no int8 twin.*export"):
+    with pytest.raises(UserError, match=r"no int8 graph.*export"):
         load_engine(subject.generator, precision="int8")
     assert_refused(command("engines", "build", bare), "no calibration.npz", "export")
 
 
-def test_a_recorder_keeps_what_was_seen(toy: Subject) -> None:
-    recorder = Recorder(load_engine(toy.face), every=2)
+def test_recorded_inputs(toy: Subject) -> None:
+    recorder = RecordingEngine(load_engine(toy.face), every=2)
     inputs = [np.full_like(recorder.inputs["packed"], value) for value in range(5)]
-    outputs = [each.copy() for each in replay(inputs)(recorder)]
-    assert [int(each.flat[0]) for each in recorder.seen] == [0, 2, 4]
+    outputs = [each.copy() for each in rollout_of(inputs)(recorder)]
+    assert [int(each.flat[0]) for each in recorder.recorded] == [0, 2, 4]
     assert psnr_db(outputs[0], outputs[0]) == SAME_DB
-    assert parity(load_engine(toy.face), load_engine(toy.face), replay(inputs)) == (SAME_DB, SAME_DB)
+    assert measure_parity(load_engine(toy.face), load_engine(toy.face), rollout_of(inputs)) == (SAME_DB, SAME_DB)
 
 
 def test_the_gate_refuses_a_wrong_engine_and_keeps_nothing(toy: Subject, tmp_path: Path) -> None:
     graph = tmp_path / "generator.onnx"
     graph.write_bytes(toy.generator.read_bytes())
     poison(graph, tmp_path / "wrong.onnx", 3.0)
-    save_model(read_model(tmp_path / "wrong.onnx"), quantized(graph))
+    save_model(read_model(tmp_path / "wrong.onnx"), int8_graph(graph))
     cache = Cache(tmp_path / "cache")
 
-    def build(precision: str) -> dict[str, float]:
+    def build(precision: Precision) -> dict[str, float]:
         return dict(
             build_engine(
                 graph,
@@ -124,7 +126,7 @@ def test_the_gate_refuses_a_wrong_engine_and_keeps_nothing(toy: Subject, tmp_pat
                 backend="openvino",
                 precision=precision,
                 threads=1,
-                drive=RollOut.of(toy).play,
+                rollout=SubjectClips.of(toy).play,
                 cache=cache,
             ).entry.metrics
         )
@@ -152,7 +154,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from engines.load import load_engine
-from engines.quantize import quantize
+from engines.openvino import quantize
 graph = Path(sys.argv[1])
 engine = load_engine(graph, backend="onnxruntime")
 engine.run()
@@ -198,11 +200,11 @@ def in_a_chain(engine: Engine) -> Iterator[NDArray[np.uint8]]:
 
 
 def test_what_a_chain_makes_of_rounding_is_no_fault() -> None:
-    found = parity(Doubling(0), Doubling(1), in_a_chain)
+    found = measure_parity(Doubling(0), Doubling(1), in_a_chain)
     assert found.step_db == pytest.approx(20 * np.log10(255) + 10 * np.log10(192))
     assert found.chain_db == pytest.approx(found.step_db - 20 * np.log10(31))
     assert found.holds("f32")
-    assert not parity(Doubling(0), Doubling(9), in_a_chain).holds("f32"), "a step is wrong"
+    assert not measure_parity(Doubling(0), Doubling(9), in_a_chain).holds("f32"), "a step is wrong"
     assert not found._replace(chain_db=39).holds("f32"), "it shows something else"
 
 
@@ -215,4 +217,4 @@ def test_all_outputs_are_compared() -> None:
             yield engine.outputs["picture"]
 
     with pytest.raises(ValueError, match="shorter"):
-        parity(Doubling(0), Doubling(0), shorter)
+        measure_parity(Doubling(0), Doubling(0), shorter)

@@ -4,14 +4,15 @@ from types import MappingProxyType
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from engines.eager import EagerEngine, OnnxModule
-from engines.engine import Engine
+from engines.engine import Bytes, Engine
 from engines.nvidia.torch_engine import TorchDeviceEngine
-from engines.recurrent import Chain, DeviceEngine, HostChain, chain_of, channel_copies
+from engines.recurrent import DeviceEngine, HostRecurrentEngine, RecurrentEngine, channel_copies, make_recurrent
+from realtime.pose.figure.styles import Figure
 from realtime.render import Renderer, to_patches
 from realtime.subject import load_subject
+from tests.support.standing_pose import standing
 
 RNG = np.random.default_rng(0)
 STEPS = 4
@@ -30,45 +31,43 @@ class Mixing:
         output[...] = (packed * weights).sum(-1, dtype=np.uint8)[..., None] + packed[..., : output.shape[-1]]
 
 
-def noise(shape: tuple[int, ...]) -> NDArray[np.uint8]:
+def noise(shape: tuple[int, ...]) -> Bytes:
     return RNG.integers(0, 256, shape).astype(np.uint8)
 
 
-def slowly(
-    engine: Engine, entered: NDArray[np.uint8], output: NDArray[np.uint8], new: list[NDArray[np.uint8]]
-) -> list[NDArray[np.uint8]]:
-    """The obvious twin: everything is put together anew in every step."""
-    parts = engine.inputs["packed"].shape[-1] // output.shape[-1]
+def slowly(engine: Engine, previous_input: Bytes, previous_output: Bytes, inputs: list[Bytes]) -> list[Bytes]:
+    """The same, obviously right: everything is put together anew in every step."""
+    parts = engine.inputs["packed"].shape[-1] // previous_output.shape[-1]
     outputs = []
-    for each in new:
-        packed = (each, entered, output) if parts == 3 else (each, output)
+    for each in inputs:
+        packed = (each, previous_input, previous_output) if parts == 3 else (each, previous_output)
         engine.inputs["packed"][...] = np.concatenate(packed, axis=-1)
         engine.run()
-        entered, output = each, next(iter(engine.outputs.values())).copy()
-        outputs.append(output)
+        previous_input, previous_output = each, next(iter(engine.outputs.values())).copy()
+        outputs.append(previous_output)
     return outputs
 
 
-def played(chain: Chain, new: list[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
+def run_all(engine: RecurrentEngine, inputs: list[Bytes]) -> list[Bytes]:
     outputs = []
-    for each in new:
-        chain.entering[...] = each
-        chain.run()
-        outputs.append(chain.output.copy())
+    for each in inputs:
+        engine.input[...] = each
+        engine.run()
+        outputs.append(engine.output.copy())
     return outputs
 
 
 @pytest.mark.parametrize("parts", [2, 3])
 @pytest.mark.parametrize("c", [3, 48])
-def test_host_chain_equals_the_obvious_twin(c: int, parts: int) -> None:
+def test_the_host_remembers(c: int, parts: int) -> None:
     engine = Mixing(c, parts)
-    new = [noise((1, 3, 5, c)) for _ in range(STEPS)]
-    entered, output = noise((1, 3, 5, c)), noise((1, 3, 5, c))
-    expected = slowly(engine, entered, output, new)
-    chain = HostChain(engine)
+    inputs = [noise((1, 3, 5, c)) for _ in range(STEPS)]
+    previous = noise((1, 3, 5, c)), noise((1, 3, 5, c))
+    expected = slowly(engine, *previous, inputs)
+    recurrent = HostRecurrentEngine(engine)
     for _ in range(2):
-        chain.restart(entered, output)
-        assert all(map(np.array_equal, played(chain, new), expected))
+        recurrent.reset(*previous)
+        assert all(map(np.array_equal, run_all(recurrent, inputs), expected))
 
 
 def test_what_is_no_recurrent_network_is_refused() -> None:
@@ -76,26 +75,25 @@ def test_what_is_no_recurrent_network_is_refused() -> None:
         channel_copies((1, 3, 5, 100), (1, 3, 5, 96))
 
 
-def test_device_chain_engine_and_renderer_give_the_same_pictures() -> None:
+def test_device_host_and_renderer_give_the_same_pictures() -> None:
     """The device's own logic, on the CPU: alice's generator, its state never leaving the torch tensors."""
     subject = load_subject("alice")
     module = OnnxModule(subject.generator)
     device = TorchDeviceEngine(module, module.inputs, module.outputs, "cpu")
     assert isinstance(device, DeviceEngine)
     host = EagerEngine(subject.generator, 1)
-    assert isinstance(chain_of(host), HostChain)
-    assert not isinstance(chain_of(device), HostChain)
+    assert isinstance(make_recurrent(host), HostRecurrentEngine)
+    assert not isinstance(make_recurrent(device), HostRecurrentEngine)
     size = subject.plate.shape
-    metrics = [noise(size) for _ in range(STEPS)]
+    figures = [Figure(noise(size), standing()) for _ in range(STEPS)]
     by_host, by_device = Renderer(host, None, subject.plate), Renderer(device, None, subject.plate)
-    expected = [by_host.step(figure, None) for figure in metrics]
+    expected = [by_host.step(figure) for figure in figures]
     blank, plate = np.zeros_like(host.outputs["picture"]), to_patches(subject.plate)[None]
-    twin = slowly(EagerEngine(subject.generator, 1), blank, plate, [to_patches(figure)[None] for figure in metrics])
-    assert all(np.array_equal(to_patches(each)[None], other) for each, other in zip(expected, twin, strict=True))
+    patches = [to_patches(figure.rgb)[None] for figure in figures]
+    others = slowly(EagerEngine(subject.generator, 1), blank, plate, patches)
+    assert all(np.array_equal(to_patches(each)[None], other) for each, other in zip(expected, others, strict=True))
     for _ in range(2):
-        assert all(
-            np.array_equal(by_device.step(figure, None), each) for figure, each in zip(metrics, expected, strict=True)
-        )
+        assert all(np.array_equal(by_device.step(figure), each) for figure, each in zip(figures, expected, strict=True))
         by_device.reset()
 
 
@@ -115,9 +113,9 @@ def test_device_engine_runs_like_any_engine() -> None:
     assert device.used_bytes() == 0
 
 
-def test_a_network_for_any_room_is_given_the_plate() -> None:
+def test_a_network_for_any_background_is_given_the_plate() -> None:
     """What `trainer.export.onnx.export_any_size` writes has one more input."""
     engine, plate = Mixing(48, 3), noise((12, 20, 3))
     engine.inputs = MappingProxyType({**engine.inputs, "plate": np.zeros((1, 3, 5, 48), np.uint8)})
-    Renderer(engine, None, plate).step(noise((12, 20, 3)), None)
+    Renderer(engine, None, plate).step(Figure(noise((12, 20, 3)), None))
     assert np.array_equal(engine.inputs["plate"][0], to_patches(plate))

@@ -12,16 +12,19 @@ import torch
 from engines.eager import OnnxModule
 from engines.errors import UserError
 from engines.nvidia.onnx_precision import strongly_typed
-from engines.nvidia.plan_builder import Sizes
-from engines.nvidia.plan_header import TARGETS, read_header
 from realtime.subject import load_subject
 from tests.support.fake_gpu import needs_no_gpu, needs_rtx
-from trainer.export.onnx import export_any_size, export_paper
-from trainer.networks.compact import CompactGenerator
-from trainer.networks.pix2pixhd import GlobalGenerator, LocalEnhancer
+from trainer.config import CompactConfig, Network, Pix2PixHDConfig
+from trainer.export.onnx import export_generator
+from trainer.networks.load import build_generator
 
-NETWORKS = ("live", "global", "local")
-
+NETWORKS: dict[str, Network] = {
+    "live": CompactConfig(widths=(16, 16, 32), blocks=(1, 1, 1)),
+    "global": Pix2PixHDConfig(ngf=16, downsamplings=2, blocks=1, enhancer_blocks=0),
+    "local": Pix2PixHDConfig(ngf=16, downsamplings=2, blocks=1, enhancer_blocks=1),
+}
+"""The paper's with few channels and blocks, or CI would take minutes."""
+TARGETS = ("sm75", "sm80", "sm86", "sm89", "sm120")
 
 pytestmark = needs_rtx
 
@@ -33,16 +36,14 @@ def rtx() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
-def free_sizes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The networks with free height and width; the paper's with few channels and blocks, or CI would take minutes."""
+def graphs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The networks as `trainer export` writes them."""
     folder = tmp_path_factory.mktemp("graphs")
     torch.manual_seed(0)
-    graphs = {name: folder / f"{name}.onnx" for name in NETWORKS}
-    coarse = GlobalGenerator(6, ngf=16, downsamplings=2, blocks=1)
-    export_any_size(CompactGenerator((16, 16, 32), (1, 1, 1)), graphs["live"])
-    export_paper(coarse, graphs["global"], multiple_px=4)
-    export_paper(LocalEnhancer(coarse, 6, ngf=8, blocks=1), graphs["local"], multiple_px=8)
-    return graphs
+    plate = np.random.default_rng(0).integers(0, 256, (64, 96, 3)).astype(np.uint8)
+    for name, config in NETWORKS.items():
+        export_generator(build_generator(config, background=name == "global"), plate, folder / f"{name}.onnx")
+    return {name: folder / f"{name}.onnx" for name in NETWORKS}
 
 
 @pytest.fixture(scope="session")
@@ -55,39 +56,30 @@ def plan(rtx: ModuleType) -> bytes:
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("network", ["generator", "face"])
 def test_builds_alice_for_every_target(rtx: ModuleType, network: str, target: str) -> None:
-    header = read_header(rtx.build(load_subject("alice").folder / f"{network}.onnx", targets=(target,)))
+    header = rtx.read_header(rtx.build(load_subject("alice").folder / f"{network}.onnx", targets=(target,)))
     assert header.targets == (target,)
     assert header.version == rtx.VERSION
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_builds_free_sizes_for_all_targets_at_once(rtx: ModuleType, network: str, free_sizes: dict[str, Path]) -> None:
+def test_builds_every_network_for_all_targets_at_once(rtx: ModuleType, network: str, graphs: dict[str, Path]) -> None:
     phases: set[str] = set()
-    plan = rtx.build(
-        free_sizes[network],
-        sizes=Sizes(least=16, usual=64, most=128),
-        progress=lambda phase, done, total: phases.add(phase) if done <= total else None,
-    )
-    assert rtx.check(plan).targets == TARGETS
+    plan = rtx.build(graphs[network], progress=lambda phase, done, total: phases.add(phase) if done <= total else None)
+    assert rtx.check(plan).targets == rtx.TARGETS == TARGETS
     assert "Building engine" in phases
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_free_sizes_in_half_precision_stay_with_f32(network: str, free_sizes: dict[str, Path]) -> None:
-    """Computed by torch, at two sizes that the export never saw."""
-    path = free_sizes[network]
+def test_networks_in_half_precision_stay_with_f32(network: str, graphs: dict[str, Path]) -> None:
+    """Computed by torch."""
+    path = graphs[network]
     full, half = OnnxModule(path), OnnxModule(path, strongly_typed(path, "f16"))
     onnx.checker.check_model(strongly_typed(path, "f16"), full_check=True)
-    generator = torch.manual_seed(0)
-    for h, w in ((16, 24), (32, 8)):
-        inputs = [
-            torch.randint(0, 256, (1, h, w, shape[-1]), dtype=torch.uint8, generator=generator)
-            for _, shape, _ in full.inputs
-        ]
-        one, other = (network(*inputs)[0].numpy().astype(np.float32) for network in (full, half))
-        assert one.shape == (1, h, w, 48)
-        assert one.std() > 1
-        assert np.abs(one - other).max() <= 1
+    packed = torch.randint(0, 256, full.inputs[0][1], dtype=torch.uint8, generator=torch.manual_seed(0))
+    one, other = (network(packed)[0].numpy().astype(np.float32) for network in (full, half))
+    assert one.shape == (1, 16, 24, 48)
+    assert one.std() > 1
+    assert np.abs(one - other).max() <= 1
 
 
 def test_f32_is_larger_than_f16(rtx: ModuleType, plan: bytes) -> None:
@@ -108,9 +100,9 @@ def test_damaged_and_foreign_plans_are_refused(rtx: ModuleType, plan: bytes) -> 
         with pytest.raises(UserError, match=words):
             rtx.check(broken)
     with pytest.raises(UserError, match="only 3 bytes"):
-        read_header(plan[:3])
+        rtx.read_header(plan[:3])
     with pytest.raises(UserError, match="no TensorRT-RTX plan"):
-        read_header(plan[1:])
+        rtx.read_header(plan[1:])
 
 
 @pytest.mark.parametrize("targets", [("sm90",), ("sm89", "ampere"), ()])
@@ -129,11 +121,9 @@ def test_unknown_operators_are_named(rtx: ModuleType, tmp_path: Path) -> None:
         rtx.build(path)
 
 
-def test_unknown_precisions_and_sizes_are_refused(rtx: ModuleType) -> None:
+def test_unknown_precisions_are_refused(rtx: ModuleType) -> None:
     with pytest.raises(ValueError, match="precision must be one of f32, f16 for tensorrt_rtx, not 'int4'"):
         rtx.build(load_subject("alice").face, precision="int4")
-    with pytest.raises(ValueError, match="sizes must grow"):
-        Sizes(least=64, usual=32)
 
 
 @needs_no_gpu

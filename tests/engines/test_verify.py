@@ -6,29 +6,33 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 
+from engines.backends import Precision
 from engines.eager import EagerEngine, OnnxModule
-from engines.engine import Engine
+from engines.engine import Bytes, Engine
+from engines.errors import UserError
 from engines.load import load_engine
 from engines.nvidia.torch_engine import TorchDeviceEngine
-from engines.recurrent import Bytes
 from engines.verify import Check, ReferenceFrames, VerifyConfig, verify, verify_once
 from realtime.render import to_patches
 from realtime.subject import load_subject
 from tests.support.standing_pose import standing
 
-EFFORT = VerifyConfig(timed=2, steps=3, long_steps=10)
+QUICK = VerifyConfig(timed=2, steps=3, long_steps=10)
 ALICE = load_subject("alice")
 
 
-def material() -> ReferenceFrames:
+def reference_frames() -> ReferenceFrames:
     height, width = ALICE.plate.shape[:2]
     poses = [standing(scale=height / 128, x=5.0 * step) for step in range(4)]
-    frames = [to_patches(ALICE.style.draw(pose, height, width))[None] for pose in poses]
-    return ReferenceFrames(frames=frames, blank=np.zeros_like(frames[0]), first=to_patches(ALICE.plate)[None])
+    figures = [to_patches(ALICE.style.draw(pose, height, width))[None] for pose in poses]
+    blank, plate = np.zeros_like(figures[0]), to_patches(ALICE.plate)[None]
+    return ReferenceFrames(inputs=figures, previous_input=blank, previous_output=plate)
 
 
-def by_name(engine: Engine, twin: Engine, precision: str = "f32") -> dict[str, Check]:
-    return {check.name: check for check in verify(engine, twin, material(), precision=precision, config=EFFORT)}
+def by_name(engine: Engine, reference: Engine, precision: Precision = "f32") -> dict[str, Check]:
+    return {
+        check.name: check for check in verify(engine, reference, reference_frames(), precision=precision, config=QUICK)
+    }
 
 
 def test_openvino_passes_against_torch() -> None:
@@ -46,9 +50,9 @@ def test_an_engine_with_memory_of_its_own_has_more_to_show() -> None:
     device = TorchDeviceEngine(module, module.inputs, module.outputs, "cpu")
     rng, shape = np.random.default_rng(0), device.outputs["residual"].shape
     noise = [rng.integers(0, 256, shape).astype(np.uint8) for _ in range(6)]
-    played = ReferenceFrames(frames=noise[:4], blank=noise[4], first=noise[5])
-    twin = load_engine(ALICE.face)
-    checks = {check.name: check for check in verify(device, twin, played, precision="f32", config=EFFORT)}
+    frames = ReferenceFrames(inputs=noise[:4], previous_input=noise[4], previous_output=noise[5])
+    reference = load_engine(ALICE.face)
+    checks = {check.name: check for check in verify(device, reference, frames, precision="f32", config=QUICK)}
     assert all(check.passed for check in checks.values()), checks
     assert checks["piece by piece as replayed"].metrics == {"different_frames": 0, "frames": 4}
     assert checks["state on the host as on the device"].passed
@@ -60,7 +64,7 @@ class Faulty:
     """A recurrent engine that is wrong in one way."""
 
     def __init__(self, fault: str) -> None:
-        shape = material().first.shape
+        shape = reference_frames().previous_output.shape
         self.inputs: Mapping[str, Bytes] = MappingProxyType({"packed": np.zeros((*shape[:3], 3 * shape[3]), np.uint8)})
         self.outputs: Mapping[str, Bytes] = MappingProxyType({"picture": np.zeros(shape, np.uint8)})
         self._fault, self._kept = fault, list[Bytes]()
@@ -93,6 +97,7 @@ def test_networks_without_a_past_are_compared_too() -> None:
     assert check.name == "parity of face"
 
 
-def test_no_effort_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least one step"):
-        VerifyConfig(timed=0)
+@pytest.mark.parametrize("field", ["timed", "steps", "long_steps"])
+def test_no_steps_are_refused(field: str) -> None:
+    with pytest.raises(UserError, match=f"^--{field.replace('_', '-')} must be at least 1, not 0.$"):
+        VerifyConfig(**{field: 0})

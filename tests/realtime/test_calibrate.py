@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from engines.errors import UserError
-from realtime.live.calibrate import LENGTH_S, PARTS, Calibration
+from realtime.live.calibrate import CALIBRATION_S, CALIBRATION_STEPS, Calibration
 from realtime.live.performer_profile import Profile, load_profile, profiles_folder, save_profile
 from realtime.pose.normalization.motion_range import MotionRange, Stand
 from realtime.video import VideoWriter, read_video
@@ -57,8 +57,8 @@ def test_the_clock_runs_only_while_the_feet_are_seen() -> None:
             break
         hints.append(calibration.hint)
         calibration.add(Stand(400 + i % 90, 250 + i % 90, 300) if i % 2 else None, i / 30)
-    assert list(dict.fromkeys(hints)) == [part.hint for part in PARTS]
-    assert i / 30 == pytest.approx(2 * LENGTH_S, rel=0.05)
+    assert list(dict.fromkeys(hints)) == [part.hint for part in CALIBRATION_STEPS]
+    assert i / 30 == pytest.approx(2 * CALIBRATION_S, rel=0.05)
     assert calibration.profile((640, 480)).motion.near_ankle > calibration.profile((640, 480)).motion.far_ankle
 
 

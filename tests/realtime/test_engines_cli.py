@@ -8,12 +8,11 @@ from pathlib import Path
 import pytest
 
 from engines.backends import FALLBACK_ORDER
-from engines.bench import baseline
 from engines.parity import Parity
-from realtime.config import EngineConfig
+from realtime.engine_tools.cli import bench_paper
 from realtime.engine_tools.doctor import DoctorReport
-from realtime.live.failover import choose_engines
 from realtime.subject import Subject, load_subject
+from realtime.subject_engines import EngineConfig, choose_engines
 from tests.support.commands import assert_refused, command
 from tests.support.subjects import poison, sign
 
@@ -36,7 +35,13 @@ def test_build_list_prune(toy: Subject) -> None:
     for row in rows:
         assert Parity(row["step_db"], row["chain_db"]).holds(row["precision"])
     listed = command("engines", "list").stdout
+    number = r"\d+\.\d"
     assert listed.count("toy/") == 6
+    assert (
+        len(re.findall(rf"toy/\w+ +│ openvino \w+ +│ {number} +│ {number} +│ {number} +│ \d{{4}}-\d\d-\d\d │", listed))
+        == 6
+    )
+    assert max(map(len, listed.splitlines())) <= 80
     assert "99.0" in listed
     assert re.search("0 deleted, 6 left", command("engines", "prune").stdout)
     assert re.search("6 deleted, 0 left", command("engines", "prune", "--limit-mib", "0").stdout)
@@ -87,7 +92,7 @@ def test_bench(toy: Subject) -> None:
 
 
 def test_the_papers_generator_is_the_baseline() -> None:
-    row = baseline(2)
+    row = bench_paper(2)
     assert row is not None
     assert "paper" in row.backend
     assert row.gmacs == pytest.approx(111 / row.ms.p50 * 1000, rel=0.02)

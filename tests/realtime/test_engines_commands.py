@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from engines.nvidia.plan_header import read_header
 from engines.verify import VerifyConfig
 from realtime.engine_tools.verify import verify_subject
-from realtime.rollout import save_clips
 from realtime.subject import load_subject
+from realtime.subject_clips import save_clips
 from tests.support.commands import assert_refused, command
 from tests.support.fake_gpu import needs_no_gpu, needs_rtx
 from tests.support.standing_pose import standing
@@ -32,6 +31,8 @@ def alice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @needs_rtx
 def test_builds_ahead_of_time(alice: Path) -> None:
+    from engines.nvidia.tensorrt_rtx import read_header
+
     done = command("engines", "build", alice, "--backend", "tensorrt-rtx", "--target", "sm89,sm120")
     assert done.returncode == 0, done.stdout + done.stderr
     last = json.loads(done.stdout.splitlines()[-1])
@@ -49,6 +50,22 @@ def test_verify_without_a_device_is_one_sentence(alice: Path) -> None:
         assert_refused(command("engines", "verify", alice, "--backend", backend), "install")
     refused = command("engines", "verify", alice, "--backend", "openvino", "--precision", "f16")
     assert_refused(refused, "must be one of", "openvino, not f16")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("verify", "--timed", "0"),
+        ("verify", "--long-steps", "-1"),
+        ("build", "--threads", "0"),
+        ("doctor", "--threads", "0"),
+        ("bench", "--threads", "2", "0"),
+        ("bench", "--runs", "0"),
+    ],
+)
+def test_counts_below_one_are_one_sentence(arguments: tuple[str, str, str]) -> None:
+    command_name, option, *_ = arguments
+    assert_refused(command("engines", command_name, "alice", *arguments[1:]), f"{option} must be at least 1, not")
 
 
 def test_verify_runs_on_the_processor(alice: Path) -> None:

@@ -7,18 +7,21 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from engines.load import load_engine
+from engines.choose import Choice
 from realtime.frame import Frame, Rgb
+from realtime.live.failover import FailoverRenderer
 from realtime.live.pipeline import STAGES, PosePipeline, RenderPipeline
 from realtime.meter import Meter
 from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.estimation.estimator import PoseEstimator
-from realtime.pose.estimation.load import load_estimator
-from realtime.render import Renderer
+from realtime.pose.track import PoseTrack
 from realtime.subject import load_subject
 from realtime.video import read_video
 from tests.support.commands import DATA
+from tests.support.scripted import ScriptedRenderer
 from tests.support.two_people import FAR_LEFT, FAR_RIGHT, scene
+
+SCRIPTED = ScriptedRenderer()
 
 
 def performance() -> Iterator[Rgb]:
@@ -28,13 +31,19 @@ def performance() -> Iterator[Rgb]:
     yield from [np.zeros_like(pictures[0])] * 30
 
 
-def test_a_person_who_is_lost_stays_then_fades_and_the_room_is_empty_again() -> None:
-    subject, meter = load_subject("alice"), Meter(*STAGES)
-    pose = PosePipeline(subject, load_estimator("own", threads=1), meter)
-    drawn = [
-        pose.step(Frame(rgb=rgb, captured_at_s=number / 30, number=number)) for number, rgb in enumerate(performance())
-    ]
-    ink = np.array([each.figure.sum() for each in drawn], np.float64)
+def alice() -> FailoverRenderer:
+    return FailoverRenderer(load_subject("alice"), [Choice("openvino", "f32")], 1)
+
+
+def frame_of(rgb: Rgb, number: int, from_s: float = 0.0) -> Frame:
+    return Frame(rgb=rgb, captured_at_s=from_s + number / 30, number=number)
+
+
+def test_a_person_who_is_lost_stays_then_fades_and_the_background_is_empty_again() -> None:
+    renderer, meter = alice(), Meter(*STAGES)
+    pose = PosePipeline(PoseTrack.of(), renderer, meter)
+    drawn = [pose.step(frame_of(rgb, number), renderer) for number, rgb in enumerate(performance())]
+    ink = np.array([each.figure.rgb.sum() for each in drawn], np.float64)
     nobody = [each.no_person for each in drawn]
     assert not any(nobody[:38]), "lost for less than 0.8 s"
     assert all(nobody[39:])
@@ -43,9 +52,8 @@ def test_a_person_who_is_lost_stays_then_fades_and_the_room_is_empty_again() -> 
     assert ink[34] < 0.5 * ink[14]
     assert not ink[38:].any()
 
-    generator = load_engine(subject.generator)
-    render = RenderPipeline(Renderer(generator, None, subject.plate), meter)
-    empty = Renderer(load_engine(subject.generator), None, subject.plate).step(drawn[-1].figure, None)
+    render = RenderPipeline(meter)
+    empty = alice().step(drawn[-1].figure)
     pictures = [render.step(each).rgb for each in drawn[10:15] + drawn[-2:]]
     assert not np.array_equal(pictures[4], empty)
     assert np.array_equal(pictures[-1], empty), "no ghost of the person is left in the chain"
@@ -53,12 +61,11 @@ def test_a_person_who_is_lost_stays_then_fades_and_the_room_is_empty_again() -> 
 
 def pipeline(person: Literal["main", "left", "right"]) -> tuple[PosePipeline, PoseEstimator]:
     estimator = PoseEstimator(config=PoseConfig(pose_parts="body", person=person))
-    return PosePipeline(load_subject("alice"), estimator, Meter(*STAGES)), estimator
+    return PosePipeline(PoseTrack(estimator), SCRIPTED, Meter(*STAGES)), estimator
 
 
 def figures(pose: PosePipeline, pictures: Sequence[Rgb], *, from_s: float) -> list[Rgb]:
-    frames = [Frame(rgb=rgb, captured_at_s=from_s + number / 30, number=number) for number, rgb in enumerate(pictures)]
-    return [pose.step(frame).figure for frame in frames]
+    return [pose.step(frame_of(rgb, number, from_s), SCRIPTED).figure.rgb for number, rgb in enumerate(pictures)]
 
 
 def test_the_next_person_is_placed_as_if_nobody_had_been_there_before() -> None:

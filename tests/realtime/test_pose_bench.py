@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from realtime.pose_tools.bench import CHUNK, PoseBenchResult
-from realtime.video import VideoWriter
+from realtime.video import VideoWriter, read_video
 from tests.support.commands import DATA, assert_refused, command
 
 
@@ -29,6 +29,7 @@ def test_figures_for_people_and_programs() -> None:
     last = json.loads(done.stdout.splitlines()[-1])
     assert last.keys() == set(PoseBenchResult.__struct_fields__)
     assert last["frames"] == last["seen"] == 12
+    assert (last["skipped"], last["estimator"]) == (0, "own")
     assert (last["parts"], last["effort"], last["cores"]) == ("hands", "lite", 1)
     assert set(last["stages_ms"]) == {"body", "hands"}
     for figures in (last["ms"], *last["stages_ms"].values()):
@@ -57,6 +58,16 @@ while header := sys.stdin.buffer.readline():
     assert last["ratio"] == pytest.approx(last["ms"]["p50"] / 10_000, abs=1e-3)
 
 
+def test_it_begins_where_somebody_is(tmp_path: Path) -> None:
+    """bob walks into an empty picture: what was measured there would be the detector that looks for him."""
+    done = command("realtime", "bench-pose", "--source", DATA / "bob_clip.mp4", "--frames", "6", "--pose-parts", "body")
+    assert done.returncode == 0, done.stderr
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert last["skipped"] > 10
+    assert last["frames"] == last["seen"] == 6
+    assert "somebody in 6 of 6 frames" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -78,3 +89,12 @@ def test_a_video_without_anybody(tmp_path: Path) -> None:
         for _ in range(CHUNK + 2):
             writer.write(np.full((64, 64, 3), 90, np.uint8))
     assert_refused(command("realtime", "bench-pose", "--source", path, "--frames", "2"), "Nobody is seen", "empty.mp4")
+
+
+def test_a_video_in_which_somebody_is_seen_too_shortly(tmp_path: Path) -> None:
+    path, (alice, _) = tmp_path / "short.mp4", next(read_video(DATA / "alice_clip.mp4"))
+    with VideoWriter(path, 30) as writer:
+        for number in range(CHUNK + 4):
+            writer.write(alice if number < 3 else np.zeros_like(alice))
+    refused = command("realtime", "bench-pose", "--source", path, "--frames", "4", "--pose-parts", "body")
+    assert_refused(refused, "short.mp4", "too few frames", str(CHUNK))

@@ -31,8 +31,9 @@ def test_a_video_and_a_report_to_look_at(truth: Path, tmp_path: Path) -> None:
     done = command("realtime", "pose", CLIP, "--out", out, "--truth", truth, "--start-s", "3", "--end-s", "5")
     assert done.returncode == 0, done.stderr
     last = json.loads(done.stdout.splitlines()[-1])
-    assert last["frames"] == 60
+    assert last["frames"] == last["seen"] == 60
     assert last["rate"] == 1
+    assert last["longest_gap_s"] == 0
     assert set(last["parts"]) == {"left hand", "right hand", "face"}
     assert 0 < last["jitter_px"]["smooth"] < last["jitter_px"]["raw"] < 3
     raw, smooth = last["truth"]["raw"], last["truth"]["smooth"]
@@ -50,6 +51,15 @@ def test_a_video_and_a_report_to_look_at(truth: Path, tmp_path: Path) -> None:
     assert not re.search(r'(src|href)="(?!data:)', html), "nothing is loaded from outside"
 
 
+def test_who_walks_in_late_leaves_a_gap(tmp_path: Path) -> None:
+    done = command("realtime", "pose", CLIP, "--out", tmp_path, "--end-s", "1", "--pose-parts", "body")
+    assert done.returncode == 0, done.stderr
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert 0 < last["seen"] < last["frames"] == 30
+    assert last["longest_gap_s"] == pytest.approx((last["frames"] - last["seen"]) / 30, abs=1e-3)
+    assert f"a person in {last['seen']} of them" in done.stdout
+
+
 def test_nobody_in_the_video(tmp_path: Path) -> None:
     room = tmp_path / "room.mp4"
     with VideoWriter(room, 30) as writer:
@@ -58,7 +68,8 @@ def test_nobody_in_the_video(tmp_path: Path) -> None:
     done = command("realtime", "pose", room, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     last = json.loads(done.stdout.splitlines()[-1])
-    assert last["rate"] == 0
+    assert last["rate"] == last["seen"] == 0
+    assert last["longest_gap_s"] == pytest.approx(8 / 30, abs=1e-3)
     assert last["confidence"] is None
     assert "Nobody" in last["warnings"][0]
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from realtime.pose.figure.styles import Figure
 from realtime.pose.measure import HeadBox
 from realtime.render import (
     CHANNELS,
@@ -18,6 +19,7 @@ from realtime.render import (
     from_patches,
     to_patches,
 )
+from tests.support.standing_pose import standing
 
 SIZE = 64
 RNG = np.random.default_rng(0)
@@ -40,6 +42,11 @@ class ScriptedEngine:
 
 def picture() -> NDArray[np.uint8]:
     return RNG.integers(0, 256, (SIZE, SIZE, 3)).astype(np.uint8)
+
+
+def figure_of(rgb: NDArray[np.uint8]) -> Figure:
+    """A picture as if it were drawn of somebody."""
+    return Figure(rgb, standing(scale=0.5))
 
 
 def test_patches_round_trip_and_order() -> None:
@@ -72,7 +79,7 @@ def test_feeds_back_its_own_output_and_the_figure_before() -> None:
     engine, plate = ScriptedEngine(144, "picture", SIZE), picture()
     renderer = Renderer(engine, None, plate)
     figures = [picture() for _ in range(3)]
-    outputs = [renderer.step(figure, None) for figure in figures]
+    outputs = [renderer.step(figure_of(figure)) for figure in figures]
     assert [int(output[0, 0, 0]) for output in outputs] == [1, 2, 3]
     first, second, third = (packed[0] for packed in engine.seen)
     assert np.array_equal(
@@ -87,24 +94,33 @@ def test_feeds_back_its_own_output_and_the_figure_before() -> None:
 def test_reset_starts_a_new_chain() -> None:
     engine, plate = ScriptedEngine(144, "picture", SIZE), picture()
     renderer, figure = Renderer(engine, None, plate), picture()
-    renderer.step(figure, None)
-    renderer.step(figure, None)
+    renderer.step(figure_of(figure))
+    renderer.step(figure_of(figure))
     renderer.reset()
-    renderer.step(figure, None)
+    renderer.step(figure_of(figure))
     assert np.array_equal(engine.seen[0], engine.seen[2])
+
+
+def test_every_frame_starts_a_new_chain_while_nobody_is_there() -> None:
+    engine, plate = ScriptedEngine(144, "picture", SIZE), picture()
+    renderer, blank = Renderer(engine, None, plate), Figure(np.zeros((SIZE, SIZE, 3), np.uint8), None)
+    renderer.step(figure_of(picture()))
+    for _ in range(2):
+        renderer.step(blank)
+        assert np.array_equal(engine.seen[-1][0, ..., 96:], to_patches(plate)), "no ghost of the person is left"
 
 
 def test_a_chain_begins_after_a_blank_figure() -> None:
     engine = ScriptedEngine(144, "picture", SIZE)
-    Renderer(engine, None, picture(), blank=255).step(picture(), None)
+    Renderer(engine, None, picture(), blank=255).step(figure_of(picture()))
     assert (engine.seen[0][..., 48:96] == 255).all()
 
 
 def test_pictures_are_not_overwritten_later() -> None:
     renderer = Renderer(ScriptedEngine(144, "picture", SIZE), None, picture())
-    first = renderer.step(picture(), None)
+    first = renderer.step(figure_of(picture()))
     kept = first.copy()
-    renderer.step(picture(), None)
+    renderer.step(figure_of(picture()))
     assert np.array_equal(first, kept)
 
 

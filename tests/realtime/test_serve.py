@@ -18,15 +18,15 @@ from aiohttp import ClientSession
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from playwright.async_api import Browser
 
-from realtime.config import EngineConfig
 from realtime.frame import Frame
 from realtime.live.bench import BenchResult
-from realtime.live.session import Session
+from realtime.live.session import open_session
 from realtime.live.source import FileSource, performers
 from realtime.subject import load_subject
+from realtime.subject_engines import EngineConfig
 from server.app import Server
 from tests.support.commands import DATA, assert_refused, command
-from trainer.metrics import ssim
+from trainer.evaluation.metrics import ssim
 
 
 def free_port() -> int:
@@ -115,7 +115,7 @@ async def test_a_signal_ends_the_session_and_its_peers(number: signal.Signals) -
 
 def test_a_source_that_ends_ends_the_session() -> None:
     subject = load_subject("alice")
-    session = Session(subject, FileSource(DATA / "bob_clip.mp4", loop=False), EngineConfig())
+    session = open_session(subject, FileSource(DATA / "bob_clip.mp4", loop=False), EngineConfig())
     session.start()
     assert session.wait(60)
     session.stop()
@@ -127,7 +127,7 @@ def test_a_failing_thread_ends_the_session_and_its_owner_hears_of_it() -> None:
         def read(self) -> Frame | None:
             raise OSError("the cable is out")
 
-    session = Session(load_subject("alice"), Unplugged(DATA / "bob_clip.mp4", loop=False), EngineConfig())
+    session = open_session(load_subject("alice"), Unplugged(DATA / "bob_clip.mp4", loop=False), EngineConfig())
     session.start()
     with pytest.raises(OSError, match="the cable is out"):
         session.wait(20)
@@ -137,7 +137,8 @@ def test_a_failing_thread_ends_the_session_and_its_owner_hears_of_it() -> None:
 async def test_a_browser_shows_alice_doing_what_bob_does(browser: Browser) -> None:
     subject = load_subject("alice")
     rendered: deque[Frame] = deque(maxlen=90)
-    session = Session(subject, FileSource(performers()["bob"], loop=True), EngineConfig(), on_picture=rendered.append)
+    source = FileSource(performers()["bob"], loop=True)
+    session = open_session(subject, source, EngineConfig(), on_encoded=rendered.append)
     server = Server(session.streams, title="alice", port=0, info=session.info)
     await server.start()
     session.start()
@@ -175,3 +176,20 @@ WATCH = """async (count) => {
   return Array.from(new Uint8Array(await blob.arrayBuffer()));
 }"""
 """Waits for so many distinct frames and returns the last one as the bytes of a PNG."""
+
+
+def test_a_signal_while_loading_ends_it_at_once(tmp_path: Path) -> None:
+    """Compilers of engines cannot be interrupted: whoever wants to leave does not wait for them."""
+    program = f"""
+import sys, time
+import realtime.live.serve as serve
+serve.open_session = lambda *_, **__: (print("loading", flush=True), time.sleep(60))
+from realtime.cli import main
+sys.argv = ["realtime", "run", "--source", "bob", "--port", "{free_port()}"]
+main()
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "loading\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0

@@ -10,7 +10,8 @@ import pytest
 import server
 from realtime.frame import Frame
 from realtime.live.latest import Latest
-from server.app import ListenError, Server
+from server.address import ListenError
+from server.app import Server
 from server.encode import SharedStream
 
 

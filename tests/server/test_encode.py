@@ -15,7 +15,7 @@ from realtime.live.latest import Latest
 from server.encode import KEYFRAME_SPACING_S, SharedStream
 from server.subscription import BACKLOG, NumberedPacket, Subscription
 from server.vp8 import RTP_CLOCK_HZ, Packet, Vp8Encoder
-from tests.conftest import ScriptedCamera, in_thread, numbered_picture, read_number
+from tests.support.streams import ScriptedCamera, in_thread, numbered_picture, read_number
 
 
 def encoder() -> Vp8Encoder:
@@ -84,9 +84,9 @@ def test_one_key_frame_on_request_even_for_a_repeated_picture() -> None:
     assert pts == [450_000 + number for number in range(8)], "time stood still, the pts must not"
 
 
-async def next_packets(viewing: Subscription, count: int) -> list[Packet]:
+async def next_packets(subscription: Subscription, count: int) -> list[Packet]:
     async with asyncio.timeout(10):
-        return [await viewing.next() for _ in range(count)]
+        return [await subscription.next() for _ in range(count)]
 
 
 async def test_a_late_viewer_starts_at_a_key_frame() -> None:
@@ -111,13 +111,13 @@ async def test_key_frame_requests_are_merged() -> None:
     camera = ScriptedCamera()
     stream = SharedStream("alice", camera.slot)
     with in_thread(camera.run), in_thread(stream.run):
-        viewing = stream.subscribe()
+        subscription = stream.subscribe()
         packets: list[Packet] = []
         begun_at_s = time.perf_counter()
         while time.perf_counter() - begun_at_s < 2:
             stream.request_keyframe()
-            packets += await next_packets(viewing, 1)
-        stream.unsubscribe(viewing)
+            packets += await next_packets(subscription, 1)
+        stream.unsubscribe(subscription)
     times_s = [packet.pts / RTP_CLOCK_HZ for packet in packets if packet.is_keyframe and packet.pts is not None]
     assert 4 <= len(times_s) <= 8, times_s
     # Spaced by the encoder's clock; the pictures' own times jitter by a frame or two.
@@ -131,9 +131,9 @@ async def test_nothing_is_encoded_while_nobody_watches() -> None:
     with in_thread(camera.run), in_thread(stream.run):
         await asyncio.sleep(0.5)
         assert encoded == []
-        viewing = stream.subscribe()
-        await next_packets(viewing, 3)
-        stream.unsubscribe(viewing)
+        subscription = stream.subscribe()
+        await next_packets(subscription, 3)
+        stream.unsubscribe(subscription)
         await asyncio.sleep(0.1)
         count = len(encoded)
         await asyncio.sleep(0.3)
@@ -171,9 +171,9 @@ async def test_a_viewer_of_a_still_source_gets_its_last_picture() -> None:
         await asyncio.sleep(0.3)
         camera.paused.set()
         await asyncio.sleep(0.3)
-        viewing = stream.subscribe()
-        packets = await next_packets(viewing, 1)
-        stream.unsubscribe(viewing)
+        subscription = stream.subscribe()
+        packets = await next_packets(subscription, 1)
+        stream.unsubscribe(subscription)
     assert read_number(decode(packets)[0]) > 0
 
 
@@ -190,8 +190,8 @@ async def test_a_lagging_viewer_skips_to_a_key_frame_and_nothing_grows() -> None
         assert keen.skips == 0
         assert stream.stats.keyframes <= 2, "it asks for a key frame when it takes again, not before"
         after = await next_packets(lagging, 30)
-        for viewing in (lagging, keen):
-            stream.unsubscribe(viewing)
+        for subscription in (lagging, keen):
+            stream.unsubscribe(subscription)
     assert after[0].is_keyframe, "what waited was dropped as a whole, never a part of what a decoder needs"
     numbers = [read_number(rgb) for rgb in decode([*before, *after])]
     assert numbers == sorted(set(numbers))
@@ -202,14 +202,14 @@ async def test_a_busy_event_loop_costs_packets_not_memory() -> None:
     camera = ScriptedCamera()
     stream = SharedStream("alice", camera.slot)
     with in_thread(camera.run), in_thread(stream.run):
-        viewing = stream.subscribe()
-        before = await next_packets(viewing, 5)
+        subscription = stream.subscribe()
+        before = await next_packets(subscription, 5)
         time.sleep(1.5)
         await asyncio.sleep(0)
-        assert viewing.waiting <= BACKLOG
-        after = await next_packets(viewing, 30)
-        assert viewing.skips >= 1
-        stream.unsubscribe(viewing)
+        assert subscription.waiting <= BACKLOG
+        after = await next_packets(subscription, 30)
+        assert subscription.skips >= 1
+        stream.unsubscribe(subscription)
     numbers = [read_number(rgb) for rgb in decode([*before, *after])]
     assert numbers == sorted(set(numbers))
     assert len(numbers) == 35
@@ -217,14 +217,14 @@ async def test_a_busy_event_loop_costs_packets_not_memory() -> None:
 
 async def test_a_gap_in_the_numbers_asks_once_for_a_key_frame() -> None:
     requests: list[None] = []
-    viewing = Subscription(lambda: requests.append(None))
+    subscription = Subscription(lambda: requests.append(None))
     vp8 = encoder()
     packets = [vp8.encode(numbered_picture(number), number / 30, key=number == 8)[0] for number in range(10)]
     for number, packet in enumerate(packets):
         if number != 4:
-            viewing.offer(NumberedPacket(number, packet))
+            subscription.offer(NumberedPacket(number, packet))
     assert len(requests) == 1
-    assert viewing.waiting == 2, "the key frame and what follows it"
+    assert subscription.waiting == 2, "the key frame and what follows it"
 
 
 def test_a_stream_outlives_its_event_loop() -> None:
@@ -232,10 +232,10 @@ def test_a_stream_outlives_its_event_loop() -> None:
     stream = SharedStream("alice", camera.slot)
 
     async def watch(*, leave: bool) -> None:
-        viewing = stream.subscribe()
-        await next_packets(viewing, 3)
+        subscription = stream.subscribe()
+        await next_packets(subscription, 3)
         if leave:
-            stream.unsubscribe(viewing)
+            stream.unsubscribe(subscription)
 
     with in_thread(camera.run), in_thread(stream.run):
         asyncio.run(watch(leave=False))

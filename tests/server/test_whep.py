@@ -12,8 +12,8 @@ import pytest
 from aiortc import RTCRtpSender
 
 from server.offer import MAX_CANDIDATES, MAX_OFFER_BYTES, admit
-from tests.conftest import read_number
 from tests.support.server_harness import house, offer_of, open_files, receive, until
+from tests.support.streams import read_number
 
 CHANNEL = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:9\r\na=sctp-port:5000\r\n"
 
@@ -56,7 +56,7 @@ async def test_many_viewers_share_one_encode() -> None:
         assert stats["streams"][0]["viewers"] == 5
 
 
-async def test_delete_ends_the_session_and_its_viewings() -> None:
+async def test_delete_ends_the_session_and_its_subscriptions() -> None:
     async with house() as inside:
         _, tracks, location = await inside.peer()
         await receive(tracks[0], 1)

@@ -7,12 +7,18 @@ from pathlib import Path
 DATA = Path(__file__).parents[1] / "data"
 
 
-def command(*arguments: str | Path, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
-    """Run e.g. `realtime bench`; output and exit code are kept."""
-    program = Path(sys.executable).with_name(str(arguments[0]))
-    return subprocess.run(
-        [program, *map(str, arguments[1:])], capture_output=True, text=True, timeout=timeout_s, check=False
-    )
+FULL_DISK = 'ln -s /dev/full "$0.$$.new" && exec "$@"'
+"""For a shell: the draft of the file $0 (`engines.files.draft_of`) cannot be written by the command that follows."""
+
+
+def command(
+    *arguments: str | Path, timeout_s: float = 300, disk_full_at: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run e.g. `realtime bench`; output and exit code are kept. `disk_full_at`: the file that cannot be written."""
+    program = [str(Path(sys.executable).with_name(str(arguments[0]))), *map(str, arguments[1:])]
+    if disk_full_at:
+        program = ["sh", "-c", FULL_DISK, str(disk_full_at), *program]
+    return subprocess.run(program, capture_output=True, text=True, timeout=timeout_s, check=False)
 
 
 def chosen(**settings: object) -> list[str]:

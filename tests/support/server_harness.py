@@ -17,7 +17,7 @@ from realtime.frame import Frame
 from server.app import Server
 from server.control import LABEL
 from server.encode import SharedStream
-from tests.conftest import moving_streams
+from tests.support.streams import moving_streams
 
 
 @dataclass

@@ -7,7 +7,8 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from realtime.subject import MANIFEST, Manifest, sha256, write_manifest
+from engines.files import sha256
+from realtime.subject import MANIFEST, Manifest, write_manifest
 
 
 def sign(folder: Path) -> None:

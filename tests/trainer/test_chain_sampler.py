@@ -19,9 +19,9 @@ from trainer.footage.prepared import Footage
 from trainer.networks.patches import to_bytes
 from trainer.training.augment import disturb
 from trainer.training.body import BodyStage
-from trainer.training.chain_sampler import sample_chain, start_chances
-from trainer.training.dataset import REACH, Loader, within_reach
-from trainer.training.fabric import Fabric, assemble
+from trainer.training.chain_sampler import sample_chain, start_probabilities
+from trainer.training.dataset import SHADOW_REACH, Loader, within_reach
+from trainer.training.distributed import Fabric, assemble
 
 CONFIG = replace(TRAINING, steps=12, warmup_steps=2, part_dropout=0, keypoint_noise=0, motion_blur=0, zoom_out=0)
 
@@ -61,7 +61,7 @@ def test_rarely_filmed_turns_are_seen_oftener() -> None:
     back = Pose(back.xy * np.array([-1, 1], np.float32), -back.depth, back.confidence)
     poses = [front] * 90 + [back] * 9 + [None]
     for even, shares in ((0.0, (0.9, 0.09, 0.01)), (1.0, (1 / 3, 1 / 3, 1 / 3)), (0.5, (0.703, 0.222, 0.074))):
-        chances = start_chances(poses, even)
+        chances = start_probabilities(poses, even)
         found = chances[:90].sum(), chances[90:99].sum(), chances[99:].sum()
         assert found == pytest.approx(shares, abs=1e-3)
 
@@ -82,7 +82,7 @@ def test_batches_hold_what_the_plan_says(footage: Footage) -> None:
                     to_bytes(part[frame, row]).permute(1, 2, 0).numpy() for part in (batch.truths, batch.figures)
                 )
                 near = within_reach(
-                    reader.read(segment.start + frame)[window], figure, footage.plate[window], 0, REACH * 64
+                    reader.read(segment.start + frame)[window], figure, footage.plate[window], 0, SHADOW_REACH * 64
                 )
                 assert np.array_equal(truth, near)
                 assert np.array_equal(figure, footage.figure(segment.start + frame)[window])
@@ -116,7 +116,7 @@ def test_pictures_are_read_in_any_order(footage: Footage, toy_run: Path) -> None
 def test_the_chain_carries_its_own_output_on(footage: Footage, fabric: Fabric) -> None:
     stage = BodyStage(footage, replace(CONFIG, batch=4), fabric)
     stage.step()
-    carried = stage.state_dict()["pictures"].clone()
+    carried = stage.state_dict()["chains"]["pictures"].clone()
     assert not carried.requires_grad
     assert carried.abs().sum() > 0
     seen = []

@@ -1,7 +1,8 @@
-"""What the loop keeps and takes up again, with the smallest of stages; and what it writes down."""
+"""Saving, resuming, rolling back, and what is written down, with the smallest of stages."""
 
 import json
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,18 +14,16 @@ import torch
 from torch import nn
 
 from engines.errors import UserError
+from engines.files import disk_full_message, draft_of, replace_file
 from realtime.frame import Rgb
 from realtime.video import count_frames
 from trainer.config import CheckpointConfig, Machine
-from trainer.files import disk_full_message, writing
-from trainer.training.checkpoint import Checkpoints, load_checkpoint
-from trainer.training.fabric import Fabric, assemble
+from trainer.training.checkpoint import Checkpoints, TrainingTime, load_checkpoint, measure_training_time
+from trainer.training.distributed import Fabric, assemble
 from trainer.training.loop import train
-from trainer.training.loss_log import Journal
 from trainer.training.optimize import means, optimizer_step
-from trainer.training.preview import SHEET_ROWS, Preview
 from trainer.training.stage import Score
-from trainer.training.training_time import TrainingTime, measure_training_time
+from trainer.training.training_log import SHEET_ROWS, LossLog, Preview
 
 
 @pytest.fixture
@@ -42,12 +41,12 @@ class Slope:
         self.network = nn.Linear(1, 1, bias=False)
         nn.init.ones_(self.network.weight)
         self._fabric, self._rate = fabric, rate
-        self._optimizer = torch.optim.SGD(self.network.parameters(), rate)
+        self.optimizer = torch.optim.SGD(self.network.parameters(), rate)
 
     def step(self) -> dict[str, float]:
-        self._optimizer.param_groups[0]["lr"] = self.lr_scale * self._rate
+        self.optimizer.param_groups[0]["lr"] = self.lr_scale * self._rate
         loss = self.network.weight.pow(4).sum()
-        optimizer_step(self._fabric, loss, (self.network, self._optimizer))
+        optimizer_step(self._fabric, loss, self)
         self.step_number += 1
         return means(self._fabric, {"loss": loss})
 
@@ -102,44 +101,30 @@ def test_it_goes_back_and_on_at_half_the_rate(fabric: Fabric, tmp_path: Path, ca
 
 
 def test_it_gives_up_with_an_explanation(fabric: Fabric, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"slope diverged at step \d+ .* 3 rollbacks .*lower --learning-rate"):
+    with pytest.raises(UserError, match=r"slope diverged at step \d+ .* 3 rollbacks .*lower learning_rate"):
         train(Slope(fabric, 100.0), tmp_path, fabric, CheckpointConfig())
     state = Checkpoints(tmp_path / "checkpoints", "slope").newest()
     assert state
     assert state["network"]["weight"] == 1
 
 
+def training_time(checkpoint: Path) -> TrainingTime:
+    return TrainingTime(**load_checkpoint(checkpoint)["loop"]["time"])
+
+
 def test_the_time_of_all_steps_is_added_up(fabric: Fabric, tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoints"
+    began_s = time.monotonic()
     train(Slope(fabric, 0.1, steps=30), tmp_path, fabric, CheckpointConfig(validate_every=10))
-    path = tmp_path / "checkpoints" / "slope_00000030.pt"
-    state = load_checkpoint(path)
-    first = TrainingTime.of(state)
-    assert first.timed_steps == 30
-    assert first.timed_s > 0
+    first = training_time(folder / "slope_00000030.pt")
+    assert training_time(folder / "slope_00000010.pt").total_s < first.total_s
     train(Slope(fabric, 0.1, steps=40), tmp_path, fabric, CheckpointConfig(validate_every=10))
-    whole = TrainingTime.of(load_checkpoint(tmp_path / "checkpoints" / "slope_00000040.pt"))
-    assert whole.timed_steps == 40
-    assert whole.timed_s > first.timed_s
-    hours, machine = measure_training_time(tmp_path / "checkpoints")
-    assert hours == pytest.approx(whole.timed_s / 3600)
+    whole = training_time(folder / "slope_00000040.pt")
+    assert 0 < first.total_s < whole.total_s < time.monotonic() - began_s
+    hours, machine = measure_training_time(folder)
+    assert hours == pytest.approx(whole.total_s / 3600)
     assert machine
     assert re.fullmatch(r"\d+ CPU cores?, (bf16|f32)", machine)
-
-
-def test_checkpoints_from_before_steps_were_timed(fabric: Fabric, tmp_path: Path) -> None:
-    train(Slope(fabric, 0.1, steps=30), tmp_path, fabric, CheckpointConfig(validate_every=10))
-    checkpoints = Checkpoints(tmp_path / "checkpoints", "slope")
-    state = load_checkpoint(checkpoints.best)
-    del state["loop"]["effort"]
-    checkpoints.forget_after(0)
-    checkpoints.save(state["step"], state)
-    assert measure_training_time(tmp_path / "checkpoints") == (None, None)
-    train(Slope(fabric, 0.1), tmp_path, fabric, CheckpointConfig(validate_every=10))
-    newest = checkpoints.newest()
-    assert newest
-    effort = TrainingTime.of(newest)
-    assert effort.timed_steps == 20, "20 of 40"
-    assert measure_training_time(tmp_path / "checkpoints")[0] == pytest.approx(2 * effort.timed_s / 3600)
 
 
 def test_the_best_is_kept_beside_the_last(fabric: Fabric, tmp_path: Path) -> None:
@@ -170,20 +155,21 @@ def test_newest_whole_checkpoint(tmp_path: Path, caplog: pytest.LogCaptureFixtur
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"old")
-    (tmp_path / "file.new").symlink_to("/dev/full")
-    with pytest.raises(UserError, match="no room for it in"), disk_full_message("it", tmp_path), writing(path) as file:
+    draft_of(path).symlink_to("/dev/full")
+    refused = pytest.raises(UserError, match="no space for it in")
+    with refused, disk_full_message("it", tmp_path), replace_file(path) as file:
         torch.save({"weights": torch.zeros(1000, 1000)}, file)
     assert [(each.name, each.read_bytes()) for each in tmp_path.iterdir()] == [("file", b"old")]
     with pytest.raises(OSError, match="Permission"), disk_full_message("it", tmp_path):
         raise PermissionError(13, "Permission denied")
 
 
-def test_a_journal_forgets_what_will_be_done_again(tmp_path: Path) -> None:
+def test_a_loss_log_forgets_what_will_be_done_again(tmp_path: Path) -> None:
     path = tmp_path / "j.jsonl"
     path.write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n{"st')
-    journal = Journal(path, 2)
-    journal.write(3, {"loss": 1 / 3})
-    journal.close()
+    log = LossLog(path, 2)
+    log.write(3, {"loss": 1 / 3})
+    log.close()
     assert [json.loads(line) for line in path.read_text().splitlines()][1:] == [{"step": 2}, {"step": 3, "loss": 1 / 3}]
 
 

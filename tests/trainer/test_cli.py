@@ -12,7 +12,7 @@ from trainer.config import first_process
 TRAIN = ["--config", "--devices", "--preset", "--set", "--steps"]
 PREPARE = ["--crop", "--fps", "--openpose", "--pose", "--size"]
 SUBJECT = ["--licence", "--name", "--out", "--person"]
-ENGINES = ["--backend", "--pose", "--precision", "--threads"]
+ENGINES = ["--backend", "--person", "--pose", "--pose-effort", "--pose-parts", "--precision", "--threads"]
 OPTIONS = {
     "fit": [*SUBJECT, *PREPARE, *TRAIN, "--run"],
     "prepare": [*PREPARE, "--figure", "--only-report", "--out"],

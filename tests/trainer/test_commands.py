@@ -11,7 +11,7 @@ import pytest
 from engines.load import load_engine
 from realtime.pose.archive import load_poses
 from realtime.pose.figure.limbs import draw
-from realtime.pose.measure import head_box
+from realtime.pose.figure.styles import Figure
 from realtime.pose.openpose import write_frame
 from realtime.pose.skeleton import INDEX
 from realtime.render import Renderer
@@ -43,10 +43,10 @@ def test_the_subject_renders(toy_subject: Path) -> None:
     generator, face = (load_engine(graph) for graph in (subject.generator, subject.face))
     renderer = Renderer(generator, face, subject.plate)
     pose = standing(scale=0.5)
-    pictures = [renderer.step(draw(pose, 64), head_box(pose)) for _ in range(3)]
+    pictures = [renderer.step(Figure(draw(pose, 64), pose)) for _ in range(3)]
     assert pictures[0].shape == (64, 64, 3)
     assert not np.array_equal(pictures[0], subject.plate), "the person is nowhere"
-    empty = renderer.step(draw(None, 64), None)
+    empty = renderer.step(Figure(draw(None, 64), None))
     assert not np.array_equal(empty, pictures[-1])
 
 

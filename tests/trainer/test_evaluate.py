@@ -12,9 +12,9 @@ import torch
 from msgspec import convert, structs
 
 from engines.errors import UserError
-from realtime.config import EngineConfig
 from realtime.frame import Rgb
 from realtime.subject import load_subject, write_manifest
+from realtime.subject_engines import EngineConfig
 from realtime.video import VideoWriter, read_video
 from tests.support.commands import DATA, assert_refused, command
 from tests.support.standing_pose import standing
@@ -23,7 +23,7 @@ from trainer.detector.clips import BODY_PX, FACE_PX, Pairs, cut, whole_clips
 from trainer.detector.commands import make_detector, run_detector
 from trainer.evaluation.evaluate import Evaluation, evaluate, record
 from trainer.evaluation.playback import PlaybackChain, VideoPlayback, VideoSpan
-from trainer.networks.efficientnet import WEIGHTS
+from trainer.networks.efficientnet import EFFICIENTNET_WEIGHTS
 
 CLIP = DATA / "alice_clip.mp4"
 DRIVER = DATA / "bob_clip.mp4"
@@ -138,7 +138,7 @@ def test_a_chain_without_memory_forgets() -> None:
     subject = load_subject("alice")
     chain = PlaybackChain(subject, EngineConfig(), memory=False, face=False)
     pose = standing(scale=3)
-    figure = subject.draw(pose)
+    figure = subject.figure(pose).rgb
     first, second = (chain.step(figure, pose) for _ in range(2))
     assert np.array_equal(first, second)
     lasting = PlaybackChain(subject, EngineConfig(), face=False)
@@ -249,7 +249,7 @@ def test_detector_train_and_run(tmp_path: Path) -> None:
 
 def test_what_is_no_detector(tmp_path: Path) -> None:
     path = tmp_path / "no.safetensors"
-    for content in (None, b"nothing", WEIGHTS.read_bytes()):
+    for content in (None, b"nothing", EFFICIENTNET_WEIGHTS.read_bytes()):
         if content is not None:
             path.write_bytes(content)
         with pytest.raises(UserError, match=r"no.safetensors is not a detector .* make one with"):

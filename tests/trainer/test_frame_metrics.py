@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from engines.errors import UserError
+from engines.parity import SAME_DB
 from realtime.frame import Rgb
 from realtime.pose.estimation.estimator import PoseEstimator
 from realtime.pose.figure.limbs import draw
@@ -21,13 +22,12 @@ from realtime.video import read_video
 from tests.support.commands import DATA
 from tests.support.standing_pose import standing
 from trainer.evaluation.drift import measure_drift, plan_drift
-from trainer.evaluation.flicker import Movement
-from trainer.evaluation.frame_metrics import HIGHEST_DB, FrameMetrics, MeasuredFrame, MetricNetworks, Metrics, boxes
-from trainer.evaluation.lpips_like import HEADS, LpipsLike
+from trainer.evaluation.frame_metrics import FrameMetrics, MeasuredFrame, MetricNetworks, Metrics, boxes
+from trainer.evaluation.metrics import LPIPS_WEIGHTS, FeatureDistance, LpipsLike, OpticalFlow
 from trainer.evaluation.playback import PlaybackFrame
 from trainer.networks import efficientnet
-from trainer.networks.efficientnet import EfficientNet, FeatureDistance
-from trainer.training.perceptual import Vgg16
+from trainer.networks.efficientnet import EfficientNet
+from trainer.networks.vgg import Vgg16
 
 
 def as_picture(rgb: Rgb) -> torch.Tensor:
@@ -58,7 +58,7 @@ def test_efficientnet_is_that_of_the_package_it_comes_from() -> None:
 def test_lpips_like_is_the_formula() -> None:
     a, b = as_picture(stripes()), as_picture(stripes()[:, ::-1])
     wanted = 0.0
-    for levels in zip(Vgg16().features(a), Vgg16().features(b), HEADS, strict=True):
+    for levels in zip(Vgg16().features(a), Vgg16().features(b), LPIPS_WEIGHTS, strict=True):
         x, y = (features[0].double().numpy() for features in levels[:2])
         x, y = (features / np.sqrt((features**2).sum(axis=0) + 1e-20) for features in (x, y))
         wanted += levels[2] * ((x - y) ** 2).sum(axis=0).mean()
@@ -83,7 +83,7 @@ def test_a_damaged_efficientnet(tmp_path: Path) -> None:
     path.write_bytes(b"nothing")
     with pytest.raises(UserError, match="cannot be read"):
         EfficientNet(path)
-    tensors = load_file(efficientnet.WEIGHTS)
+    tensors = load_file(efficientnet.EFFICIENTNET_WEIGHTS)
     save_file({name: tensor for name, tensor in tensors.items() if name != "stem.bias"}, path)
     with pytest.raises(UserError, match="does not hold"):
         EfficientNet(path)
@@ -93,12 +93,12 @@ def test_movement_is_no_flicker_but_flashes_are() -> None:
     past = speckles()
     moved = np.roll(past, 3, axis=1)
     inside = (16, 16, 112, 80)
-    still = Movement(past, past).flicker(past, past, inside)
+    still = OpticalFlow(past, past).warping_error(past, past, inside)
     assert still == 0
-    carried = Movement(past, moved).flicker(past, moved, inside)
+    carried = OpticalFlow(past, moved).warping_error(past, moved, inside)
     assert carried is not None
     assert carried < 0.1 * np.abs(past.astype(float) - moved).mean()
-    flash = Movement(past, past).flicker(past, np.asarray(past + np.uint8(10)), inside)
+    flash = OpticalFlow(past, past).warping_error(past, np.asarray(past + np.uint8(10)), inside)
     assert flash == pytest.approx(10, abs=1e-4)
 
 
@@ -135,7 +135,7 @@ def test_the_truth_itself_is_perfect(eyes: MetricNetworks, two_frames: list[Play
     figures = judged(eyes, two_frames, [frame.footage for frame in two_frames])
     for crop in (figures.body, figures.face):
         assert crop is not None
-        assert (crop.ssim, crop.psnr) == (1, HIGHEST_DB)
+        assert (crop.ssim, crop.psnr) == (1, SAME_DB)
         assert crop.lpips_like == pytest.approx(0, abs=1e-4)
     assert (figures.pose_distance, figures.pose_distance_px, figures.missed, figures.flicker) == (0, 0, 0, 1)
     assert figures.efficientnet == pytest.approx(0, abs=1e-4)

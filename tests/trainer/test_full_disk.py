@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from engines.errors import UserError
-from realtime.video import VideoWriter
-from tests.conftest import numbered_picture
+from engines.files import disk_full_message
+from realtime.video import VideoWriter, write_picture
 from tests.support.commands import assert_refused, command
 from tests.support.footage_files import paint, swaying, textured, write_film, write_labels
-from trainer.files import disk_full_message, write_picture
+from tests.support.streams import numbered_picture
 from trainer.footage.extract import remux
-from trainer.training.tensorboard import Board
+from trainer.training.training_log import TensorBoardLog
 
 
 @contextmanager
@@ -42,28 +42,28 @@ def write_video(path: Path, pictures: int) -> None:
 def test_a_video_is_whole_or_not_there(pictures: int, tmp_path: Path) -> None:
     """With one picture it is the end that fails, with many the middle."""
     (tmp_path / "v.mp4").write_bytes(b"old")
-    with no_file_beyond(20_000), pytest.raises(UserError, match="no room for it"), disk_full_message("it", tmp_path):
+    with no_file_beyond(20_000), pytest.raises(UserError, match="no space for it"), disk_full_message("it", tmp_path):
         write_video(tmp_path / "v.mp4", pictures)
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("v.mp4", b"old")]
 
 
 def test_a_copied_video_is_whole_or_not_there(tmp_path: Path) -> None:
     video = write_film(tmp_path / "v.mp4", [numbered_picture(i) for i in range(60)], 1 / 30)
-    with no_file_beyond(5000), pytest.raises(UserError, match="no room for it"), disk_full_message("it", tmp_path):
+    with no_file_beyond(5000), pytest.raises(UserError, match="no space for it"), disk_full_message("it", tmp_path):
         remux(video, tmp_path / "copy.mp4", 30, 60)
     assert [path.name for path in tmp_path.iterdir()] == ["v.mp4"]
 
 
 def test_a_picture_is_whole_or_not_there(tmp_path: Path) -> None:
-    with no_file_beyond(5000), pytest.raises(UserError, match="no room for it"), disk_full_message("it", tmp_path):
+    with no_file_beyond(5000), pytest.raises(UserError, match="no space for it"), disk_full_message("it", tmp_path):
         write_picture(tmp_path / "p.png", NOISE)
     assert not list(tmp_path.iterdir())
 
 
 def test_curves_fail_where_they_are_written(tmp_path: Path) -> None:
     """Not in a thread, which would print its own traceback (and pytest would make an error of it)."""
-    board = Board(tmp_path, 0)
-    with no_file_beyond(5000), pytest.raises(UserError, match="no room for it"), disk_full_message("it", tmp_path):
+    board = TensorBoardLog(tmp_path, 0)
+    with no_file_beyond(5000), pytest.raises(UserError, match="no space for it"), disk_full_message("it", tmp_path):
         board.picture(1, "body", NOISE)
     board.close()
 
@@ -73,7 +73,6 @@ def test_prepare_goes_on(tmp_path: Path) -> None:
     video = write_film(tmp_path / "v.mkv", [paint(room, move) for move in moves], 1 / 30, codec="ffv1")
     labels, data = write_labels(tmp_path / "labels", moves), tmp_path / "run" / "data"
     data.mkdir(parents=True)
-    (data / "frames.new.mp4").symlink_to("/dev/full")
     prepare: list[str | Path] = [
         "trainer",
         "prepare",
@@ -85,7 +84,8 @@ def test_prepare_goes_on(tmp_path: Path) -> None:
         "--size",
         "64",
     ]
-    assert_refused(command(*prepare), f"no room for the prepared footage in {data.parent}", "the same command goes on")
+    refused = command(*prepare, disk_full_at=data / "frames.mp4")
+    assert_refused(refused, f"no space for the prepared footage in {data.parent}", "the same command goes on")
     assert sorted(path.name for path in data.iterdir()) == ["poses.npz", "scanned"]
     done = command(*prepare)
     assert done.returncode == 0, done.stderr

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 from engines.errors import UserError
+from engines.files import sha256
 from realtime.frame import Rgb
 from realtime.pose.measure import HeadBox, head_box
 from realtime.render import crop_head
-from realtime.subject import load_subject, sha256
+from realtime.subject import load_subject
 from realtime.video import read_video
 from tests.support.commands import DATA, assert_refused, chosen, command
 from tests.support.numbers import floats
@@ -29,9 +30,8 @@ from trainer.networks.patches import from_bytes, to_bytes
 from trainer.training.body import BodyStage
 from trainer.training.chain_sampler import sample_chain
 from trainer.training.checkpoint import load_checkpoint
-from trainer.training.fabric import Fabric, assemble
-from trainer.training.face import FaceStage, Heads
-from trainer.training.face_trainer import crop_heads
+from trainer.training.distributed import Fabric, assemble
+from trainer.training.face import FaceStage, Heads, crop_heads
 from trainer.training.joint import JointStage
 
 CONFIG = replace(TRAINING, steps=4, face_steps=4, joint_steps=8, window_px=64, face=SMALL)
@@ -91,7 +91,7 @@ def test_the_plan_knows_the_heads_that_are_whole(footage: Footage) -> None:
 
 def begun(footage: Footage, fabric: Fabric, config: TrainConfig = CONFIG) -> JointStage:
     stage = JointStage(footage, config, fabric)
-    stage.begin_with(BodyStage(footage, config, fabric).state_dict(), face(config, fabric).state_dict())
+    stage.initialize_from(BodyStage(footage, config, fabric).state_dict(), face(config, fabric).state_dict())
     # At first the residual is zero and nothing is known of the head.
     nn.init.normal_(stage.face_trainer.network.get_parameter("trunk.head.weight"), std=0.1)
     return stage
@@ -108,27 +108,28 @@ def gradient(network: nn.Module) -> float:
 
 def test_the_losses_on_the_head_reach_both(footage: Footage, fabric: Fabric) -> None:
     stage = begun(footage, fabric)
-    _, batch, pictures = stage.body.roll_on()
+    _, batch, pictures = stage.body.roll_out()
     stage.close()
     assert any(batch.heads)
-    losses = stage._judge(batch, pictures)
-    assert losses.keys() == {"l1", "vgg", "gan", "fm", "d"}
-    for name in ("l1", "vgg", "gan", "fm"):
+    losses = stage._face_losses(batch, pictures)
+    assert losses.generator.keys() == {"l1", "vgg", "gan", "fm"}
+    assert losses.discriminator.keys() == {"d"}
+    for name in losses.generator:
         for network in (stage.body.generator, stage.face_trainer.network):
             network.zero_grad()
-        fabric.backward(losses[name], retain_graph=True)
+        fabric.backward(losses.generator[name], retain_graph=True)
         assert gradient(stage.body.generator) > 0, name
         assert gradient(stage.face_trainer.network) > 0, name
 
 
 def test_without_a_head_nothing_counts(footage: Footage, fabric: Fabric) -> None:
     stage = begun(footage, fabric)
-    _, batch, pictures = stage.body.roll_on()
+    _, batch, pictures = stage.body.roll_out()
     stage.close()
-    losses = stage._judge(replace(batch, heads=[None, None]), pictures)
-    assert not any(loss.detach() for loss in losses.values())
+    losses = stage._face_losses(replace(batch, heads=[None, None]), pictures)
+    assert not any(loss.detach() for loss in (*losses.generator.values(), *losses.discriminator.values()))
     stage.body.generator.zero_grad()
-    fabric.backward(torch.stack(list(losses.values())).sum())
+    fabric.backward(losses.total)
     assert gradient(stage.body.generator) == 0
 
 

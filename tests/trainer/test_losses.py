@@ -3,7 +3,9 @@
 import pytest
 import torch
 
-from trainer.training.losses import discriminator_loss, feature_matching, lsgan, weighted_l1
+from trainer.config import Machine
+from trainer.training.distributed import assemble
+from trainer.training.losses import StepLosses, discriminator_loss, feature_matching, lsgan, weighted_l1
 
 
 def verdicts(*values: float) -> list[list[torch.Tensor]]:
@@ -37,3 +39,19 @@ def test_feature_matching_leaves_the_truth_alone() -> None:
 def test_weighted_l1() -> None:
     output, truth = torch.tensor([0.0, 1.0]), torch.tensor([0.5, 0.0])
     assert float(weighted_l1(output, truth, torch.tensor([2.0, 1.0]))) == pytest.approx((1.0 + 1.0) / 2)
+
+
+def test_the_generator_s_losses_count_whatever_they_are_called() -> None:
+    losses = StepLosses({"d": torch.tensor(2.0), "head d": torch.tensor(3.0)}, {"own": torch.tensor(100.0)})
+    assert float(losses.total) == 5
+    assert losses.means(assemble(Machine(accelerator="cpu"), 1)) == {"d": 2, "head d": 3, "own": 100}
+
+
+def test_merged_losses_keep_their_side_and_get_a_prefix() -> None:
+    one = StepLosses({"gan": torch.tensor(1.0)}, {"d": torch.tensor(10.0)})
+    both = one.merge(one, "image ")
+    assert both.generator.keys() == {"gan", "image gan"}
+    assert both.discriminator.keys() == {"d", "image d"}
+    assert float(both.total) == 2
+    with pytest.raises(AssertionError, match="share a name"):
+        one.merge(StepLosses({"d": torch.tensor(1.0)}))

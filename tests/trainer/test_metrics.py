@@ -3,8 +3,9 @@ import math
 import numpy as np
 import pytest
 
+from engines.parity import SAME_DB, psnr_db
 from realtime.frame import Rgb
-from trainer.metrics import psnr_db, ssim
+from trainer.evaluation.metrics import ssim
 
 
 def plain(value: int, *, height: int = 16, width: int = 20) -> Rgb:
@@ -21,7 +22,7 @@ def stripes() -> tuple[Rgb, Rgb]:
 def test_psnr_of_a_constant_difference() -> None:
     assert psnr_db(plain(100), plain(110)) == pytest.approx(20 * math.log10(25.5))
     assert psnr_db(plain(0), plain(255)) == pytest.approx(0)
-    assert psnr_db(plain(7), plain(7)) == math.inf
+    assert psnr_db(plain(7), plain(7)) == SAME_DB
 
 
 def test_ssim_of_plain_pictures_is_the_luminance_term() -> None:
@@ -55,6 +56,9 @@ def test_a_box_that_does_not_fit_is_refused(box: tuple[int, int, int, int]) -> N
 
 def test_other_shapes_and_types_are_refused() -> None:
     with pytest.raises(AssertionError, match="H W 3"):
+        ssim(plain(1), plain(1, width=21))
+    with pytest.raises(AssertionError, match="against"):
         psnr_db(plain(1), plain(1, width=21))
-    with pytest.raises(AssertionError, match="float64"):
-        psnr_db(plain(1), plain(1).astype(np.float64))
+    for metric in (psnr_db, ssim):
+        with pytest.raises(AssertionError, match="float64"):
+            metric(plain(1), plain(1).astype(np.float64))

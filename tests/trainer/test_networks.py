@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from engines.backends import BackendName, Precision
 from engines.errors import UserError
 from engines.load import load_engine
 from realtime import render
-from trainer.export.onnx import LiveFace, LiveGenerator, export_face, export_generator, fold
+from trainer.export.onnx import export_face, export_generator
 from trainer.networks.compact import CompactFace, CompactGenerator
 from trainer.networks.discriminator import MultiScaleDiscriminator, PatchDiscriminator
+from trainer.networks.live import LiveFace, LiveGenerator, fold
 from trainer.networks.patches import from_bytes, from_patches, to_bytes, to_patches
 
 RNG = np.random.default_rng(0)
@@ -81,7 +83,7 @@ def test_folding_changes_nothing_but_rounding(generator: CompactGenerator) -> No
     ("backend", "precision", "least_db"), [("openvino", "f32", 60), ("torch", "f32", 60), ("openvino", "bf16", 35)]
 )
 def test_every_engine_equals_the_network(
-    generator: CompactGenerator, tmp_path: Path, backend: str, precision: str, least_db: float
+    generator: CompactGenerator, tmp_path: Path, backend: BackendName, precision: Precision, least_db: float
 ) -> None:
     plate = RNG.integers(0, 256, (64, 64, 3)).astype(np.uint8)
     export_generator(generator, plate, tmp_path / "generator.onnx")

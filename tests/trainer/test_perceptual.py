@@ -9,10 +9,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from engines.errors import UserError
+from engines.files import sha256
 from realtime.frame import Rgb
-from realtime.subject import sha256
-from trainer.training import perceptual
-from trainer.training.perceptual import VGG19_LAYERS, WEIGHTS, PerceptualLoss, Vgg16, Vgg19, load_perceptual
+from trainer.networks import vgg
+from trainer.networks.vgg import VGG16_WEIGHTS, VGG19_LAYERS, Vgg16, Vgg19
+from trainer.training.losses import PerceptualLoss, load_perceptual
 
 
 @pytest.fixture(scope="module")
@@ -139,14 +140,14 @@ def test_missing_weights(tmp_path: Path) -> None:
 
 def test_corrupt_weights(tmp_path: Path) -> None:
     path = tmp_path / "vgg16.safetensors"
-    for content in (b"", b"version https://git-lfs.github.com/spec/v1\n", WEIGHTS.read_bytes()[:-1]):
+    for content in (b"", b"version https://git-lfs.github.com/spec/v1\n", VGG16_WEIGHTS.read_bytes()[:-1]):
         path.write_bytes(content)
         with pytest.raises(UserError, match=r"cannot be read \([^\n]*\): install bodydouble again\.$"):
             Vgg16(path)
 
 
 def test_weights_of_another_network(tmp_path: Path) -> None:
-    tensors = load_file(WEIGHTS)
+    tensors = load_file(VGG16_WEIGHTS)
     tensors["conv1_1.weight"] = torch.zeros(64, 1, 3, 3)
     save_file(tensors, tmp_path / "vgg16.safetensors")
     with pytest.raises(UserError, match="does not hold the convolutions of VGG16"):
@@ -180,7 +181,7 @@ def test_vgg19_sees_five_layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             f"features.{index}.bias": torch.zeros(c_out),
         }
     torch.save(state, tmp_path / "vgg19.pth")
-    monkeypatch.setattr(perceptual, "VGG19_SHA256", sha256(tmp_path / "vgg19.pth")[:8])
+    monkeypatch.setattr(vgg, "VGG19_SHA256", sha256(tmp_path / "vgg19.pth")[:8])
     features = Vgg19(tmp_path / "vgg19.pth").features(torch.zeros(1, 3, 32, 48))
     assert [tuple(each.shape[1:]) for each in features] == [
         (64, 32, 48), (128, 16, 24), (256, 8, 12), (512, 4, 6), (512, 2, 3)

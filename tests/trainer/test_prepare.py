@@ -16,9 +16,9 @@ from realtime.frame import Rgb
 from realtime.pose.archive import load_poses
 from realtime.pose.skeleton import INDEX
 from realtime.video import count_frames, read_video
-from tests.conftest import numbered_picture, read_number
 from tests.support.commands import DATA, assert_refused, command
 from tests.support.footage_files import paint, swaying, textured, write_film, write_labels
+from tests.support.streams import numbered_picture, read_number
 from trainer.config import TrainConfig
 from trainer.footage.prepared import Footage, Prepared, load_prepared
 

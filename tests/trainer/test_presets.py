@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -15,11 +16,10 @@ from tests.support.commands import DATA, chosen, command
 from trainer.config import Machine, Pix2PixHDConfig, PrepareConfig, TrainConfig
 from trainer.footage.prepared import Footage
 from trainer.networks.discriminator import MultiScaleDiscriminator
-from trainer.networks.load import build_face, build_generator
-from trainer.networks.weights import take_fitting
+from trainer.networks.load import build_face, build_generator, load_matching
 from trainer.settings import GPU, LIVE, PAPER, PRESETS
 from trainer.training.body import BodyStage
-from trainer.training.fabric import assemble
+from trainer.training.distributed import assemble
 from trainer.training.optimize import set_learning_rate
 
 TINY = Pix2PixHDConfig(ngf=8, downsamplings=2, blocks=1, enhancer_blocks=1)
@@ -76,9 +76,10 @@ def test_the_paper_s_chains_are_two_frames_long() -> None:
 def test_rates_fall_as_told() -> None:
     parameter = nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.Adam([parameter])
-    for fall, at_three_quarters in (("cosine", 0.51), ("linear", 0.51)):
-        for done, share in ((0.0, 1.0), (0.5, 1.0), (0.75, at_three_quarters), (1.0, 0.02)):
-            set_learning_rate(optimizer, 1e-3, done, fall)
+    schedules: list[Literal["cosine", "linear"]] = ["cosine", "linear"]
+    for schedule in schedules:
+        for done, share in ((0.0, 1.0), (0.5, 1.0), (0.75, 0.51), (1.0, 0.02)):
+            set_learning_rate(optimizer, 1e-3, done, schedule)
             assert optimizer.param_groups[0]["lr"] == pytest.approx(1e-3 * share)
     set_learning_rate(optimizer, 1e-3, 0.9, "cosine")
     assert optimizer.param_groups[0]["lr"] < 0.2e-3
@@ -86,7 +87,7 @@ def test_rates_fall_as_told() -> None:
 
 def test_only_what_fits_is_taken_over() -> None:
     one, two = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 4)), nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 5))
-    assert take_fitting(two, one.state_dict()) == 2
+    assert load_matching(two, one.state_dict()) == 2
     assert torch.equal(one.get_parameter("0.weight"), two.get_parameter("0.weight"))
 
 
@@ -123,7 +124,7 @@ def test_the_enhancer_begins_with_the_coarse_generator(paper_run: Path) -> None:
     body = BodyStage(footage, config, fabric)
     coarse.step()
     coarse.close()
-    body.begin_with(coarse.state_dict())
+    body.initialize_from(coarse.state_dict())
     ours, theirs = body.generator.state_dict(), coarse.generator.state_dict()
     shared = [name for name in theirs if ".features." in name]
     assert shared

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from engines.errors import UserError
-from realtime.config import EngineConfig
+from realtime.pose.estimation.config import PoseConfig
+from realtime.subject_engines import EngineConfig
 from tests.support.commands import assert_refused, chosen, command
 from trainer.config import CheckpointConfig, CompactConfig, Machine, Pix2PixHDConfig, PrepareConfig, TrainConfig
 from trainer.fit import PreparedFrom
@@ -81,8 +82,10 @@ def test_a_wrong_setting_ends_the_command(tmp_path: Path) -> None:
 
 
 def test_engines_are_set_by_name() -> None:
-    engines = Overrides(["precision=f32", "threads=1"]).apply(EngineConfig())
+    overrides = Overrides(["precision=f32", "threads=1", "person=2", "estimator=mediapipe"])
+    engines, pose = overrides.apply(EngineConfig()), overrides.apply(PoseConfig())
     assert (engines.precision, engines.threads, engines.backend) == ("f32", 1, "auto")
+    assert pose == PoseConfig(person=2, estimator="mediapipe")
     with pytest.raises(UserError, match="--threads must be at least 1"):
         Overrides(["threads=0"]).apply(EngineConfig())
 

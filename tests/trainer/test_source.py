@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from engines.errors import UserError
 from realtime.frame import Rgb
 from realtime.video import VideoWriter, read_video
-from tests.conftest import numbered_picture, read_number
 from tests.support.footage_files import textured, write_film
 from tests.support.numbers import floats
+from tests.support.streams import numbered_picture, read_number
 from trainer.footage.extract import remux
 from trainer.footage.prepared import PictureReader
 from trainer.footage.source import constant_rate, open_footage

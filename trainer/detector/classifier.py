@@ -18,10 +18,11 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from engines.errors import UserError
+from engines.files import write_file
 from trainer.detector.clips import Pairs
 from trainer.networks.efficientnet import EfficientNet
 
@@ -120,10 +121,7 @@ def accuracy(detector: Detector, clips: Sequence[Clip]) -> tuple[float, float]:
 
 def save_detector(detector: Detector, about: About, path: Path) -> None:
     """Write a detector, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.new")
-    save_file(detector._asdict(), draft, {"detector": msgspec.json.encode(about).decode()})
-    draft.replace(path)
+    write_file(path, save(detector._asdict(), {"detector": msgspec.json.encode(about).decode()}))
 
 
 def load_detector(path: Path) -> tuple[Detector, About]:

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime.frame import Rgb
-from realtime.pose.estimation.estimator import PoseEstimator
+from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.figure.limbs import draw
 from realtime.pose.measure import HeadBox, head_box, stature_px
 from realtime.pose.pose import Pose
-from realtime.pose.stabilize import PoseStabilizer
+from realtime.pose.track import PoseTrack
 from realtime.render import crop_head
 from realtime.video import VideoWriter, read_video
 from trainer.footage.crop import Framing
@@ -44,17 +44,16 @@ class Pairs:
     """N 6 FACE_PX FACE_PX, the same."""
 
 
-def watch(video: Path, framing: Framing, threads: int) -> Iterator[tuple[Rgb, Pose | None]]:
+def watch(video: Path, framing: Framing, pose: PoseConfig, threads: int) -> Iterator[tuple[Rgb, Pose | None]]:
     """The part of every frame that a network sees, uint8 H W 3, and the steadied pose in it, None for nobody.
 
     Raises:
         UserError: the video cannot be read.
     """
-    estimator, steady = PoseEstimator(threads), PoseStabilizer()
+    track = PoseTrack.of(pose, threads=threads)
     for rgb, at_s in read_video(video):
-        crop, seen = framing.crop(rgb), estimator.estimate(rgb)
-        pose = steady.step(seen, at_s)
-        yield crop.picture(rgb), crop.pose(pose) if seen and pose else None
+        crop, tracked = framing.crop(rgb), track.step(rgb, at_s)
+        yield crop.picture(rgb), crop.pose(tracked.pose) if tracked.seen and tracked.pose else None
 
 
 def whole_clips(

@@ -10,10 +10,11 @@ from rich.progress import track
 from rich.table import Table
 
 from engines.errors import UserError
-from realtime.config import EngineConfig
 from realtime.frame import Rgb
+from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.pose import Pose
 from realtime.subject import Subject
+from realtime.subject_engines import EngineConfig
 from realtime.video import count_frames, frame_rate
 from trainer.detector.classifier import About, Clip, Features, accuracy, load_detector, save_detector, train_detector
 from trainer.detector.clips import cut, watch, whole_clips
@@ -38,7 +39,9 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """Each clip's first second, and the probability that the subject's networks made it."""
 
 
-def make_detector(subject: Subject, real: Sequence[Path], out: Path, engines: EngineConfig) -> About:
+def make_detector(
+    subject: Subject, real: Sequence[Path], out: Path, engines: EngineConfig, pose: PoseConfig = PoseConfig()
+) -> About:
     """Render the subject over real footage of the same person, and learn the difference.
 
     Args:
@@ -46,6 +49,7 @@ def make_detector(subject: Subject, real: Sequence[Path], out: Path, engines: En
         real: videos of the person.
         out: .safetensors to write.
         engines: how the subject's networks run.
+        pose: what estimates the pose, and whose.
 
     Raises:
         UserError: a video cannot be read, or there is too little of the person in it.
@@ -54,7 +58,7 @@ def make_detector(subject: Subject, real: Sequence[Path], out: Path, engines: En
     training, held_out = list[Clip](), list[Clip]()
     for video in real:
         fps, clips = frame_rate(video), list[Clip]()
-        for _, versions, poses in whole_clips(_rendered(subject, video, engines), fps):
+        for _, versions, poses in whole_clips(_rendered(subject, video, engines, pose), fps):
             crf = int(rng.choice(CRFS))
             clips.append(Clip(*(features(cut(pictures, poses, fps, crf)) for pictures in versions)))
         if len(clips) < LEAST_CLIPS:
@@ -81,7 +85,7 @@ def make_detector(subject: Subject, real: Sequence[Path], out: Path, engines: En
     return about
 
 
-def run_detector(model: Path, video: Path, engines: EngineConfig) -> Verdict:
+def run_detector(model: Path, video: Path, engines: EngineConfig, pose: PoseConfig = PoseConfig()) -> Verdict:
     """FrameMetrics every whole second of a video.
 
     Raises:
@@ -90,7 +94,7 @@ def run_detector(model: Path, video: Path, engines: EngineConfig) -> Verdict:
     detector, about = load_detector(model)
     framing = Framing(about.size_px, about.footage_px, about.crop)
     fps, features, clips = frame_rate(video), Features(), list[tuple[float, float]]()
-    frames = (([picture], pose) for picture, pose in _tracked(video, framing, engines, "Watching"))
+    frames = (([picture], seen) for picture, seen in _tracked(video, framing, engines.threads, pose, "Watching"))
     for first, [pictures], poses in whole_clips(frames, fps):
         logits = detector.logits(features(cut(pictures, poses, fps, CRFS[len(CRFS) // 2])))
         clips.append((round(first / fps, 2), round(float(logits.mean().sigmoid()), 4)))
@@ -110,13 +114,17 @@ def show(verdict: Verdict) -> None:
     print(msgspec.json.encode(verdict).decode())
 
 
-def _rendered(subject: Subject, video: Path, engines: EngineConfig) -> Iterator[tuple[Sequence[Rgb], Pose | None]]:
+def _rendered(
+    subject: Subject, video: Path, engines: EngineConfig, config: PoseConfig
+) -> Iterator[tuple[Sequence[Rgb], Pose | None]]:
     """Every frame as it was filmed and as the subject shows it."""
     chain, framing = PlaybackChain(subject, engines), Framing.of(subject.manifest)
-    for picture, pose in _tracked(video, framing, engines, f"Rendering {video.name}"):
-        yield [picture, chain.step(subject.draw(pose), pose)], pose
+    for picture, pose in _tracked(video, framing, engines.threads, config, f"Rendering {video.name}"):
+        yield [picture, chain.step(subject.figure(pose).rgb, pose)], pose
 
 
-def _tracked(video: Path, framing: Framing, engines: EngineConfig, what: str) -> Iterator[tuple[Rgb, Pose | None]]:
+def _tracked(
+    video: Path, framing: Framing, threads: int, pose: PoseConfig, what: str
+) -> Iterator[tuple[Rgb, Pose | None]]:
     total = count_frames(video) or None
-    yield from track(watch(video, framing, engines.threads), what, total=total, transient=True)
+    yield from track(watch(video, framing, pose, threads), what, total=total, transient=True)

@@ -11,10 +11,9 @@ from typing import Protocol
 
 import numpy as np
 
+from engines.parity import psnr_db
 from realtime.frame import Rgb
 from realtime.pose.pose import Pose
-from trainer.evaluation.frame_metrics import HIGHEST_DB
-from trainer.metrics import psnr_db
 
 WINDOW = 500
 """Frames at the end that are compared."""
@@ -96,7 +95,7 @@ def measure_drift(
             frame = plan.frames[position]
             picture = chain.step(draw(poses[frame]), poses[frame])
             if position in plan.compared:
-                psnrs_db.append(min(psnr_db(picture, truths[frame]), HIGHEST_DB))
+                psnrs_db.append(psnr_db(picture, truths[frame]))
             on_step()
         means_db.append(float(np.mean(psnrs_db)))
     return round(means_db[1] - means_db[0], 4)

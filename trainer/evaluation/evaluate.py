@@ -11,11 +11,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from engines.errors import UserError
-from realtime.config import EngineConfig
 from realtime.frame import Rgb
-from realtime.pose.estimation.load import load_estimator
+from realtime.pose.estimation.config import PoseConfig
+from realtime.pose.estimation.estimator import load_estimator
 from realtime.pose.pose import Pose
 from realtime.subject import Subject, load_subject, write_manifest
+from realtime.subject_engines import EngineConfig
 from realtime.video import VideoWriter
 from trainer.evaluation.drift import measure_drift, plan_drift
 from trainer.evaluation.frame_metrics import FrameMetrics, MeasuredFrame, MetricNetworks, Metrics
@@ -57,6 +58,7 @@ def evaluate(
     performance: VideoPlayback,
     out: Path,
     engines: EngineConfig,
+    pose: PoseConfig = PoseConfig(),
     *,
     ablation: bool,
     every: int,
@@ -68,6 +70,7 @@ def evaluate(
         performance: a subject and whose moves she makes.
         out: the video to write, .mp4.
         engines: how the subject's networks run.
+        pose: what looks for the pose in the output.
         ablation: also without the face network, and frame by frame.
         every: measure every so many frames.
         drift_frames: length of the chain whose drift is measured, 0 for no such measurement.
@@ -76,7 +79,7 @@ def evaluate(
         UserError: the video breaks off, or there was nobody to measure.
     """
     subject = performance.subject
-    eyes = MetricNetworks(load_estimator(engines.pose, threads=engines.threads))
+    eyes = MetricNetworks(load_estimator(pose, threads=engines.threads))
     chains = {
         name: PlaybackChain(subject, engines, **how) for name, how in ABLATION.items() if ablation or name == LIVE
     }
@@ -112,7 +115,7 @@ def evaluate(
             drift = measure_drift(
                 plan,
                 poses,
-                subject.draw,
+                lambda pose: subject.figure(pose).rgb,
                 truths,
                 chains[LIVE],
                 lambda: progress.advance(task),

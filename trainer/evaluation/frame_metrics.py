@@ -14,22 +14,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from engines.parity import psnr_db
 from realtime.frame import Rgb
-from realtime.pose.estimation.load import Estimator
+from realtime.pose.estimation.estimator import Estimator
 from realtime.pose.measure import head_box, stature_px
 from realtime.pose.pose import Floats, Pose
-from trainer.evaluation.flicker import Box, Movement
-from trainer.evaluation.lpips_like import LpipsLike
+from trainer.evaluation.metrics import Box, FeatureDistance, LpipsLike, OpticalFlow, ssim
 from trainer.evaluation.playback import PlaybackFrame
-from trainer.metrics import psnr_db, ssim
-from trainer.networks.efficientnet import FeatureDistance
 
 BODY_MARGIN = 0.1
 LEAST_PX = 16
 SURE = 0.5
 """A keypoint less confident than this counts as not detected."""
-HIGHEST_DB = 100.0
-"""PSNR of equal pictures, which is infinite, counts as this."""
 
 
 class Similarity(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,7 +93,7 @@ class MeasuredFrame:
     """Whether the footage shows the subject."""
     wanted: Pose
     """What should be detected in the output."""
-    movement: Movement
+    flow: OpticalFlow
     """Of the footage."""
 
     @classmethod
@@ -108,7 +104,7 @@ class MeasuredFrame:
         wanted = eyes.pose(now.footage) if truth else now.pose
         if wanted is None or now.pose is None or now.seen is None or min(map(_surest, (now.pose, now.seen))) < SURE:
             return None
-        return cls(past, now, truth, wanted, Movement(past.footage, now.footage))
+        return cls(past, now, truth, wanted, OpticalFlow(past.footage, now.footage))
 
 
 @dataclass(slots=True)
@@ -160,7 +156,7 @@ class FrameMetrics:
     def _compare(self, output: Rgb, truth: Rgb, box: Box) -> tuple[float, float, float]:
         left, top, right, bottom = box
         a, b = (picture[top:bottom, left:right] for picture in (output, truth))
-        return ssim(a, b), min(psnr_db(a, b), HIGHEST_DB), self.eyes.lpips_like(*_crops(output, truth, box))
+        return ssim(a, b), psnr_db(a, b), self.eyes.lpips_like(*_crops(output, truth, box))
 
     def _detect(self, measured: MeasuredFrame, now: Rgb) -> None:
         wanted, found = measured.wanted, self.eyes.pose(now)
@@ -176,10 +172,10 @@ class FrameMetrics:
         """Against the truth both move as the truth does; a driver moves elsewhere, so each in its own way."""
         assert measured.now.seen is not None
         before, after = measured.past.footage, measured.now.footage
-        movement = measured.movement if measured.truth else Movement(past, now)
+        flow = measured.flow if measured.truth else OpticalFlow(past, now)
         theirs, _ = boxes(measured.now.seen, after.shape)
         if body is not None and theirs is not None and measured.past.pose is not None:
-            pair = movement.flicker(past, now, body), measured.movement.flicker(before, after, theirs)
+            pair = flow.warping_error(past, now, body), measured.flow.warping_error(before, after, theirs)
             if pair[0] is not None and pair[1] is not None:
                 self._flicker.append((pair[0], pair[1]))
 

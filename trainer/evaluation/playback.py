@@ -7,16 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engines.errors import UserError
-from realtime.config import EngineConfig
 from realtime.frame import Rgb
-from realtime.live.failover import choose_engines
-from realtime.pose.estimation.load import load_estimator
-from realtime.pose.measure import head_box
+from realtime.pose.estimation.config import PoseConfig
+from realtime.pose.figure.styles import Figure
 from realtime.pose.normalization.normalizer import Normalizer
 from realtime.pose.pose import Pose
-from realtime.pose.stabilize import PoseStabilizer
-from realtime.render import Renderer
+from realtime.pose.track import PoseTrack
 from realtime.subject import Subject
+from realtime.subject_engines import EngineConfig, choose_engines, load_renderer
 from realtime.video import count_frames, frame_rate, read_video
 from trainer.footage.crop import Crop, Framing
 
@@ -70,7 +68,8 @@ class VideoPlayback:
         subject: who will be shown.
         video: whose moves.
         part: of the video.
-        engines: what estimates the pose.
+        engines: how many cores the pose may use.
+        pose: what estimates it, and whose.
         self_driven: the footage shows the subject: poses are drawn where they are; else they are normalized, as live.
         box: x, y, width, height of the part of the video to use; by default, in footage of the subject as large as what
             she was trained on, the part that she was trained on, else the largest centred one.
@@ -85,6 +84,7 @@ class VideoPlayback:
         video: Path,
         part: VideoSpan,
         engines: EngineConfig,
+        pose: PoseConfig = PoseConfig(),
         *,
         self_driven: bool,
         box: tuple[int, int, int, int] | None = None,
@@ -94,23 +94,22 @@ class VideoPlayback:
         self._begin_s, self._end_s = part.span_s(length_s)
         self.frames = max(0, round((min(self._end_s, length_s) - self._begin_s) * self.fps))
         """About how many, 0 when unknown."""
-        self._engines, self.self_driven = engines, self_driven
+        self._threads, self._pose, self.self_driven = engines.threads, pose, self_driven
         self._crop = self._framed(box)
 
     def play(self) -> Iterator[PlaybackFrame]:
         """Every frame in order, seen anew."""
         manifest = self.subject.manifest
-        estimator, steady = load_estimator(self._engines.pose, threads=self._engines.threads), PoseStabilizer()
-        crop = self._crop
+        track, crop = PoseTrack.of(self._pose, threads=self._threads), self._crop
         normalizer: Normalizer | None = None
         for number, rgb, at_s in self._read():
-            pose = steady.step(estimator.estimate(rgb), at_s)
+            pose = track.step(rgb, at_s).pose
             seen = shown = crop.pose(pose) if pose else None
             if pose and not self.self_driven:
                 size_px = rgb.shape[1], rgb.shape[0]
                 normalizer = normalizer or Normalizer(manifest.motion, size_px, proportions=manifest.proportions)
                 shown = normalizer.normalize(pose, at_s)
-            yield PlaybackFrame(number, crop.picture(rgb), seen, shown, self.subject.draw(shown))
+            yield PlaybackFrame(number, crop.picture(rgb), seen, shown, self.subject.figure(shown).rgb)
 
     def footage(self, numbers: set[int]) -> dict[int, Rgb]:
         """Some frames' pictures, as in `PlaybackFrame.footage`."""
@@ -153,8 +152,7 @@ class PlaybackChain:
     def __init__(self, subject: Subject, engines: EngineConfig, *, memory: bool = True, face: bool = True) -> None:
         self.choice, *_ = choose_engines(subject, engines, LOG.info)
         """What runs them."""
-        networks = [self.choice.load(graph, engines.threads) for graph in subject.graphs[: 1 + face]]
-        self._renderer = Renderer(networks[0], networks[1] if face else None, subject.plate, blank=subject.style.blank)
+        self._renderer = load_renderer(subject, self.choice, engines.threads, face=face)
         self._memory = memory
 
     def reset(self) -> None:
@@ -162,7 +160,7 @@ class PlaybackChain:
         self._renderer.reset()
 
     def step(self, figure: Rgb, pose: Pose | None) -> Rgb:
-        """Render a figure, uint8 H W 3, of a pose; as live the chain starts anew while nobody is there."""
-        if pose is None or not self._memory:
+        """Render a figure, uint8 H W 3, of a pose."""
+        if not self._memory:
             self._renderer.reset()
-        return self._renderer.step(figure, head_box(pose) if pose else None)
+        return self._renderer.step(Figure(figure, pose))

@@ -1,45 +1,22 @@
 """From trained networks to ONNX graphs with uint8 pictures at both ends."""
 
-import copy
 import logging
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
 
-import numpy as np
 import onnx
 import torch
 from torch import Tensor, nn
 from torch.export import Dim
-from torch.nn.utils import parametrize
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from engines.files import write_file
 from realtime.frame import Rgb
-from realtime.render import CHANNELS, NO_RESIDUAL, PATCH
-from trainer.networks.blocks import ConvBlock
-from trainer.networks.compact import CompactGenerator
+from realtime.render import CHANNELS, PATCH
+from trainer.networks.live import LiveFace, LiveGenerator, fold
 from trainer.networks.patches import from_bytes, from_patches, to_bytes, to_patches
 
 OPSET = 20
-M = TypeVar("M", bound=nn.Module)
-
-
-class LiveGenerator(nn.Module):
-    """`CompactGenerator` as the renderer calls it, the plate inside."""
-
-    plate: Tensor
-
-    def __init__(self, generator: nn.Module, plate: Rgb) -> None:
-        super().__init__()
-        self.generator = fold(generator)
-        picture = from_bytes(torch.from_numpy(plate).permute(2, 0, 1)[None])
-        self.register_buffer("plate", to_patches(picture).contiguous())
-
-    def forward(self, packed: Tensor) -> Tensor:
-        """uint8 [1, H/4, W/4, 144] to uint8 [1, H/4, W/4, 48]."""
-        picture, _ = self.generator(from_bytes(packed.permute(0, 3, 1, 2)), self.plate)
-        return to_bytes(picture).permute(0, 2, 3, 1)
 
 
 class AnySizeGenerator(nn.Module):
@@ -68,41 +45,6 @@ class PaperGenerator(nn.Module):
         figure, past = torch.chunk(from_bytes(packed.permute(0, 3, 1, 2)), 2, dim=1)
         picture = self.generator(torch.cat((from_patches(figure), from_patches(past)), dim=1))
         return to_bytes(to_patches(picture)).permute(0, 2, 3, 1)
-
-
-class LiveFace(nn.Module):
-    """`CompactFace` as the renderer calls it."""
-
-    def __init__(self, face: nn.Module) -> None:
-        super().__init__()
-        self.face = fold(face)
-
-    def forward(self, packed: Tensor) -> Tensor:
-        """uint8 [1, F/4, F/4, 96] to uint8 [1, F/4, F/4, 48]; 128 means no residual."""
-        residual = self.face(from_bytes(packed.permute(0, 3, 1, 2)))
-        return torch.clamp(residual * 127 + (NO_RESIDUAL + 0.5), 0, 255).to(torch.uint8).permute(0, 2, 3, 1)
-
-
-class FaceEngine:
-    """A face network in training as an engine, for who wants to see it work just as live.
-
-    Args:
-        face: the network.
-        side_px: of the head's patches.
-        device: where it is.
-    """
-
-    def __init__(self, face: nn.Module, side_px: int, device: torch.device) -> None:
-        self._network, self._device = LiveFace(face), device
-        h = side_px // PATCH
-        self.inputs = {"packed": np.zeros((1, h, h, 2 * CHANNELS), np.uint8)}
-        self.outputs = {"residual": np.zeros((1, h, h, CHANNELS), np.uint8)}
-
-    @torch.no_grad()
-    def run(self) -> None:
-        """Compute `outputs` from `inputs`."""
-        packed = torch.from_numpy(self.inputs["packed"]).to(self._device)
-        self.outputs["residual"][...] = self._network(packed).cpu().numpy()
 
 
 def export_generator(generator: nn.Module, plate: Rgb, path: Path) -> None:
@@ -136,44 +78,10 @@ def export_face(face: nn.Module, side_px: int, path: Path) -> None:
     _export(LiveFace(face), {"packed": packed}, "residual", path)
 
 
-def fold(network: M) -> M:
-    """A copy in eval mode, BatchNorms folded into the convolutions before them, weights stored in half precision."""
-    folded = copy.deepcopy(network).eval()
-    for block in folded.modules():
-        if isinstance(block, ConvBlock):
-            convolution, norm = block[0], block[1]
-            assert isinstance(convolution, nn.Conv2d)
-            assert isinstance(norm, nn.BatchNorm2d)
-            block[0] = fuse_conv_bn_eval(convolution, norm)
-            block[1] = nn.Identity()
-    if isinstance(folded, CompactGenerator):
-        folded.for_rgb = _threefold(PATCH * PATCH)
-    for module in folded.modules():
-        if isinstance(module, nn.Conv2d):
-            module.weight = nn.Parameter(module.weight.half(), requires_grad=False)
-            parametrize.register_parametrization(module, "weight", _Float(), unsafe=True)
-    return folded
-
-
-def _threefold(channels: int) -> nn.Conv2d:
-    """`ForRgb` as a convolution, which engines run faster than the reshaping it otherwise becomes: 1.5 of 27 ms."""
-    convolution = nn.Conv2d(channels, 3 * channels, 1, bias=False)
-    convolution.weight = nn.Parameter(torch.eye(channels).repeat_interleave(3, dim=0)[:, :, None, None])
-    return convolution
-
-
-class _Float(nn.Module):
-    """Computes in float32 with a weight that is stored as float16."""
-
-    def forward(self, stored: Tensor) -> Tensor:
-        return stored.float()
-
-
 def _export(
     network: nn.Module, inputs: Mapping[str, tuple[int, int, int]], output: str, path: Path, *, multiple: int = 0
 ) -> None:
     """With `multiple`, height and width are free: any multiple of it."""
-    draft = path.with_suffix(".new.onnx")
     free = {1: multiple * Dim("h", min=2), 2: multiple * Dim("w", min=2)} if multiple else {}
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # not to hear which packages it might also know
     with warnings.catch_warnings():
@@ -195,5 +103,4 @@ def _export(
         part.ClearField("doc_string")
         part.ClearField("metadata_props")  # where in whose file system each node was made
     onnx.checker.check_model(model, full_check=True)
-    onnx.save(model, draft)
-    draft.replace(path)
+    write_file(path, model.SerializeToString())

@@ -9,28 +9,27 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from engines.backends import quantized
-from engines.build import prove
+from engines.backends import int8_graph
+from engines.build import check_parity
 from engines.errors import UserError
+from engines.files import sha256
 from engines.load import load_engine
-from engines.quantize import quantize
+from engines.openvino import quantize
+from engines.parity import psnr_db
 from realtime.frame import Rgb
-from realtime.pose.measure import head_box
+from realtime.pose.figure.styles import Figure
 from realtime.pose.skeleton import SKELETON_VERSION
 from realtime.render import Renderer
-from realtime.rollout import RollOut, choose_clips, save_clips
-from realtime.subject import FORMAT, Consent, Manifest, Training, sha256, write_manifest
+from realtime.subject import FORMAT, Consent, Manifest, Training, write_manifest
+from realtime.subject_clips import SubjectClips, choose_clips, save_clips
+from realtime.video import write_picture
 from trainer.config import TrainConfig
 from trainer.export.onnx import export_face, export_generator
-from trainer.files import write_picture
 from trainer.footage.prepared import Footage
-from trainer.metrics import psnr_db
-from trainer.networks.load import build_face, build_generator
-from trainer.networks.weights import averaged_weights
+from trainer.networks.load import averaged_weights, build_face, build_generator
 from trainer.settings import read_settings
-from trainer.training.checkpoint import Checkpoints, State
-from trainer.training.face_trainer import face_side_px
-from trainer.training.training_time import measure_training_time
+from trainer.training.checkpoint import Checkpoints, State, measure_training_time
+from trainer.training.face import face_side_px
 
 
 class _Trained(NamedTuple):
@@ -143,8 +142,7 @@ def _play_held_out(footage: Footage, draft: Path) -> tuple[list[float], Rgb]:
     renderer = Renderer(generator, face, footage.plate, blank=footage.style.blank)
     reader, psnrs_db, picture = footage.reader(), list[float](), footage.plate
     for index in footage.held_out(len(footage.poses)):
-        pose = footage.poses[index]
-        picture = renderer.step(footage.figure(index), head_box(pose) if pose else None)
+        picture = renderer.step(Figure(footage.figure(index), footage.poses[index]))
         psnrs_db.append(psnr_db(picture, reader.read(index)))
     reader.close()
     return psnrs_db, picture
@@ -159,19 +157,21 @@ def _add_int8(footage: Footage, draft: Path) -> str:
     threads = torch.get_num_threads()
     clips = choose_clips(footage.poses[: footage.training_frames])
     save_clips(draft, clips)
-    rollout = RollOut(clips, footage.style, footage.plate)
+    rollout = SubjectClips(clips, footage.style, footage.plate)
     graphs = {name: draft / f"{name}.onnx" for name in ("generator", "face")}
     generator, face = (load_engine(graph, threads=threads) for graph in graphs.values())
     try:
         for graph, inputs in zip(graphs.values(), rollout.record(generator, face), strict=True):
             quantize(graph, inputs)
         found = {
-            name: prove(graphs[name], name=name, backend="openvino", precision="int8", threads=threads, drive=drive)
-            for name, drive in rollout.drives(generator, face).items()
+            name: check_parity(
+                graphs[name], name=name, backend="openvino", precision="int8", threads=threads, rollout=each
+            )
+            for name, each in rollout.rollouts(generator, face).items()
         }
     except UserError as error:
         for graph in graphs.values():
-            for file in (quantized(graph), quantized(graph).with_suffix(".bin")):
+            for file in (int8_graph(graph), int8_graph(graph).with_suffix(".bin")):
                 file.unlink(missing_ok=True)
         return f"No int8: {error}"
     return "int8 holds: the worst frame of a chain is " + " and ".join(

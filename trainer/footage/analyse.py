@@ -11,9 +11,9 @@ from realtime.frame import Rgb
 from realtime.pose.measure import middle, stature_px
 from realtime.pose.normalization.motion_range import measure_range, observe
 from realtime.pose.pose import Pose
-from realtime.pose.quality.track_metrics import longest_gap_s
+from realtime.pose.quality import longest_gap_s
 from realtime.pose.skeleton import FACE, INDEX, LEFT_HAND, RIGHT_HAND
-from realtime.pose.stabilize import PoseStabilizer
+from realtime.pose.track import PoseTrack
 from trainer.footage.background import background_shift
 from trainer.footage.coverage import covered, novelty
 from trainer.footage.crop import Crop, best_crop, extent, tight_crop
@@ -120,7 +120,7 @@ def measure_person(track: Track, learnt: int, size_px: tuple[int, int]) -> Perso
     return PersonMetrics(
         stature=float(np.median([stature_px(pose) for pose in people])) / height,
         parts=dict(zip(VISIBLE_PARTS, track.parts[track.seen].mean(axis=0).tolist(), strict=True)),
-        longest_gap_s=longest_gap_s(track.seen, track.fps),
+        longest_gap_s=longest_gap_s(track.seen, track.fps, ends=False),
         inside=float(((sides[:, 0] >= 0) & (sides[:, 1] <= width)).mean()),
         light=seen.light,
         dark=seen.dark,
@@ -166,12 +166,12 @@ def _stabilized(
 ) -> tuple[list[Pose | None], NDArray[np.bool_], NDArray[np.bool_]]:
     """`Track.poses` in the source's pixels, `Track.seen` and `Track.parts`; every take is stabilized by itself."""
     counts = np.bincount(timing.picked, minlength=len(scanned.times_s)).tolist()
-    stabilizer, again = PoseStabilizer(), set(new_takes.tolist())
+    following, again = PoseTrack(), set(new_takes.tolist())
     poses, seen, parts = list[Pose | None](), list[bool](), list[list[bool]]()
     for number, (estimated, at_s) in enumerate(zip(scanned.poses(), scanned.times_s.tolist(), strict=True)):
         if number in again:
-            stabilizer.reset()
-        pose = stabilizer.step(estimated, at_s)
+            following.reset()
+        pose = following.step_seen(estimated, at_s).pose
         poses += [pose] * counts[number]
         seen += [estimated is not None] * counts[number]
         parts += [seen_parts(estimated)] * counts[number]

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from realtime.pose.measure import ankle_line_px, middle, stature_px
 from realtime.pose.pose import Floats, Pose
-from realtime.pose.quality.track_metrics import track
+from realtime.pose.quality import joint_track
 from realtime.pose.skeleton import INDEX
 
 FRONTAL = 0.168
@@ -95,7 +95,7 @@ def shape(poses: Sequence[Pose]) -> Floats:
     """Joints relative to the hips, in statures, N J 2: the poses without place and size."""
     hips = np.stack([middle(pose, "hip") for pose in poses])[:, None]
     tall = np.array([stature_px(pose) for pose in poses], np.float32)[:, None, None]
-    return (track(poses, sure=0.0) - hips) / tall
+    return (joint_track(poses, least_confidence=0.0) - hips) / tall
 
 
 def novelty(learnt: Sequence[Pose], held_out: Sequence[Pose], fps: float) -> float | None:

@@ -9,6 +9,7 @@ import av
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from engines.files import replace_file
 from realtime.frame import Rgb
 from realtime.pose.pose import Pose
 from realtime.video import VideoWriter
@@ -89,7 +90,6 @@ def remux(video: Path, out: Path, fps: float, frames: int) -> bool:
         False, and there is no file, where that cannot be: pictures are turned, stretched or missing, key frames are
         rare, or the codec is not for .mp4 files.
     """
-    draft = out.with_suffix(".new.mp4")
     with av.open(str(video)) as source:
         stream = source.streams.video[0]
         times = _times(source, stream)
@@ -100,18 +100,14 @@ def remux(video: Path, out: Path, fps: float, frames: int) -> bool:
         delay = max(number - rank[pts] for number, pts in enumerate(times))
         step = 1 / Fraction(fps).limit_denominator(1001)
         source.seek(min(times), stream=stream)
-        try:
-            with av.open(str(draft), "w") as target:
-                copy = target.add_stream_from_template(stream)
-                copy.time_base = step
-                for number, packet in enumerate(packet for packet in source.demux(stream) if packet.size):
-                    assert packet.pts == times[number], f"{packet.pts} after seeking, {times[number]} before"
-                    packet.stream, packet.time_base = copy, step
-                    packet.pts, packet.dts, packet.duration = rank[packet.pts], number - delay, 1
-                    target.mux(packet)
-            draft.replace(out)
-        finally:
-            draft.unlink(missing_ok=True)
+        with replace_file(out) as file, av.open(file.name, "w", format="mp4") as target:
+            copy = target.add_stream_from_template(stream)
+            copy.time_base = step
+            for number, packet in enumerate(packet for packet in source.demux(stream) if packet.size):
+                assert packet.pts == times[number], f"{packet.pts} after seeking, {times[number]} before"
+                packet.stream, packet.time_base = copy, step
+                packet.pts, packet.dts, packet.duration = rank[packet.pts], number - delay, 1
+                target.mux(packet)
     return True
 
 

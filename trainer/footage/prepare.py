@@ -17,14 +17,16 @@ from pathlib import Path
 import msgspec
 
 from engines.errors import UserError
+from engines.files import write_file
 from realtime.pose.archive import save_poses
-from realtime.pose.estimation.load import load_estimator
+from realtime.pose.estimation.config import PoseConfig
+from realtime.pose.estimation.estimator import load_estimator
 from realtime.pose.figure.styles import load_style
 from realtime.pose.normalization.motion_range import observe
 from realtime.pose.normalization.proportions import lengths, measure_proportions
 from realtime.pose.openpose import read_openpose
+from realtime.video import write_picture
 from trainer.config import PrepareConfig
-from trainer.files import write_picture, writing
 from trainer.footage.analyse import Track, analyse_footage
 from trainer.footage.crop import Crop
 from trainer.footage.extract import extract_frames
@@ -104,15 +106,14 @@ def _write_data(
         crop=report.crop,
         static=report.static,
     )
-    with writing(data / "prepare.json") as file:
-        file.write(msgspec.json.format(msgspec.json.encode(prepared), indent=2) + b"\n")
+    write_file(data / "prepare.json", msgspec.json.format(msgspec.json.encode(prepared), indent=2) + b"\n")
     return prepared
 
 
 def _scan(source: FootageSource, config: PrepareConfig, folder: Path) -> FootageScan:
     """Scan the footage with the chosen estimator, or with the poses that OpenPose has written."""
     if config.openpose is None:
-        estimator = load_estimator(config.pose, threads=os.cpu_count() or 1)
+        estimator = load_estimator(PoseConfig(estimator=config.pose), threads=os.cpu_count() or 1)
         return scan(source, lambda _, rgb: estimator.estimate(rgb), folder, by=config.pose)
     labels = read_openpose(config.openpose)
     newest_ns = max(file.stat().st_mtime_ns for file in config.openpose.glob("*.json"))

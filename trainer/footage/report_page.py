@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from engines.files import write_file
 from realtime.frame import Rgb
+from realtime.html import document, image, strips
 from realtime.pose.measure import ankle_line_px, middle, stature_px
 from realtime.pose.skeleton import INDEX
-from realtime.pose_tools.report_page import STYLE, image, strips
 from trainer.footage.analyse import VISIBLE_PARTS, Stills, Track
 from trainer.footage.coverage import facing
 from trainer.footage.report import FootageReport, PersonMetrics
@@ -33,9 +34,7 @@ MAP_PX = 64
 
 def publish(report: FootageReport, track: Track, stills: Stills, run: Path) -> None:
     """Write RUN/report.html, and print its numbers and advice."""
-    draft = run / "report.html.new"
-    draft.write_text(page(report, track, stills), encoding="utf-8")
-    draft.replace(run / "report.html")
+    write_file(run / "report.html", page(report, track, stills).encode())
     table = Table(show_header=False, box=None, title=report.video, title_justify="left")
     for name, text in report.facts():
         table.add_row(name, text)
@@ -54,16 +53,16 @@ def page(report: FootageReport, track: Track, stills: Stills) -> str:
     )
     advice = "".join(f"<p class=warn>{escape(text)}</p>" for text in report.advice)
     facts = "".join(f"<tr><td>{escape(name)}<td>{escape(text)}" for name, text in report.facts())
-    title = f"Footage {escape(report.video)}"
     rows = [track.seen, *track.parts.T]
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{STYLE}{MORE}</style>'
-        f"<h1>{title}</h1>{verdict}{advice}<h2>Metrics</h2><table>{facts}</table>"
+    return document(
+        f"Footage {report.video}",
+        f"{verdict}{advice}<h2>Metrics</h2><table>{facts}</table>"
         f"<h2>Looks like</h2><p class=key>The box is what the network sees.</p>"
         f"<div class=stills>{''.join(_still(report, track, *still) for still in shown)}</div>"
         f"<h2>When it is seen</h2><p class=key>From above: person, {escape(', '.join(VISIBLE_PARTS))}. "
         f"Bright: seen; dark: not.</p>{strips([row.tolist() for row in rows])}"
-        f"{_moves(report.person)}{_maps(track, report.size_px)}</html>\n"
+        f"{_moves(report.person)}{_maps(track, report.size_px)}",
+        MORE,
     )
 
 

@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from engines.errors import UserError
+from engines.files import replace_file
 from realtime.frame import Rgb
 from realtime.pose.blur_meter import BlurMeter
 from realtime.pose.estimation.person_detector import PersonDetector
 from realtime.pose.pose import Pose
 from realtime.pose.skeleton import K
-from trainer.files import writing
 from trainer.footage.crop import extent
 from trainer.footage.source import FootageSource
 
@@ -219,7 +219,7 @@ def _write_chunk(path: Path, rows: Iterator[_Row], still_every: int) -> int:
         size_px = row.rgb.shape[1], row.rgb.shape[0]
     nobody = Pose(np.zeros((K, 2), np.float32), np.zeros(K, np.float32), np.zeros(K, np.float32))
     poses = [pose or nobody for _, pose, _, _ in kept]
-    with writing(path) as file:
+    with replace_file(path) as file:
         np.savez_compressed(
             file,
             allow_pickle=False,

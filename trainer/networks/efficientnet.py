@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0's features: a judge that no training here has ever listened to, unlike VGG16.
+"""EfficientNet-Lite0 as a feature extractor of metrics and of the detector; no loss of the training uses it.
 
 Letters: B pictures, C channels, H W pixels.
 """
@@ -6,20 +6,17 @@ Letters: B pictures, C channels, H W pixels.
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from engines.errors import UserError
+from trainer.networks.load import load_pretrained
 
-WEIGHTS = Path(__file__).with_name("efficientnet_lite0.safetensors")
+EFFICIENTNET_WEIGHTS = Path(__file__).with_name("efficientnet_lite0.safetensors")
 """Made by `scripts/convert_efficientnet.py`; origin and licence in NOTICE."""
 
 
-class Block(NamedTuple):
-    """An inverted residual: 1x1 to more channels, depthwise, 1x1 to fewer."""
+class InvertedResidual(NamedTuple):
+    """Shape of a block: 1x1 convolution to more channels, depthwise one, 1x1 to fewer."""
 
     c_in: int
     c_out: int
@@ -28,13 +25,14 @@ class Block(NamedTuple):
     stride: int
 
 
-def _stage(repeats: int, c_in: int, c_out: int, *, expand: int = 6, kernel: int, stride: int) -> list[Block]:
-    return [Block(c_in, c_out, expand, kernel, stride)] + [Block(c_out, c_out, expand, kernel, 1)] * (repeats - 1)
+def _stage(repeats: int, c_in: int, c_out: int, *, expand: int = 6, kernel: int, stride: int) -> list[InvertedResidual]:
+    first = InvertedResidual(c_in, c_out, expand, kernel, stride)
+    return [first] + [InvertedResidual(c_out, c_out, expand, kernel, 1)] * (repeats - 1)
 
 
-STEM = 32
-BLOCKS = [
-    *_stage(1, STEM, 16, expand=1, kernel=3, stride=1),
+STEM_WIDTH = 32
+INVERTED_RESIDUALS = [
+    *_stage(1, STEM_WIDTH, 16, expand=1, kernel=3, stride=1),
     *_stage(2, 16, 24, kernel=3, stride=2),
     *_stage(2, 24, 40, kernel=5, stride=2),
     *_stage(3, 40, 80, kernel=3, stride=2),
@@ -57,13 +55,13 @@ class EfficientNet(nn.Module):
         UserError: the file is missing or is not such a file.
     """
 
-    def __init__(self, weights: Path = WEIGHTS) -> None:
+    def __init__(self, weights: Path = EFFICIENTNET_WEIGHTS) -> None:
         super().__init__()
-        for name, tensor in _load(weights).items():
+        for name, tensor in load_pretrained(weights, _shapes(), "EfficientNet-Lite0").items():
             self.register_buffer(name.replace(".", "_"), tensor.float(), persistent=False)
 
     def features(self, pictures: Tensor) -> list[Tensor]:
-        """What the network sees in pictures.
+        """The output of the last block at each resolution.
 
         Args:
             pictures: B 3 H W, RGB, -1..1, floating point.
@@ -75,7 +73,7 @@ class EfficientNet(nn.Module):
         assert pictures.shape[1] == 3, f"want B 3 H W, not {tuple(pictures.shape)}"
         x = F.relu6(self._conv((pictures.float() * 127.5 + 0.5) / 128, "stem", 2))
         found = []
-        for number, block in enumerate(BLOCKS):
+        for number, block in enumerate(INVERTED_RESIDUALS):
             y = x
             if block.expand > 1:
                 y = F.relu6(self._conv(y, f"block{number}_expand", 1))
@@ -87,49 +85,24 @@ class EfficientNet(nn.Module):
         return found
 
     def _conv(self, x: Tensor, name: str, stride: int) -> Tensor:
-        """TensorFlow's padding: as many places out as places in over the stride, the odd pixel at the far end."""
+        """Convolution with TensorFlow's "same" padding: output size is input size / stride, rounded up."""
         weight, bias = self.get_buffer(f"{name}_weight"), self.get_buffer(f"{name}_bias")
         kernel = weight.shape[2]
         padding = []
         for length in reversed(x.shape[2:]):
             total = max(0, (-(-length // stride) - 1) * stride + kernel - length)
-            padding += [total // 2, total - total // 2]
+            padding += [total // 2, total - total // 2]  # the odd pixel at the far end
         return F.conv2d(F.pad(x, padding), weight, bias, stride, groups=x.shape[1] // weight.shape[1])
 
 
-class FeatureDistance:
-    """How unlike two pictures are to EfficientNet: one minus the cosine of its features, mean over places and levels.
-
-    0 for equal pictures; features that have nothing in common give 1.
-    """
-
-    def __init__(self) -> None:
-        self._network = EfficientNet()
-
-    @torch.inference_mode()
-    def __call__(self, a: Tensor, b: Tensor) -> float:
-        """Compare two pictures, both 1 3 H W, RGB, -1..1."""
-        levels = self._network.features(torch.cat([a, b]))
-        return float(torch.stack([1 - F.cosine_similarity(x[:1], x[1:]).mean() for x in levels]).mean())
-
-
-def _load(weights: Path) -> dict[str, Tensor]:
-    if not weights.is_file():
-        raise UserError(f"The network {weights} is missing: install bodydouble again.")
-    try:
-        tensors = load_file(weights)
-    except SafetensorError as error:
-        raise UserError(f"The network {weights} cannot be read ({error}): install bodydouble again.") from error
-    kernels = {"stem": (STEM, 3, 3, 3)}
-    for number, block in enumerate(BLOCKS):
+def _shapes() -> dict[str, tuple[int, ...]]:
+    """Shapes of all weights and biases, by the names in the file."""
+    kernels = {"stem": (STEM_WIDTH, 3, 3, 3)}
+    for number, block in enumerate(INVERTED_RESIDUALS):
         wide = block.c_in * block.expand
         if block.expand > 1:
             kernels[f"block{number}.expand"] = (wide, block.c_in, 1, 1)
         kernels[f"block{number}.depthwise"] = (wide, 1, block.kernel, block.kernel)
         kernels[f"block{number}.project"] = (block.c_out, wide, 1, 1)
-    shapes = {f"{name}.weight": shape for name, shape in kernels.items()}
-    if {name: tuple(tensor.shape) for name, tensor in tensors.items()} != shapes | {
-        f"{name}.bias": shape[:1] for name, shape in kernels.items()
-    }:
-        raise UserError(f"{weights} does not hold EfficientNet-Lite0: install bodydouble again.")
-    return tensors
+    weights: dict[str, tuple[int, ...]] = {f"{name}.weight": shape for name, shape in kernels.items()}
+    return weights | {f"{name}.bias": shape[:1] for name, shape in kernels.items()}

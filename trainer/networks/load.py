@@ -1,12 +1,19 @@
-"""Networks by their configuration. All work on 4x4 patches, so one renderer plays them all.
+"""Build networks by their configuration, and load weights into them.
 
+All generators and face networks take and give 4x4 patches, so the same renderer plays every preset:
 A generator maps (packed B 144 h w, plate B 48 h w) to (picture, mask), both B 48 h w: see `CompactGenerator`.
 A face network maps packed B 96 h w to a residual B 48 h w: see `CompactFace`.
 """
 
+from collections.abc import Mapping
+from pathlib import Path
+
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from engines.errors import UserError
 from trainer.config import CompactConfig, Network
 from trainer.networks.compact import CompactFace, CompactGenerator
 from trainer.networks.patches import CHANNELS, from_patches, to_patches
@@ -78,3 +85,46 @@ class PaperFace(nn.Module):
         """See the module."""
         figure, picture = torch.split(packed, CHANNELS, dim=1)
         return to_patches(self.network(torch.cat([(from_patches(figure) + 1) / 2, from_patches(picture)], 1)).float())
+
+
+def load_pretrained(path: Path, shapes: Mapping[str, tuple[int, ...]], name: str) -> dict[str, Tensor]:
+    """The tensors of a safetensors file that comes with the package.
+
+    Args:
+        path: the file.
+        shapes: of the tensors that must be in it, and no others, by name.
+        name: what the error calls the network.
+
+    Raises:
+        UserError: the file is missing, damaged, or holds other tensors.
+    """
+    if not path.is_file():
+        raise UserError(f"The network {path} is missing: install bodydouble again.")
+    try:
+        tensors = load_file(path)
+    except SafetensorError as error:
+        raise UserError(f"The network {path} cannot be read ({error}): install bodydouble again.") from error
+    if {key: tuple(tensor.shape) for key, tensor in tensors.items()} != shapes:
+        raise UserError(f"{path} does not hold the convolutions of {name}: install bodydouble again.")
+    return tensors
+
+
+def load_matching(network: nn.Module, state: Mapping[str, Tensor]) -> int:
+    """Load the tensors of `state` whose name and shape `network` has, too; returns how many."""
+    own = network.state_dict()
+    found = {name: value for name, value in state.items() if name in own and own[name].shape == value.shape}
+    network.load_state_dict(found, strict=False)
+    return len(found)
+
+
+def averaged_weights(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The averaged network's `state_dict`, from that of its `AveragedModel`."""
+    return {name.removeprefix("module."): value for name, value in state.items() if name.startswith("module.")}
+
+
+def freeze_statistics(network: nn.Module, averaged: nn.Module) -> None:
+    """Put every BatchNorm of `network` into eval mode, with the running statistics of the averaged network."""
+    for ours, theirs in zip(network.modules(), averaged.modules(), strict=True):
+        if isinstance(ours, nn.BatchNorm2d):
+            ours.load_state_dict(theirs.state_dict() | dict(ours.named_parameters()))
+            ours.eval()

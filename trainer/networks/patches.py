@@ -1,9 +1,13 @@
-"""Pictures as 4x4 patches in torch: the twin of `realtime.render.to_patches`, with the same channel order."""
+"""Pictures as networks take them: floats in [-1, 1], in 4x4 patches laid out as by `realtime.render.to_patches`."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from realtime.frame import Rgb
 from realtime.render import CHANNELS, PATCH
+
+__all__ = ["CHANNELS", "PATCH", "from_bytes", "from_patches", "from_rgb", "to_bytes", "to_patches", "to_rgb"]
 
 
 def to_patches(pictures: Tensor) -> Tensor:
@@ -29,4 +33,12 @@ def to_bytes(pictures: Tensor) -> Tensor:
     return torch.clamp((pictures + 1) * 127.5 + 0.5, 0, 255).to(torch.uint8)
 
 
-__all__ = ["CHANNELS", "PATCH", "from_bytes", "from_patches", "to_bytes", "to_patches"]
+def from_rgb(picture: Rgb) -> Tensor:
+    """uint8 H W 3 to float 1 3 H W in [-1, 1]."""
+    return from_bytes(torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None])
+
+
+def to_rgb(picture: Tensor) -> Rgb:
+    """Float 1 3 H W in [-1, 1], on any device, to uint8 H W 3, rounded."""
+    rgb: Rgb = to_bytes(picture)[0].permute(1, 2, 0).cpu().numpy()
+    return rgb

@@ -1,41 +1,45 @@
 """Stage one: the body's temporal generator, trained on its own long chains.
 
-The method's weak spot is that a chain trained for two frames decays when it runs for hours. So each element of the
-batch is a chain that goes on from its own last output for hundreds of frames before it starts anew.
+A chain trained for two frames, as in the paper, decays when it runs for hours. So each element of the batch is a chain
+that goes on from its own last output for hundreds of frames before it starts anew.
+
+Letters: R frames of B chains in a step, H W pixels.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from engines.errors import UserError
 from realtime.frame import Rgb
 from trainer.config import TrainConfig
 from trainer.footage.prepared import Footage
-from trainer.networks.load import build_generator
-from trainer.networks.patches import CHANNELS, PATCH, from_bytes, from_patches, to_bytes, to_patches
-from trainer.networks.weights import freeze_statistics, take_fitting
-from trainer.training.augment import disturb
-from trainer.training.chain_sampler import focus_size, hand_side_px, window_size
-from trainer.training.dataset import Batch, Loader
-from trainer.training.discriminator_trainer import DiscriminatorTrainer
-from trainer.training.fabric import Fabric
-from trainer.training.losses import weighted_l1
-from trainer.training.optimize import CLIP, Trainable, adam, average, means, optimizer_step, set_learning_rate, total
-from trainer.training.perceptual import load_perceptual
-from trainer.training.stage import Score
-from trainer.training.validation import ChainValidation
+from trainer.networks.load import build_generator, freeze_statistics, load_matching
+from trainer.networks.patches import PATCH, from_bytes, from_patches, from_rgb, to_patches, to_rgb
+from trainer.training.augment import disturb_chains
+from trainer.training.chain_sampler import CropRect, window_size
+from trainer.training.chains import ChainState, PersistentChains, RecurrentGenerator
+from trainer.training.dataset import Batch, Loader, cropped, downscaled
+from trainer.training.distributed import Fabric
+from trainer.training.losses import DiscriminatorTrainer, StepLosses, load_perceptual, weighted_l1
+from trainer.training.optimize import (
+    CLIP_NORM,
+    Stateful,
+    TrainedNetwork,
+    load_states,
+    moving_average,
+    optimizer_step,
+    save_states,
+)
+from trainer.training.stage import ChainValidation, Score
 
 
 class BodyStage:
-    """Generator against a discriminator of several scales that judges [x_t-1, x_t, y_t-1, y_t] (EDN, section 3.2).
-
-    A second one judges single pictures, through a crop on what people look at.
+    """The generator, its moving average, the chains that it renders, and its losses.
 
     Args:
         footage: what to learn from.
@@ -45,56 +49,42 @@ class BodyStage:
     """
 
     def __init__(self, footage: Footage, config: TrainConfig, fabric: Fabric, *, coarse: bool = False) -> None:
-        if fabric.world_size > 1 and config.chains % config.batch:
-            raise UserError(f"With several processes chains must be a multiple of batch, {config.batch}.")
         torch.manual_seed(config.seed)
         self.name, self._reduce = ("coarse", 2) if coarse else ("body", 1)
         self.steps, self.step_number = config.coarse_steps if coarse else config.steps, 0
         self.fps, self.pictures_per_step, self.lr_scale = footage.about.fps, config.batch * config.unroll, 1.0
         self._footage, self._config, self._fabric = footage, config, fabric
-        self._no_figure = float(from_bytes(torch.tensor(footage.style.blank)))
-        self.generator = build_generator(config.generator, background=config.background, coarse=coarse)
-        self.generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._generate = fabric.setup_module(self.generator)
-        self.ema = average(self.generator, config.ema_decay)
-        self._optimizer = adam(self.generator, config.learning_rate)
-        self._judged = 2 if config.temporal else 1
-        self._discriminator = DiscriminatorTrainer(6 * self._judged, config.scales, config, fabric)
-        weight = config.image_weight
-        self._image_discriminator = DiscriminatorTrainer(6, 1, config, fabric, weight=weight) if weight else None
-        self._perceptual = load_perceptual(config.vgg19).to(fabric.device)
         width, height = (side // PATCH // self._reduce for side in window_size(footage, config))
-        shape = (config.chains, CHANNELS, height, width)
-        self._figures, self._pictures = (torch.zeros(shape, device=fabric.device) for _ in range(2))
+        self._blank = float(from_bytes(torch.tensor(footage.style.blank)))
+        self._chains = PersistentChains((height, width), self._blank, config, fabric)
+        self.generator = build_generator(config.generator, background=config.background, coarse=coarse)
+        self.trained = TrainedNetwork(self.generator, config.learning_rate, config, fabric)
+        self.ema = moving_average(self.generator, config.ema_decay)
+        self._losses = BodyLosses(config, fabric)
         self._loader: Loader | None = None
 
-    def begin_with(self, state: dict[str, Any]) -> int:
-        """Take over whatever fits of another training's `state_dict`: of this person smaller, or of another person.
+    def initialize_from(self, state: dict[str, Any]) -> int:
+        """Take over the matching weights of another training's `state_dict`: of a smaller size, or of another person.
 
         Returns:
-            How many of the generator's tensors fitted.
+            How many of the generator's tensors matched.
         """
-        taken = take_fitting(self.generator, state["generator"])
+        matched = load_matching(self.generator, state["network"])
         self.ema.module.load_state_dict(self.generator.state_dict())
-        take_fitting(self._discriminator.network, state["discriminator"])
-        return taken
+        self._losses.initialize_from(state["losses"])
+        return matched
 
     def step(self) -> dict[str, float]:
         """Train one step; returns the losses by name, the mean over all processes. May raise `DivergedError`."""
-        losses, _, _ = self.roll_on()
-        optimizer_step(self._fabric, total(losses), self.trainable, clip=CLIP)
+        losses, _, _ = self.roll_out()
+        optimizer_step(self._fabric, losses.total, self.trained, clip=CLIP_NORM)
         return self.finish(losses)
 
-    @property
-    def trainable(self) -> Trainable:
-        """What `optimizer_step` moves."""
-        return self.generator, self._optimizer
-
-    def roll_on(self) -> tuple[dict[str, Tensor], Batch, Tensor]:
-        """Let the chains that take part in this step render their next frames; the discriminators train on the way.
+    def roll_out(self) -> tuple[StepLosses, Batch, Tensor]:
+        """Render the next R frames of this step's chains, and compute the losses; the discriminators make their step.
 
         Returns:
-            The losses by name, what was shown, and the last frames, B 3 H W in [-1, 1]; the generator has not moved.
+            The losses, the batch, and the last frames, B 3 H W in [-1, 1]; the generator has not changed yet.
         """
         config, fabric = self._config, self._fabric
         if self._loader is None:
@@ -102,111 +92,39 @@ class BodyStage:
             self._loader = Loader(self._footage, config, self.step_number, share)
         batch = self._loader.next().to(fabric.device).reduced(self._reduce)
         self._prepare()
-        pictures, masks = self._roll_out(batch)
+        outputs, masks = self._render(batch)
+        return self._losses.compute(batch, outputs, masks, self.step_number), batch, outputs[-1]
 
-        outputs = [from_patches(picture) for picture in pictures]
-        losses = {
-            "l1": config.l1_weight * self._l1(torch.stack(outputs), batch),
-            "mask": config.mask_weight * masks.mean(),
-            **self._look(outputs[-1], batch),
-        }
-        if self.step_number >= config.warmup_steps:
-            judged = (torch.cat([*frames[-self._judged :]], dim=1) for frames in (batch.figures, outputs, batch.truths))
-            losses |= self._discriminator.judge(*judged)
-        return losses, batch, outputs[-1]
-
-    def finish(self, losses: Mapping[str, Tensor]) -> dict[str, float]:
-        """What follows after the generator has moved; returns the losses' means over all processes."""
+    def finish(self, losses: StepLosses) -> dict[str, float]:
+        """Update the average after the generator has changed; returns the losses' means over all processes."""
         self.ema.update_parameters(self.generator)
         self.step_number += 1
-        return means(self._fabric, losses)
-
-    def _roll_out(self, batch: Batch) -> tuple[list[Tensor], Tensor]:
-        """Render R frames of every chain, the gradient flowing through all of them, and carry the chains on."""
-        figures = [to_patches(figure) for figure in batch.figures]
-        plate = to_patches(batch.plate)
-        new = batch.restart[:, None, None, None] | (not self._config.temporal)
-        past_figure = torch.where(new, self._no_figure, self._figures[batch.chains])
-        past_picture = self._disturb(torch.where(new, plate, self._pictures[batch.chains]), plate, batch.chains)
-        pictures, masks = [], []
-        for figure in figures:
-            packed = torch.cat([figure, past_figure, past_picture], dim=1)
-            picture, mask = self._generate(packed.contiguous(memory_format=torch.channels_last), plate)
-            pictures.append(picture)
-            masks.append(mask)
-            if self._config.temporal:
-                past_figure, past_picture = figure, picture
-        self._figures[batch.chains], self._pictures[batch.chains] = past_figure, past_picture.detach()
-        return pictures, torch.stack(masks)
-
-    def _disturb(self, pictures: Tensor, plate: Tensor, chains: list[int]) -> Tensor:
-        """Each chain has noise of its own, which follows from the seed and the step, not from the process it is in."""
-        rows = []
-        for row, chain in enumerate(chains):
-            seed = np.random.SeedSequence((self._config.seed, self.step_number, chain)).generate_state(1, np.uint64)
-            rng = torch.Generator(self._fabric.device).manual_seed(int(seed[0]))
-            rows.append(disturb(pictures[row : row + 1], plate[row : row + 1], self._config.feedback_noise, rng))
-        return torch.cat(rows)
-
-    def _l1(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """L1; where the room is known, person and shadow count several times: they are where the truth differs."""
-        if not self._config.background:
-            return (outputs - batch.truths).abs().mean()
-        person = (batch.truths - batch.plate).abs().mean(dim=2, keepdim=True)
-        return weighted_l1(outputs, batch.truths, 1 + 4 * (5 * person).clamp(max=1))
-
-    def _look(self, output: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """The perceptual losses on crops of one chain's last frame, each chain in turn: the network is a heavy one.
-
-        Every process takes part with a chain, for the discriminator is trained by all, but only one of them counts.
-        """
-        config, fabric, here = self._config, self._fabric, len(batch.focus)
-        owner, chain = divmod(self.step_number % (here * fabric.world_size), here)
-        share = float(fabric.world_size) if owner == fabric.global_rank else 0.0
-        focus = self._crop(batch.focus[chain], focus_size(self._footage, config))
-        figure, fake, real = (
-            part[chain : chain + 1, :, *focus] for part in (batch.figures[-1], output, batch.truths[-1])
-        )
-        with fabric.autocast():
-            seen, texture = self._perceptual.compare(fake, real, texture=config.texture_weight > 0)
-        losses = {"vgg": share * config.perceptual_weight * seen}
-        if config.texture_weight:
-            losses["texture"] = share * config.texture_weight * texture
-        if self._image_discriminator and self.step_number >= config.warmup_steps:
-            judged = self._image_discriminator.judge(figure, fake, real, share=share)
-            losses |= {f"image {name}": loss for name, loss in judged.items()}
-        corner = batch.hands[chain]
-        if config.hand_weight:
-            losses["hand"] = torch.zeros((), device=output.device)
-        if config.hand_weight and corner is not None:
-            side = hand_side_px(self._footage)
-            hand = self._crop(corner, (side, side))
-            fake, real = (part[chain : chain + 1, :, *hand] for part in (output, batch.truths[-1]))
-            with fabric.autocast():
-                seen = self._perceptual(fake, real)
-            both = config.l1_weight * (fake - real).abs().mean() + config.perceptual_weight * seen
-            losses["hand"] = share * config.hand_weight * both
-        return losses
-
-    def _crop(self, corner: tuple[int, int], size: tuple[int, int]) -> tuple[slice, slice]:
-        """Rows and columns of a crop that the plan knows in the pictures' full size."""
-        (x, y), (width, height) = ((a // self._reduce, b // self._reduce) for a, b in (corner, size))
-        return slice(y, y + height), slice(x, x + width)
+        return losses.means(self._fabric)
 
     def _prepare(self) -> None:
-        """Set the learning rates; when its time has come, freeze BatchNorm: the network is then what is exported."""
-        config, done = self._config, self.step_number / self.steps
-        set_learning_rate(self._optimizer, self.lr_scale * config.learning_rate, done, config.lr_schedule)
-        for discriminator in self._discriminators().values():
-            set_learning_rate(
-                discriminator.optimizer,
-                self.lr_scale * config.discriminator_learning_rate,
-                done,
-                config.lr_schedule,
-            )
+        """Set the learning rates, and from `freeze_norm_at` on freeze BatchNorm: the network is as it is exported."""
+        progress = self.step_number / self.steps
+        self.trained.set_learning_rate(progress, self.lr_scale)
+        self._losses.set_learning_rate(progress, self.lr_scale)
         self.generator.train()
-        if done >= config.freeze_norm_at:
+        if progress >= self._config.freeze_norm_at:
             freeze_statistics(self.generator, self.ema.module)
+
+    def _render(self, batch: Batch) -> tuple[list[Tensor], Tensor]:
+        """Render R frames of every chain, the gradient flowing through all of them, and keep where they have got to.
+
+        Returns:
+            Of each frame the outputs, B 3 H W in [-1, 1]; and the masks of all, R B 48 h w.
+        """
+        config, plate = self._config, to_patches(batch.plate)
+        past = self._chains.get(batch.chains, batch.restart | (not config.temporal), plate)
+        seeds = [(config.seed, self.step_number, chain) for chain in batch.chains]
+        past = replace(past, picture=disturb_chains(past.picture, plate, config.feedback_noise, seeds))
+        generator = RecurrentGenerator(self.trained, plate, past, temporal=config.temporal)
+        frames = [generator.step(to_patches(figure)) for figure in batch.figures]
+        self._chains.put(batch.chains, generator.past)
+        pictures, masks = zip(*frames, strict=True)
+        return [from_patches(picture) for picture in pictures], torch.stack(masks)
 
     @torch.no_grad()
     def validate(self, frames: int, show: Callable[[Rgb], object]) -> Score:
@@ -215,78 +133,48 @@ class BodyStage:
         Returns:
             PSNR of the chain's first and last tenth, and the perceptual distance of its second half.
         """
-        trial = ChainValidation(len(self._footage.held_out(frames)))
-        for _, canvas, truth, picture in self.perform(frames):
-            output = to_bytes(picture)[0].permute(1, 2, 0).cpu().numpy()
-            trial.note(output, truth, partial(self.distance, picture, truth))
-            show(np.concatenate([canvas, truth, output], axis=1))
-        return trial.score()
+        validation = ChainValidation(len(self._footage.held_out(frames)))
+        for _, figure, truth, picture in self.play_held_out(frames):
+            output = to_rgb(picture)
+            validation.add(output, truth, partial(self.distance, picture, truth))
+            show(np.concatenate([figure, truth, output], axis=1))
+        return validation.score()
 
     @torch.no_grad()
-    def perform(self, frames: int) -> Iterator[tuple[int, Rgb, Rgb, Tensor]]:
-        """The averaged generator's chain over held-out footage: index, figure, truth, and output 1 3 H W."""
-        footage = self._footage
-        generator = self.ema.module.eval()
-        plate = to_patches(self._batch_of(smaller(footage.plate, self._reduce)))
-        past_figure, past_picture = torch.full_like(plate, self._no_figure), plate
+    def play_held_out(self, frames: int) -> Iterator[tuple[int, Rgb, Rgb, Tensor]]:
+        """The averaged generator's chain over held-out footage: index, figure, truth, and output 1 3 H W in [-1, 1]."""
+        footage, device = self._footage, self._fabric.device
+        plate = to_patches(from_rgb(downscaled(footage.plate, self._reduce)).to(device))
+        past = ChainState(torch.full_like(plate, self._blank), plate)
+        generator = RecurrentGenerator(self.ema.module.eval(), plate, past, temporal=self._config.temporal)
         reader = footage.reader()
         for index in footage.held_out(frames):
-            canvas, truth = (smaller(picture, self._reduce) for picture in (footage.figure(index), reader.read(index)))
-            figure = to_patches(self._batch_of(canvas))
+            figure, truth = (
+                downscaled(picture, self._reduce) for picture in (footage.figure(index), reader.read(index))
+            )
             with self._fabric.autocast():
-                picture, _ = generator(torch.cat([figure, past_figure, past_picture], dim=1), plate)
-            if self._config.temporal:
-                past_figure, past_picture = figure, picture
-            yield index, canvas, truth, from_patches(picture)
+                picture, _ = generator.step(to_patches(from_rgb(figure).to(device)))
+            yield index, figure, truth, from_patches(picture)
         reader.close()
 
     def distance(self, picture: Tensor | Rgb, truth: Rgb) -> float:
         """Perceptual distance of a picture, 1 3 H W in [-1, 1] or uint8 H W 3, from the truth."""
-        seen = picture if isinstance(picture, Tensor) else self._batch_of(picture)
-        with self._fabric.autocast():
-            return float(self._perceptual(seen, self._batch_of(truth)))
+        output = picture if isinstance(picture, Tensor) else from_rgb(picture)
+        return self._losses.distance(output, from_rgb(truth))
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on."""
-        parts = {name: part.state_dict() for name, part in self._parts().items()}
-        carried = {"figures": self._everywhere(self._figures), "pictures": self._everywhere(self._pictures)}
-        return {"step": self.step_number, **carried, **parts}
+        return {"step": self.step_number, **self.trained.state_dict(), **save_states(self._parts())}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on exactly where `state_dict` was taken."""
         self.close()
         self.step_number = state["step"]
-        self._figures, self._pictures = (state[name].to(self._fabric.device) for name in ("figures", "pictures"))
-        for name, part in self._parts().items():
-            part.load_state_dict(state[name])
+        self.trained.load_state_dict(state)
+        load_states(self._parts(), state)
 
-    def _everywhere(self, carried: Tensor) -> Tensor:
-        """What each process carries on of its own chains, together."""
-        fabric, batch = self._fabric, self._config.batch
-        owners = torch.arange(len(carried), device=carried.device) % batch // (batch // fabric.world_size)
-        ours = (owners == fabric.global_rank)[:, None, None, None]
-        total = fabric.all_reduce(torch.where(ours, carried, 0.0), reduce_op="sum")
-        assert isinstance(total, Tensor)
-        return total
-
-    def _batch_of(self, picture: Rgb) -> Tensor:
-        return from_bytes(torch.from_numpy(picture).to(self._fabric.device).permute(2, 0, 1)[None])
-
-    def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
-        parts: dict[str, nn.Module | torch.optim.Optimizer] = {
-            "generator": self.generator,
-            "ema": self.ema,
-            "optimizer": self._optimizer,
-        }
-        for name, discriminator in self._discriminators().items():
-            parts |= {
-                f"{name}discriminator": discriminator.network,
-                f"{name}d_optimizer": discriminator.optimizer,
-            }
-        return parts
-
-    def _discriminators(self) -> dict[str, DiscriminatorTrainer]:
-        return {"": self._discriminator} | ({"image_": self._image_discriminator} if self._image_discriminator else {})
+    def _parts(self) -> dict[str, Stateful]:
+        return {"chains": self._chains, "ema": self.ema, "losses": self._losses}
 
     def close(self) -> None:
         """Stop reading footage."""
@@ -295,7 +183,108 @@ class BodyStage:
             self._loader = None
 
 
-def smaller(picture: Rgb, k: int) -> Rgb:
-    """The picture in 1/k of the size."""
-    height, width, _ = picture.shape
-    return np.asarray(cv2.resize(picture, (width // k, height // k), interpolation=cv2.INTER_AREA), np.uint8)
+class BodyLosses:
+    """All losses of the body's stage, with the discriminators, which train on the way.
+
+    One discriminator, of several scales, sees [x_t-1, x_t, y_t-1, y_t] (EDN, section 3.2). A second one sees single
+    pictures, the same crop of them as the perceptual loss.
+
+    Args:
+        config: weights of the losses, and the discriminators' widths.
+        fabric: where; its processes share each batch.
+    """
+
+    def __init__(self, config: TrainConfig, fabric: Fabric) -> None:
+        self._config, self._fabric = config, fabric
+        self._frames, weight = 2 if config.temporal else 1, config.image_weight
+        self._discriminator = DiscriminatorTrainer(6 * self._frames, config.scales, config, fabric)
+        self._image_discriminator = DiscriminatorTrainer(6, 1, config, fabric, weight=weight) if weight else None
+        self._perceptual = load_perceptual(config.vgg19).to(fabric.device)
+
+    def initialize_from(self, state: dict[str, Any]) -> None:
+        """Take over the matching weights of the large discriminator from another training's `state_dict`."""
+        load_matching(self._discriminator.network, state["discriminator"]["network"])
+
+    def set_learning_rate(self, progress: float, lr_scale: float) -> None:
+        """Follow the schedule; `progress` is 0..1 of the training, `lr_scale` multiplies the rates."""
+        for discriminator in self._parts().values():
+            discriminator.set_learning_rate(progress, lr_scale)
+
+    def compute(self, batch: Batch, outputs: Sequence[Tensor], masks: Tensor, step_number: int) -> StepLosses:
+        """The losses of R frames of B chains.
+
+        Args:
+            batch: figures, truths, and places of the crops.
+            outputs: R pictures B 3 H W in [-1, 1], with a gradient.
+            masks: R B 48 h w in 0..1.
+            step_number: decides which chain's crop is compared, and whether there are adversarial losses yet.
+
+        Raises:
+            DivergedError: a discriminator's loss is not finite.
+        """
+        config = self._config
+        l1 = config.l1_weight * self._l1(torch.stack([*outputs]), batch)
+        losses = StepLosses({"l1": l1, "mask": config.mask_weight * masks.mean()})
+        losses = losses.merge(self._crop_losses(batch, outputs[-1], step_number))
+        if step_number >= config.warmup_steps:
+            pairs = (torch.cat([*frames[-self._frames :]], dim=1) for frames in (batch.figures, outputs, batch.truths))
+            losses = losses.merge(self._discriminator.step(*pairs))
+        return losses
+
+    def distance(self, output: Tensor, truth: Tensor) -> float:
+        """Perceptual distance of pictures 1 3 H W in [-1, 1]."""
+        device = self._fabric.device
+        with self._fabric.autocast():
+            return float(self._perceptual(output.to(device), truth.to(device)))
+
+    def _l1(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """L1; with a known background, what differs from it counts up to five times: the person and the shadow."""
+        if not self._config.background:
+            return (outputs - batch.truths).abs().mean()
+        person = (batch.truths - batch.plate).abs().mean(dim=2, keepdim=True)
+        return weighted_l1(outputs, batch.truths, 1 + 4 * (5 * person).clamp(max=1))
+
+    def _crop_losses(self, batch: Batch, output: Tensor, step_number: int) -> StepLosses:
+        """Perceptual, texture, image-GAN and hand losses on crops of one chain's last frame.
+
+        The chains take turns, for VGG's cost. In every process the crop of one of its chains goes through all networks,
+        since all processes train the image discriminator, but all losses but that of the chain whose turn it is are 0.
+        """
+        config, fabric, here = self._config, self._fabric, len(batch.focus)
+        owner, chain = divmod(step_number % (here * fabric.world_size), here)
+        scale = float(fabric.world_size) if owner == fabric.global_rank else 0.0
+        last = [frames[chain : chain + 1] for frames in (batch.figures[-1], output, batch.truths[-1])]
+        figure, fake, real = (cropped(picture, batch.focus[chain]) for picture in last)
+        with fabric.autocast():
+            perceptual, texture = self._perceptual.compare(fake, real, texture=config.texture_weight > 0)
+        terms = {"vgg": scale * config.perceptual_weight * perceptual}
+        if config.texture_weight:
+            terms["texture"] = scale * config.texture_weight * texture
+        losses = StepLosses(terms)
+        if self._image_discriminator and step_number >= config.warmup_steps:
+            losses = losses.merge(self._image_discriminator.step(figure, fake, real, scale=scale), "image ")
+        if config.hand_weight:
+            hand = self._hand_loss(last[1], last[2], batch.hands[chain])
+            losses = losses.merge(StepLosses({"hand": scale * config.hand_weight * hand}))
+        return losses
+
+    def _hand_loss(self, output: Tensor, truth: Tensor, hand: CropRect | None) -> Tensor:
+        """L1 and perceptual loss on the crop around a hand; 0 without a hand."""
+        if hand is None:
+            return torch.zeros((), device=output.device)
+        fake, real = (cropped(picture, hand) for picture in (output, truth))
+        with self._fabric.autocast():
+            perceptual: Tensor = self._perceptual(fake, real)
+        return self._config.l1_weight * (fake - real).abs().mean() + self._config.perceptual_weight * perceptual
+
+    def state_dict(self) -> dict[str, Any]:
+        """The discriminators' weights and optimizers."""
+        return save_states(self._parts())
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where `state_dict` was taken."""
+        load_states(self._parts(), state)
+
+    def _parts(self) -> dict[str, DiscriminatorTrainer]:
+        image = self._image_discriminator
+        return {"discriminator": self._discriminator} | ({"image_discriminator": image} if image else {})

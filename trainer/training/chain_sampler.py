@@ -1,10 +1,11 @@
-"""Which frames and which part of them every chain sees, step by step.
+"""Which frames every chain is trained on, and through which window, step by step.
 
-It follows from the seed and the chain's number alone, so a resumed run sees the very same.
+It follows from the seed and the chain's number alone, so a resumed run sees the same.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,25 +17,25 @@ from trainer.config import TrainConfig
 from trainer.footage.prepared import Footage
 
 SURROUNDINGS = 0.2
-"""Of the person, in statures: hair, skirt, the near part of the shadow."""
-MOST_SHRUNK = 1.4
-"""A chain sees at most so many times its window."""
-TURNS = 12
-"""So many views of the body are told apart, all around."""
+"""What counts as near the person, in statures: hair, skirt, the near part of the shadow."""
+LARGEST_ZOOM_OUT = 1.4
+"""A zoomed-out window covers at most so many times its own width and height."""
+VIEWS = 12
+"""Number of directions that the body can face, all around."""
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What a chain sees of the picture."""
+    """The part of the picture that a chain is trained on."""
 
     x: int
     y: int
-    """Corner."""
+    """Corner in the picture's pixels."""
     width: int
     height: int
-    """In the batch's pixels."""
+    """Size in the batch's pixels."""
     k: float
-    """The batch's pixels by the picture's, at most 1."""
+    """Scale from the picture's pixels to the batch's, at most 1."""
 
     @property
     def part(self) -> tuple[slice, slice]:
@@ -45,32 +46,43 @@ class Window:
         )
 
 
+class CropRect(NamedTuple):
+    """A part of a window, in its pixels."""
+
+    x: int
+    y: int
+    """Corner."""
+    width: int
+    height: int
+
+    def reduced(self, k: int) -> "CropRect":
+        """The same part where pictures have 1/k of the size."""
+        return CropRect(*(value // k for value in self))
+
+
 @dataclass(frozen=True, slots=True)
 class ChainStep:
     """The frames of one chain in one step."""
 
     start: int
+    """Index of the first frame."""
     restart: bool
+    """Whether the chain starts anew."""
     window: Window
-    focus: tuple[int, int]
-    """Corner of the perceptual crop inside the window."""
-    hand: tuple[int, int] | None
-    """Corner of the crop around a hand inside the window; None if there is none."""
+    focus: CropRect
+    """What the perceptual loss compares."""
+    hand: CropRect | None
+    """The surroundings of a hand; None if there is none in the window."""
     head: HeadBox | None
-    """The last frame's head in the window's pixels; None if it is not seen, or the window cuts it off."""
-    salt: int
-    """Seed of this segment's augmentation."""
+    """The last frame's head in the window's pixels; None if nobody is there, or the window cuts it off."""
+    seed: int
+    """Of the augmentation."""
 
 
 def window_size(footage: Footage, config: TrainConfig) -> tuple[int, int]:
-    """Width and height of what training looks through."""
+    """Width and height of the windows, in the batch's pixels."""
     whole = footage.about.width_px, footage.about.height_px
     return (config.window_px, config.window_px) if config.window_px else whole
-
-
-def focus_size(footage: Footage, config: TrainConfig) -> tuple[int, int]:
-    """Width and height of the perceptual crop."""
-    return (config.perceptual_px, config.perceptual_px) if config.perceptual_px else window_size(footage, config)
 
 
 def hand_side_px(footage: Footage) -> int:
@@ -79,15 +91,15 @@ def hand_side_px(footage: Footage) -> int:
 
 
 def sample_chain(footage: Footage, config: TrainConfig, chain: int) -> Iterator[ChainStep]:
-    """The endless plan of one chain."""
+    """The steps of one chain, without end."""
     rng = np.random.default_rng((config.seed, chain))
     last = footage.training_frames - config.unroll
-    chances = start_chances(footage.poses[: last + 1], config.view_balance)
+    probabilities = start_probabilities(footage.poses[: last + 1], config.view_balance)
     start, window = last + 1, Window(0, 0, 0, 0, 1.0)
     while True:
         restart = start > last or rng.random() < config.unroll / config.mean_chain_frames
         if restart:
-            start = int(rng.choice(last + 1, p=chances))
+            start = int(rng.choice(last + 1, p=probabilities))
             window = _window(footage, config, start, rng)
         pose = footage.poses[start]
         focus, hand = _focus(footage, config, pose, window, rng), _hand(footage, pose, window, rng)
@@ -96,73 +108,73 @@ def sample_chain(footage: Footage, config: TrainConfig, chain: int) -> Iterator[
         start += config.unroll
 
 
-def start_chances(poses: Sequence[Pose | None], even: float) -> NDArray[np.float64]:
-    """How likely a chain starts at each of N frames, [N], sum 1: rare turns of the body oftener than they were filmed.
+def start_probabilities(poses: Sequence[Pose | None], balance: float) -> NDArray[np.float64]:
+    """Probability that a chain starts at each of N frames, [N]: higher for rarely filmed views of the body.
 
     Args:
-        poses: the frames'; those with nobody count as a turn of their own.
-        even: 0 makes all frames equally likely, 1 all turns.
+        poses: of the N frames; those with nobody count as a view of their own.
+        balance: 0 makes all frames equally likely, 1 all views.
     """
-    _, turns, counts = np.unique([_turn(pose) for pose in poses], return_inverse=True, return_counts=True)
-    chances = (counts / len(poses))[turns] ** -even
-    return np.asarray(chances / chances.sum(), np.float64)
+    _, views, counts = np.unique([_view(pose) for pose in poses], return_inverse=True, return_counts=True)
+    weights = (counts / len(poses))[views] ** -balance
+    return np.asarray(weights / weights.sum(), np.float64)
 
 
-def _turn(pose: Pose | None) -> int:
-    """Which way the shoulders face."""
+def _view(pose: Pose | None) -> int:
+    """The direction that the shoulders face, one of `VIEWS`; `VIEWS` itself for nobody."""
     if pose is None:
-        return TURNS
+        return VIEWS
     left, right = INDEX["left_shoulder"], INDEX["right_shoulder"]
     angle = np.arctan2(pose.depth[left] - pose.depth[right], pose.xy[left, 0] - pose.xy[right, 0])
-    return round(float(angle) / (2 * np.pi) * TURNS) % TURNS
+    return round(float(angle) / (2 * np.pi) * VIEWS) % VIEWS
 
 
 def _window(footage: Footage, config: TrainConfig, index: int, rng: np.random.Generator) -> Window:
-    """A window somewhere on the person and around, where the shadow falls; one in ten anywhere in the room."""
+    """A window on the person or on its surroundings, where the shadow falls; one in ten anywhere in the picture."""
     whole = np.array([footage.about.width_px, footage.about.height_px])
     size = np.array(window_size(footage, config))
-    shrunk, most = rng.random() < config.zoom_out, float((whole / size).min())
-    k = 1 / rng.uniform(1, min(MOST_SHRUNK, most)) if shrunk and most > 1 else 1.0
+    zoomed, most = rng.random() < config.zoom_out, float((whole / size).min())
+    k = 1 / rng.uniform(1, min(LARGEST_ZOOM_OUT, most)) if zoomed and most > 1 else 1.0
     part = size / k
-    room = np.maximum(0, whole - part)
+    last = np.maximum(0, whole - part)
     pose = footage.poses[index]
-    if pose is None or not room.any() or rng.random() < 0.1:
-        corner = rng.uniform(0, room)
+    if pose is None or not last.any() or rng.random() < 0.1:
+        corner = rng.uniform(0, last)
     else:
         body, margin_px = pose.xy[BODY], SURROUNDINGS * stature_px(pose)
         corner = rng.uniform(body.min(axis=0) - margin_px, body.max(axis=0) + margin_px) - part / 2
     # Multiples of four, so that the window's patches are the whole picture's patches.
-    x, y = np.clip(np.round(corner / 4) * 4, 0, room // 4 * 4)
+    x, y = np.clip(np.round(corner / 4) * 4, 0, last // 4 * 4)
     return Window(int(x), int(y), int(size[0]), int(size[1]), k)
 
 
 def _focus(
     footage: Footage, config: TrainConfig, pose: Pose | None, window: Window, rng: np.random.Generator
-) -> tuple[int, int]:
-    """A crop on the head, a hand or another keypoint; what people look at more often."""
-    size = focus_size(footage, config)
+) -> CropRect:
+    """A crop on the head, a hand or another keypoint; on the first two more often, for viewers look there."""
+    size = (config.perceptual_px, config.perceptual_px) if config.perceptual_px else window_size(footage, config)
     kind, jitter_px, part = rng.random(), rng.uniform(-16, 16, 2), int(rng.integers(BODY.start, BODY.stop))
     if pose is None:
         centre = np.array([window.width / 2, window.height / 2], np.float32)
     elif kind < 0.35:
         head = head_box(pose)
-        centre = _inside(window, np.array([head.x, head.y]))
+        centre = _to_window(window, np.array([head.x, head.y]))
     else:
         hands = _hands(pose)
-        centre = _inside(window, hands[int(kind * 1000) % len(hands)] if hands and kind < 0.6 else pose.xy[part])
-    return _corner(centre + jitter_px, size, window)
+        centre = _to_window(window, hands[int(kind * 1000) % len(hands)] if hands and kind < 0.6 else pose.xy[part])
+    return _crop(centre + jitter_px, size, window)
 
 
-def _hand(footage: Footage, pose: Pose | None, window: Window, rng: np.random.Generator) -> tuple[int, int] | None:
-    """A crop on a hand that lies within the window."""
+def _hand(footage: Footage, pose: Pose | None, window: Window, rng: np.random.Generator) -> CropRect | None:
+    """A crop on a hand whose middle lies in the window."""
     choice, side = int(rng.integers(2)), hand_side_px(footage)
-    places = [_inside(window, hand) for hand in _hands(pose)] if pose else []
-    seen = [place for place in places if (place > 0).all() and (place < (window.width, window.height)).all()]
-    return _corner(seen[choice % len(seen)], (side, side), window) if seen else None
+    places = [_to_window(window, hand) for hand in _hands(pose)] if pose else []
+    inside = [place for place in places if (place > 0).all() and (place < (window.width, window.height)).all()]
+    return _crop(inside[choice % len(inside)], (side, side), window) if inside else None
 
 
 def _head(footage: Footage, pose: Pose | None, window: Window) -> HeadBox | None:
-    """The square around a head; only the picture's edge may cut it off, for so it does live."""
+    """The square around a head; only the picture's own edge may cut it off, as it does live."""
     if pose is None:
         return None
     box, (rows, columns) = head_box(pose), window.part
@@ -173,22 +185,22 @@ def _head(footage: Footage, pose: Pose | None, window: Window) -> HeadBox | None
         low, high = max(0.0, centre - box.side_px / 2), min(float(size), centre + box.side_px / 2)
         if not part.start <= low < high <= part.stop:
             return None
-    x, y = _inside(window, np.array([box.x, box.y])).tolist()
+    x, y = _to_window(window, np.array([box.x, box.y])).tolist()
     return HeadBox(x, y, box.side_px * window.k)
 
 
 def _hands(pose: Pose) -> list[Floats]:
-    """The middles of the hands that are seen."""
+    """The middles of the detected hands, in the picture's pixels."""
     return [pose.xy[hand.start + 9] for hand in (LEFT_HAND, RIGHT_HAND) if pose.confidence[hand.start] > 0]
 
 
-def _inside(window: Window, point: NDArray[np.floating]) -> Floats:
-    """A place of the picture in the window's pixels."""
+def _to_window(window: Window, point: NDArray[np.floating]) -> Floats:
+    """A point of the picture in the window's pixels."""
     return np.asarray((point - (window.x, window.y)) * window.k, np.float32)
 
 
-def _corner(centre: NDArray[np.floating], size: tuple[int, int], window: Window) -> tuple[int, int]:
-    """Of a crop of this size around a place, moved into the window."""
-    room = np.maximum(0, np.array([window.width, window.height]) - size)
-    x, y = np.clip(centre - np.array(size) / 2, 0, room)
-    return int(x), int(y)
+def _crop(centre: NDArray[np.floating], size: tuple[int, int], window: Window) -> CropRect:
+    """A crop of this size around a point, moved into the window."""
+    last = np.maximum(0, np.array([window.width, window.height]) - size)
+    x, y = np.clip(centre - np.array(size) / 2, 0, last)
+    return CropRect(int(x), int(y), *size)

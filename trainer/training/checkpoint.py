@@ -1,23 +1,30 @@
-"""Checkpoints: a stage's whole state in one file, written atomically, read without running anything in it."""
+"""Checkpoints: a stage's whole state in one file, when it is saved and resumed, and the way back from divergence."""
 
 import logging
 import os
 import pickle
+import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from engines.errors import UserError
-from trainer.files import sync_folder, writing
+from engines.files import draft_of, replace_file, sync_folder
+from trainer.training.distributed import Fabric, describe_machine, fail_together
+from trainer.training.optimize import DivergedError
+from trainer.training.stage import Score, Stage
 
-log = logging.getLogger(__name__)
+LOG = logging.getLogger(__name__)
+
+ROLLBACKS = 3
+"""So often a stage that diverged goes on from an earlier state, at half the learning rate each time."""
 
 State = dict[str, Any]
 
 
 class Checkpoints:
-    """The checkpoints of one stage, <folder>/<stage>_<step>.pt, of which the last few are kept, and <stage>_best.pt.
+    """The files of one stage: <folder>/<stage>_<step>.pt, of which the last few are kept, and <stage>_best.pt.
 
     Args:
         folder: where they are; it is made when the first one is written.
@@ -30,23 +37,22 @@ class Checkpoints:
 
     @property
     def best(self) -> Path:
-        """Where the best one is."""
+        """Path of the best one."""
         return self._folder / f"{self._stage}_best.pt"
 
     @property
     def exist(self) -> bool:
-        """Whether there is any, be it damaged."""
+        """Whether there is any, damaged or not."""
         return bool(self._paths())
 
     def save(self, step: int, state: State, *, best: bool = False) -> None:
-        """Write `state`, then let go of the oldest; `best` marks it as the best so far."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        """Write `state`, then delete the oldest; `best` marks it as the best so far."""
         path = self._folder / f"{self._stage}_{step:08d}.pt"
-        with writing(path) as file:
+        with replace_file(path) as file:
             torch.save(state, file)
         if best:
-            # A second name of the same file: it costs no room, and replaces the last one in a single move.
-            draft = self.best.with_name(f"{self.best.name}.new")
+            # A second name of the same file: it takes no space, and replaces the last one in a single move.
+            draft = draft_of(self.best)
             draft.unlink(missing_ok=True)
             os.link(path, draft)
             draft.replace(self.best)
@@ -68,10 +74,10 @@ class Checkpoints:
         return newest is not None and bool(newest["step"] >= steps)
 
     def newest(self, *, skip: int = 0) -> State | None:
-        """The state of the newest whole checkpoint; None if there has never been one.
+        """The state of the newest checkpoint that is not damaged; None if there has never been one.
 
         Args:
-            skip: pass over so many whole ones, as long as an older one is left.
+            skip: pass over so many undamaged ones, as long as an older one is left.
 
         Raises:
             UserError: all are damaged.
@@ -82,7 +88,7 @@ class Checkpoints:
             try:
                 found = load_checkpoint(path)
             except UserError as error:
-                log.warning("%s It is passed over.", error)
+                LOG.warning("%s It is passed over.", error)
                 continue
             if skip == 0:
                 return found
@@ -92,9 +98,9 @@ class Checkpoints:
         return found
 
     def forget_after(self, step: int) -> None:
-        """Delete the checkpoints of later steps, and what was half-written when somebody pulled the plug."""
+        """Delete the checkpoints of later steps, and drafts that a killed process has left."""
         later = [path for path in self._paths() if _step(path) > step]
-        for path in (*later, *self._folder.glob(f"{self._stage}_*.pt.new")):
+        for path in (*later, *self._folder.glob(f"{self._stage}_*.pt.*.new")):
             path.unlink()
 
     def _paths(self) -> list[Path]:
@@ -103,7 +109,7 @@ class Checkpoints:
 
 
 def load_checkpoint(path: Path) -> State:
-    """Read a checkpoint.
+    """Read a checkpoint, without running anything in it.
 
     Raises:
         UserError: it is missing or damaged.
@@ -115,6 +121,99 @@ def load_checkpoint(path: Path) -> State:
     except (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
         raise UserError(f"The checkpoint {path} is damaged.") from error
     return state
+
+
+class TrainingTime(NamedTuple):
+    """How long a stage has trained, over all interruptions; a part of its checkpoints."""
+
+    total_s: float
+    """Sum of its steps' times."""
+    machine: str
+    """What trained it last."""
+
+
+def measure_training_time(checkpoints: Path) -> tuple[float, str | None]:
+    """Hours of all stages of a run together, and the machine of the last one."""
+    stages = []
+    for best in sorted(checkpoints.glob("*_best.pt"), key=lambda path: path.stat().st_mtime_ns):
+        state = Checkpoints(checkpoints, best.name.removesuffix("_best.pt")).newest() or load_checkpoint(best)
+        stages.append(TrainingTime(**state["loop"]["time"]))
+    return sum(stage.total_s for stage in stages) / 3600, stages[-1].machine if stages else None
+
+
+class CheckpointManager:
+    """Saves and resumes one stage, and rolls it back when it diverges; the first process writes, all read."""
+
+    def __init__(self, stage: Stage, checkpoints: Checkpoints, fabric: Fabric) -> None:
+        self._stage, self._checkpoints, self._fabric = stage, checkpoints, fabric
+        self._rollbacks, self._best, self._trained_s = 0, float("inf"), 0.0
+        self._saved_at_s = time.monotonic()
+
+    def step(self) -> dict[str, float]:
+        """Train the stage's next step, and time it; see `Stage.step`."""
+        began_s = time.perf_counter()
+        losses = self._stage.step()
+        self._trained_s += time.perf_counter() - began_s
+        return losses
+
+    @property
+    def unsaved_s(self) -> float:
+        """Time since the last save."""
+        return time.monotonic() - self._saved_at_s
+
+    def resume(self) -> None:
+        """Load the newest undamaged checkpoint, or write a first one, so that `roll_back` always finds one."""
+        state = self._checkpoints.newest()
+        self._fabric.barrier()  # nobody writes before all have read
+        if state is None:
+            self.save(None)
+        else:
+            self._load(state, state["loop"]["rollbacks"])
+
+    def save(self, score: Score | None) -> None:
+        """Write the state, and mark it as the best if `score` is the best so far."""
+        best = score is not None and score.distance <= self._best
+        if score and best:
+            self._best = score.distance
+        time_spent = TrainingTime(self._trained_s, describe_machine(self._fabric))
+        loop = {"rollbacks": self._rollbacks, "best": self._best, "time": time_spent._asdict()}
+        state = {"loop": loop, **self._stage.state_dict()}
+        with fail_together(self._fabric):
+            if self._fabric.is_global_zero:
+                self._checkpoints.save(self._stage.step_number, state, best=best)
+        self._saved_at_s = time.monotonic()
+
+    def roll_back(self, reason: DivergedError) -> None:
+        """Go back to the last checkpoint, the second time to the one before, and so on; halve the learning rate.
+
+        Raises:
+            UserError: that was done `ROLLBACKS` times already.
+        """
+        stage, failed = self._stage, self._stage.step_number + 1
+        if self._rollbacks == ROLLBACKS:
+            raise UserError(
+                f"The training of the {stage.name} diverged at step {failed} ({reason}), and so it did after "
+                f"{ROLLBACKS} rollbacks with lower rates: look at the previews, and begin anew with a lower "
+                "learning_rate or lower weights of the losses; the last good state is kept."
+            ) from reason
+        self._rollbacks += 1
+        state = self._checkpoints.newest(skip=self._rollbacks - 1)
+        assert state, "resume has written one"
+        self._load(state, self._rollbacks)
+        if self._fabric.is_global_zero:
+            LOG.warning(
+                "The %s diverged at step %d (%s): going on from step %d with %g of the rate.",
+                *(stage.name, failed, reason, stage.step_number, stage.lr_scale),
+            )
+
+    def _load(self, state: State, rollbacks: int) -> None:
+        self._fabric.barrier()  # all have read it: later ones may be deleted
+        self._rollbacks, self._best = rollbacks, state["loop"]["best"]
+        self._trained_s = TrainingTime(**state["loop"]["time"]).total_s
+        self._stage.load_state_dict(state)
+        self._stage.lr_scale = 0.5**rollbacks
+        if self._fabric.is_global_zero:
+            self._checkpoints.forget_after(self._stage.step_number)
 
 
 def _step(path: Path) -> int:

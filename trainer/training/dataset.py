@@ -1,6 +1,6 @@
-"""Batches of persistent chains: each plays the footage onwards from where its last step ended; they take turns.
+"""Batches of persistent chains: each goes on in the footage where its last step ended; the chains take turns.
 
-Metrics are drawn as they are needed, for that is as fast as reading them, and some of them are made worse on the way.
+Figures are drawn as they are needed, which is as fast as reading them, and some of them are augmented on the way.
 """
 
 import queue
@@ -20,16 +20,16 @@ from realtime.pose.pose import Pose
 from trainer.config import TrainConfig
 from trainer.footage.prepared import Footage, PictureReader
 from trainer.networks.patches import from_bytes
-from trainer.training.augment import PARTS, drop_part, jitter, smear_figure, zoom
-from trainer.training.chain_sampler import ChainStep, Window, sample_chain
+from trainer.training.augment import DROPPABLE_PARTS, drop_part, jitter, smear_figure, zoom
+from trainer.training.chain_sampler import ChainStep, CropRect, Window, sample_chain
 
-REACH = 0.38
-"""How far from the figure the person and the shadow go, in heights of the picture."""
+SHADOW_REACH = 0.38
+"""How far from the figure the person and its shadow reach, in heights of the picture."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One step's material. R frames of B chains, windows H W."""
+    """What one step trains on: R frames of B chains, in windows H W."""
 
     figures: Tensor
     """R B 3 H W in [-1, 1]."""
@@ -38,15 +38,15 @@ class Batch:
     plate: Tensor
     """B 3 H W in [-1, 1]."""
     restart: Tensor
-    """B bool: these chains start anew."""
+    """B bool: whether each chain starts anew."""
     chains: list[int]
-    """Which chains take part."""
-    focus: list[tuple[int, int]]
-    """Corner (x, y) of each chain's perceptual crop."""
-    hands: list[tuple[int, int] | None]
-    """Corner of each chain's crop around a hand, where there is one."""
+    """The numbers of the B chains."""
+    focus: list[CropRect]
+    """What the perceptual loss compares of each chain."""
+    hands: list[CropRect | None]
+    """The surroundings of a hand, where there is one."""
     heads: list[HeadBox | None]
-    """Where each chain's last head is, unless the window cuts it off."""
+    """The head in each chain's last frame, unless the window cuts it off."""
 
     def to(self, device: torch.device) -> "Batch":
         """The same on another device."""
@@ -56,21 +56,32 @@ class Batch:
         return replace(self, figures=figures, truths=truths, plate=plate, restart=restart)
 
     def reduced(self, k: int) -> "Batch":
-        """The same in pictures of 1/k of the size; places stay in the full size's pixels."""
+        """The same in pictures of 1/k of the size."""
         if k == 1:
             return self
         figures, truths = (
             torch.stack([F.avg_pool2d(frame, k) for frame in part]) for part in (self.figures, self.truths)
         )
-        return replace(self, figures=figures, truths=truths, plate=F.avg_pool2d(self.plate, k))
+        return replace(
+            self,
+            figures=figures,
+            truths=truths,
+            plate=F.avg_pool2d(self.plate, k),
+            focus=[rect.reduced(k) for rect in self.focus],
+            hands=[rect and rect.reduced(k) for rect in self.hands],
+            heads=[
+                head and HeadBox((head.x + 0.5) / k - 0.5, (head.y + 0.5) / k - 0.5, head.side_px / k)
+                for head in self.heads
+            ],
+        )
 
 
 class Loader:
-    """Decodes, draws and stacks batches ahead of training, in one thread, in order.
+    """Decodes, draws and stacks batches ahead of training, in one thread of its own, in order.
 
     Args:
         footage: where the frames come from.
-        config: which chains there are, and how many of them take part in a step.
+        config: how many chains there are, how many of them take part in a step, and the augmentation.
         first_step: the step of the first batch.
         share: (i, n) loads the i-th of n equal parts of every batch.
     """
@@ -80,11 +91,11 @@ class Loader:
         part, parts = share
         rows = config.batch // parts
         self._rows = slice(part * rows, (part + 1) * rows)
-        self._plans = [sample_chain(footage, config, chain) for chain in range(config.chains)]
+        self._samplers = [sample_chain(footage, config, chain) for chain in range(config.chains)]
         self._step = first_step
         for turn in range(first_step * config.batch):
-            next(self._plans[turn % config.chains])
-        self._readers = [footage.reader() for _ in self._plans]
+            next(self._samplers[turn % config.chains])
+        self._readers = [footage.reader() for _ in self._samplers]
         self._ready: queue.Queue[Batch | BaseException] = queue.Queue(maxsize=3)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="loader", daemon=True)
@@ -123,39 +134,40 @@ class Loader:
         turns = range(self._step * self._config.batch, (self._step + 1) * self._config.batch)
         chains = [turn % self._config.chains for turn in turns][self._rows]
         self._step += 1
-        segments = [next(self._plans[chain]) for chain in chains]
-        rows = [self._read(segment, self._readers[chain]) for chain, segment in zip(chains, segments, strict=True)]
+        steps = [next(self._samplers[chain]) for chain in chains]
+        rows = [self._read(step, self._readers[chain]) for chain, step in zip(chains, steps, strict=True)]
         figures, truths, plates = (np.stack(column) for column in zip(*rows, strict=True))
         return Batch(
             figures=_tensor(figures.swapaxes(0, 1)),
             truths=_tensor(truths.swapaxes(0, 1)),
             plate=_tensor(plates),
-            restart=torch.tensor([segment.restart for segment in segments]),
+            restart=torch.tensor([step.restart for step in steps]),
             chains=chains,
-            focus=[segment.focus for segment in segments],
-            hands=[segment.hand for segment in segments],
-            heads=[segment.head for segment in segments],
+            focus=[step.focus for step in steps],
+            hands=[step.hand for step in steps],
+            heads=[step.head for step in steps],
         )
 
-    def _read(self, segment: ChainStep, reader: PictureReader) -> tuple[Rgb, Rgb, Rgb]:
-        window = segment.window
-        indices = range(segment.start, segment.start + self._config.unroll)
+    def _read(self, step: ChainStep, reader: PictureReader) -> tuple[Rgb, Rgb, Rgb]:
+        """Figures and truths, uint8 R H W 3, and the plate, H W 3, of one chain."""
+        window = step.window
+        indices = range(step.start, step.start + self._config.unroll)
         truths = np.stack([_shrink(reader.read(index)[window.part], window) for index in indices])
-        figures, plate = self._figures(segment, indices), _shrink(self._footage.plate[window.part], window)
+        figures, plate = self._figures(step, indices), _shrink(self._footage.plate[window.part], window)
         if self._config.background:
-            reach_px, blank = REACH * self._footage.about.height_px, self._footage.style.blank
+            reach_px, blank = SHADOW_REACH * self._footage.about.height_px, self._footage.style.blank
             truths = np.stack(
                 [within_reach(*pair, plate, blank, reach_px) for pair in zip(truths, figures, strict=True)]
             )
         return figures, truths, plate
 
-    def _figures(self, segment: ChainStep, indices: range) -> Rgb:
-        """The figures of a segment as the window shows them, some of them made worse."""
-        config, window, rng = self._config, segment.window, np.random.default_rng(segment.salt)
+    def _figures(self, step: ChainStep, indices: range) -> Rgb:
+        """The figures in the window, some of them augmented, uint8 R H W 3."""
+        config, window, rng = self._config, step.window, np.random.default_rng(step.seed)
         dropped, shaken, smeared = (rng.random() < p for p in (config.part_dropout, 0.25, config.motion_blur))
-        part = str(rng.choice(list(PARTS)))
+        part = str(rng.choice(list(DROPPABLE_PARTS)))
 
-        def change(pose: Pose) -> Pose:
+        def augmented(pose: Pose) -> Pose:
             if window.k < 1:
                 pose = zoom(pose, (window.x, window.y), window.k)
             if shaken and config.keypoint_noise:
@@ -163,7 +175,7 @@ class Loader:
             return drop_part(pose, part) if dropped else pose
 
         poses = [self._footage.poses[index] for index in range(max(0, indices.start - 1), indices.stop)]
-        changed = [None if pose is None else change(pose) for pose in poses]
+        changed = [None if pose is None else augmented(pose) for pose in poses]
         figures = []
         for past, pose in pairwise([None] * (len(indices) + 1 - len(changed)) + changed):
             figure = self._footage.draw(pose)
@@ -173,17 +185,28 @@ class Loader:
 
 
 def within_reach(truth: Rgb, figure: Rgb, plate: Rgb, blank: int, reach_px: float) -> Rgb:
-    """The truth near the figure, the plate farther away, softly between.
+    """The truth within reach of the figure, the plate beyond, blended over a fifth of the reach.
 
-    Of a shadow whose owner is outside of the window, the network can know nothing: it would draw one everywhere.
+    The network cannot know of a shadow whose owner is outside of the window: it would learn to draw shadows everywhere.
     """
     far_px = cv2.distanceTransform((figure == blank).all(axis=2).astype(np.uint8), cv2.DIST_L2, 5)
     near = np.clip((reach_px - far_px) / (0.2 * reach_px), 0, 1)[:, :, None]
     return np.asarray(np.round(near * truth + (1 - near) * plate), np.uint8)
 
 
+def cropped(pictures: Tensor, rect: CropRect) -> Tensor:
+    """A part of pictures B C H W."""
+    return pictures[:, :, rect.y : rect.y + rect.height, rect.x : rect.x + rect.width]
+
+
+def downscaled(picture: Rgb, k: int) -> Rgb:
+    """The picture in 1/k of the size."""
+    height, width, _ = picture.shape
+    return np.asarray(cv2.resize(picture, (width // k, height // k), interpolation=cv2.INTER_AREA), np.uint8)
+
+
 def _shrink(picture: Rgb, window: Window) -> Rgb:
-    """A window's part of a picture in the batch's pixels."""
+    """A window's part of a picture, resized to the batch's pixels."""
     if window.k == 1:
         return picture
     return np.asarray(cv2.resize(picture, (window.width, window.height), interpolation=cv2.INTER_AREA), np.uint8)

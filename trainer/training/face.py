@@ -1,39 +1,46 @@
 """Stage two: the face network, trained with the body's generator frozen (EDN, section 3.3: FaceGAN).
 
-Its material is what the exported generator renders, as live: so it mends the very faults that viewers see.
+It is trained on heads that the exported generator renders, as live: so it learns to correct the faults that viewers
+see. `FaceTrainer` is also a part of the joint stage.
+
+Letters: N frames, B heads in a step, F the side of the heads' crops.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from rich.progress import track
 from torch import Tensor
 
 from engines.load import load_engine
+from engines.parity import psnr_db
 from realtime.frame import Rgb
-from realtime.pose.measure import head_box
-from realtime.render import Renderer, crop_head
+from realtime.pose.figure.styles import Figure
+from realtime.pose.measure import HeadBox, head_box
+from realtime.render import Renderer, crop_head, feather
 from trainer.config import TrainConfig
 from trainer.footage.prepared import Footage
-from trainer.metrics import psnr_db
-from trainer.networks.patches import from_bytes, to_bytes
-from trainer.training.fabric import Fabric
-from trainer.training.face_trainer import FaceTrainer, face_side_px
-from trainer.training.optimize import CLIP, means, optimizer_step, total
+from trainer.networks.load import build_face
+from trainer.networks.patches import from_bytes, from_patches, to_patches, to_rgb
+from trainer.training.distributed import Fabric
+from trainer.training.losses import DiscriminatorTrainer, StepLosses, load_perceptual
+from trainer.training.optimize import CLIP_NORM, TrainedNetwork, moving_average, optimizer_step
 from trainer.training.stage import Score
 
-BATCH = 8
-PERCEIVED = 2
-"""So many of the batch go through the perceptual network: it is a heavy one."""
+FACE_BATCH = 8
+"""Heads in a step, over all processes."""
+PERCEPTUAL_HEADS = 2
+"""So many of them go through the perceptual network, for its cost."""
 
 
 @dataclass(frozen=True, slots=True)
 class Heads:
-    """Head patches of N frames, uint8 [N, 3, F, F]."""
+    """Crops around the heads in N frames, uint8 [N, 3, F, F]."""
 
     figures: Tensor
     pictures: Tensor
@@ -41,23 +48,120 @@ class Heads:
     truths: Tensor
 
 
+def face_side_px(height_px: int) -> int:
+    """F: about the size of a head near the camera, a multiple of 32."""
+    return max(32, height_px // 4 // 32 * 32)
+
+
 def render_heads(footage: Footage, generator: Path, indices: range, *, threads: int, every: int = 2) -> Heads:
-    """Run the exported generator over consecutive frames and cut out the heads of every `every`-th."""
-    side = face_side_px(footage.about.height_px)
+    """Run the exported generator over consecutive frames, and crop the heads of every `every`-th."""
+    side_px = face_side_px(footage.about.height_px)
     engine = load_engine(generator, precision="bf16", threads=threads)
     renderer = Renderer(engine, None, footage.plate, blank=footage.style.blank)
     reader = footage.reader()
-    rows: list[tuple[Rgb, Rgb, Rgb]] = []
+    rows: list[tuple[Rgb, ...]] = []
     for index in track(indices, description="Rendering heads"):
         figure, pose = footage.figure(index), footage.poses[index]
-        picture = renderer.step(figure, None)
+        picture = renderer.step(Figure(figure, pose))
         if pose is not None and index % every == 0:
             head = head_box(pose)
-            rows.append(tuple(crop_head(source, head, side) for source in (figure, picture, reader.read(index))))  # type: ignore[arg-type]
+            rows.append(tuple(crop_head(source, head, side_px) for source in (figure, picture, reader.read(index))))
     reader.close()
     return Heads(
         *(torch.from_numpy(np.stack(column)).permute(0, 3, 1, 2).contiguous() for column in zip(*rows, strict=True))
     )
+
+
+def crop_heads(pictures: Tensor, heads: Sequence[HeadBox], side_px: int) -> Tensor:
+    """`realtime.render.crop_head` with a gradient: one square of each picture, B 3 H W to B 3 F F."""
+    places = torch.arange(side_px, device=pictures.device) - (side_px - 1) / 2
+
+    def along(centres: list[float], size: int) -> Tensor:
+        """Positions of the crop's columns or rows, B F, in grid_sample's -1..1 from edge to edge of the picture."""
+        boxes = torch.tensor([centres, [head.side_px / side_px for head in heads]], device=pictures.device)
+        return (2 * (boxes[0, :, None] + boxes[1, :, None] * places) + 1) / size - 1
+
+    height, width = pictures.shape[-2:]
+    x, y = along([head.x for head in heads], width), along([head.y for head in heads], height)
+    grid = torch.stack((x[:, None, :].expand(-1, side_px, -1), y[:, :, None].expand(-1, -1, side_px)), dim=-1)
+    return F.grid_sample(pictures, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+class FaceTrainer(TrainedNetwork):
+    """The face network, its moving average, and its losses on the head alone: LSGAN, feature matching, perceptual, L1.
+
+    Args:
+        side_px: F.
+        config: how to train.
+        fabric: where.
+    """
+
+    def __init__(self, side_px: int, config: TrainConfig, fabric: Fabric) -> None:
+        super().__init__(build_face(config.face), config.learning_rate, config, fabric)
+        self.side_px, self._config, self._autocast = side_px, config, fabric.autocast
+        self.ema = moving_average(self.network, config.ema_decay)
+        self._discriminator = DiscriminatorTrainer(6, 1, config, fabric)
+        self.perceptual = load_perceptual(config.vgg19).to(fabric.device)
+        self._feather = torch.from_numpy(feather(side_px)).to(fabric.device)
+
+    def prepare(self, progress: float, lr_scale: float) -> None:
+        """Set the learning rates for a step; `progress` is 0..1 of the training, `lr_scale` multiplies the rates."""
+        self.set_learning_rate(progress, lr_scale)
+        self._discriminator.set_learning_rate(progress, lr_scale)
+        self.network.train()
+
+    def refine(self, figure: Tensor, picture: Tensor, *, averaged: bool = False) -> Tensor:
+        """Add the residual of the network in training, or of its average, to heads; all B 3 F F in [-1, 1]."""
+        network = self.ema.module.eval() if averaged else self
+        packed = torch.cat([to_patches(figure), to_patches(picture)], dim=1)
+        residual = from_patches(network(packed.contiguous(memory_format=torch.channels_last)))
+        return picture + self._feather * residual
+
+    def losses(
+        self,
+        figure: Tensor,
+        output: Tensor,
+        truth: Tensor,
+        *,
+        perceptual_heads: int,
+        perceptual_scale: float,
+        scale: float = 1.0,
+    ) -> StepLosses:
+        """The losses of refined heads; the discriminator makes its step.
+
+        Args:
+            figure, output, truth: B 3 F F in [-1, 1].
+            perceptual_heads: the first so many of them, 0 to B, go through the perceptual network.
+            perceptual_scale: multiplies the perceptual loss; the mean over all processes is 1.
+            scale: the same for all other losses.
+
+        Returns:
+            The generator's losses "l1", "vgg", "gan" and "fm", and the discriminator's "d".
+
+        Raises:
+            DivergedError: the discriminator's loss is not finite.
+        """
+        config = self._config
+        perceptual = torch.zeros((), device=output.device)
+        if perceptual_heads:
+            with self._autocast():
+                perceptual = self.perceptual(output[:perceptual_heads], truth[:perceptual_heads])
+        losses = {
+            "l1": scale * config.l1_weight * (output - truth).abs().mean(),
+            "vgg": config.perceptual_weight * (perceptual * perceptual_scale),
+        }
+        return StepLosses(losses).merge(self._discriminator.step(figure, output, truth, scale=scale))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next step depends on."""
+        own = super().state_dict()
+        return {**own, "ema": self.ema.state_dict(), "discriminator": self._discriminator.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where `state_dict` was taken."""
+        super().load_state_dict(state)
+        self.ema.load_state_dict(state["ema"])
+        self._discriminator.load_state_dict(state["discriminator"])
 
 
 class FaceStage:
@@ -65,7 +169,7 @@ class FaceStage:
 
     name = "face"
     fps = 10.0
-    pictures_per_step = BATCH
+    pictures_per_step = FACE_BATCH
 
     def __init__(self, heads: Heads, held_out: Heads, config: TrainConfig, fabric: Fabric) -> None:
         torch.manual_seed(config.seed)
@@ -77,22 +181,27 @@ class FaceStage:
         """Train one step; returns the losses by name, the mean over all processes. May raise `DivergedError`."""
         fabric, face_trainer = self._fabric, self.face_trainer
         rng = torch.Generator().manual_seed(self._config.seed * 1_000_003 + self.step_number)
-        share = BATCH // fabric.world_size
-        first = share * fabric.global_rank
-        chosen = torch.randint(len(self._heads.figures), (BATCH,), generator=rng)[first : first + share]
+        count = FACE_BATCH // fabric.world_size
+        first = count * fabric.global_rank
+        chosen = torch.randint(len(self._heads.figures), (FACE_BATCH,), generator=rng)[first : first + count]
         figure, picture, truth = self._take(self._heads, chosen)
         face_trainer.prepare(self.step_number / self.steps, self.lr_scale)
-        seen = min(max(0, PERCEIVED - first), share)
-        output = face_trainer.mend(figure, picture)
-        losses = face_trainer.losses(figure, output, truth, seen=seen, seen_share=fabric.world_size * seen / PERCEIVED)
-        optimizer_step(fabric, total(losses), face_trainer.trainable, clip=CLIP)
+        perceptual_heads = min(max(0, PERCEPTUAL_HEADS - first), count)
+        losses = face_trainer.losses(
+            figure,
+            face_trainer.refine(figure, picture),
+            truth,
+            perceptual_heads=perceptual_heads,
+            perceptual_scale=fabric.world_size * perceptual_heads / PERCEPTUAL_HEADS,
+        )
+        optimizer_step(fabric, losses.total, face_trainer, clip=CLIP_NORM)
         face_trainer.ema.update_parameters(face_trainer.network)
         self.step_number += 1
-        return means(fabric, losses)
+        return losses.means(fabric)
 
     @torch.no_grad()
     def validate(self, frames: int, show: Callable[[Rgb], object]) -> Score:
-        """Mend held-out heads; shows figure | truth | without | with.
+        """Refine held-out heads; shows figure | truth | without | with the network.
 
         Returns:
             PSNR without and with the network, and the perceptual distance with it.
@@ -101,15 +210,16 @@ class FaceStage:
         psnrs_db, distances = [], []
         for index in chosen:
             figure, picture, truth = self._take(self._held_out, index[None])
-            output = self.face_trainer.mend(figure, picture, averaged=True)
+            output = self.face_trainer.refine(figure, picture, averaged=True)
             distances.append(float(self.face_trainer.perceptual(output, truth)))
-            row = [to_bytes(part)[0].permute(1, 2, 0).cpu().numpy() for part in (figure, truth, picture, output)]
+            row = [to_rgb(part) for part in (figure, truth, picture, output)]
             psnrs_db.append([psnr_db(part, row[1]) for part in row[2:]])
             show(np.concatenate(row, axis=1))
         without_db, with_db = np.mean(psnrs_db, axis=0)
         return Score(float(without_db), float(with_db), float(np.mean(distances)))
 
     def _take(self, heads: Heads, chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Figures, pictures and truths of some frames, B 3 F F in [-1, 1]."""
         device = self._fabric.device
         figures, pictures, truths = (part[chosen].to(device) for part in (heads.figures, heads.pictures, heads.truths))
         return from_bytes(figures), from_bytes(pictures), from_bytes(truths)
@@ -124,4 +234,4 @@ class FaceStage:
         self.face_trainer.load_state_dict(state)
 
     def close(self) -> None:
-        """Nothing to let go of: the heads are in memory."""
+        """Do nothing: there are no threads or files, the heads are in memory."""

@@ -1,7 +1,7 @@
-"""Stage three, if wanted: body and face network together, so that what the heads lack reaches the body, too.
+"""Stage three, if wanted: body and face network together, so that the face's losses reach the body's generator, too.
 
-The chains run on just as in the body's stage, under all of its losses. In their last frames the heads are cut out as
-live, with a gradient, mended, and judged as in the face's stage; those losses flow into both networks.
+The chains run on as in the body's stage, under all of its losses. The heads in their last frames are cropped as live,
+with a gradient, and refined; the face's losses on them flow into both networks.
 """
 
 from collections.abc import Callable
@@ -17,26 +17,26 @@ from realtime.frame import Rgb
 from realtime.pose.measure import HeadBox, head_box
 from realtime.render import FaceRenderer, crop_head
 from trainer.config import TrainConfig
-from trainer.export.onnx import FaceEngine
 from trainer.footage.prepared import Footage
-from trainer.networks.patches import to_bytes
-from trainer.networks.weights import freeze_statistics
+from trainer.networks.live import FaceEngine
+from trainer.networks.load import freeze_statistics
+from trainer.networks.patches import to_rgb
 from trainer.training.body import BodyStage
 from trainer.training.dataset import Batch
-from trainer.training.fabric import Fabric
-from trainer.training.face_trainer import FaceTrainer, crop_heads, face_side_px
-from trainer.training.optimize import CLIP, optimizer_step, total
-from trainer.training.stage import Score
-from trainer.training.validation import ChainValidation
+from trainer.training.distributed import Fabric
+from trainer.training.face import FaceTrainer, crop_heads, face_side_px
+from trainer.training.losses import StepLosses
+from trainer.training.optimize import CLIP_NORM, optimizer_step
+from trainer.training.stage import ChainValidation, Score
 
-GENTLE = 0.1
-"""Of the rates with which both networks began: they are nearly there."""
+LEARNING_RATE_SCALE = 0.1
+"""Of the rates of the stages before: both networks are nearly trained."""
 
 
 class JointStage:
     """A `BodyStage` and a `FaceTrainer` that make their steps together.
 
-    BatchNorm keeps its statistics, those of the averages: the networks are what is exported, whatever a step sees.
+    BatchNorm keeps the averaged networks' statistics: both networks are trained as they are exported.
 
     Args:
         footage: what to learn from.
@@ -52,8 +52,8 @@ class JointStage:
             steps=config.joint_steps,
             warmup_steps=0,
             freeze_norm_at=0.0,
-            learning_rate=GENTLE * config.learning_rate,
-            discriminator_learning_rate=GENTLE * config.discriminator_learning_rate,
+            learning_rate=LEARNING_RATE_SCALE * config.learning_rate,
+            discriminator_learning_rate=LEARNING_RATE_SCALE * config.discriminator_learning_rate,
         )
         self.body = BodyStage(footage, config, fabric)
         self.face_trainer = FaceTrainer(face_side_px(footage.about.height_px), config, fabric)
@@ -61,7 +61,7 @@ class JointStage:
         self.fps, self.pictures_per_step = self.body.fps, self.body.pictures_per_step
         self._footage, self._fabric = footage, fabric
 
-    def begin_with(self, body: dict[str, Any], face: dict[str, Any]) -> None:
+    def initialize_from(self, body: dict[str, Any], face: dict[str, Any]) -> None:
         """Begin where the stages before have ended, given their `state_dict`s: with the averaged networks."""
         self.body.load_state_dict({**body, "step": 0})
         self.face_trainer.load_state_dict(face)
@@ -72,30 +72,31 @@ class JointStage:
         """Train one step; returns the losses by name, the mean over all processes. May raise `DivergedError`."""
         body, face_trainer = self.body, self.face_trainer
         body.lr_scale = self.lr_scale
-        losses, batch, pictures = body.roll_on()
+        losses, batch, pictures = body.roll_out()
         face_trainer.prepare(self.step_number / self.steps, self.lr_scale)
         freeze_statistics(face_trainer.network, face_trainer.ema.module)
-        losses |= {f"face {name}": loss for name, loss in self._judge(batch, pictures).items()}
-        optimizer_step(self._fabric, total(losses), body.trainable, face_trainer.trainable, clip=CLIP)
+        losses = losses.merge(self._face_losses(batch, pictures), "face ")
+        optimizer_step(self._fabric, losses.total, body.trained, face_trainer, clip=CLIP_NORM)
         face_trainer.ema.update_parameters(face_trainer.network)
         self.step_number += 1
         return body.finish(losses)
 
-    def _judge(self, batch: Batch, pictures: Tensor) -> dict[str, Tensor]:
-        """The losses on the heads that the windows hold; a chain without one counts as one without a fault.
+    def _face_losses(self, batch: Batch, pictures: Tensor) -> StepLosses:
+        """The face's losses on the heads that the windows hold, scaled by the share of chains that have one.
 
-        Where a process has none it goes through the motions, for the others wait for its part of the gradient.
+        A process whose chains have none computes them all the same, on any crop and scaled by 0: the others wait for
+        its part of the gradient.
         """
         face_trainer, chains = self.face_trainer, len(batch.heads)
         found = {row: head for row, head in enumerate(batch.heads) if head}
-        share = len(found) / chains
+        count = len(found)
         found = found or {0: HeadBox(0, 0, face_trainer.side_px)}
         figure, picture, truth = (
             crop_heads(part[list(found)], list(found.values()), face_trainer.side_px)
             for part in (batch.figures[-1], pictures, batch.truths[-1])
         )
-        mended = face_trainer.mend(figure, picture)
-        return face_trainer.losses(figure, mended, truth, seen=len(found), seen_share=share, share=share)
+        output, scale = face_trainer.refine(figure, picture), count / chains
+        return face_trainer.losses(figure, output, truth, perceptual_heads=count, perceptual_scale=scale, scale=scale)
 
     @torch.no_grad()
     def validate(self, frames: int, show: Callable[[Rgb], object]) -> Score:
@@ -107,15 +108,15 @@ class JointStage:
         """
         side_px = self.face_trainer.side_px
         face = FaceRenderer(FaceEngine(self.face_trainer.ema.module, side_px, self._fabric.device))
-        trial = ChainValidation(len(self._footage.held_out(frames)))
-        for index, figure, truth, picture in self.body.perform(frames):
-            output, pose = to_bytes(picture)[0].permute(1, 2, 0).cpu().numpy(), self._footage.poses[index]
+        validation = ChainValidation(len(self._footage.held_out(frames)))
+        for index, figure, truth, picture in self.body.play_held_out(frames):
+            output, pose = to_rgb(picture), self._footage.poses[index]
             head = head_box(pose) if pose else None
             if head:
                 face.refine(output, figure, head)
-            trial.note(output, truth, partial(self._distance, output, truth, head))
+            validation.add(output, truth, partial(self._distance, output, truth, head))
             show(np.concatenate([figure, truth, output], axis=1))
-        return trial.score()
+        return validation.score()
 
     def _distance(self, output: Rgb, truth: Rgb, head: HeadBox | None) -> float:
         whole = self.body.distance(output, truth)

@@ -1,24 +1,22 @@
-"""The training loop, the same for every stage: step, look, log, save; it goes on where it was stopped."""
+"""The training loop, the same for every stage: step, validate, log, save; it resumes where it was stopped."""
 
 import signal
 import threading
 from pathlib import Path
 
+from engines.files import disk_full_message
 from trainer.config import CheckpointConfig
-from trainer.files import disk_full_message
-from trainer.training.checkpoint import Checkpoints
-from trainer.training.checkpoint_manager import CheckpointManager
-from trainer.training.distributed import agree, together
-from trainer.training.fabric import Fabric
+from trainer.training.checkpoint import CheckpointManager, Checkpoints
+from trainer.training.distributed import Fabric, any_process, fail_together
 from trainer.training.optimize import DivergedError
 from trainer.training.stage import Score, Stage
-from trainer.training.training_log import Record
+from trainer.training.training_log import TrainingLog
 
-LOOK_FRAMES = 150
-"""Of held-out footage per look."""
+VALIDATION_FRAMES = 150
+"""Held-out frames per validation, at most."""
 
 
-def train(stage: Stage, run: Path, fabric: Fabric, upkeep: CheckpointConfig) -> bool:
+def train(stage: Stage, run: Path, fabric: Fabric, config: CheckpointConfig) -> bool:
     """Train a stage to its end, or until Ctrl-C or SIGTERM, which save first.
 
     Writes into `run`: checkpoints/<stage>_*.pt, <stage>.jsonl (losses of every step), tensorboard/<stage>/, and
@@ -28,46 +26,46 @@ def train(stage: Stage, run: Path, fabric: Fabric, upkeep: CheckpointConfig) -> 
         Whether the stage is finished.
 
     Raises:
-        UserError: it keeps diverging, or there is no room to write.
+        UserError: it keeps diverging, or the disk is full.
     """
-    keeper = CheckpointManager(stage, Checkpoints(run / "checkpoints", stage.name, upkeep.keep), fabric)
+    manager = CheckpointManager(stage, Checkpoints(run / "checkpoints", stage.name, config.keep), fabric)
     with Interruptible() as stop, disk_full_message("the training's files", run):
-        keeper.take_up()
+        manager.resume()
         if stage.step_number >= stage.steps:
             return True
-        with together(fabric):
-            record = Record(stage, run) if fabric.is_global_zero else None
+        with fail_together(fabric):
+            log = TrainingLog(stage, run) if fabric.is_global_zero else None
         stopping = False
         try:
             while stage.step_number < stage.steps and not stopping:
                 try:
-                    losses = keeper.step()
+                    losses = manager.step()
                 except DivergedError as reason:
-                    keeper.roll_back(reason)
-                    if record:
-                        record.reopen()
+                    manager.roll_back(reason)
+                    if log:
+                        log.reopen()
                     continue
-                at_look = stage.step_number % upkeep.validate_every == 0 or stage.step_number == stage.steps
+                validating = stage.step_number % config.validate_every == 0 or stage.step_number == stage.steps
                 score: Score | None = None
-                with together(fabric):
-                    if record:
-                        score = look(stage, record) if at_look else None
-                        record.step(losses, score)
-                score = fabric.broadcast(score) if at_look else None
-                stopping, due = agree(fabric, stop.is_set(), keeper.unsaved_s >= 60 * upkeep.save_minutes)
+                with fail_together(fabric):
+                    if log:
+                        score = validate(stage, log) if validating else None
+                        log.step(losses, score)
+                score = fabric.broadcast(score) if validating else None
+                stopping, due = any_process(fabric, stop.is_set(), manager.unsaved_s >= 60 * config.save_minutes)
                 if score or due or stopping:
-                    keeper.save(score)
+                    manager.save(score)
         finally:
             stage.close()
-            if record:
-                record.close()
+            if log:
+                log.close()
     return stage.step_number >= stage.steps
 
 
-def look(stage: Stage, record: Record) -> Score:
-    """Try the stage on held-out footage, with pictures."""
-    with record.preview() as preview:
-        return stage.validate(LOOK_FRAMES, preview.add)
+def validate(stage: Stage, log: TrainingLog) -> Score:
+    """Score the stage on held-out footage, with a preview."""
+    with log.preview() as preview:
+        return stage.validate(VALIDATION_FRAMES, preview.add)
 
 
 class Interruptible:

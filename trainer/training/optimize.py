@@ -1,77 +1,135 @@
-"""Going down the gradient: optimizer, average, learning rate, and a step that follows nothing that is not finite."""
+"""Optimizer, moving average, learning-rate schedule, and a step that is refused if it is not finite."""
 
 import math
 from collections.abc import Mapping
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from trainer.training.fabric import Fabric
+from trainer.config import TrainConfig
+from trainer.training.distributed import Fabric
 
-CLIP = 5.0
-"""Norm of a generator's gradient, at most."""
+CLIP_NORM = 5.0
+"""Largest norm of a generator's gradient."""
 
-Trainable = tuple[nn.Module, torch.optim.Optimizer]
-"""A network and what moves it."""
+
+class Stateful(Protocol):
+    """A module, an optimizer, or whatever else has a state to save."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that its next step depends on."""
+
+    def load_state_dict(self, state: dict[str, Any], /) -> object:
+        """Go on where `state_dict` was taken."""
 
 
 class DivergedError(ArithmeticError):
-    """A loss or a gradient is not finite; the weights have not felt it."""
+    """A loss or a gradient is not finite; no weight was changed by it."""
 
 
-def adam(network: nn.Module, rate: float) -> torch.optim.Adam:
-    """Adam with the GAN's usual betas."""
-    return torch.optim.Adam(network.parameters(), rate, (0.5, 0.999), fused=True)
+class Trainable(Protocol):
+    """What `optimizer_step` changes."""
+
+    @property
+    def network(self) -> nn.Module:
+        """Its weights have gradients."""
+
+    @property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """Of those weights."""
 
 
-def average(network: nn.Module, decay: float) -> AveragedModel:
-    """An exponential moving average of a network and its BatchNorm statistics; short at first, to start quickly."""
+class TrainedNetwork:
+    """A network with its optimizer, Adam with the betas usual for GANs, and its learning-rate schedule.
 
-    def move(average: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
+    Args:
+        network: the network, on the CPU.
+        learning_rate: before the schedule lowers it.
+        config: the schedule.
+        fabric: where it runs; its processes average their gradients.
+    """
+
+    def __init__(self, network: nn.Module, learning_rate: float, config: TrainConfig, fabric: Fabric) -> None:
+        self.network = network
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._forward = fabric.setup_module(network)
+        self.optimizer = torch.optim.Adam(network.parameters(), learning_rate, (0.5, 0.999), fused=True)
+        self._learning_rate, self._schedule = learning_rate, config.lr_schedule
+
+    def __call__(self, *inputs: Tensor) -> Any:
+        """Run the network; in training mode its gradients are averaged over all processes."""
+        return self._forward(*inputs)
+
+    def set_learning_rate(self, progress: float, lr_scale: float) -> None:
+        """Follow the schedule; `progress` is 0..1 of the training, `lr_scale` multiplies the rate."""
+        set_learning_rate(self.optimizer, lr_scale * self._learning_rate, progress, self._schedule)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights and the optimizer's state."""
+        return save_states({"network": self.network, "optimizer": self.optimizer})
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where `state_dict` was taken."""
+        load_states({"network": self.network, "optimizer": self.optimizer}, state)
+
+
+def moving_average(network: nn.Module, decay: float) -> AveragedModel:
+    """An exponential moving average of a network's weights and BatchNorm statistics; its decay rises to `decay`."""
+
+    def update(average: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
         if not average.is_floating_point():
             return current
         return average.lerp(current, 1 - min(decay, (1 + int(count)) / (10 + int(count))))
 
-    return AveragedModel(network, avg_fn=move, use_buffers=True)
+    return AveragedModel(network, avg_fn=update, use_buffers=True)
 
 
-def optimizer_step(fabric: Fabric, loss: Tensor, *learners: Trainable, clip: float = math.inf) -> None:
-    """One step of all learners down the gradient of the mean of all processes' losses, each norm limited to `clip`.
+def optimizer_step(fabric: Fabric, loss: Tensor, *trainables: Trainable, clip: float = math.inf) -> None:
+    """One step of all optimizers on the mean of all processes' losses, each network's gradient clipped to norm `clip`.
 
     Raises:
         DivergedError: the loss or a gradient is not finite, in any process. All weights are as they were.
     """
-    for _, optimizer in learners:
-        optimizer.zero_grad(set_to_none=True)
+    for each in trainables:
+        each.optimizer.zero_grad(set_to_none=True)
     fabric.backward(loss)
     norms = [
-        nn.utils.get_total_norm([parameter.grad for parameter in network.parameters() if parameter.grad is not None])
-        for network, _ in learners
+        nn.utils.get_total_norm([weight.grad for weight in each.network.parameters() if weight.grad is not None])
+        for each in trainables
     ]
     everywhere, steepest = means(fabric, {"loss": loss})["loss"], max(map(float, norms))
     if not math.isfinite(everywhere + sum(map(float, norms))):
         raise DivergedError(f"loss {everywhere:.3g}, gradient {steepest:.3g}")
-    for (network, optimizer), norm in zip(learners, norms, strict=True):
-        nn.utils.clip_grads_with_norm_(network.parameters(), clip, norm)
-        optimizer.step()
-
-
-def total(losses: Mapping[str, Tensor]) -> Tensor:
-    """What the generators go down: all losses but the discriminators' own, whose names end in "d"."""
-    return torch.stack([loss for name, loss in losses.items() if name.split()[-1] != "d"]).sum()
+    for each, norm in zip(trainables, norms, strict=True):
+        nn.utils.clip_grads_with_norm_(each.network.parameters(), clip, norm)
+        each.optimizer.step()
 
 
 def means(fabric: Fabric, losses: Mapping[str, Tensor]) -> dict[str, float]:
-    """The losses' means over all processes, as numbers."""
+    """The losses' means over all processes."""
     values = fabric.all_reduce(torch.stack([loss.detach() for loss in losses.values()]), reduce_op="mean")
     assert isinstance(values, Tensor)
     return dict(zip(losses, values.tolist(), strict=True))
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float, done: float, fall: str = "cosine") -> None:
-    """Constant for the first half of the training, then a cosine or a line down to 2 %; `done` is 0..1."""
-    late = max(0.0, 2 * done - 1)
-    left = (1 + math.cos(math.pi * late)) / 2 if fall == "cosine" else 1 - late
+def save_states(parts: Mapping[str, Stateful]) -> dict[str, Any]:
+    """The parts' states by their names."""
+    return {name: part.state_dict() for name, part in parts.items()}
+
+
+def load_states(parts: Mapping[str, Stateful], state: Mapping[str, Any]) -> None:
+    """Load what `save_states` returned."""
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
+
+
+def set_learning_rate(
+    optimizer: torch.optim.Optimizer, rate: float, progress: float, schedule: Literal["cosine", "linear"] = "cosine"
+) -> None:
+    """Set `rate` for the first half of the training, then less and less, down to 2 % of it; `progress` is 0..1."""
+    late = max(0.0, 2 * progress - 1)
+    left = (1 + math.cos(math.pi * late)) / 2 if schedule == "cosine" else 1 - late
     for group in optimizer.param_groups:
         group["lr"] = rate * (0.02 + 0.98 * left)

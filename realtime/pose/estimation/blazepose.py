@@ -6,18 +6,19 @@ from math import hypot, pi
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.backends import Precision
 from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.estimation.person_detector import Person, PersonDetector
 from realtime.pose.estimation.person_lock import PersonLock
-from realtime.pose.estimation.region import Floats, Region, aligned
-from realtime.pose.estimation.region_network import RegionNetwork, Rgba, sigmoid
+from realtime.pose.estimation.region import Region, RegionNetwork, Rgba, aligned, sigmoid
+from realtime.pose.pose import Floats
 from realtime.pose.skeleton import BODY_NAMES
 
 _MIN_PRESENCE = 0.5
 _POINTS = 35
 """33 landmarks, then the two that place the next region: the hips' centre, and the end of the body's circle."""
 _HEAD_DOWN = 2 * pi / 3
-"""Rotation of a region from which on the body is said to be upside down."""
+"""Rotation of a region from which on the body would be upside down."""
 _LEGS = [BODY_NAMES.index(f"{side}_{joint}") for joint in ("knee", "ankle") for side in ("left", "right")]
 _FRAME_S = 1 / 30
 """The time between frames that MediaPipe's steadying of the region was tuned for."""
@@ -42,17 +43,17 @@ class BodyTracker:
 
     Args:
         threads: cores that one run may use.
-        config: which network, and whose body.
+        config: how large a network, and whose body.
     """
 
     def __init__(self, threads: int, config: PoseConfig = PoseConfig()) -> None:
         self._detector = PersonDetector(threads)
         name = "pose_landmark_lite" if config.pose_effort == "lite" else "pose_landmark_full"
-        precision = "f32" if config.pose_effort == "full" else "bf16"
+        precision: Precision = "f32" if config.pose_effort == "full" else "bf16"
         outputs = ("Identity", "Identity_1", "Identity_3")
         self._network = RegionNetwork(name, outputs, threads, precision=precision)
         self._lock = PersonLock(config.person)
-        self._stabilizer = _SteadyPoints()
+        self._region_filter = _RegionFilter()
         self._region: Region | None = None
 
     def reset(self) -> None:
@@ -66,7 +67,7 @@ class BodyTracker:
         return self._lock.track_id
 
     def next_person(self) -> None:
-        """Go over to the next person to the right, from the last one to the first; from any thread."""
+        """Follow the next person to the right, after the last one the first; from any thread."""
         self._lock.next()
 
     def track(self, rgba: Rgba) -> Body | None:
@@ -88,14 +89,14 @@ class BodyTracker:
         if not self._lock.agree(rgba, _middle(xy, "hip"), _middle(xy, "shoulder")):
             self._lose()
             return None
-        center, tip = self._stabilizer(xy[33:])
+        center, tip = self._region_filter(xy[33:])
         self._region = aligned(center, tip, pi / 2, scale=1.25)
         depth = raw[:33, 2] * np.float32(region.size / self._network.side)
         return Body(xy[:33], depth, visibility, in_frame)
 
     def _lose(self) -> None:
         self._region = None
-        self._stabilizer.reset()
+        self._region_filter.reset()
 
     def _find(self, rgba: Rgba) -> Region | None:
         """Where to look for the body: where it was, or where somebody is found."""
@@ -107,7 +108,7 @@ class BodyTracker:
         else:
             return self._region
         if person is not None:
-            self._stabilizer.reset()
+            self._region_filter.reset()
             return person.region
         return self._region
 
@@ -157,7 +158,7 @@ def _refine(points: Floats, heatmaps: Floats) -> Floats:
     return np.where(sure[:, None], np.stack([x, y], 1), points).astype(np.float32)
 
 
-class _SteadyPoints:
+class _RegionFilter:
     """A One Euro filter (Casiez 2012) with MediaPipe's settings on the two points that place the next region.
 
     The region thereby stands still with the person, which calms the landmarks; they themselves stay unfiltered.

@@ -1,15 +1,21 @@
-"""What a person decides about the estimating of poses."""
+"""What a person decides about pose estimation."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+import tyro
 
 from engines.errors import UserError
+
+EstimatorName = Literal["own", "mediapipe"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class PoseConfig:
-    """What is estimated, how dearly, and of track_id."""
+    """What estimates poses, how much of them and at what cost, and which person is followed."""
 
+    estimator: Annotated[EstimatorName, tyro.conf.arg(name="pose")] = "own"
+    """What estimates poses: this program, or the mediapipe library (needs pip install 'bodydouble[mediapipe]')."""
     pose_parts: Literal["all", "hands", "face", "body"] = "all"
     """Body, hands and face; body and hands; body and face; the body alone, which takes a third of the time of all."""
     pose_effort: Literal["full", "fast", "lite"] = "full"

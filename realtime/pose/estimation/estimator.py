@@ -1,11 +1,15 @@
-"""From a picture to a pose: body, hands and face of one person, followed from frame to frame.
+"""From a picture to a pose: the interface of estimators, and our own.
 
-The graph of MediaPipe Holistic (model complexity 1, without the smoothing of its results), run on our own engines.
+Ours is the graph of MediaPipe Holistic (model complexity 1, without the smoothing of its results) on our own engines.
 """
+
+from dataclasses import replace
+from typing import Protocol
 
 import cv2
 import numpy as np
 
+from engines.errors import UserError
 from realtime.frame import Rgb
 from realtime.meter import Meter
 from realtime.pose.estimation.blazepose import BodyTracker
@@ -15,9 +19,51 @@ from realtime.pose.estimation.hands import HandTracker
 from realtime.pose.pose import Pose
 from realtime.pose.skeleton import BODY, FACE, LEFT_HAND, RIGHT_HAND, K
 
-STAGES = ("body", "hands", "face")
-"""What `PoseEstimator.meter` knows; the body includes the picture's conversion and the detector."""
+ESTIMATION_STAGES = ("body", "hands", "face")
+"""What `PoseEstimator.meter` times; the body includes the picture's conversion and the detector."""
 _HANDS = {"left": LEFT_HAND, "right": RIGHT_HAND}
+
+
+class Estimator(Protocol):
+    """Estimates the pose of one person; it may remember, so give it every frame of one stream, in order."""
+
+    @property
+    def track_id(self) -> int:
+        """Changes whenever somebody else is followed, as far as it can tell people apart."""
+
+    def estimate(self, rgb: Rgb) -> Pose | None:
+        """The pose in a picture (H W 3 uint8 RGB), in its pixels; None where there is nobody."""
+
+    def reset(self) -> None:
+        """Forget the person."""
+
+    def next_person(self) -> None:
+        """Follow another person, if there are several and it can tell them apart; quick, from any thread."""
+
+
+def load_estimator(config: PoseConfig = PoseConfig(), *, threads: int) -> Estimator:
+    """Load the estimator that `config` names.
+
+    Args:
+        config: which one, and what our own estimates; the library takes no such options.
+        threads: cores that one estimate may use; the library takes what it wants.
+
+    Raises:
+        UserError: its package is not installed, or it can do nothing of what `config` asks.
+        ValueError: unknown name.
+    """
+    if config.estimator == "own":
+        return PoseEstimator(threads, config)
+    if config.estimator == "mediapipe":
+        if replace(config, estimator="own") != PoseConfig():
+            raise UserError(
+                "The mediapipe library sees everything of one person of its own choice: leave out --pose-parts, "
+                "--pose-effort and --person, or --pose mediapipe."
+            )
+        from realtime.pose.estimation.mediapipe import HolisticEstimator
+
+        return HolisticEstimator()
+    raise ValueError(f"estimator must be own or mediapipe, not {config.estimator!r}")
 
 
 class PoseEstimator:
@@ -27,11 +73,11 @@ class PoseEstimator:
 
     Args:
         threads: cores that one estimate may use.
-        config: what is estimated, how dearly, and of track_id.
+        config: what is estimated, at what cost, and of whom.
     """
 
     def __init__(self, threads: int = 1, config: PoseConfig = PoseConfig()) -> None:
-        self.meter = Meter(*STAGES)
+        self.meter = Meter(*ESTIMATION_STAGES)
         self._body = BodyTracker(threads, config)
         self._hands = HandTracker(threads, take_turns=config.pose_effort != "full") if config.hands else None
         self._face = FaceTracker(threads) if config.face else None
@@ -44,7 +90,7 @@ class PoseEstimator:
 
     @property
     def track_id(self) -> int:
-        """Grows whenever it goes over to somebody else; who comes back in the same clothes is no other."""
+        """Grows whenever somebody else is followed; who comes back in the same clothes is the same person."""
         return self._body.track_id
 
     def next_person(self) -> None:

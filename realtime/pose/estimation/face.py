@@ -11,8 +11,8 @@ from math import radians
 import numpy as np
 
 from realtime.pose.estimation.blazepose import Body
-from realtime.pose.estimation.region import Floats, Leash, Region, around, turn
-from realtime.pose.estimation.region_network import RegionNetwork, Rgba, sigmoid
+from realtime.pose.estimation.region import Leash, Region, RegionNetwork, Rgba, around, sigmoid, turn
+from realtime.pose.pose import Floats
 from realtime.pose.skeleton import BODY_NAMES
 
 _MIN_PRESENCE = 0.5

@@ -7,8 +7,8 @@ from typing import Literal
 import numpy as np
 
 from realtime.pose.estimation.blazepose import Body
-from realtime.pose.estimation.region import Floats, Leash, Region, aligned, square, turn
-from realtime.pose.estimation.region_network import RegionNetwork, Rgba
+from realtime.pose.estimation.region import Leash, Region, RegionNetwork, Rgba, aligned, square, turn
+from realtime.pose.pose import Floats
 from realtime.pose.skeleton import BODY_NAMES
 
 Side = Literal["left", "right"]

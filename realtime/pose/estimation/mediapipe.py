@@ -1,4 +1,4 @@
-"""The `mediapipe` library's Holistic as an estimator: the standard that our own is held to.
+"""The `mediapipe` library's Holistic as an estimator: the reference for our own.
 
 Only its release 0.10.21 will do: later ones carry no networks and send usage metrics.
 """
@@ -10,7 +10,7 @@ import numpy as np
 from engines.errors import UserError
 from realtime.frame import Rgb
 from realtime.pose.estimation.face import openpose_face
-from realtime.pose.pose import Pose
+from realtime.pose.pose import Floats, Pose
 from realtime.pose.skeleton import BODY, FACE, LEFT_HAND, RIGHT_HAND, K
 
 try:
@@ -66,5 +66,5 @@ class HolisticEstimator:
         return Pose(rows[:, :2].copy(), rows[:, 2].copy(), rows[:, 3].copy())
 
 
-def _rows(landmarks: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
+def _rows(landmarks: Any) -> Floats:
     return np.array([(point.x, point.y, point.z, point.visibility) for point in landmarks.landmark], np.float32)

@@ -5,8 +5,8 @@ from math import ceil, dist, pi
 
 import numpy as np
 
-from realtime.pose.estimation.region import Floats, Point, Region, aligned, whole
-from realtime.pose.estimation.region_network import RegionNetwork, Rgba, sigmoid
+from realtime.pose.estimation.region import Point, Region, RegionNetwork, Rgba, aligned, sigmoid, whole
+from realtime.pose.pose import Floats
 
 _MIN_OVERLAP = 0.3
 """Boxes that overlap the best one by more than this (intersection over union) vote for its points."""

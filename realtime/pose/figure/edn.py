@@ -23,9 +23,9 @@ STYLE = "edn"
 STYLE_VERSION = 1
 """Changes with any drawn pixel; a subject trained with another version is refused."""
 
-SURE = 0.05
+DRAWN_CONFIDENCE = 0.05
 """Least confidence of a joint of body or hand."""
-SURE_FACE = 0.2
+DRAWN_FACE_CONFIDENCE = 0.2
 """Least mean confidence of the face."""
 FULL_HEIGHT_PX = 1080
 DOT_PX, LIMB_PX, FINGER_PX, FACE_DOT_PX = 8, 4, 2, 3
@@ -108,8 +108,8 @@ def draw(pose: Pose | None, size_px: int, width_px: int | None = None) -> Rgb:
         for radius_px in (DOT_PX, LIMB_PX, FINGER_PX, FACE_DOT_PX)
     )
     points, confidence = _with_middles(np.clip(pose.xy, -4 * size_px, 5 * size_px), pose.confidence)
-    sure = confidence >= SURE
-    face = np.full(len(_FACE_DOTS), pose.confidence[FACE].mean() >= SURE_FACE)
+    sure = confidence >= DRAWN_CONFIDENCE
+    face = np.full(len(_FACE_DOTS), pose.confidence[FACE].mean() >= DRAWN_FACE_CONFIDENCE)
     _fill(canvas, _dots(points[_JOINTS], dot_px), _JOINT_COLORS, sure[_JOINTS])
     _blend(canvas, _ellipses(points[_LIMBS], limb_px), _LIMB_COLORS, sure[_LIMBS].all(axis=1))
     _fill(canvas, _dots(points[_FACE_DOTS], face_dot_px), _FACE_COLORS, face)

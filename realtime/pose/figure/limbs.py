@@ -20,7 +20,7 @@ STYLE = "limbs"
 STYLE_VERSION = 1
 """Changes with any drawn pixel; a subject trained with another version is refused."""
 
-UNSURE, SURE = 0.1, 0.5
+INVISIBLE_CONFIDENCE, OPAQUE_CONFIDENCE = 0.1, 0.5
 """Confidences at which a limb is invisible and fully drawn."""
 
 _SUBPIXEL_BITS = 4
@@ -50,7 +50,7 @@ _LIMBS: list[tuple[int, int, Color]] = [
 ]
 _LIMB_ENDS = np.array([(a, b) for a, b, _ in _LIMBS])
 _HEAD_LIMBS = {i for i, (_, b, _) in enumerate(_LIMBS) if b < INDEX["left_shoulder"]}
-"""FigureFrame only while the face's own landmarks are missing, as in a view from behind."""
+"""Drawn only while the face's own landmarks are missing, as in a view from behind."""
 
 _FINGERS = [
     (np.array([0, *range(4 * finger + 1, 4 * finger + 5)]), color) for finger, color in enumerate(_hues(0.78, 1.7, 5))
@@ -87,7 +87,7 @@ def draw(pose: Pose | None, size_px: int, width_px: int | None = None) -> Rgb:
     if pose is None:
         return canvas
     points = np.round(np.clip(pose.xy, -4 * size_px, 5 * size_px) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
-    opacity = np.clip((pose.confidence - UNSURE) / (SURE - UNSURE), 0, 1)
+    opacity = np.clip((pose.confidence - INVISIBLE_CONFIDENCE) / (OPAQUE_CONFIDENCE - INVISIBLE_CONFIDENCE), 0, 1)
     thick_px, thin_px = max(1, round(size_px / 100)), max(1, round(size_px / 300))
 
     shoulders = middle(pose, "shoulder")

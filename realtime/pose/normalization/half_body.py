@@ -1,16 +1,16 @@
-"""People whose feet are not in the picture: hips and shoulders say how large they are, and legs are made up."""
+"""Performers whose feet are not in the picture: hips and shoulders give their size, and the legs are made to stand."""
 
 import numpy as np
 
 from realtime.pose.measure import middle
-from realtime.pose.normalization.motion_range import SURE
+from realtime.pose.normalization.motion_range import MEASURED_CONFIDENCE
 from realtime.pose.pose import Pose
 from realtime.pose.skeleton import INDEX
 
 HIDDEN_AFTER_S, SEEN_AFTER_S = 1.0, 0.5
-"""So long feet must be hidden or seen before that is believed."""
+"""Feet must be hidden or seen for so long before that counts."""
 CHANGE_S = 3.0
-"""Time to go over from one to the other."""
+"""Time of the blend from one to the other."""
 STEADY_S = 2.0
 """Time constant of size and height of a half body: bending forward shortens the torso, too."""
 TORSO, LEG = 0.33, 0.52
@@ -23,18 +23,18 @@ _STANDING = {
 
 
 class FeetWatch:
-    """Owns whether the feet are seen, and the steady measures of hips and torso that stand in for them."""
+    """Follows whether the feet are seen, and the smoothed hips and torso that give place and size if they are not."""
 
     def __init__(self) -> None:
         self.hidden = False
         self.hidden_share = 0.0
         """0 when the feet place the figure, 1 when hips and shoulders do."""
-        self._against_s = 0.0
+        self._against_s = 0.0  # for so long it has been otherwise than `hidden` says
         self._torso_px = self._hips_px = 0.0
 
     def follow(self, pose: Pose, elapsed_s: float) -> None:
-        """Look at the next pose, `elapsed_s` after the last one."""
-        seen = max(pose.confidence[INDEX["left_ankle"]], pose.confidence[INDEX["right_ankle"]]) >= SURE
+        """Take the next pose, `elapsed_s` after the last one."""
+        seen = max(pose.confidence[INDEX["left_ankle"]], pose.confidence[INDEX["right_ankle"]]) >= MEASURED_CONFIDENCE
         hips = middle(pose, "hip")
         torso_px = max(1.0, float(np.linalg.norm(hips - middle(pose, "shoulder"))))
         if self._torso_px == 0:
@@ -50,7 +50,7 @@ class FeetWatch:
         self.hidden_share = min(max(self.hidden_share + (step if self.hidden else -step), 0.0), 1.0)
 
     def supposed(self) -> tuple[float, float]:
-        """Ankle line and stature in pixels, if the person stood upright."""
+        """Ankle line and stature in pixels of a person who stands upright with these hips and torso."""
         stature = self._torso_px / TORSO
         return self._hips_px + LEG * stature, stature
 

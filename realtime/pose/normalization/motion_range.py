@@ -1,4 +1,4 @@
-"""Where somebody stands in the picture and how tall they are there: one pose, the range of a video, the range so far.
+"""Where somebody stands in the picture and how tall they are there: in a pose, over a video, and so far.
 
 On a level floor the stature is a linear function of the ankle line: it grows from the horizon down, by the person's
 height over the camera's for each pixel. Far and near are two points of that line.
@@ -11,23 +11,24 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 from msgspec.structs import replace
+from numpy.typing import NDArray
 
 from realtime.pose.measure import ankle_line_px, middle, stature_px
 from realtime.pose.pose import Pose
 from realtime.pose.skeleton import INDEX
 
-SURE = 0.5
+MEASURED_CONFIDENCE = 0.5
 """Least confidence of a keypoint that is measured."""
 AVERAGE_SLOPE = 1.5
-"""Stature over camera height, before anybody has moved: nose to ankle 1.45 m, the camera 1 m above the floor."""
+"""Slope of the stature by the ankle line before anybody has moved: 1.45 m nose to ankle, camera 1 m above the floor."""
 NEAR_STATURE = 0.72
 """Stature of somebody whose whole body just fits into the picture, by the picture's height."""
-PRIOR_S = 2.0
-"""Seconds of observation that outweigh what is supposed of the range and the camera beforehand."""
+RANGE_PRIOR_S = 2.0
+"""Seconds of observation that weigh as much as the prior of the range and the camera."""
 PLACE_PRIOR_S = 8.0
-"""Seconds that outweigh what is supposed of its middle: longer than it takes to walk in from the side."""
-STEP_S = 0.25
-"""The time of one observation: the median of what was seen in it."""
+"""The same for the middle of the range: longer than it takes to walk in from the side."""
+OBSERVATION_S = 0.25
+"""Length of one observation: the median of what was seen in it."""
 MEMORY_S = 90.0
 
 
@@ -82,8 +83,8 @@ class MotionRange(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_on
 
 
 def observe(pose: Pose) -> Stand | None:
-    """Where a pose stands whose feet are both seen, else None. The head does not matter: it may be turned away."""
-    if min(pose.confidence[INDEX["left_ankle"]], pose.confidence[INDEX["right_ankle"]]) < SURE:
+    """Where a pose stands; None unless both feet are seen. The head does not matter: it may be turned away."""
+    if min(pose.confidence[INDEX["left_ankle"]], pose.confidence[INDEX["right_ankle"]]) < MEASURED_CONFIDENCE:
         return None
     return Stand(ankle_line_px(pose), stature_px(pose), float(middle(pose, "hip")[0]))
 
@@ -99,17 +100,19 @@ def measure_range(
         likely: stature in the middle of a range that has to be widened to this; by default that of what was seen.
         doubt: how much the slope's prior counts, from 0 (never) to 1 (beside a single look).
     """
-    ankle, stature, x = np.sort(np.array(stands, np.float64), axis=0).T
+    ankle, stature, x = np.sort(np.array(stands, np.float64), axis=0).T  # by itself each, for its quantiles
     far, centre, near = (_quantile(ankle, q) for q in (0.02, 0.5, 0.98))
     slope = _slope(np.array(stands, np.float64), doubt)
     tall = _quantile(stature, 0.5)
+    # The statures at both ends are those of the line through the medians, for single ones are noisy.
     far_stature, near_stature = (max(0.1 * tall, tall + slope * (v - centre)) for v in (far, near))
     if near_stature < least_ratio * far_stature:
+        # Widened about the likely stature, but moved as far as needed to keep what was seen inside.
         wide = least_ratio**0.5
         mean = min(max(likely or (far_stature * near_stature) ** 0.5, near_stature / wide), far_stature * wide)
         far_stature, near_stature = mean / wide, mean * wide
     left, right = (_quantile(x, q) for q in (0.02, 0.98))
-    return MotionRange(
+    return MotionRange(  # the ankle lines are where the line has these statures
         far_ankle=centre + (far_stature - tall) / slope,
         near_ankle=centre + (near_stature - tall) / slope,
         far_stature=far_stature,
@@ -120,7 +123,7 @@ def measure_range(
 
 
 def supposed_range(stand: Stand, slope: float, size_px: tuple[int, int], target: MotionRange) -> MotionRange:
-    """What to expect of somebody seen once or twice: an average camera, and the target's own use of the room.
+    """The range to expect of somebody seen once or twice: an average camera, and steps like the target's.
 
     Args:
         stand: a place on the line of statures.
@@ -142,10 +145,9 @@ def supposed_range(stand: Stand, slope: float, size_px: tuple[int, int], target:
 
 
 class RangeEstimator:
-    """Owns what was seen of a performer: the newest `MEMORY_S`, whatever the frame rate.
+    """Estimates a performer's range while they move, from the newest `MEMORY_S`, whatever the frame rate.
 
-    Where they have hardly moved, they are supposed to have as much room as the target: so nobody's steps are made
-    larger than they are.
+    Who has hardly moved is given a range in proportion to the target's, so that nobody's steps are made larger.
 
     Args:
         size_px: width and height of the performer's picture.
@@ -155,7 +157,7 @@ class RangeEstimator:
     def __init__(self, size_px: tuple[int, int], target: MotionRange) -> None:
         self._size_px, self._target = size_px, target
         self._least_ratio = max(1.1, target.near_stature / target.far_stature)
-        self._steps: deque[Stand] = deque(maxlen=round(MEMORY_S / STEP_S))
+        self._steps: deque[Stand] = deque(maxlen=round(MEMORY_S / OBSERVATION_S))
         self._step: list[Stand] = []
         self._step_from_s = 0.0
         self.range: MotionRange | None = None
@@ -165,25 +167,29 @@ class RangeEstimator:
         """Count an observation made at `at_s` seconds."""
         if self.range is None:
             self.range, self._step_from_s = supposed_range(stand, AVERAGE_SLOPE, self._size_px, self._target), at_s
-        elif at_s - self._step_from_s >= STEP_S:
+        elif at_s - self._step_from_s >= OBSERVATION_S:
             self._steps.append(Stand(*np.median(self._step, axis=0).tolist()))
             self._step, self._step_from_s = [], at_s
             self.range = self._estimate()
         self._step.append(stand)
 
     def _estimate(self) -> MotionRange:
-        seen_s = STEP_S * len(self._steps)
-        doubt, place_doubt = (1 / (1 + (seen_s / prior_s) ** 2) for prior_s in (PRIOR_S, PLACE_PRIOR_S))
+        """What was observed, mixed with the priors, whose weight falls with the square of the time observed."""
+        seen_s = OBSERVATION_S * len(self._steps)
+        doubt, place_doubt = (1 / (1 + (seen_s / prior_s) ** 2) for prior_s in (RANGE_PRIOR_S, PLACE_PRIOR_S))
         stature, x = (float(np.median([getattr(step, name) for step in self._steps])) for name in ("stature", "x"))
+        # At first the whole body is supposed to just fit the picture when near; this is the middle of the range then.
         likely = stature + place_doubt * (NEAR_STATURE * self._size_px[1] / self._least_ratio**0.5 - stature)
         seen = measure_range(self._steps, least_ratio=self._least_ratio, likely=likely, doubt=doubt)
+        # The prior of the range lies on the line that was observed, so the mixture does, too.
         slope = (seen.near_stature - seen.far_stature) / (seen.near_ankle - seen.far_ankle)
         at = Stand(seen.ankle_at(0.5), seen.stature_at(0.5), seen.middle)
         mixed = seen.towards(supposed_range(at, slope, self._size_px, self._target), doubt)
+        # The median, not the middle between left and right: who walks in from the side has been on one side only.
         return replace(mixed, middle=x + place_doubt * (self._size_px[0] / 2 - x))
 
 
-def _quantile(ordered: "np.ndarray[tuple[int], np.dtype[np.float64]]", q: float) -> float:
+def _quantile(ordered: NDArray[np.float64], q: float) -> float:
     """`np.quantile` of sorted values, ten times as fast."""
     place = q * (len(ordered) - 1)
     low = int(place)
@@ -191,7 +197,7 @@ def _quantile(ordered: "np.ndarray[tuple[int], np.dtype[np.float64]]", q: float)
     return float(ordered[low] + (place - low) * (ordered[high] - ordered[low]))
 
 
-def _slope(stands: "np.ndarray[tuple[int, int], np.dtype[np.float64]]", doubt: float) -> float:
+def _slope(stands: NDArray[np.float64], doubt: float) -> float:
     """Of the stature by the ankle line, from the medians of the farthest and the nearest third.
 
     Those who have hardly moved say nothing of it: then the average camera counts.

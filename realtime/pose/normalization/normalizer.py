@@ -1,4 +1,6 @@
-"""Fit a performer's pose into the target's room (EDN, section 3.1 and appendix: global pose normalization).
+"""Map a performer's pose into the subject's picture (EDN, section 3.1 and appendix: global pose normalization).
+
+As in EDN the performer is the source, and the subject is the target.
 
 With p, how near the performer stands (0 far, 1 near), the ankles go to the target's ankle line at p, and everything is
 scaled about them to the target's stature at p. What the performer's far and near are is learnt while playing.
@@ -21,9 +23,9 @@ FOLLOW_S = 1.0
 """Time constant with which a new estimate is taken over."""
 RAISED_HAND = 1.4
 """The farthest keypoint from the ankles, in statures."""
-DRIFT_PER_S = 0.1
+PLACEMENT_DRIFT_PER_S = 0.1
 """Fastest that the figure moves because an estimate does, in statures per second."""
-LONGEST_STEP_S = 1 / 15
+MOST_ELAPSED_S = 1 / 15
 """Longer pauses between frames count as this, so that no two frames differ by more than 1 % of the stature."""
 
 
@@ -88,7 +90,7 @@ def _sideways(off: float, reach: float, target_reach: float) -> float:
 
 
 class Normalizer:
-    """Owns what is known of a performer; maps poses from their picture into the target's.
+    """Maps poses from a performer's picture into the target's, and learns the performer's range meanwhile.
 
     Args:
         target: the target's range in its own picture.
@@ -109,7 +111,7 @@ class Normalizer:
         self.reset()
 
     def reset(self) -> None:
-        """A new performer: forget everything but a known range."""
+        """Forget the performer, but for a known range."""
         self._estimator = RangeEstimator(self._size_px, self._target)
         self._source = self._known
         self._feet = FeetWatch()
@@ -120,12 +122,12 @@ class Normalizer:
 
     @property
     def half_body(self) -> bool:
-        """The feet are not seen: hips and shoulders place the figure, and its legs just stand."""
+        """Whether the feet are hidden: hips and shoulders place the figure, and its legs just stand."""
         return self._feet.hidden
 
     def normalize(self, pose: Pose, at_s: float) -> Pose:
         """Map a performer's pose (pixels of their picture), seen at `at_s` seconds, to the target's pixels."""
-        elapsed_s = min(max(at_s - self._at_s, 0.0), LONGEST_STEP_S)
+        elapsed_s = min(max(at_s - self._at_s, 0.0), MOST_ELAPSED_S)
         self._at_s = at_s
         self._feet.follow(pose, elapsed_s)
         stand = observe(pose)
@@ -133,7 +135,7 @@ class Normalizer:
         anchor = self._stand(pose, source)
         if stand is not None and self._feet.hidden_share == 0:
             self._p = min(max(source.nearness(stand.ankle), -BEYOND), 1 + BEYOND)
-        if self._limbs is not None:
+        if self._limbs is not None:  # other legs put the ankles elsewhere: they stay the fixed point
             fitted = self._limbs.fit(pose, at_s, elapsed_s)
             anchor = anchor._replace(ankle=anchor.ankle + ankle_line_px(fitted) - ankle_line_px(pose))
             pose = fitted
@@ -143,7 +145,7 @@ class Normalizer:
         return stand_in_legs(mapped, placement.to_ankle, legs_px, self._feet.hidden_share)
 
     def _learn(self, pose: Pose, stand: Stand | None, at_s: float, elapsed_s: float) -> MotionRange:
-        """Move towards the newest range so slowly that a new statistic never makes the figure jump."""
+        """The range to use now: it moves to the newest estimate so slowly that the figure never jumps."""
         if self._known is not None:
             return self._known
         self._stood |= stand is not None
@@ -159,9 +161,9 @@ class Normalizer:
             return newest
         was = place(self._stand(pose, old), old, self._target)
         gain = 1 - math.exp(-elapsed_s / FOLLOW_S)
-        while gain > 1e-4:
+        while gain > 1e-4:  # halved until it moves the figure little enough
             new = old.towards(newest, gain)
-            if self._drift(pose, was, new) <= DRIFT_PER_S * elapsed_s:
+            if self._drift(pose, was, new) <= PLACEMENT_DRIFT_PER_S * elapsed_s:
                 self._source = new
                 return new
             gain /= 2

@@ -1,4 +1,4 @@
-"""Limb lengths, and a performer's pose with the target's limbs: so a tall performer drives a short target."""
+"""Limb lengths, and a performer's pose fitted to the target's: so a tall performer drives a short target."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -7,18 +7,18 @@ import msgspec
 import numpy as np
 
 from realtime.pose.measure import middle, stature_px
-from realtime.pose.normalization.motion_range import MEMORY_S, SURE
+from realtime.pose.normalization.motion_range import MEASURED_CONFIDENCE, MEMORY_S
 from realtime.pose.pose import Floats, Pose
 from realtime.pose.skeleton import BODY_NAMES, FACE, INDEX, LEFT_HAND, RIGHT_HAND, K
 
-STEP_S = 0.5
-"""Time from one look at the lengths to the next."""
-PRIOR_S = 5.0
-"""Seconds of observation that outweigh the supposition that everybody is built like the target."""
-DRIFT_PER_S = 0.03
+LENGTHS_STEP_S = 0.5
+"""Time from one measurement of the lengths to the next."""
+PROPORTIONS_PRIOR_S = 5.0
+"""Seconds of observation that weigh as much as the prior that everybody is built like the target."""
+LIMB_DRIFT_PER_S = 0.03
 """Fastest that a keypoint moves because a proportion's estimate does, in statures per second."""
 EXTENDED = 0.8
-"""Quantile of the lengths in pictures that tells a bone's own: most of the time it is foreshortened."""
+"""Quantile of the lengths seen that counts as a bone's own: most of the time it is foreshortened."""
 MOST = 1.4
 """Largest ratio that is believed, and its inverse the smallest."""
 
@@ -31,7 +31,7 @@ class Proportions(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_on
     neck: float
     """Shoulders to ears."""
     head: float
-    """MetricNetworks to mouth."""
+    """Eyes to mouth."""
     shoulders: float
     hips: float
     """From left to right."""
@@ -62,7 +62,7 @@ _NAMES = Proportions.__struct_fields__
 def lengths(pose: Pose) -> Floats:
     """The bones in one picture, in statures, in the order of `Proportions`; not-a-number where unsure."""
     bones = np.linalg.norm(pose.xy[_TO] - pose.xy[_FROM], axis=1)
-    bones[np.minimum(pose.confidence[_FROM], pose.confidence[_TO]) < SURE] = np.nan
+    bones[np.minimum(pose.confidence[_FROM], pose.confidence[_TO]) < MEASURED_CONFIDENCE] = np.nan
     hips, shoulders, ears = (middle(pose, joint) for joint in ("hip", "shoulder", "ear"))
     eyes, mouth = middle(pose, "eye"), (pose.xy[INDEX["mouth_left"]] + pose.xy[INDEX["mouth_right"]]) / 2
     found = {name: np.fmax(bones[2 + 2 * i], bones[3 + 2 * i]) for i, name in enumerate(_LIMBS)}
@@ -112,7 +112,7 @@ def fit_limbs(xy: Floats, ratios: dict[str, float]) -> Floats:
 
 
 class LimbFitter:
-    """Owns what is known of a performer's proportions; gives their poses the target's.
+    """Gives a performer's poses the target's proportions, and learns the performer's own meanwhile.
 
     Args:
         target: the target's proportions.
@@ -120,20 +120,20 @@ class LimbFitter:
 
     def __init__(self, target: Proportions) -> None:
         self._target = target
-        self._seen: deque[Floats] = deque(maxlen=round(MEMORY_S / STEP_S))
+        self._seen: deque[Floats] = deque(maxlen=round(MEMORY_S / LENGTHS_STEP_S))
         self._seen_at_s = -np.inf
         self._shown = self._newest = np.eye(K, dtype=np.float32)
 
     def fit(self, pose: Pose, at_s: float, elapsed_s: float) -> Pose:
         """Fit a pose seen at `at_s` seconds, `elapsed_s` after the one before."""
-        if at_s - self._seen_at_s >= STEP_S:
+        if at_s - self._seen_at_s >= LENGTHS_STEP_S:
             self._seen_at_s = at_s
             self._seen.append(lengths(pose))
             self._newest = self._estimate()
         xy = self._shown @ pose.xy
         change = self._newest @ pose.xy - xy
         most_px = float(np.abs(change[pose.confidence > 0]).max(initial=0.0))
-        gain = np.float32(min(1.0, DRIFT_PER_S * elapsed_s * stature_px(pose) / max(most_px, 1e-6)))
+        gain = np.float32(min(1.0, LIMB_DRIFT_PER_S * elapsed_s * stature_px(pose) / max(most_px, 1e-6)))
         self._shown = self._shown + gain * (self._newest - self._shown)
         return Pose(np.asarray(xy + gain * change, np.float32), pose.depth, pose.confidence)
 
@@ -142,7 +142,7 @@ class LimbFitter:
         own = measure_proportions(self._seen)
         if own is None:
             return self._newest
-        trust = STEP_S * len(self._seen) / (STEP_S * len(self._seen) + PRIOR_S)
+        trust = LENGTHS_STEP_S * len(self._seen) / (LENGTHS_STEP_S * len(self._seen) + PROPORTIONS_PRIOR_S)
         ratios = {
             name: float(np.clip(getattr(self._target, name) / getattr(own, name), 1 / MOST, MOST)) ** trust
             for name in _NAMES

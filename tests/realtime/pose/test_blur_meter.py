@@ -1,18 +1,18 @@
-"""Motion blur: told where it is, and made for training."""
+"""Motion blur: told where it is."""
 
 import cv2
 import numpy as np
 import pytest
 
 from realtime.frame import Rgb
-from realtime.pose.blur_meter import BlurMeter, fineness, pose_flow, smear
+from realtime.pose.blur_meter import BlurMeter, fineness
 from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.estimation.estimator import PoseEstimator
 from realtime.pose.pose import Floats
-from realtime.pose.skeleton import INDEX, LEFT_HAND
 from realtime.video import read_video
 from tests.support.commands import DATA
 from tests.support.standing_pose import standing
+from trainer.training.augment import pose_flow, smear
 
 NOISE = np.asarray(
     cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (128, 128, 3)).astype(np.uint8), (0, 0), 1.5), np.uint8
@@ -22,23 +22,6 @@ CENTRE = np.array([64, 64], np.float32)
 
 def flow(x_px: float, y_px: float) -> Floats:
     return np.tile(np.array([x_px, y_px], np.float32), (128, 128, 1))
-
-
-def test_no_motion_leaves_the_picture_and_never_shares_it() -> None:
-    same = smear(NOISE, flow(0, 0))
-    assert np.array_equal(same, NOISE)
-    assert not np.shares_memory(same, NOISE)
-
-
-def test_a_dot_becomes_a_line_as_long_as_its_way() -> None:
-    dark = np.zeros((128, 128, 3), np.uint8)
-    dark[63:66, 63:66] = 255
-    smeared = smear(dark, flow(20, 0))
-    ys, xs = np.nonzero(smeared[..., 0] > 4)
-    assert ys.min() == 63
-    assert ys.max() == 65
-    assert np.ptp(xs) == pytest.approx(22, abs=1)
-    assert xs.mean() == pytest.approx(64, abs=0.6), "the exposure's middle is the picture itself"
 
 
 @pytest.mark.parametrize("way", [(8, 0), (0, 8), (6, -5)])
@@ -70,19 +53,6 @@ def test_what_does_not_move_is_not_looked_at() -> None:
     assert values[0] == pytest.approx(values[1], rel=0.2)
     assert fineness(NOISE, NOISE, CENTRE, CENTRE, 30) is None
     assert fineness(NOISE, 255 - NOISE, np.array([2, 64], np.float32), CENTRE, 30) is None
-
-
-def test_only_what_moves_is_smeared() -> None:
-    past, pose = standing(), standing()
-    arm = [INDEX["left_wrist"], INDEX["left_elbow"], *range(LEFT_HAND.start, LEFT_HAND.stop)]
-    xy = pose.xy.copy()
-    xy[arm] += (0, 12)
-    moved = pose_flow(past, type(pose)(xy, pose.depth, pose.confidence), 128, 128)
-    assert moved.shape == (128, 128, 2)
-    x, y, foot_x, foot_y = (round(v) for v in (*pose.at("left_wrist"), *pose.at("right_ankle")))
-    assert 6 < moved[y + 12, x, 1] <= 12
-    assert np.abs(moved[foot_y, foot_x]).max() < 0.5
-    assert np.abs(moved[:8, :8]).max() < 0.5
 
 
 def exposed(rgb: Rgb, motion: Floats, room: Rgb) -> Rgb:

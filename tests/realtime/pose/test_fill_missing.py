@@ -11,7 +11,7 @@ from realtime.pose.fill_missing import FillConfig, Filler
 from realtime.pose.measure import stature_px
 from realtime.pose.pose import Pose
 from realtime.pose.skeleton import FACE, INDEX, LEFT_HAND, RIGHT_HAND, K
-from realtime.pose.stabilize import PoseStabilizer
+from realtime.pose.track import PoseTrack
 from tests.support.numbers import floats
 from tests.support.standing_pose import standing
 
@@ -44,10 +44,10 @@ def test_a_complete_pose_passes_unchanged() -> None:
 )
 def test_a_limb_never_flies_away(missing: list[set[int]], speed: float, fps: int) -> None:
     """Whatever is missed, even in the first frame, every keypoint stays on the body, and moves no faster than it."""
-    steady = PoseStabilizer()
+    track = PoseTrack()
     for i, lost in enumerate(missing):
         pose = standing(x=200 + speed * i / fps, y=150)
-        shown = steady.step(without(pose, *lost), i / fps)
+        shown = track.step_seen(without(pose, *lost), i / fps).pose
         assert shown is not None
         size_px = 1.3 * stature_px(pose) + abs(speed) / fps
         if len(lost) < 100:
@@ -88,10 +88,10 @@ def test_a_missed_hand_turns_with_its_forearm() -> None:
 @pytest.mark.parametrize("fps", [24, 30, 60, 120])
 def test_hands_that_come_and_go_do_not_flicker(fps: int) -> None:
     """Found in 80 % of the frames at random, as on real footage."""
-    rng, steady, shown = np.random.default_rng(1), PoseStabilizer(), []
+    rng, track, shown = np.random.default_rng(1), PoseTrack(), []
     for i in range(4 * fps):
         pose = standing(x=20 * np.sin(i / fps))
-        drawn = steady.step(pose if rng.random() < 0.8 else without(pose, LEFT_HAND), i / fps)
+        drawn = track.step_seen(pose if rng.random() < 0.8 else without(pose, LEFT_HAND), i / fps).pose
         assert drawn is not None
         shown.append(drawn)
     confidence = np.array([pose.confidence[HAND] for pose in shown])
@@ -122,23 +122,23 @@ def test_a_lost_person_stays_for_a_moment_then_fades_then_is_gone() -> None:
 
 
 def test_whoever_comes_back_starts_cleanly() -> None:
-    steady, elsewhere = PoseStabilizer(), standing(x=300)
-    steady.step(standing(), 0.0)
+    track, elsewhere = PoseTrack(), standing(x=300)
+    track.step_seen(standing(), 0.0)
     for i in range(1, 45):
-        steady.step(None, i / 30)
-    back = steady.step(elsewhere, 1.5)
+        track.step_seen(None, i / 30)
+    back = track.step_seen(elsewhere, 1.5).pose
     assert back is not None
     assert np.array_equal(back.xy, elsewhere.xy)
-    settled = [steady.step(elsewhere, 1.5 + i / 30) for i in range(1, 6)][-1]
+    settled = [track.step_seen(elsewhere, 1.5 + i / 30).pose for i in range(1, 6)][-1]
     assert settled is not None
     assert np.array_equal(settled.confidence, elsewhere.confidence)
 
 
 def test_a_person_missed_for_a_few_frames_is_held() -> None:
-    steady = PoseStabilizer()
-    steady.step(standing(), 0.0)
+    track = PoseTrack()
+    track.step_seen(standing(), 0.0)
     for i in range(1, 8):
-        held = steady.step(None, i / 30)
+        held = track.step_seen(None, i / 30).pose
         assert held is not None
         assert held.confidence.min() > 0.5
 

@@ -4,13 +4,14 @@ import importlib.util
 import json
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from engines.errors import UserError
 from realtime.pose.estimation.config import PoseConfig
-from realtime.pose.estimation.load import load_estimator
+from realtime.pose.estimation.estimator import load_estimator
 
 ROOT = Path(__file__).parents[3]
 PYTHON = ROOT / ".venv-mediapipe" / "bin" / "python"
@@ -20,13 +21,14 @@ import json
 from itertools import islice
 from pathlib import Path
 import numpy as np
-from realtime.pose.estimation.load import load_estimator
+from realtime.pose.estimation.config import PoseConfig
+from realtime.pose.estimation.estimator import load_estimator
 from realtime.pose.measure import stature_px
 from realtime.pose.skeleton import BODY, FACE, LEFT_HAND, RIGHT_HAND
 from realtime.video import read_video
 
 parts = {"body": BODY, "left_hand": LEFT_HAND, "right_hand": RIGHT_HAND, "face": FACE}
-own, library = (load_estimator(name, threads=1) for name in ("own", "mediapipe"))
+own, library = (load_estimator(PoseConfig(estimator=name), threads=1) for name in ("own", "mediapipe"))
 same, distances, depths, missed = {part: [] for part in parts}, {part: [] for part in parts}, [], 0
 pictures = [rgb for rgb, _ in islice(read_video(Path("tests/data/bob_clip.mp4")), 20, 110)]
 for rgb in pictures:
@@ -93,13 +95,13 @@ def test_without_the_library_the_way_to_install_it_is_named() -> None:
     if importlib.util.find_spec("mediapipe"):
         pytest.skip("it is installed here")
     with pytest.raises(UserError, match=r"pip install 'bodydouble\[mediapipe\]'.*3\.11 or 3\.12") as caught:
-        load_estimator("mediapipe", threads=1)
+        load_estimator(PoseConfig(estimator="mediapipe"), threads=1)
     assert isinstance(caught.value.__cause__, ImportError)
     with pytest.raises(ValueError, match="own or mediapipe, not 'openpose'"):
-        load_estimator("openpose", threads=1)
+        load_estimator(PoseConfig(estimator="openpose"), threads=1)  # type: ignore[arg-type]
 
 
 def test_what_the_library_cannot_do_is_said() -> None:
     for config in (PoseConfig(person="left"), PoseConfig(pose_parts="body"), PoseConfig(pose_effort="lite")):
         with pytest.raises(UserError, match=r"leave out .*--person"):
-            load_estimator("mediapipe", config, threads=1)
+            load_estimator(replace(config, estimator="mediapipe"), threads=1)

@@ -12,9 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engines.errors import UserError
-from realtime.pose.impute import fill_in
 from realtime.pose.measure import head_box, stature_px
-from realtime.pose.openpose import BODY_25, COCO, read_frame, read_openpose, write_frame
+from realtime.pose.openpose import BODY_25, COCO, impute, read_frame, read_openpose, write_frame
 from realtime.pose.pose import Pose
 from realtime.pose.skeleton import BODY, FACE, INDEX, LEFT_HAND, NAMES, RIGHT_HAND, K
 from tests.support.commands import DATA
@@ -67,8 +66,8 @@ def test_filling_in_moves_and_scales_with_the_person(lost: list[int], dx: float,
     found = [i not in lost for i in range(K)]
     one, two = standing().xy.copy(), standing(x=dx, scale=k).xy.copy()
     one[lost], two[lost] = 0, 0
-    fill_in(one, found)
-    fill_in(two, found)
+    impute(one, found)
+    impute(two, found)
     assert np.allclose(k * one + np.array([dx, 0], np.float32), two, atol=0.01 * (1 + k))
     assert np.array_equal(one[found], standing().xy[found])
 
@@ -90,7 +89,7 @@ def test_lengths_hardly_change_when_some_joints_are_lost(lost: list[str]) -> Non
     whole, xy = standing(), standing().xy.copy()
     indices = [INDEX[name] for name in lost]
     xy[indices] = 0
-    fill_in(xy, [i not in indices for i in range(K)])
+    impute(xy, [i not in indices for i in range(K)])
     pose = Pose(xy, whole.depth, whole.confidence)
     assert stature_px(pose) == pytest.approx(stature_px(whole), rel=0.06)
     box, true_box = head_box(pose), head_box(whole)

@@ -8,12 +8,11 @@ from numpy.typing import NDArray
 
 from engines.errors import UserError
 from realtime.frame import Rgb
-from realtime.pose.estimation.clothes import Clothes, clothes
 from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.estimation.estimator import PoseEstimator
 from realtime.pose.estimation.person_detector import Person, PersonDetector
-from realtime.pose.estimation.person_lock import PersonLock
-from realtime.pose.estimation.region_network import Rgba
+from realtime.pose.estimation.person_lock import Clothes, PersonLock, clothes
+from realtime.pose.estimation.region import Rgba
 from realtime.pose.pose import Pose
 from tests.support.commands import DATA
 from tests.support.two_people import ALICE_X, BEGIN, FAR_LEFT, FAR_RIGHT, scene

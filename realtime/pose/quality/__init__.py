@@ -1,1 +1,0 @@
-"""Quality of pose tracks: metrics, reports, and exact joints to compare with."""

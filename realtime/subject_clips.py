@@ -1,0 +1,88 @@
+"""Clips of the subject's own moves, rendered as live: int8 is calibrated and every engine is checked on them."""
+
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.engine import Engine
+from engines.errors import UserError
+from engines.parity import RecordingEngine, Rollout, rollout_of
+from realtime.frame import Rgb
+from realtime.pose.archive import load_poses, save_poses
+from realtime.pose.figure.styles import Style
+from realtime.pose.pose import Pose
+from realtime.render import Renderer
+from realtime.subject import Subject
+
+FILE = "calibration.npz"
+"""Its name in a subject's folder: the poses, in the subject's pixels, clip after clip."""
+CLIPS, CLIP_FRAMES = 4, 30
+
+
+class SubjectClips:
+    """A subject's clips, which can be played again and again.
+
+    Args:
+        poses: clip after clip, `CLIP_FRAMES` each.
+        style: how they are drawn.
+        plate: uint8 [H, W, 3], where every clip starts.
+    """
+
+    def __init__(self, poses: Sequence[Pose | None], style: Style, plate: Rgb) -> None:
+        self.poses, self._style, self._plate = poses, style, plate
+
+    @classmethod
+    def of(cls, subject: Subject) -> "SubjectClips":
+        """The subject's clips; one that brings none just shows its empty room."""
+        return cls(load_clips(subject.folder) or [None] * CLIP_FRAMES, subject.style, subject.plate)
+
+    def play(self, generator: Engine, face: Engine | None = None) -> Iterator[Rgb]:
+        """Every picture, uint8 [H, W, 3]."""
+        renderer = Renderer(generator, face, self._plate, blank=self._style.blank)
+        for number, pose in enumerate(self.poses):
+            if number % CLIP_FRAMES == 0:
+                renderer.reset()
+            yield renderer.step(self._style.figure(pose, *self._plate.shape[:2]))
+
+    def record(self, generator: Engine, face: Engine) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]]:
+        """What the two networks see, in every second frame."""
+        recorders = RecordingEngine(generator, every=2), RecordingEngine(face, every=2)
+        for _ in self.play(*recorders):
+            pass
+        return recorders[0].recorded, recorders[1].recorded
+
+    def rollouts(self, generator: Engine, face: Engine) -> Mapping[str, Rollout]:
+        """The rollout of each network by the graph's name; the face network's is of the pictures of this generator."""
+        return {"generator": self.play, "face": rollout_of(self.record(generator, face)[1])}
+
+
+def choose_clips(poses: Sequence[Pose | None]) -> list[Pose | None]:
+    """Clips with somebody in them, spread evenly over the poses of a whole training; all poses if they are few."""
+    if len(poses) <= CLIPS * CLIP_FRAMES:
+        return list(poses)
+    clips = [poses[start : start + CLIP_FRAMES] for start in range(0, len(poses) - CLIP_FRAMES, CLIP_FRAMES)]
+    lively = [clip for clip in clips if clip[0] and clip[-1]] or clips
+    return [pose for index in np.linspace(0, len(lively) - 1, CLIPS).astype(int) for pose in lively[index]]
+
+
+def save_clips(folder: Path, poses: Sequence[Pose | None]) -> None:
+    """Write what `choose_clips` chose into a subject's folder."""
+    save_poses(folder / FILE, poses)
+
+
+def load_clips(folder: Path) -> list[Pose | None] | None:
+    """The inverse of `save_clips`; None if the subject was exported without.
+
+    Raises:
+        UserError: the file holds no poses.
+    """
+    file = folder / FILE
+    if not file.is_file():
+        return None
+    try:
+        return load_poses(file)
+    except (ValueError, KeyError, AssertionError, zipfile.BadZipFile) as error:
+        raise UserError(f"{file} holds no poses: export or download the subject again.") from error

@@ -1,0 +1,52 @@
+"""What runs a subject's networks on this machine: chosen once, loaded as a renderer."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from engines.backends import Auto, BackendName, Precision
+from engines.choose import Choice, choose
+from engines.errors import UserError
+from realtime.render import Renderer
+from realtime.subject import Subject
+from realtime.subject_clips import SubjectClips
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineConfig:
+    """How the networks run on this machine."""
+
+    backend: Auto | BackendName = "auto"
+    """What runs the subject's networks: auto measures once which is fastest here."""
+    precision: Auto | Precision = "auto"
+    """Arithmetic of the subject's networks; those of the pose have their own."""
+    threads: int = max(1, (os.cpu_count() or 2) - 1)
+    """Cores for the renderer; one more is busy with the pose."""
+
+    def __post_init__(self) -> None:
+        if self.threads < 1:
+            raise UserError(f"--threads must be at least 1, not {self.threads}.")
+
+
+def choose_engines(subject: Subject, engines: EngineConfig, say: Callable[[str], object]) -> list[Choice]:
+    """What to play a subject with, best first; see `engines.choose.choose`."""
+    clips = SubjectClips.of(subject)
+    return choose(
+        subject.graphs,
+        lambda pair: clips.play(*pair),
+        name=subject.manifest.name,
+        backend=engines.backend,
+        precision=engines.precision,
+        threads=engines.threads,
+        say=say,
+    )
+
+
+def load_renderer(subject: Subject, choice: Choice, threads: int, *, face: bool = True) -> Renderer:
+    """A renderer of the subject on one backend; without its face network if `face` is False.
+
+    Raises:
+        UserError: a graph cannot be loaded there.
+    """
+    networks = [choice.load(graph, threads) for graph in subject.graphs[: 1 + face]]
+    return Renderer(networks[0], networks[1] if face else None, subject.plate, blank=subject.style.blank)

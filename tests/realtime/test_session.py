@@ -1,0 +1,165 @@
+"""The threads of a session, with scripted parts: no networks, no server."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from itertools import repeat
+
+import numpy as np
+import pytest
+
+from realtime.frame import Frame, Rgb
+from realtime.live.output import Output, StreamOutput
+from realtime.live.pipeline import FADE_S, STAGES
+from realtime.live.session import Session
+from realtime.meter import Meter
+from realtime.pose.figure.styles import Figure
+from realtime.pose.pose import Pose
+from realtime.pose.track import PoseTrack
+from tests.support.scripted import KeptOutput, ScriptedEstimator, ScriptedRenderer, ScriptedSource
+from tests.support.standing_pose import standing
+
+BLANK: Rgb = np.zeros((64, 64, 3), np.uint8)
+Item = Rgb | Callable[[], None]
+
+
+def session_of(*outputs: Output, pictures: Iterator[Item] | None = None, grey: int = 50) -> Session:
+    source = ScriptedSource(repeat(BLANK) if pictures is None else pictures)
+    estimator = ScriptedEstimator(standing(scale=0.5))
+    return Session(source, PoseTrack(estimator), ScriptedRenderer(grey), outputs, meter=Meter(*STAGES))
+
+
+def until(condition: Callable[[], bool]) -> None:
+    ends_at_s = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < ends_at_s
+        time.sleep(0.01)
+
+
+def test_every_output_gets_the_frames_and_is_closed() -> None:
+    outputs = KeptOutput(), KeptOutput()
+    session = session_of(*outputs)
+    session.start()
+    until(lambda: len(outputs[1].frames) > 5)
+    session.stop()
+    for output in outputs:
+        assert output.closed
+        numbers = [frame.number for frame in output.frames]
+        assert numbers == sorted(set(numbers))
+        assert all((frame.rgb == 50).all() for frame in output.frames)
+
+
+def test_an_output_that_fails_ends_the_session_and_its_owner_hears_of_it() -> None:
+    class Full(KeptOutput):
+        def write(self, frame: Frame) -> None:
+            raise OSError("the disk is full")
+
+    session = session_of(Full())
+    session.start()
+    with pytest.raises(OSError, match="the disk is full"):
+        session.wait(20)
+    session.stop()
+
+
+def test_an_encoder_that_fails_is_heard_of_at_the_next_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    output = StreamOutput("alice", always=True)
+    session = session_of(output)
+    monkeypatch.setattr("server.encode.Vp8Encoder.encode", lambda *_, **__: [][0])
+    session.start()
+    with pytest.raises(IndexError):
+        session.wait(20)
+    session.stop()
+
+
+def test_the_subject_is_exchanged_in_a_running_session() -> None:
+    output = KeptOutput()
+    session = session_of(output, grey=50)
+    session.start()
+    until(lambda: len(output.frames) > 2)
+    session.renderer = ScriptedRenderer(200)
+    until(lambda: (output.frames[-1].rgb == 200).all())
+    session.stop()
+    greys = [int(frame.rgb[0, 0, 0]) for frame in output.frames]
+    assert greys == sorted(greys)
+    assert greys[0] == 50
+    faded = [frame for frame, grey in zip(output.frames, greys, strict=True) if 50 < grey < 200]
+    assert faded, "it does not jump"
+    assert faded[-1].captured_at_s - faded[0].captured_at_s <= FADE_S
+    numbers = [frame.number for frame in output.frames]
+    assert numbers == sorted(set(numbers)), "no frame is lost or comes twice for it"
+
+
+def test_a_source_that_waits_holds_nothing_else_up() -> None:
+    output, moving = KeptOutput(), threading.Event()
+
+    def stall() -> None:
+        assert moving.wait(20)
+
+    pictures: list[Item] = [BLANK, stall, BLANK]
+    session = session_of(output, pictures=iter(pictures))
+    session.start()
+    until(lambda: len(output.frames) == 1)
+    assert not session.wait(0)
+    moving.set()
+    assert session.wait(20)
+    session.stop()
+
+
+def test_a_source_that_is_silent_is_named_and_the_background_shown_until_it_is_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("realtime.live.session.SILENT_S", 0.3)
+    monkeypatch.setattr("realtime.live.session.IDLE_S", 0.6)
+    output, back = KeptOutput(), threading.Event()
+
+    def stall() -> None:
+        assert back.wait(20)
+
+    class Present(ScriptedRenderer):
+        def step(self, figure: Figure) -> Rgb:
+            return np.full_like(figure.rgb, 0 if figure.pose is None else 50)
+
+    pictures: list[Item] = [*[BLANK] * 5, stall, *[BLANK] * 2000]
+    source = ScriptedSource(pictures)
+    estimator = ScriptedEstimator(standing(scale=0.5))
+    session = Session(source, PoseTrack(estimator), Present(), [output], meter=Meter(*STAGES))
+    session.start()
+    until(lambda: "No picture from script. Waiting for it" in str(session.info().get("notice")))
+    until(lambda: (output.frames[-1].rgb == 0).all())
+    before = output.frames[-1].number
+    back.set()
+    until(lambda: output.frames[-1].number > before and (output.frames[-1].rgb == 50).all())
+    assert "notice" not in session.info()
+    session.stop()
+
+
+@pytest.mark.parametrize("part", ["source", "estimator", "renderer"])
+def test_what_hangs_does_not_keep_a_session_from_ending(part: str) -> None:
+    hanging, leave = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        hanging.set()
+        leave.wait(60)
+
+    class HangingEstimator(ScriptedEstimator):
+        def estimate(self, rgb: Rgb) -> Pose | None:
+            hang()
+            return None
+
+    class HangingRenderer(ScriptedRenderer):
+        def step(self, figure: Figure) -> Rgb:
+            hang()
+            return figure.rgb
+
+    pictures: list[Item] = [hang if part == "source" else BLANK, *[BLANK] * 1000]
+    source = ScriptedSource(pictures)
+    estimator = HangingEstimator() if part == "estimator" else ScriptedEstimator()
+    renderer = HangingRenderer() if part == "renderer" else ScriptedRenderer()
+    session = Session(source, PoseTrack(estimator), renderer, [KeptOutput()], meter=Meter(*STAGES))
+    session.start()
+    assert hanging.wait(20)
+    stopped = threading.Thread(target=session.stop)
+    stopped.start()
+    stopped.join(20)
+    assert not stopped.is_alive(), "it would have waited for as long as the part hangs"
+    leave.set()

@@ -1,0 +1,155 @@
+"""Video files as phones, cameras and old programs write them."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from engines.errors import UserError
+from realtime.frame import Rgb
+from realtime.video import VideoWriter, count_frames, frame_rate, read_video
+from tests.support.commands import DATA
+from tests.support.streams import numbered_picture, read_number
+
+FAULTS = DATA / "faults"
+
+
+def read(path: Path, start_s: float = 0.0) -> tuple[list[Rgb], list[float], list[str]]:
+    notes: list[str] = []
+    frames = list(read_video(path, start_s, note=notes.append))
+    return [rgb for rgb, _ in frames], [at_s for _, at_s in frames], notes
+
+
+@pytest.mark.parametrize(
+    ("name", "frames", "fps"),
+    [
+        ("bframes.avi", 120, 30),  # AVI: the packets' times are those of decoding
+        ("cover_first.mp4", 110, 30),  # a cover picture is the first track
+        ("start_1h.mkv", 96, 30),  # the clock begins at one hour
+        ("portrait_9x16.mp4", 120, 30),
+    ],
+)
+def test_frames_come_in_order_at_their_times(name: str, frames: int, fps: float) -> None:
+    pictures, times_s, notes = read(FAULTS / name)
+    assert len(pictures) == count_frames(FAULTS / name) == frames
+    assert pictures[0].shape[0] >= 256
+    assert times_s == pytest.approx([number / fps for number in range(frames)], abs=2e-3)
+    assert frame_rate(FAULTS / name) == pytest.approx(fps, abs=0.01)
+    assert not notes
+    late, late_s, _ = read(FAULTS / name, 2.0)
+    assert late_s == pytest.approx(times_s[-len(late) :], abs=1e-6)
+    assert len(late) == frames - 2 * fps
+    assert np.array_equal(late[0], pictures[-len(late)])
+
+
+def test_a_damaged_picture_is_left_out_and_named() -> None:
+    pictures, times_s, notes = read(FAULTS / "onebad_h264_noise.mp4")
+    assert len(pictures) == 109
+    assert times_s[-1] == pytest.approx(109 / 30, abs=1e-3), "the others keep their times"
+    assert len(notes) == 1
+    assert "1 damaged picture is left out, from 1.7 s on" in notes[0]
+
+
+def test_a_file_that_breaks_off_gives_what_it_has(tmp_path: Path) -> None:
+    whole = (FAULTS / "start_1h.mkv").read_bytes()
+    (tmp_path / "broken.mkv").write_bytes(whole[: len(whole) * 2 // 3])
+    pictures, times_s, notes = read(tmp_path / "broken.mkv")
+    assert 30 <= len(pictures) < 96
+    assert times_s == sorted(times_s)
+    assert f"breaks off after {times_s[-1]:.1f} of 3.2 s" in notes[0]
+
+
+def test_a_file_of_noise_is_refused(tmp_path: Path) -> None:
+    content = bytearray((FAULTS / "cover_first.mp4").read_bytes())
+    with av.open(str(FAULTS / "cover_first.mp4")) as container:
+        packets = [(packet.pos, packet.size) for packet in container.demux(video=1) if packet.size]
+    for position, size in packets:
+        assert position is not None
+        content[position : position + size] = bytes([0x55]) * size
+    (tmp_path / "noise.mp4").write_bytes(content)
+    with pytest.raises(UserError, match="none of its pictures can be decoded"):
+        read(tmp_path / "noise.mp4")
+
+
+def test_hdr_looks_as_on_an_ordinary_display() -> None:
+    pictures, _, notes = read(FAULTS / "phone_hdr_hlg.mov")
+    assert len(pictures) == 110
+    assert len(notes) == 1
+    assert "HDR (HLG)" in notes[0]
+    wanted = [cv2.resize(rgb, (256, 256), interpolation=cv2.INTER_AREA) for rgb in read(DATA / "alice_clip.mp4")[0]]
+    for number in (0, 60, 109):
+        difference = pictures[number].astype(float) - wanted[number]
+        assert np.abs(difference).mean() < 5
+        assert np.abs(difference.mean(axis=(0, 1))).max() < 3, "neither darker nor paler"
+
+
+def test_wide_gamut_is_converted(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "p3.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=30, options={"qp": "0"})
+        stream.width = stream.height = 64
+        stream.pix_fmt = "yuv444p"
+        stream.codec_context.color_primaries = 12  # Display P3
+        for _ in range(3):
+            picture = np.full((64, 64, 3), (200, 100, 80), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    pictures, _, notes = read(tmp_path / "p3.mp4")
+    assert "wide gamut" in notes[0]
+    red, green, blue = pictures[0][32, 32].tolist()
+    assert red > 205, "the same red has a larger number among less saturated ones"
+    assert abs(green - 95) < 6
+    assert abs(blue - 75) < 8
+
+
+@pytest.mark.parametrize("name", ["12:30.mp4", "take [1] %03d.mp4", "ärger\udcff.mp4"])
+def test_odd_names_are_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    (tmp_path / name).write_bytes((DATA / "faults" / "portrait_9x16.mp4").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    assert len(read(Path(name))[0]) == 120
+
+
+def test_a_clock_that_begins_anew_goes_on(tmp_path: Path) -> None:
+    """Two takes of a recorder, one behind the other in a file."""
+    take = tmp_path / "take.ts"
+    with VideoWriter(tmp_path / "take.mp4", 30) as writer:
+        for number in range(10):
+            writer.write(numbered_picture(number))
+    with av.open(str(tmp_path / "take.mp4")) as source, av.open(str(take), "w", format="mpegts") as container:
+        stream = container.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                container.mux(packet)
+    (tmp_path / "both.ts").write_bytes(2 * take.read_bytes())
+    pictures, times_s, _ = read(tmp_path / "both.ts")
+    assert [read_number(rgb) for rgb in pictures] == 2 * list(range(10))
+    assert times_s == pytest.approx([number / 30 for number in range(20)], abs=2e-3)
+
+
+def test_the_rate_is_that_of_the_whole_file(tmp_path: Path) -> None:
+    """Phones begin slower or faster than they go on."""
+    with av.open(str(tmp_path / "varies.mkv"), "w") as container:
+        stream = container.add_stream("mjpeg", rate=1000)
+        stream.width = stream.height = 256
+        stream.pix_fmt = "yuvj420p"
+        at_ms = 0
+        for number in range(90):
+            frame = av.VideoFrame.from_ndarray(numbered_picture(number), format="rgb24")
+            frame.pts, frame.time_base = at_ms, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+            at_ms += 50 if number < 30 else 33
+    assert frame_rate(tmp_path / "varies.mkv") == pytest.approx(89 / (30 * 0.05 + 59 * 0.033), rel=1e-3)
+
+
+def test_a_film_that_is_read_again_and_again_leaves_nothing_behind(tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "short.mp4", 30) as writer:
+        for number in range(3):
+            writer.write(numbered_picture(number))
+    read(tmp_path / "short.mp4")
+    threads = len(list(Path("/proc/self/task").iterdir()))
+    for _ in range(20):
+        read(tmp_path / "short.mp4")
+    assert len(list(Path("/proc/self/task").iterdir())) <= threads + 1

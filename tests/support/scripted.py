@@ -1,0 +1,84 @@
+"""The parts of a session, scripted: what people do, see and break can be decided by a test."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+
+from engines.choose import Choice
+from realtime.frame import Frame, Rgb
+from realtime.pose.figure.styles import Figure
+from realtime.pose.pose import Pose
+from realtime.subject import Subject, load_subject
+
+
+class ScriptedRenderer:
+    """Paints every picture in one grey, that of its subject."""
+
+    choice = Choice("torch", "f32")
+    replaced = 0
+
+    def __init__(self, grey: int = 0, *, subject: Subject | None = None) -> None:
+        self.subject = subject or load_subject("alice")
+        self._grey = grey
+
+    def step(self, figure: Figure) -> Rgb:
+        return np.full_like(figure.rgb, self._grey)
+
+
+class ScriptedEstimator:
+    """Sees the same pose in every picture."""
+
+    track_id = 0
+
+    def __init__(self, pose: Pose | None = None) -> None:
+        self._pose = pose
+
+    def estimate(self, rgb: Rgb) -> Pose | None:
+        return self._pose
+
+    def reset(self) -> None:
+        """Nothing to forget."""
+
+    def next_person(self) -> None:
+        self.track_id += 1
+
+
+class ScriptedSource:
+    """Plays pictures at a rate; what is called between them may raise or wait."""
+
+    name = "script"
+
+    def __init__(self, pictures: Iterable[Rgb | Callable[[], None]], *, fps: float = 60) -> None:
+        self._pictures: Iterator[Rgb | Callable[[], None]] = iter(pictures)
+        self._step_s, self._number = 1 / fps, 0
+        self.closed = threading.Event()
+
+    def read(self) -> Frame | None:
+        for item in self._pictures:
+            if isinstance(item, np.ndarray):
+                time.sleep(self._step_s)
+                self._number += 1
+                return Frame(rgb=item, captured_at_s=time.perf_counter(), number=self._number - 1)
+            item()
+        return None
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+class KeptOutput:
+    """Keeps every frame."""
+
+    dropped = 0
+
+    def __init__(self) -> None:
+        self.frames: list[Frame] = []
+        self.closed = False
+
+    def write(self, frame: Frame) -> None:
+        self.frames.append(frame)
+
+    def close(self) -> None:
+        self.closed = True

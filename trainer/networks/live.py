@@ -1,0 +1,111 @@
+"""Trained networks as the live renderer calls them: uint8 patches in and out, BatchNorm folded, plate built in.
+
+[1, h, w, C] is `realtime.render`'s layout: patches of 4x4 pixels, channels last.
+"""
+
+import copy
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from realtime.frame import Rgb
+from realtime.render import NO_RESIDUAL
+from trainer.networks.blocks import ConvBlock
+from trainer.networks.compact import CompactGenerator
+from trainer.networks.patches import CHANNELS, PATCH, from_bytes, to_bytes, to_patches
+
+M = TypeVar("M", bound=nn.Module)
+
+
+class LiveGenerator(nn.Module):
+    """Any preset's generator, folded, with the plate as a constant: what generator.onnx is made of.
+
+    Args:
+        generator: maps (packed, plate) to (picture, mask), see `trainer.networks.load`.
+        plate: the empty background, uint8 [H, W, 3].
+    """
+
+    plate: Tensor
+
+    def __init__(self, generator: nn.Module, plate: Rgb) -> None:
+        super().__init__()
+        self.generator = fold(generator)
+        picture = from_bytes(torch.from_numpy(plate).permute(2, 0, 1)[None])
+        self.register_buffer("plate", to_patches(picture).contiguous())
+
+    def forward(self, packed: Tensor) -> Tensor:
+        """uint8 [1, H/4, W/4, 144] to uint8 [1, H/4, W/4, 48]."""
+        picture, _ = self.generator(from_bytes(packed.permute(0, 3, 1, 2)), self.plate)
+        return to_bytes(picture).permute(0, 2, 3, 1)
+
+
+class LiveFace(nn.Module):
+    """Any preset's face network, folded: what face.onnx is made of."""
+
+    def __init__(self, face: nn.Module) -> None:
+        super().__init__()
+        self.face = fold(face)
+
+    def forward(self, packed: Tensor) -> Tensor:
+        """uint8 [1, F/4, F/4, 96] to uint8 [1, F/4, F/4, 48]; 128 means no residual."""
+        residual = self.face(from_bytes(packed.permute(0, 3, 1, 2)))
+        return torch.clamp(residual * 127 + (NO_RESIDUAL + 0.5), 0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+
+
+class FaceEngine:
+    """An `engines.engine.Engine` that runs a face network in torch, so that `FaceRenderer` can use it in training.
+
+    Args:
+        face: the network.
+        side_px: side of the head's crop.
+        device: where the network is.
+    """
+
+    def __init__(self, face: nn.Module, side_px: int, device: torch.device) -> None:
+        self._network, self._device = LiveFace(face), device
+        h = side_px // PATCH
+        self.inputs = {"packed": np.zeros((1, h, h, 2 * CHANNELS), np.uint8)}
+        self.outputs = {"residual": np.zeros((1, h, h, CHANNELS), np.uint8)}
+
+    @torch.no_grad()
+    def run(self) -> None:
+        """Compute `outputs` from `inputs`."""
+        packed = torch.from_numpy(self.inputs["packed"]).to(self._device)
+        self.outputs["residual"][...] = self._network(packed).cpu().numpy()
+
+
+def fold(network: M) -> M:
+    """A copy in eval mode, BatchNorms folded into the convolutions before them, weights stored in half precision."""
+    folded = copy.deepcopy(network).eval()
+    for block in folded.modules():
+        if isinstance(block, ConvBlock):
+            convolution, norm = block[0], block[1]
+            assert isinstance(convolution, nn.Conv2d)
+            assert isinstance(norm, nn.BatchNorm2d)
+            block[0] = fuse_conv_bn_eval(convolution, norm)
+            block[1] = nn.Identity()
+    if isinstance(folded, CompactGenerator):
+        folded.for_rgb = _threefold(PATCH * PATCH)
+    for module in folded.modules():
+        if isinstance(module, nn.Conv2d):
+            module.weight = nn.Parameter(module.weight.half(), requires_grad=False)
+            parametrize.register_parametrization(module, "weight", _Float(), unsafe=True)
+    return folded
+
+
+def _threefold(channels: int) -> nn.Conv2d:
+    """`ForRgb` as a convolution, which engines run faster than the reshaping it otherwise becomes: 1.5 of 27 ms."""
+    convolution = nn.Conv2d(channels, 3 * channels, 1, bias=False)
+    convolution.weight = nn.Parameter(torch.eye(channels).repeat_interleave(3, dim=0)[:, :, None, None])
+    return convolution
+
+
+class _Float(nn.Module):
+    """Computes in float32 with a weight that is stored as float16."""
+
+    def forward(self, stored: Tensor) -> Tensor:
+        return stored.float()
