@@ -12,6 +12,7 @@ from engines.engine import Engine, OutputGuard
 from engines.recurrent import make_recurrent
 from realtime.frame import Rgb
 from realtime.parts.atlas import Atlas
+from realtime.parts.blend import blend
 from realtime.parts.inputs import PartsInputs
 from realtime.parts.limb_frames import CHANNELS as COORDINATES
 from realtime.pose.figure.styles import Figure
@@ -94,20 +95,21 @@ class PartsChain:
 
     Args:
         generator: engine with input "packed" uint8 [1, H/4, W/4, 144+L] (figure, coordinates, parts, past) and output
-            "picture" uint8 [1, H/4, W/4, 48].
+            "picture" uint8 [1, H/4, W/4, 96], see `realtime.parts.blend`.
         plate: uint8 [H, W, 3], which every chain starts from.
         atlas: of the subject.
+        apart: references from fewer than so many frames away from a figure's are not shown.
     """
 
-    def __init__(self, generator: Engine, plate: Rgb, atlas: Atlas) -> None:
+    def __init__(self, generator: Engine, plate: Rgb, atlas: Atlas, apart: int) -> None:
         packed = generator.inputs["packed"]
         channels = packed.shape[-1]
         assert channels == 3 * CHANNELS + COORDINATES, f"{channels} channels, want {3 * CHANNELS + COORDINATES}"
-        self._engine, self._plate = generator, plate
+        self._engine, self._plate, self._apart = generator, plate, apart
         self._inputs = PartsInputs(atlas, plate, coordinates=packed[0, ..., CHANNELS : CHANNELS + COORDINATES])
         places = 0, CHANNELS + COORDINATES, channels - CHANNELS
         self._figure, self._parts, self._past = (PatchView(packed, first) for first in places)
-        self._output = PatchView(generator.outputs["picture"], 0)
+        self._output, self._paint = generator.outputs["picture"], PatchView(generator.outputs["picture"], 0)
         self._last = plate
 
     def reset(self) -> None:
@@ -118,10 +120,12 @@ class PartsChain:
     def step(self, figure: Figure) -> Rgb:
         """Run the generator; returns a new picture, uint8 [H, W, 3]."""
         self._figure.write(figure.rgb)
-        self._parts.write(self._inputs.step(figure.pose).picture)
-        self._past.write(self._inputs.move(self._last))
+        parts = self._inputs.step(figure.pose, frame=figure.frame, apart=self._apart).picture
+        past = self._inputs.move(self._last)
+        self._parts.write(parts)
+        self._past.write(past)
         self._engine.run()
-        self._last = self._output.read()
+        self._last = blend(self._output[0], self._paint.read(), parts, past, self._plate)
         return self._last.copy()
 
 
@@ -135,14 +139,24 @@ class Renderer:
         plate: uint8 [H, W, 3], the empty background that every chain starts from.
         blank: what a figure with nobody in it is filled with, `Style.blank`.
         atlas: of the subject, for a generator with references.
+        apart: as in `PartsChain`.
     """
 
     def __init__(
-        self, generator: Engine, face: Engine | None, plate: Rgb, *, blank: int = 0, atlas: Atlas | None = None
+        self,
+        generator: Engine,
+        face: Engine | None,
+        plate: Rgb,
+        *,
+        blank: int = 0,
+        atlas: Atlas | None = None,
+        apart: int = 0,
     ) -> None:
-        self._chain = PartsChain(generator, plate, atlas) if atlas else FigureChain(generator, plate, blank)
+        self._chain = PartsChain(generator, plate, atlas, apart) if atlas else FigureChain(generator, plate, blank)
         self._face = FaceRenderer(face) if face else None
-        self._guard = OutputGuard(generator.outputs["picture"], to_patches(plate)[None])
+        output = generator.outputs["picture"]
+        # Channels that the plate does not vary in need not vary in the picture; shares vary, unless nobody is there.
+        self._guard = OutputGuard(output[..., :CHANNELS], to_patches(plate)[None])
         self.reset()
 
     def reset(self) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, async_playwright
 
-from tests.support.commands import DATA, command
+from tests.support.commands import DATA, chosen, command
 
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp()  # no engine of the user's, and none for the user
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch is imported: as `trainer` does
@@ -49,12 +49,8 @@ async def browser(chromium_path: str) -> AsyncIterator[Browser]:
 @pytest.fixture(scope="session")
 def toy_flags() -> list[str]:
     """Settings of a training that takes seconds."""
-    network = ["16", "16", "16"]
-    flags = {"steps": "4", "face-steps": "2", "batch": "2", "chains": "2", "window-px": "64", "perceptual-px": "32"}
-    small = [
-        part for name, value in (flags | {"warmup-steps": "1", "ndf": "8"}).items() for part in (f"--{name}", value)
-    ]
-    return [*small, *(part for name in ("generator", "face") for part in (f"--{name}.widths", *network))]
+    small = chosen(face_steps=2, batch=2, chains=2, window_px=64, perceptual_px=32, warmup_steps=1, ndf=8)
+    return ["--steps", "4", *small, *chosen(generator__widths="16,16,16", face__widths="16,16,16")]
 
 
 @pytest.fixture(scope="session")

@@ -17,16 +17,12 @@ ARROWS = {
     "realtime": {"engines", "server"},
     "trainer": {"engines", "realtime"},
 }
-TRAINER_MAY_USE = (
-    "realtime.frame",
-    "realtime.html",
-    "realtime.pose",
-    "realtime.render",
-    "realtime.subject_clips",
-    "realtime.subject_engines",
-    "realtime.subject",
-    "realtime.video",
-)
+APPLICATION = ("realtime.cli", "realtime.engine_tools", "realtime.live", "realtime.pose_tools")
+"""Parts of realtime that training has no use for; the rest is the library that both share."""
+TRAINER_LEVELS = ({"footage", "networks"}, {"training", "evaluation"}, {"export", "detector"})
+"""The folders of trainer: each imports lower levels only."""
+TRAINER_COMMANDS = {"baseline", "cli", "evaluate_cli", "fit", "run"}
+"""The modules of trainer that stand above all its folders; the others stand below."""
 HEAVY = (
     "torch",
     "onnx",
@@ -84,8 +80,23 @@ def test_packages_import_only_downwards() -> None:
 def test_trainer_imports_only_the_library_of_realtime() -> None:
     for path in (ROOT / "trainer").rglob("*.py"):
         for name in imports(path):
-            if name.startswith("realtime"):
-                assert name.startswith(TRAINER_MAY_USE), f"{path} imports {name}"
+            assert not f"{name}.".startswith(tuple(f"{part}." for part in APPLICATION)), f"{path} imports {name}"
+
+
+def test_the_folders_of_trainer_import_only_lower_ones() -> None:
+    level = {folder: number for number, folders in enumerate(TRAINER_LEVELS) for folder in folders}
+    assert level.keys() == {path.parent.name for path in (ROOT / "trainer").glob("*/__init__.py")}
+    for folder, own_level in level.items():
+        for path in (ROOT / "trainer" / folder).glob("*.py"):
+            for name in imports(path):
+                part = name.removeprefix("trainer.").split(".")[0]
+                if name.startswith("trainer."):
+                    assert part not in TRAINER_COMMANDS, f"{path} imports {name}"
+                    assert part == folder or level.get(part, -1) < own_level, f"{path} imports {name}"
+
+
+def test_reading_prepared_footage_needs_nothing_that_prepares_it() -> None:
+    assert not [name for name in imports(ROOT / "trainer/footage/prepared.py") if name.startswith("trainer")]
 
 
 def test_no_string_names_a_module_of_ours() -> None:

@@ -1,135 +1,126 @@
-"""`trainer`: a few minutes of video of a person in, a subject out."""
+"""`trainer`: from a video of a person to a subject."""
 
-import argparse
 import os
-from collections.abc import Callable
+import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-import tyro
-from tyro.conf import Positional
+from tyro.conf import Positional, UseAppendAction, arg
 
 from engines.console import run_commands
 from engines.files import disk_full_message
-from realtime.pose.estimation.config import EstimatorName
 from realtime.pose.figure.styles import StyleName
 from realtime.subject import Consent, user_subjects
-from trainer.config import LIVE, PRESETS, PresetName, TrainConfig, parse_size
-from trainer.evaluate_cli import detector, evaluate
-from trainer.footage.crop import parse_crop
-from trainer.options import CheckpointConfig, Machine, first_process, outlasts
+from trainer.config import CheckpointConfig, Machine, PrepareConfig, TrainConfig, first_process
+from trainer.evaluate_cli import Inline, detector, evaluate
+from trainer.settings import PRESETS, Overrides, PresetName, list_settings
 
-RunFolder = Annotated[Positional[Path], tyro.conf.arg(metavar="RUN")]
+RunFolder = Annotated[Positional[Path], arg(metavar="RUN")]
+Folder = Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="")]
+NOT_STATED = Consent(person="not stated", licence="not stated")
+
+EXAMPLES = {
+    "fit": "trainer fit alice.mp4 --name alice --person 'Alice, fictional' --licence CC0-1.0",
+    "prepare": "trainer prepare alice.mp4 --out runs/alice --only-report",
+    "train": "trainer train runs/alice --steps 20000 --set batch=4 --set generator.widths=64,128,256",
+    "export": "trainer export runs/alice --name alice",
+    "settings": "trainer settings --preset gpu > my.toml",
+    "evaluate": "trainer evaluate --subject alice --video alice.mp4 --last-s 40",
+    "detector": "trainer detector train --real alice.mp4 --out alice.safetensors",
+}
 
 
-def fit_with(default: TrainConfig) -> Callable[..., None]:
-    """The command `fit` with the settings of a preset, each of which can be changed."""
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """Which settings to train with, and where."""
 
-    def fit(
-        video: Annotated[Positional[Path], tyro.conf.arg(metavar="VIDEO")],
-        /,
-        name: str,
-        preset: PresetName = "live",
-        size: str = "512",
-        out: Path | None = None,
-        run: Path | None = None,
-        person: str = "not stated",
-        licence: str = "not stated",
-        pose: EstimatorName = "own",
-        openpose: Path | None = None,
-        figure: StyleName | None = None,
-        crop: str | None = None,
-        fps: float | None = None,
-        config: Annotated[TrainConfig, tyro.conf.arg(name=""), tyro.conf.AvoidSubcommands] = default,
-        machine: Annotated[Machine, tyro.conf.arg(name="")] = Machine(),
-        upkeep: Annotated[CheckpointConfig, tyro.conf.arg(name="")] = CheckpointConfig(),
-    ) -> None:
-        """Make a subject of a video: prepare, train and export. Ctrl-C saves; the same command goes on.
+    preset: PresetName = "live"
+    """Settings to begin with: live, for an ordinary CPU; gpu, large networks; paper, as published (--size 1024x512)."""
+    steps: Annotated[int | None, arg(metavar="INT", help_behavior_hint="")] = None
+    """Optimizer steps of the body's generator; by default the preset's."""
+    devices: Annotated[int | Literal["auto"] | None, arg(metavar="INT|auto", help_behavior_hint="")] = None
+    """GPUs, or processes, per machine, which share the batch; by default those that are there or were started."""
+    assignments: Annotated[UseAppendAction[tuple[str, ...]], arg(name="set", metavar="NAME=VALUE")] = ()
+    """Change any other setting; `trainer settings` lists them all."""
+    config: Annotated[Path | None, arg(metavar="FILE.toml", help_behavior_hint="")] = None
+    """TOML file with settings; --set, --steps and --devices come after it."""
 
-        Args:
-            video: one person, filmed for minutes with a camera that stands still, head to toes in the picture; or a
-                folder of numbered pictures.
-            name: the subject's name.
-            preset: the settings to begin with, see `trainer train`.
-            size: of the picture, see `trainer prepare`.
-            out: where to put the subject's folder; by default among your own subjects.
-            run: folder for everything that comes before; by default runs/NAME.
-            person: who is shown, for the consent record.
-            licence: what the subject may be used for, for the consent record.
-            pose: what finds the person, see `trainer prepare`.
-            openpose: folder with OpenPose's JSON files of this video, to take the poses from instead.
-            figure: how poses are drawn, see `trainer prepare`.
-            crop: part of the video to use, see `trainer prepare`.
-            fps: how many pictures of a folder make a second, by default 30.
-        """
-        from trainer.fit import fit as fit_video
+    def overrides(self) -> Overrides:
+        """What is changed of the preset; `settings` takes what is for training."""
+        options = {"steps": self.steps, "devices": self.devices}
+        given = [f"{name}={value}" for name, value in options.items() if value is not None]
+        return Overrides([*self.assignments, *given], self.config)
 
-        folder = (out or user_subjects()) / name
-        done = fit_video(
-            video,
-            run or Path("runs") / name,
-            folder,
-            name=name,
-            size=size,
-            pose=pose,
-            openpose=openpose,
-            figure=figure,
-            crop=parse_crop(crop) if crop else None,
-            fps=fps,
-            config=config,
-            machine=machine,
-            upkeep=upkeep,
-            consent=Consent(person=person, licence=licence),
+    def settings(self, overrides: Overrides) -> tuple[TrainConfig, Machine, CheckpointConfig]:
+        """The preset and the defaults of the others, changed; nothing may be left over in `overrides` then."""
+        changed = (
+            overrides.apply(PRESETS[self.preset]),
+            overrides.apply(Machine()),
+            overrides.apply(CheckpointConfig()),
         )
-        if done:
-            print(f"Subject {name} is in {folder}. Next: realtime run --subject {folder if out else name}")
+        overrides.check_applied()
+        return changed
 
-    return fit
+
+def fit(
+    prepare: Annotated[PrepareConfig, Inline],
+    name: str,
+    train: Annotated[TrainOptions, Inline] = TrainOptions(),
+    out: Folder = None,
+    run: Folder = None,
+    consent: Annotated[Consent, Inline] = NOT_STATED,
+) -> None:
+    """Make a subject of a video: prepare, train and export. Ctrl-C saves; the same command goes on.
+
+    Args:
+        prepare: What to prepare.
+        name: The subject's name.
+        train: How to train.
+        out: Where to put the subject's folder; by default among your own subjects.
+        run: Folder for everything that comes before; by default runs/NAME.
+        consent: For the manifest.
+    """
+    from trainer.fit import fit as fit_video
+
+    overrides = train.overrides()
+    prepare = overrides.apply(prepare, "figure")
+    config, machine, checkpointing = train.settings(overrides)
+    folder = (out or user_subjects()) / name
+    done = fit_video(
+        prepare,
+        run or Path("runs") / name,
+        folder,
+        name=name,
+        train=config,
+        machine=machine,
+        checkpointing=checkpointing,
+        consent=consent,
+    )
+    if done:
+        print(f"Subject {name} is in {folder}. Next: realtime run --subject {folder if out else name}")
 
 
 def prepare(
-    video: Annotated[Positional[Path], tyro.conf.arg(metavar="VIDEO")],
-    /,
-    out: Path,
-    size: str = "512",
-    crop: str | None = None,
-    pose: EstimatorName = "own",
-    openpose: Path | None = None,
-    figure: StyleName | None = None,
-    fps: float | None = None,
+    config: Annotated[PrepareConfig, Inline],
+    out: Annotated[Path, arg(metavar="RUN")],
+    figure: Annotated[StyleName | None, arg(help_behavior_hint="")] = None,
     only_report: bool = False,
 ) -> None:
-    """Find the person in every frame of a video, and the empty room behind them; say what the footage is worth.
+    """Find the person in every frame of a video, and the background without the person; report on the footage.
 
     Run it again after a stop: it goes on where it was.
 
     Args:
-        video: one person, filmed for minutes with a camera that stands still, head to toes in the picture; or a folder
-            of numbered pictures.
-        out: the run's folder; train and export take the same one. Its report.html is for you.
-        size: of the picture in pixels, e.g. 512 (square) or 1024x512, multiples of 32; 512 is live on two cores.
-        crop: part of the video to use, X,Y,WIDTH,HEIGHT in its pixels; by default the largest that holds the person.
-        pose: what finds the person: this program, or the mediapipe library (needs pip install 'bodydouble[mediapipe]').
-        openpose: folder with OpenPose's JSON files of this video, to take the poses from instead.
-        figure: how poses are drawn: limbs, our own way, or edn, as the paper did from OpenPose's poses; by default edn
-            with --openpose.
-        fps: how many pictures of a folder make a second, by default 30.
-        only_report: say what the footage is worth, no more.
+        config: What to prepare.
+        out: The run's folder; train and export take the same one. Its report.html is for you.
+        figure: How poses are drawn: limbs, our own way, or edn, the paper's; by default edn with --openpose.
+        only_report: Stop once the report is written.
     """
     from trainer.footage.prepare import prepare as prepare_video
 
     with disk_full_message("the prepared footage", out):
-        about = prepare_video(
-            video,
-            out,
-            size_px=parse_size(size),
-            estimator=pose,
-            openpose=openpose,
-            figure=figure,
-            crop=parse_crop(crop) if crop else None,
-            fps=fps,
-            only_report=only_report,
-        )
+        about = prepare_video(replace(config, figure=figure), out, only_report=only_report)
     if about is None:
         print(f"Look at {out / 'report.html'}. Next: the same without --only-report")
     else:
@@ -137,82 +128,76 @@ def prepare(
         print(f"{about.frames} frames, the person in {about.seen}. Next: trainer train {out}")
 
 
-def train_with(default: TrainConfig) -> Callable[..., None]:
-    """The command `train` with the settings of a preset, each of which can be changed."""
-
-    def train(
-        run: RunFolder,
-        /,
-        preset: PresetName = "live",
-        start_from: Path | None = None,
-        config: Annotated[TrainConfig, tyro.conf.arg(name=""), tyro.conf.AvoidSubcommands] = default,
-        machine: Annotated[Machine, tyro.conf.arg(name="")] = Machine(),
-        upkeep: Annotated[CheckpointConfig, tyro.conf.arg(name="")] = CheckpointConfig(),
-    ) -> None:
-        """Train the generator, then the face network, then, with --joint-steps, both together.
-
-        Ctrl-C saves; the same command goes on where it stopped.
-
-        Args:
-            run: folder made by `trainer prepare`. Previews (figure | truth | output) appear in it, and curves for
-                TensorBoard.
-            preset: the settings to begin with: live, compact and for an ordinary CPU; gpu, pix2pixHD's networks with
-                all that we know; paper, Everybody Dance Now as published (prepare with --size 1024x512).
-            start_from: folder of another run of the same networks, of this person smaller or of somebody else: its
-                weights are what training starts with.
-        """
-        from trainer.run import train_run
-
-        if train_run(run, config, machine=machine, upkeep=upkeep, start_from=start_from):
-            print(f"Finished. Next: trainer export {run} --name NAME")
-
-    return train
-
-
-def export(
+def train(
     run: RunFolder,
     /,
-    name: str,
-    out: Path | None = None,
-    person: str = "not stated",
-    licence: str = "not stated",
+    options: Annotated[TrainOptions, Inline] = TrainOptions(),
+    start_from: Annotated[Path | None, arg(metavar="RUN", help_behavior_hint="")] = None,
 ) -> None:
+    """Train the generator, then the face network, then, with the setting joint_steps, both together.
+
+    Ctrl-C saves; the same command goes on where it stopped.
+
+    Args:
+        run: Folder made by `trainer prepare`; gets previews (figure | truth | output) and curves for TensorBoard.
+        options: How to train.
+        start_from: Another run of the same networks, smaller or of somebody else, whose weights to start with.
+    """
+    from trainer.run import train_run
+
+    config, machine, checkpointing = options.settings(options.overrides())
+    if train_run(run, config, machine=machine, checkpointing=checkpointing, start_from=start_from):
+        print(f"Finished. Next: trainer export {run} --name NAME")
+
+
+def export(run: RunFolder, /, name: str, out: Folder = None, consent: Annotated[Consent, Inline] = NOT_STATED) -> None:
     """Make a subject of a trained run; `realtime run --subject NAME` then plays it.
 
     Args:
-        run: folder of a finished `trainer train`.
-        name: the subject's name.
-        out: where to put the subject's folder; by default among your own subjects.
-        person: who is shown, for the consent record.
-        licence: what the subject may be used for, for the consent record.
+        run: Folder of a finished `trainer train`.
+        name: The subject's name.
+        out: Where to put the subject's folder; by default among your own subjects.
+        consent: For the manifest.
     """
-    from trainer.run import export_run
+    from trainer.export.subject import export_run
 
     folder = (out or user_subjects()) / name
     with disk_full_message("the subject", folder.parent):
-        export_run(run, name, folder, person=person, licence=licence)
+        export_run(run, name, folder, consent)
     print(f"Subject {name} is in {folder}. Next: realtime run --subject {folder if out else name}")
+
+
+def settings(preset: PresetName = "live") -> None:
+    """Print all settings of a preset, as a TOML file for --config; --set changes them one by one.
+
+    Args:
+        preset: live, gpu or paper, see `trainer train`.
+    """
+    print(list_settings(PRESETS[preset], Machine(), CheckpointConfig()), end="")
 
 
 def main() -> None:
     """Entry point."""
-    parent = os.getppid()
     # Waiting threads sleep instead of spinning: beside any other program spinning made a step ten times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    # The preset decides what every other setting is by default, so it has to be known before they are read.
-    chosen = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    chosen.add_argument("--preset", default="live")
-    preset = PRESETS.get(chosen.parse_known_args()[0].preset, LIVE)
-    run_commands(
-        {
-            "fit": fit_with(preset),
-            "prepare": prepare,
-            "train": train_with(preset),
-            "export": export,
-            "evaluate": evaluate,
-            "detector": detector,
-        },
-        prog="trainer",
-        description="Turn a video of a person into a subject: fit does it all, prepare, train and export the parts.",
-        is_told=lambda: first_process() or outlasts(parent),
-    )
+    try:
+        run_commands(
+            {
+                "fit": fit,
+                "prepare": prepare,
+                "train": train,
+                "export": export,
+                "settings": settings,
+                "evaluate": evaluate,
+                "detector": detector,
+            },
+            prog="trainer",
+            description="Make a subject of a video of a person: fit does it all, prepare, train and export its parts.",
+            # What one process finds, all find: one per machine tells the user.
+            is_told=lambda: first_process(on_machine=True),
+        )
+    except SystemExit as end:
+        arguments = sys.argv[1:]
+        if not end.code and {"-h", "--help"} & {*arguments}:
+            print(f"Example: {EXAMPLES.get(arguments[0], EXAMPLES['fit'])}")
+        raise

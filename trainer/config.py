@@ -1,34 +1,100 @@
-"""What a training run is told. Everything else follows from the footage."""
+"""What the trainer is told: what to prepare, how to train, and where. `trainer/settings.py` has the presets."""
 
-from collections.abc import Mapping
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from tyro.conf import Positional, Suppress, arg
 
 from engines.errors import UserError
+from realtime.pose.estimation.config import EstimatorName
+from realtime.pose.figure.styles import StyleName
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareConfig:
+    """Which footage to prepare, and how."""
+
+    video: Annotated[Positional[Path], arg(metavar="VIDEO")]
+    """Video of one person, whole body, minutes long, from a camera that stands still; or a folder of its frames."""
+    size: str = "512"
+    """Size of the subject's picture in pixels, e.g. 512 (square; live on 2 cores) or 1024x512; multiples of 32."""
+    crop: Annotated[str | None, arg(metavar="X,Y,WIDTH,HEIGHT", help_behavior_hint="")] = None
+    """Part of the video to use, in its pixels; by default the largest that holds the person."""
+    pose: EstimatorName = "own"
+    """What estimates the pose: own, or the mediapipe library, which needs pip install 'bodydouble[mediapipe]'."""
+    openpose: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="")] = None
+    """Folder with OpenPose's JSON files of this video: take the poses from these instead."""
+    figure: Annotated[StyleName | None, Suppress] = None
+    """How poses are drawn: limbs, in this program's own way, or edn, as in the paper; by default edn with --openpose,
+    else limbs."""
+    fps: Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint="")] = None
+    """Pictures per second of a folder of pictures; by default 30."""
+
+    def __post_init__(self) -> None:
+        width, height = self.size_px
+        if any(side < 64 or side % 32 for side in (width, height)):
+            raise UserError(f"--size must be multiples of 32 and at least 64 pixels, not {width} x {height}.")
+        if self.crop is not None:
+            parse_crop(self.crop)
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Width and height of the subject's picture."""
+        sides = self.size.split("x")
+        if len(sides) not in (1, 2) or not all(side.isdecimal() for side in sides):
+            raise UserError(f"--size must be like 512 or 1024x512, not {self.size!r}.")
+        return int(sides[0]), int(sides[-1])
+
+    @property
+    def crop_box(self) -> tuple[int, int, int, int] | None:
+        """The chosen part of the video, x, y, width, height in its pixels; None if none was."""
+        return None if self.crop is None else parse_crop(self.crop)
+
+    @property
+    def style_name(self) -> StyleName:
+        """How poses are drawn, a name for `load_style`."""
+        return self.figure or ("edn" if self.openpose else "limbs")
+
+
+def parse_crop(text: str) -> tuple[int, int, int, int]:
+    """X, y, width and height of "320,0,720,720".
+
+    Raises:
+        UserError: it is something else.
+    """
+    parts = text.split(",")
+    if len(parts) != 4 or not all(part.isdecimal() for part in parts):
+        raise UserError(f"--crop must be X,Y,WIDTH,HEIGHT in pixels of the video, like 320,0,720,720, not {text!r}.")
+    x, y, width, height = map(int, parts)
+    return x, y, width, height
 
 
 class CompactConfig(msgspec.Struct, frozen=True, kw_only=True, tag="compact"):
-    """Shape of a compact network: channels and residual blocks at 1/4, 1/8 and 1/16 of the picture."""
+    """Shape of a compact network, which works at 1/4, 1/8 and 1/16 of the picture's size."""
 
     widths: tuple[int, int, int]
+    """Channels at 1/4, 1/8 and 1/16 of the size."""
     blocks: tuple[int, int, int]
+    """Residual blocks at 1/4, at 1/8 (so many in the encoder and in the decoder), and at 1/16."""
 
     def __str__(self) -> str:
         return f"compact {','.join(map(str, self.widths))} x {','.join(map(str, self.blocks))}"
 
 
 class Pix2PixHDConfig(msgspec.Struct, frozen=True, kw_only=True, tag="pix2pixhd"):
-    """Shape of a network of pix2pixHD's: the global generator, and the local enhancer around it."""
+    """Shape of one of pix2pixHD's networks: the global generator, and the local enhancer around it."""
 
     ngf: int = 64
-    """Channels of the global generator's first layer; the enhancer has half as many."""
+    """Channels of the global generator's first layer; the enhancer's has half as many."""
     downsamplings: int = 4
+    """How often the global generator halves the size."""
     blocks: int = 9
+    """Residual blocks of the global generator."""
     enhancer_blocks: int = 0
-    """Residual blocks of the local enhancer; 0 leaves it out."""
+    """Residual blocks of the local enhancer; 0 leaves the enhancer out."""
 
     def __str__(self) -> str:
         enhancer = f", {self.enhancer_blocks} in the enhancer" if self.enhancer_blocks else ""
@@ -40,179 +106,168 @@ Network = CompactConfig | Pix2PixHDConfig
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """One preset; the defaults are those of `live`, a compact generator that runs on an ordinary CPU."""
+    """What is learnt and how; the defaults are those of the preset live."""
 
     steps: int = 8000
-    """Steps of the body's generator."""
+    """Optimizer steps of the body's generator."""
     coarse_steps: int = 0
     """Steps of the global generator alone, at half the size, before the local enhancer joins it."""
     face_steps: int = 2000
     """Steps of the face network, after the body's."""
     joint_steps: int = 0
-    """Steps of both together, after the face's, at a tenth of the rates; the losses on the head reach the body, too."""
+    """Steps of both networks together, after the face's, at a tenth of the learning rates; the losses on the head then
+    reach the body's generator, too."""
     batch: int = 3
-    """Chains that take part in a step."""
+    """Chains in a step, shared by all processes. A chain renders frame after frame from its own last output."""
     chains: int = 12
-    """Chains that are alive; they take turns, so that successive steps see different scenes."""
+    """Chains altogether; they take turns, so that successive steps see different scenes."""
     unroll: int = 2
-    """Frames per step that the gradient flows through; at least 2, for the discriminator judges pairs."""
+    """Successive frames of a chain in a step, through all of which the gradient flows; at least 2, because the
+    discriminator judges pairs."""
     window_px: int = 256
-    """Training looks through a square window of this size that lies on the person; 0 is the whole picture."""
+    """Side of the square window on the person that training sees, a multiple of 32; 0 is the whole picture."""
     mean_chain_frames: int = 150
-    """A chain runs on its own outputs for so many frames on average before it starts anew."""
+    """Mean number of frames after which a chain starts anew."""
     view_balance: float = 0.5
-    """How much more often rarely filmed views of the body are learnt: 0 as often as filmed, 1 all equally often."""
+    """How evenly chains start at all views of the body: 0 as often as they were filmed, 1 all equally often."""
     seed: int = 0
+    """Of all random numbers."""
 
     temporal: bool = True
-    """Each frame follows from the one before, and pairs are judged; without it every frame begins anew (pix2pixHD)."""
+    """The generator sees the previous output, and pairs of frames are judged; without it every frame stands alone
+    (pix2pixHD)."""
     background: bool = True
-    """The room is known: the network predicts a mask and composites the person, with the shadow, over the plate."""
+    """The generator predicts a mask, and the output is composited over the plate; a compact one always does so."""
     references: bool = True
     """Every part of the person is taken from the frame of the footage that shows it best and moved into the pose; the
-    generator may copy it, keep its own past, or paint."""
+    generator may copy it, keep its previous output, or paint."""
     generator: Network = CompactConfig(widths=(48, 96, 192), blocks=(1, 1, 2))
+    """The body's network."""
     face: Network = CompactConfig(widths=(48, 96, 128), blocks=(1, 1, 2))
+    """The face network."""
     ndf: int = 32
-    """Width of the discriminators."""
+    """Channels of the discriminators' first layers."""
     scales: int = 2
-    """Sizes at which the discriminator judges."""
+    """Sizes at which the body's discriminator judges, each half the one before."""
 
     learning_rate: float = 8e-4
-    """Adam's learning rate of the generator, constant for the first half of the steps."""
+    """Adam's, of the generator and the face network; constant for the first half of the steps."""
     discriminator_learning_rate: float = 2.7e-4
+    """Adam's, of the discriminators; constant for the first half of the steps."""
     lr_schedule: Literal["cosine", "linear"] = "cosine"
-    """How the rates fall in the second half."""
+    """How the learning rates fall to 2 % in the second half of the steps."""
     warmup_steps: int = 300
-    """Steps without the adversarial losses."""
+    """First steps of the body, without the adversarial losses."""
     freeze_norm_at: float = 0.6
-    """After this part of the steps BatchNorm keeps its statistics: the network is then just what is exported."""
+    """Share of the body's steps after which BatchNorm keeps its statistics, so that what is trained is what is
+    exported."""
     ema_decay: float = 0.998
-    """Of the moving average of the weights, which is what is exported; 0 exports the weights themselves."""
+    """Decay per step of the weights' moving average, which is what is exported; 0 exports the weights themselves."""
 
     l1_weight: float = 30.0
+    """Of the mean absolute difference."""
     adversarial_weight: float = 1.0
+    """Of the least-squares GAN loss."""
     feature_matching_weight: float = 4.0
+    """Of the difference of the discriminator's features."""
     perceptual_weight: float = 4.0
+    """Of the difference of VGG's features."""
     perceptual_px: int = 128
-    """Side of the crop on head, hand or another keypoint that the perceptual loss sees; 0 is the whole window."""
+    """Side of the crop, on the head, a hand or another keypoint, that the perceptual loss sees; 0 is the whole
+    window."""
     vgg19: Path | None = None
-    """Perceptual network in place of the built-in VGG16: torchvision's vgg19-dcbb9e9d.pth, as the paper has it."""
+    """File vgg19-dcbb9e9d.pth of torchvision: compute the perceptual loss with the paper's VGG19 instead of VGG16."""
     image_weight: float = 0.5
-    """Of the second discriminator: it judges single pictures, through the perceptual loss's crop."""
+    """Of the losses of a second discriminator, which judges single frames through the perceptual crop; 0 leaves it
+    out."""
     hand_weight: float = 0.5
-    """Of L1 and perceptual loss on a crop around a hand, beside the whole."""
+    """Of L1 and perceptual loss on a crop around a hand, added to those on the rest; 0 leaves it out."""
     texture_weight: float = 0.0
-    """Of the difference of Gram matrices of the perceptual features: the statistics of cloth, not its place."""
+    """Of the difference of the Gram matrices of VGG's features; 0 leaves it out."""
     mask_weight: float = 1.5
-    """Cost of not showing the empty room."""
+    """Of the mask's mean: the price of painting where the plate would do."""
 
     feedback_noise: float = 0.4
-    """Part of the fed-back pictures that are spoilt: a quarter of them loses the person, the others get noise."""
+    """Probability that a chain's previous output is spoilt: in a quarter of these cases it becomes the plate, in the
+    others noise is added."""
     part_dropout: float = 0.05
-    """Part of the steps in which a hand, an arm, a foot or the face is missing from the figure."""
+    """Probability per chain and step that the face, a hand, an arm or a foot is missing from the figure."""
     keypoint_noise: float = 0.004
-    """Noise of the keypoints in statures, in a quarter of the steps."""
+    """Standard deviation of noise on the keypoints, in statures, with a probability of 1/4 per chain and step."""
     motion_blur: float = 0.05
-    """Part of the steps in which the figure is smeared along its motion."""
+    """Probability per chain and step that the figure is blurred along its motion."""
     far_references: float = 0.2
-    """Share of the steps in which references near in time are left out, as they are for a performer."""
+    """Probability per chain and step that references near in time are left out, as they are for a performer."""
     zoom_out: float = 0.05
-    """Part of the chains that see a larger part of the picture made smaller."""
+    """Probability that a chain sees a larger part of the picture, made smaller to the window's size."""
 
     def __post_init__(self) -> None:
         if self.unroll < 2:
-            raise UserError(f"--unroll must be at least 2, not {self.unroll}.")
+            raise UserError(f"unroll must be at least 2, not {self.unroll}.")
         if self.chains < self.batch:
-            raise UserError(f"--chains must be at least --batch, {self.batch}, not {self.chains}.")
-        if self.references and self.coarse_steps:
-            raise UserError("--coarse-steps is for generators without references: set --references False.")
-        if self.references and not self.background:
-            raise UserError("References are laid over the background: give --references False, or a static camera.")
+            raise UserError(f"chains must be at least batch, {self.batch}, not {self.chains}.")
+        if self.references and (self.coarse_steps or not self.background):
+            raise UserError("references need a background, and no coarse_steps: set references to False.")
         if self.joint_steps and not self.face_steps:
-            raise UserError("--joint-steps trains the face network further: --face-steps must be more than 0.")
+            raise UserError("joint_steps trains the face network further: face_steps must be more than 0.")
         if self.window_px % 32 or (self.window_px and self.perceptual_px > self.window_px):
             raise UserError(
-                f"--window-px must be a multiple of 32 and at least --perceptual-px ({self.perceptual_px}), "
+                f"window_px must be a multiple of 32 and at least perceptual_px ({self.perceptual_px}), "
                 f"not {self.window_px}."
             )
 
+    def for_footage(self, size_px: tuple[int, int], *, static: bool) -> "TrainConfig":
+        """The same as far as it fits footage of this width and height, filmed by a camera that stood still or not.
 
-LIVE = TrainConfig()
-
-PAPER = TrainConfig(
-    steps=200_000,
-    coarse_steps=35_000,
-    face_steps=35_000,
-    batch=1,
-    chains=1,
-    window_px=0,
-    mean_chain_frames=2,
-    view_balance=0.0,
-    background=False,
-    references=False,
-    generator=Pix2PixHDConfig(enhancer_blocks=3),
-    face=Pix2PixHDConfig(downsamplings=3, blocks=5),
-    ndf=64,
-    scales=3,
-    learning_rate=2e-4,
-    discriminator_learning_rate=2e-4,
-    lr_schedule="linear",
-    warmup_steps=0,
-    ema_decay=0.0,
-    l1_weight=0.0,
-    feature_matching_weight=10.0,
-    perceptual_weight=10.0,
-    perceptual_px=0,
-    image_weight=0.0,
-    hand_weight=0.0,
-    mask_weight=0.0,
-    feedback_noise=0.0,
-    part_dropout=0.0,
-    keypoint_noise=0.0,
-    motion_blur=0.0,
-    zoom_out=0.0,
-)
-"""*Everybody Dance Now* as published, for pictures of 1024x512: the coarse generator at 512x256, then the enhancer."""
-
-GPU = replace(
-    PAPER,
-    steps=60_000,
-    coarse_steps=0,
-    face_steps=15_000,
-    batch=8,
-    chains=64,
-    unroll=3,
-    mean_chain_frames=150,
-    view_balance=0.5,
-    background=True,
-    generator=Pix2PixHDConfig(),
-    lr_schedule="cosine",
-    warmup_steps=300,
-    ema_decay=0.999,
-    l1_weight=10.0,
-    mask_weight=1.5,
-    image_weight=0.5,
-    hand_weight=0.5,
-    feedback_noise=0.4,
-    part_dropout=0.05,
-    keypoint_noise=0.004,
-    motion_blur=0.05,
-    zoom_out=0.05,
-)
-"""The paper's family with what was learnt since: long chains, the known room, averaged weights; any size."""
-
-PresetName = Literal["live", "gpu", "paper"]
-PRESETS: Mapping[PresetName, TrainConfig] = {"live": LIVE, "gpu": GPU, "paper": PAPER}
+        Where the camera moved there is no plate, nor a mask that tells the person from the background.
+        """
+        window_px = min(self.window_px, *size_px)
+        return replace(
+            self,
+            background=self.background and static,
+            references=self.references and static,
+            mask_weight=self.mask_weight if static else 0.0,
+            window_px=window_px,
+            perceptual_px=min(self.perceptual_px, window_px) if window_px else self.perceptual_px,
+        )
 
 
-def parse_size(text: str) -> tuple[int, int]:
-    """Width and height of "1024x512", or of "512", a square.
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """Where to train; does not change what is learnt, so a run may go on elsewhere than it began."""
 
-    Raises:
-        UserError: it is neither.
-    """
-    sides = text.split("x")
-    if len(sides) not in (1, 2) or not all(side.isdecimal() for side in sides):
-        raise UserError(f"--size must be like 512 or 1024x512, not {text!r}.")
-    return int(sides[0]), int(sides[-1])
+    accelerator: Literal["auto", "cpu", "cuda"] = "auto"
+    """What computes; auto: the GPUs, if there are any."""
+    devices: int | Literal["auto"] = "auto"
+    """Processes per machine, one per GPU, which share the batch; auto: as many as torchrun or SLURM started, otherwise
+    one, or as many GPUs as divide the batch."""
+    precision: Literal["auto", "bf16", "f32"] = "auto"
+    """bf16: mixed precision, weights in float32; auto: bf16 where the device has it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointConfig:
+    """How often to validate and to save; does not change what is learnt."""
+
+    validate_every: int = 500
+    """Steps between validations on held-out footage, each of which writes a preview and saves a checkpoint."""
+    save_minutes: float = 5.0
+    """Minutes between further checkpoints."""
+    keep: int = 3
+    """Checkpoints to keep beside the best one."""
+
+    def __post_init__(self) -> None:
+        if self.validate_every < 1 or self.keep < 1 or self.save_minutes < 0:
+            raise UserError("validate_every and keep must be at least 1, and save_minutes at least 0.")
+
+
+def first_process(*, on_machine: bool = False) -> bool:
+    """Whether this is the first process of a training, or of those on this machine, by the launcher's environment."""
+    everywhere, here = ("RANK", "LOCAL_RANK", "SLURM_PROCID"), ("LOCAL_RANK", "SLURM_LOCALID")
+    return all(os.environ.get(name, "0") == "0" for name in (here if on_machine else everywhere))
+
+
+def several_started() -> bool:
+    """Whether torchrun or SLURM has started several processes of this command."""
+    slurm = os.environ.get("SLURM_NTASKS", "1") if "SLURM_PROCID" in os.environ else "1"
+    return int(os.environ.get("WORLD_SIZE", slurm)) > 1

@@ -1,4 +1,4 @@
-"""`trainer evaluate` and `trainer detector`: how good a subject is, and whether one can tell."""
+"""`trainer evaluate` and `trainer detector`: measure a subject, and tell its videos from footage."""
 
 import os
 from dataclasses import dataclass, field
@@ -7,53 +7,53 @@ from typing import Annotated
 
 import msgspec
 import tyro
-from tyro.conf import Positional
+from tyro.conf import Positional, UseAppendAction
 
 from engines.errors import UserError
 from engines.files import disk_full_message
 from realtime.pose.estimation.config import PoseConfig
 from realtime.subject import load_subject
 from realtime.subject_engines import EngineConfig
+from trainer.config import parse_crop
 from trainer.evaluation.playback import VideoSpan
-from trainer.footage.crop import parse_crop
+from trainer.settings import Overrides
 
 Inline = tyro.conf.arg(name="")
 
 
 def evaluate(
     subject: str = "alice",
-    video: Path | None = None,
-    driver: Path | None = None,
+    video: Annotated[Path | None, tyro.conf.arg(metavar="VIDEO", help_behavior_hint="")] = None,
+    driver: Annotated[Path | None, tyro.conf.arg(metavar="VIDEO", help_behavior_hint="")] = None,
     out: Path = Path("evaluation"),
     ablation: bool = False,
     every: int = 5,
     drift_frames: int = 10_000,
-    crop: str | None = None,
+    crop: Annotated[str | None, tyro.conf.arg(metavar="X,Y,WIDTH,HEIGHT", help_behavior_hint="")] = None,
     record: bool = False,
     part: Annotated[VideoSpan, Inline] = VideoSpan(),
-    engines: Annotated[EngineConfig, Inline] = EngineConfig(),
-    pose: Annotated[PoseConfig, Inline] = PoseConfig(),
+    assignments: Annotated[UseAppendAction[tuple[str, ...]], tyro.conf.arg(name="set", metavar="NAME=VALUE")] = (),
 ) -> None:
-    """Measure a subject as the paper does: likeness to the truth, pose, flicker, drift. Rolled out exactly as live.
+    """Measure a subject as the paper does: likeness to the truth, pose, flicker, drift.
 
-    Prints a table, and as its last line the same as JSON.
+    Prints a table, and as its last line the same as JSON; after --video, the metrics of --driver are its `driver`.
 
     Args:
-        subject: who is judged: a name, or the path of a subject's folder.
-        video: footage of the same person in the same room that was not trained on: every picture has its truth.
-        driver: a video of somebody else whose moves she makes: no truth, so only pose, missed keypoints and flicker.
-            With both, its metrics are the first one's `driver` in the JSON.
-        out: folder for the videos to look at: footage | figure | output.
-        ablation: judge her frame by frame, with her memory, and with her face network: the paper's table.
-        every: measure every so many frames; all of them are played.
-        drift_frames: length of the chain whose drift is measured, 0 to leave that out; takes most of the time.
-        crop: part of --video to use, X,Y,WIDTH,HEIGHT in its pixels; by default the one that she was trained on, where
-            the video is as large as that footage, else the middle.
-        record: write the metrics of --video into the subject's manifest, for everybody who plays her.
-        part: which part of the video.
-        engines: how the networks run.
-        pose: what estimates the pose, and whose.
+        subject: The subject's name, or the path of its folder.
+        video: Footage of the same person and background that was not trained on: the truth.
+        driver: Video of somebody else, whose moves the subject makes: there is no truth to compare with.
+        out: Folder for the videos to look at: footage | figure | output.
+        ablation: Measure the subject also frame by frame, and without its face network: the paper's table.
+        every: Measure one of so many frames; all of them are played.
+        drift_frames: Length of the chain whose drift is measured, 0 to leave that out; takes most of the time.
+        crop: Part of --video to use, in its pixels; by default as in training, or the middle if its size is another.
+        record: Write the metrics of --video into the subject's manifest.
+        part: Which part of the video.
+        assignments: Change how it runs: backend, precision, threads, estimator, pose_parts, pose_effort or person.
     """
+    overrides = Overrides(assignments)
+    engines, pose = overrides.apply(EngineConfig()), overrides.apply(PoseConfig())
+    overrides.check_applied()
     if video is None and driver is None:
         raise UserError("Give --video, footage of the subject, or --driver, a video of somebody else.")
     if every < 1 or drift_frames < 0:
@@ -90,11 +90,11 @@ def evaluate(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Train:
+class DetectorTrain:
     """Learn to tell a subject's videos from real footage of the same person; takes minutes.
 
-    The subject is rendered over the footage, so both classes have the same moves, room, size and encoder. The end of
-    every video is held out: the accuracy on it is reported, and kept in the file.
+    The subject renders the footage, so both classes have the same moves, background, size and encoder. The end of every
+    video is held out: the accuracy on it is reported, and kept in the file.
     """
 
     real: tuple[Path, ...]
@@ -102,17 +102,17 @@ class Train:
     out: Path
     """The detector to write, .safetensors."""
     subject: str = "alice"
-    """Whose videos are to be found out: a name, or the path of a subject's folder."""
+    """The subject whose videos are to be detected: its name, or the path of its folder."""
     engines: Annotated[EngineConfig, Inline] = field(default_factory=EngineConfig)
     pose: Annotated[PoseConfig, Inline] = field(default_factory=PoseConfig)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
-    """FrameMetrics a video: prints for every second how likely the subject's networks made it."""
+class DetectorRun:
+    """Print for every second of a video how likely the subject's networks made it."""
 
     video: Annotated[Positional[Path], tyro.conf.arg(metavar="VIDEO")]
-    """The video to judge, the whole body in it."""
+    """The video, with the whole body in it."""
     model: Path
     """A detector made by `trainer detector train`."""
     engines: Annotated[EngineConfig, Inline] = field(default_factory=EngineConfig)
@@ -121,13 +121,14 @@ class Run:
 
 def detector(
     action: Annotated[
-        Annotated[Train, tyro.conf.subcommand("train")] | Annotated[Run, tyro.conf.subcommand("run")], Inline
+        Annotated[DetectorTrain, tyro.conf.subcommand("train")] | Annotated[DetectorRun, tyro.conf.subcommand("run")],
+        Inline,
     ],
 ) -> None:
     """Tell a subject's videos from real footage: detector train, detector run."""
     from trainer.detector.commands import make_detector, run_detector, show
 
-    if isinstance(action, Run):
+    if isinstance(action, DetectorRun):
         show(run_detector(action.model, action.video, action.engines, action.pose))
         return
     about = make_detector(load_subject(action.subject), action.real, action.out, action.engines, action.pose)

@@ -1,57 +1,59 @@
 """From a video to a subject in one go: prepare, train, export; whatever is finished is skipped."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from rich.console import Console
 
 from engines.errors import UserError
 from engines.files import disk_full_message, sha256
-from realtime.pose.estimation.config import EstimatorName
 from realtime.subject import Consent, load_subject
-from trainer.config import CompactConfig, TrainConfig, parse_size
+from trainer.config import (
+    CheckpointConfig,
+    CompactConfig,
+    Machine,
+    PrepareConfig,
+    TrainConfig,
+    first_process,
+    several_started,
+)
+from trainer.export.subject import check_place, export_run, final_generator
 from trainer.footage.prepare import prepare
 from trainer.footage.source import FootageSource, open_footage
-from trainer.options import CheckpointConfig, Machine, first_process
-from trainer.run import export_run, final_generator, train_run
-from trainer.settings import check_place, check_settings, write_settings
+from trainer.run import train_run
+from trainer.settings import check_settings, write_settings
 
-FRAME_S, STEP_S, FACE_STEP_S = 0.045, 1.3, 0.3
-"""What a frame to prepare and a step of the preset `live` take on two cores, roughly."""
+PREPARE_FRAME_S, BODY_STEP_S, FACE_STEP_S = 0.045, 1.3, 0.3
+"""Seconds that a frame to prepare and a step of the preset live take on two cores, roughly."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Filmed:
-    """What to prepare: written down in the run's folder, so that nothing else is mistaken for it."""
+class PreparedFrom(PrepareConfig):
+    """What a run's footage was prepared from, fit.json: files by their names, for folders may be moved."""
 
-    video: str
     video_bytes: int
-    size: str
-    pose: str
-    figure: str
-    openpose: str | None
-    crop: tuple[int, int, int, int] | None = None
-    fps: float | None = None
+
+    @classmethod
+    def of(cls, config: PrepareConfig, source: FootageSource) -> "PreparedFrom":
+        """The record of footage that is prepared by `config`."""
+        chosen = {field.name: getattr(config, field.name) for field in fields(config)}
+        openpose = config.openpose and Path(config.openpose.name)
+        names = {"video": Path(config.video.name), "openpose": openpose, "figure": config.style_name}
+        return cls(**(chosen | names), video_bytes=source.size_bytes)
 
 
 def fit(
-    video: Path,
+    config: PrepareConfig,
     run: Path,
     folder: Path,
     *,
     name: str,
-    size: str,
-    pose: EstimatorName,
-    openpose: Path | None,
-    figure: str | None,
-    crop: tuple[int, int, int, int] | None,
-    fps: float | None,
-    config: TrainConfig,
+    train: TrainConfig,
     machine: Machine,
-    upkeep: CheckpointConfig,
+    checkpointing: CheckpointConfig,
     consent: Consent,
 ) -> bool:
-    """Make the subject `folder` of a video or a folder of pictures, with everything that comes before it in `run`.
+    """Make the subject `folder`, with everything that comes before it in `run`.
 
     What is not explained here is as in `prepare`, `train_run` and `export_run`.
 
@@ -62,43 +64,24 @@ def fit(
         UserError: the video or the settings will not do, or the run was begun with others.
     """
     check_place(name, folder)
-    source, size_px = open_footage(video, fps), parse_size(size)
-    figure = figure or ("edn" if openpose else "limbs")
-    filmed = Filmed(
-        video=video.name,
-        video_bytes=source.size_bytes,
-        size=size,
-        pose=pose,
-        figure=figure,
-        openpose=None if openpose is None else openpose.name,
-        crop=crop,
-        fps=fps,
-    )
-    check_settings(run / "fit.json", filmed)
-    check_settings(run / "config.json", config)
+    source = open_footage(config.video, config.fps)
+    record = PreparedFrom.of(config, source)
+    check_settings(run / "fit.json", record)
+    check_settings(run / "config.json", train)
     prepared = (run / "data" / "prepare.json").exists() and (run / "fit.json").exists()
+    if not prepared and several_started():
+        raise UserError("Several processes were started from outside: run this once without, to prepare the video.")
     if first_process():
-        _announce(source, run, folder, config, prepared=prepared)
+        _announce(source, run, folder, train, prepared=prepared)
     if not prepared:
-        if not first_process():
-            raise UserError("Several processes were started from outside: run this once without, to prepare the video.")
         with disk_full_message("the prepared footage", run):
-            prepare(
-                video,
-                run,
-                size_px=size_px,
-                estimator=pose,
-                openpose=openpose,
-                figure=figure,
-                crop=crop,
-                fps=fps,
-            )
-        write_settings(run / "fit.json", filmed)  # only now, so that a mistake in them can be mended
-    if not train_run(run, config, machine=machine, upkeep=upkeep):
+            prepare(config, run)
+        write_settings(run / "fit.json", record)  # only now, so that a mistake in them can be mended
+    if not train_run(run, train, machine=machine, checkpointing=checkpointing):
         return False
-    if not _is_exported(final_generator(run, config), folder, consent):
+    if not _is_exported(final_generator(run, train), folder, consent):
         with disk_full_message("the subject", folder.parent):
-            export_run(run, name, folder, person=consent.person, licence=consent.licence)
+            export_run(run, name, folder, consent)
     return True
 
 
@@ -106,12 +89,12 @@ def _announce(source: FootageSource, run: Path, folder: Path, config: TrainConfi
     """Say what will happen and roughly how long it takes."""
     frames, joint = source.frames, f" + {config.joint_steps}" if config.joint_steps else ""
     steps = f"{config.coarse_steps + config.steps} + {config.face_steps}{joint} steps"
-    train_s = (config.steps + config.joint_steps) * STEP_S + config.face_steps * FACE_STEP_S
+    train_s = (config.steps + config.joint_steps) * BODY_STEP_S + config.face_steps * FACE_STEP_S
     compact = isinstance(config.generator, CompactConfig)
     train_time = f"about {_time(train_s)} on two cores" if compact else "hours on a GPU"
     lines = (
         f"{source.path.name}, {_time(frames / source.fps)}, becomes the subject {folder.name}:",
-        f"  1. prepare  {frames} frames, {'done' if prepared else 'about ' + _time(frames * FRAME_S)}",
+        f"  1. prepare  {frames} frames, {'done' if prepared else 'about ' + _time(frames * PREPARE_FRAME_S)}",
         f"  2. train    {steps}, {train_time}; previews in {run / 'previews'}",
         f"  3. export   to {folder}",
         f"All of it is kept in {run}. Ctrl-C saves; the same command goes on.",
@@ -126,7 +109,7 @@ def _time(seconds: float) -> str:
 
 
 def _is_exported(generator: Path, folder: Path, consent: Consent) -> bool:
-    """Whether the subject is there, whole, and with this run's generator."""
+    """Whether the subject is there, whole, with this run's generator and this consent."""
     try:
         manifest = load_subject(str(folder)).manifest
     except UserError:

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.errors import UserError
+from engines.files import replace_file
 from realtime.parts.bones import PARTS, Limbs, limbs_of
 from realtime.parts.describe import describe
 from realtime.pose.pose import Floats, Pose
@@ -101,8 +102,7 @@ class Atlas:
         poses = {row.frame: row.limbs.pose for _, row in rows}
         places = {frame: place for place, frame in enumerate(poses)}
         encoded = [row.encoded for _, row in rows]
-        draft = path.with_name(path.name + ".new")
-        with draft.open("wb") as file:
+        with replace_file(path) as file:
             np.savez_compressed(
                 file,
                 allow_pickle=False,
@@ -118,7 +118,6 @@ class Atlas:
                 encoded=np.concatenate(encoded),
                 ends=np.cumsum([len(data) for data in encoded]),
             )
-        draft.replace(path)
 
 
 def load_atlas(path: Path) -> Atlas:

@@ -21,6 +21,11 @@ def command(
     return subprocess.run(program, capture_output=True, text=True, timeout=timeout_s, check=False)
 
 
+def chosen(**settings: object) -> list[str]:
+    """The options that change settings of a training."""
+    return [part for name, value in settings.items() for part in ("--set", f"{name.replace('__', '.')}={value}")]
+
+
 def assert_refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
     """It ended with code 2 and one clear line on stderr that has all `words` in it."""
     assert done.returncode == 2, done.stdout + done.stderr

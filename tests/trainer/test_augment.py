@@ -11,9 +11,9 @@ from realtime.pose.figure.limbs import draw
 from realtime.pose.pose import Pose
 from realtime.pose.skeleton import FACE, INDEX, LEFT_HAND
 from tests.support.standing_pose import standing
-from trainer.config import LIVE
-from trainer.footage.reader import Footage
+from trainer.footage.prepared import Footage
 from trainer.networks.patches import to_bytes
+from trainer.settings import LIVE
 from trainer.training.augment import DROPPABLE_PARTS, drop_part, jitter, pose_flow, smear, smear_figure, zoom
 from trainer.training.chain_sampler import hand_side_px, sample_chain
 from trainer.training.dataset import Loader

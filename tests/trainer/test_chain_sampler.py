@@ -14,9 +14,9 @@ from realtime.pose.pose import Pose
 from realtime.video import read_video
 from tests.support.standing_pose import standing
 from tests.support.tiny_training import TRAINING
-from trainer.footage.reader import Footage
+from trainer.config import Machine
+from trainer.footage.prepared import Footage
 from trainer.networks.patches import to_bytes
-from trainer.options import Machine
 from trainer.training.augment import disturb
 from trainer.training.body import BodyStage
 from trainer.training.chain_sampler import sample_chain, start_probabilities
@@ -85,7 +85,7 @@ def test_batches_hold_what_the_plan_says(footage: Footage) -> None:
                     reader.read(segment.start + frame)[window], figure, footage.plate[window], 0, SHADOW_REACH * 64
                 )
                 assert np.array_equal(truth, near)
-                assert np.array_equal(figure, footage.figure(segment.start + frame)[window])
+                assert np.array_equal(figure, footage.figure(segment.start + frame).rgb[window])
     loader.close()
     reader.close()
 

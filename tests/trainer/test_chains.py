@@ -13,8 +13,8 @@ from realtime.pose.figure.styles import Figure
 from realtime.render import Renderer
 from tests.support.standing_pose import standing
 from tests.support.tiny_training import TRAINING
+from trainer.config import Machine
 from trainer.networks.patches import from_rgb, to_bytes, to_patches
-from trainer.options import Machine
 from trainer.training.chains import ChainState, PersistentChains, RecurrentGenerator
 from trainer.training.distributed import Fabric, assemble
 
@@ -37,7 +37,8 @@ class NegativeEngine:
 
     def run(self) -> None:
         self.seen.append(self.inputs["packed"].copy())
-        self.outputs["picture"][...] = 255 - self.inputs["packed"][..., :48]
+        self.outputs["picture"][..., :48] = 255 - self.inputs["packed"][..., :48]
+        self.outputs["picture"][..., 48:64] = 255  # nothing but paint, if it decides
 
 
 def patches(picture: Rgb) -> Tensor:

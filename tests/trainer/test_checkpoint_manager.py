@@ -17,7 +17,7 @@ from engines.errors import UserError
 from engines.files import disk_full_message, draft_of, replace_file
 from realtime.frame import Rgb
 from realtime.video import count_frames
-from trainer.options import CheckpointConfig, Machine
+from trainer.config import CheckpointConfig, Machine
 from trainer.training.checkpoint import Checkpoints, TrainingTime, load_checkpoint, measure_training_time
 from trainer.training.distributed import Fabric, assemble
 from trainer.training.loop import train
@@ -101,7 +101,7 @@ def test_it_goes_back_and_on_at_half_the_rate(fabric: Fabric, tmp_path: Path, ca
 
 
 def test_it_gives_up_with_an_explanation(fabric: Fabric, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"slope diverged at step \d+ .* 3 rollbacks .*lower --learning-rate"):
+    with pytest.raises(UserError, match=r"slope diverged at step \d+ .* 3 rollbacks .*lower learning_rate"):
         train(Slope(fabric, 100.0), tmp_path, fabric, CheckpointConfig())
     state = Checkpoints(tmp_path / "checkpoints", "slope").newest()
     assert state

@@ -17,7 +17,7 @@ from realtime.pose.skeleton import INDEX
 from realtime.render import Renderer
 from realtime.subject import load_subject
 from realtime.video import VideoWriter
-from tests.support.commands import DATA, assert_refused, command
+from tests.support.commands import DATA, assert_refused, chosen, command
 from tests.support.standing_pose import standing
 
 
@@ -57,7 +57,7 @@ def test_training_again_says_that_it_is_finished(toy_run: Path, toy_flags: list[
 
 
 def test_other_settings_are_refused(toy_run: Path, toy_flags: list[str]) -> None:
-    assert_refused(command("trainer", "train", toy_run, *toy_flags, "--seed", "1"), "other settings")
+    assert_refused(command("trainer", "train", toy_run, *toy_flags, *chosen(seed=1)), "other settings")
 
 
 def test_export_replaces_a_subject_but_nothing_else(toy_run: Path, toy_subject: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from realtime.video import VideoWriter, write_picture
 from tests.support.commands import assert_refused, command
 from tests.support.footage_files import paint, swaying, textured, write_film, write_labels
 from tests.support.streams import numbered_picture
-from trainer.footage.remux import remux
+from trainer.footage.extract import remux
 from trainer.training.training_log import TensorBoardLog
 
 
@@ -89,5 +89,5 @@ def test_prepare_goes_on(tmp_path: Path) -> None:
     assert sorted(path.name for path in data.iterdir()) == ["poses.npz", "scanned"]
     done = command(*prepare)
     assert done.returncode == 0, done.stderr
-    assert "Watching" not in done.stdout, "once is enough"
+    assert "Scanning" not in done.stdout, "once is enough"
     assert sorted(path.name for path in data.iterdir()) == ["frames.mp4", "plate.png", "poses.npz", "prepare.json"]

@@ -21,13 +21,12 @@ from realtime.pose.measure import HeadBox, head_box
 from realtime.render import crop_head
 from realtime.subject import load_subject
 from realtime.video import read_video
-from tests.support.commands import DATA, assert_refused, command
+from tests.support.commands import DATA, assert_refused, chosen, command
 from tests.support.numbers import floats
 from tests.support.tiny_training import SMALL, TRAINING
-from trainer.config import TrainConfig
-from trainer.footage.reader import Footage
+from trainer.config import Machine, TrainConfig
+from trainer.footage.prepared import Footage
 from trainer.networks.patches import from_bytes, to_bytes
-from trainer.options import Machine
 from trainer.training.body import BodyStage
 from trainer.training.chain_sampler import sample_chain
 from trainer.training.checkpoint import load_checkpoint
@@ -189,12 +188,12 @@ def test_a_resumed_run_goes_on_to_the_bit(footage: Footage, fabric: Fabric, tmp_
 
 
 def test_it_needs_a_face() -> None:
-    with pytest.raises(UserError, match="--face-steps"):
+    with pytest.raises(UserError, match="face_steps"):
         replace(CONFIG, face_steps=0)
 
 
 TOGETHER = {"joint_steps": 2}
-FLAGS = ["--joint-steps", "2", "--precision", "f32", "--save-minutes", "0", "--devices"]
+FLAGS = [*chosen(joint_steps=2, precision="f32", save_minutes=0), "--devices"]
 
 
 def copied(toy_run: Path, folder: Path, settings: dict[str, int]) -> Path:
@@ -261,4 +260,6 @@ def test_a_run_that_was_begun_before_the_setting_goes_on(toy_run: Path, toy_flag
     (run / "config.json").write_text(json.dumps(config))
     done = command("trainer", "train", run, *toy_flags)
     assert done.returncode == 0, done.stderr
-    assert_refused(command("trainer", "train", run, *toy_flags, "--joint-steps", "1"), "other settings", "config.json")
+    assert_refused(
+        command("trainer", "train", run, *toy_flags, *chosen(joint_steps=1)), "other settings", "config.json"
+    )

@@ -8,21 +8,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from engines.errors import UserError
 from realtime.video import count_frames, write_picture
-from tests.support.commands import DATA, assert_refused, command
+from tests.support.commands import DATA, assert_refused, chosen, command
 from tests.support.footage_files import paint, swaying, textured, write_labels
-from trainer.config import LIVE, TrainConfig
-from trainer.footage.prepare import load_prepared
-from trainer.settings import check_settings, read_settings, write_settings
+from trainer.footage.prepared import load_prepared
 from trainer.training.checkpoint import load_checkpoint
 
 BeginRun = Callable[[], Path]
@@ -50,7 +45,7 @@ def steps(run: Path, stage: str = "body") -> list[str]:
 
 def test_killed_at_any_time_it_goes_on_to_the_bit(toy_run: Path, toy_flags: list[str], begin_run: BeginRun) -> None:
     run = begin_run()
-    arguments = ["trainer", "train", str(run), *toy_flags, "--save-minutes", "0"]
+    arguments = ["trainer", "train", str(run), *toy_flags, *chosen(save_minutes=0)]
     program = Path(sys.executable).with_name("trainer")
     child = subprocess.Popen([program, *arguments[1:]], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while not (run / "body.jsonl").exists() or (run / "body.jsonl").read_text().count("\n") < 2:
@@ -72,7 +67,7 @@ def test_a_full_disk_loses_nothing(toy_run: Path, toy_flags: list[str], begin_ru
     run = begin_run()
     (run / "checkpoints").mkdir()
     third = run / "checkpoints" / "body_00000003.pt"
-    refused = command("trainer", "train", run, *toy_flags, "--save-minutes", "0", disk_full_at=third)
+    refused = command("trainer", "train", run, *toy_flags, *chosen(save_minutes=0), disk_full_at=third)
     assert refused.returncode == 2
     assert "Traceback" not in refused.stderr
     assert f"no space for the training's files in {run} (No space left on device)" in refused.stderr
@@ -87,7 +82,7 @@ def test_a_full_disk_ends_all_processes(toy_flags: list[str], begin_run: BeginRu
     run = begin_run()
     (run / "checkpoints").mkdir()
     first = run / "checkpoints" / "body_00000001.pt"
-    done = command("trainer", "train", run, *toy_flags, "--devices", "2", "--save-minutes", "0", disk_full_at=first)
+    done = command("trainer", "train", run, *toy_flags, "--devices", "2", *chosen(save_minutes=0), disk_full_at=first)
     assert_refused(done, f"no space for the training's files in {run}")
     assert steps(run) == ["body_00000000"]
 
@@ -107,14 +102,14 @@ def test_a_damaged_checkpoint_is_passed_over(toy_run: Path, toy_flags: list[str]
 def test_what_is_not_finite_never_reaches_the_weights(toy_flags: list[str], begin_run: BeginRun) -> None:
     run = begin_run()
     # Without warm-up the discriminators have learnt already when the generator's loss overflows.
-    refused = command("trainer", "train", run, *toy_flags, "--l1-weight", "1e39", "--warmup-steps", "0")
+    refused = command("trainer", "train", run, *toy_flags, *chosen(l1_weight="1e39", warmup_steps=0))
     assert refused.returncode == 2
     words = " ".join((refused.stdout + refused.stderr).split())
     assert "Traceback" not in words
     for rate in ("0.5", "0.25", "0.125"):
         assert f"going on from step 0 with {rate} of the rate" in words
     assert "trainer: The training of the body diverged at step 1 (loss inf" in words
-    assert "begin anew with a lower --learning-rate" in words
+    assert "begin anew with a lower learning_rate" in words
     state = load_checkpoint(run / "checkpoints" / "body_00000000.pt")
     assert all(torch.isfinite(weight).all() for weight in state["network"].values())
     assert not rows(run)
@@ -124,8 +119,8 @@ def test_two_processes_learn_as_one(toy_flags: list[str], begin_run: BeginRun) -
     runs = []
     for devices in ("1", "2"):
         run = begin_run()
-        flags = [*toy_flags, "--chains", "4", "--warmup-steps", "0", "--precision", "f32", "--keep", "9"]
-        done = command("trainer", "train", run, *flags, "--devices", devices, "--save-minutes", "0")
+        flags = [*toy_flags, *chosen(chains=4, warmup_steps=0, precision="f32", keep=9)]
+        done = command("trainer", "train", run, *flags, "--devices", devices, *chosen(save_minutes=0))
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("Finished") == 1
         runs.append(run)
@@ -155,9 +150,9 @@ def first_moments(trained: dict[str, Any]) -> torch.Tensor:
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--batch", "3", "--chains", "3", "--devices", "2"], ["3 and 8", "2 processes"]),
-        (["--chains", "3", "--devices", "2"], ["--chains", "multiple of --batch, 2"]),
-        (["--keep", "0"], ["--keep", "at least 1"]),
+        ([*chosen(batch=3, chains=3), "--devices", "2"], ["3 and 8", "2 processes"]),
+        ([*chosen(chains=3), "--devices", "2"], ["chains", "multiple of batch, 2"]),
+        (chosen(keep=0), ["keep", "at least 1"]),
     ],
 )
 def test_what_cannot_be_shared(flags: list[str], words: list[str], toy_flags: list[str], begin_run: BeginRun) -> None:
@@ -167,7 +162,8 @@ def test_what_cannot_be_shared(flags: list[str], words: list[str], toy_flags: li
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_no_gpu(toy_flags: list[str], begin_run: BeginRun) -> None:
-    assert_refused(command("trainer", "train", begin_run(), *toy_flags, "--accelerator", "cuda"), "--accelerator cpu")
+    refused = command("trainer", "train", begin_run(), *toy_flags, *chosen(accelerator="cuda"))
+    assert_refused(refused, "--set accelerator=cpu")
 
 
 def test_the_best_is_what_is_exported(toy_run: Path) -> None:
@@ -198,9 +194,7 @@ def test_fit_pictures(toy_flags: list[str], tmp_path: Path) -> None:
     places: list[str | Path] = ["--run", run, "--out", tmp_path / "subjects", "--openpose", labels]
     arguments: list[str | Path] = ["trainer", "fit", folder, "--name", "toy", "--size", "64", *places, *toy_flags]
     assert_refused(command(*arguments, "--crop", "200,0,200,200"), "--crop 200,0,200,200", "360x240")
-    done = command(
-        *arguments, "--crop", "80,0,240,240", "--fps", "25", "--batch", "3", "--chains", "3", "--devices", "2"
-    )
+    done = command(*arguments, "--crop", "80,0,240,240", "--fps", "25", *chosen(batch=3, chains=3), "--devices", "2")
     assert done.returncode == 2
     assert "cannot be shared" in done.stderr, "all but the training"
     assert done.stdout.startswith("pictures, 4 s, becomes the subject toy:")
@@ -209,23 +203,6 @@ def test_fit_pictures(toy_flags: list[str], tmp_path: Path) -> None:
     assert (about.source_px, about.figure_style) == ((360, 240), "edn"), "as `prepare` has it"
     assert_refused(command(*arguments, "--crop", "81,0,239,239", "--fps", "25"), "other settings", "fit.json")
     assert_refused(command("trainer", "fit", DATA / "alice_clip.mp4", "--name", "toy", "--fps", "25"), "--fps is for")
-
-
-def test_settings_that_are_new_are_as_they_were(tmp_path: Path) -> None:
-    path, settings = tmp_path / "config.json", replace(LIVE, vgg19=Path("/weights.pth"))
-    write_settings(path, settings)
-    check_settings(path, settings)
-    assert read_settings(path, TrainConfig) == settings
-    written = json.loads(path.read_bytes())
-    for changed, same in (
-        ({name: value for name, value in written.items() if name != "zoom_out"}, True),
-        (written | {"zoom_out": 0.5}, False),
-        (written | {"unheard_of": 1}, False),
-        ({"video": "film.mp4"}, False),
-    ):
-        path.write_text(json.dumps(changed))
-        with nullcontext() if same else pytest.raises(UserError, match=r"other settings .*config\.json"):
-            check_settings(path, settings)
 
 
 def test_fit(toy_run: Path, toy_flags: list[str], tmp_path: Path) -> None:
@@ -240,7 +217,7 @@ def test_fit(toy_run: Path, toy_flags: list[str], tmp_path: Path) -> None:
     assert rows(tmp_path / "run") == rows(toy_run), "the same as step by step"
     written = (subject / "subject.json").stat().st_mtime_ns
     assert_refused(fit(*places, *toy_flags, "--size", "96"), "other settings", "fit.json")
-    assert_refused(fit(*places, *toy_flags, "--seed", "1"), "other settings", "config.json")
+    assert_refused(fit(*places, *toy_flags, *chosen(seed=1)), "other settings", "config.json")
     again = fit(*places, *toy_flags)
     assert again.returncode == 0, again.stderr
     assert "180 frames, done" in again.stdout

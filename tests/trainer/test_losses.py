@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from trainer.options import Machine
+from trainer.config import Machine
 from trainer.training.distributed import assemble
 from trainer.training.losses import StepLosses, discriminator_loss, feature_matching, lsgan, weighted_l1
 

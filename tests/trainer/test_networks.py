@@ -1,6 +1,7 @@
 """Networks: shapes, layouts, and that what is exported is what was trained."""
 
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -10,16 +11,20 @@ from engines.backends import BackendName, Precision
 from engines.errors import UserError
 from engines.load import load_engine
 from realtime import render
+from realtime.parts.limb_frames import CHANNELS as COORDINATES
 from trainer.export.onnx import export_face, export_generator
 from trainer.networks.compact import CompactFace, CompactGenerator
 from trainer.networks.discriminator import MultiScaleDiscriminator, PatchDiscriminator
-from trainer.networks.live import LiveFace, LiveGenerator, fold
+from trainer.networks.live import LiveFace, LiveGenerator, LivePartsGenerator, fold
+from trainer.networks.parts import CompactPartsGenerator
 from trainer.networks.patches import from_bytes, from_patches, to_bytes, to_patches
 
 RNG = np.random.default_rng(0)
 
+N = TypeVar("N", bound=torch.nn.Module)
 
-def seasoned(network: torch.nn.Module) -> torch.nn.Module:
+
+def seasoned(network: N) -> N:
     """With BatchNorm statistics that are not the initial ones."""
     torch.manual_seed(0)
     for module in network.modules():
@@ -31,9 +36,7 @@ def seasoned(network: torch.nn.Module) -> torch.nn.Module:
 
 @pytest.fixture(scope="module")
 def generator() -> CompactGenerator:
-    network = seasoned(CompactGenerator((16, 32, 48), (1, 1, 2)))
-    assert isinstance(network, CompactGenerator)
-    return network
+    return seasoned(CompactGenerator((16, 32, 48), (1, 1, 2)))
 
 
 def test_patches_are_laid_out_as_live() -> None:
@@ -87,9 +90,16 @@ def test_every_engine_equals_the_network(
 ) -> None:
     plate = RNG.integers(0, 256, (64, 64, 3)).astype(np.uint8)
     export_generator(generator, plate, tmp_path / "generator.onnx")
+    parts = seasoned(CompactPartsGenerator(COORDINATES, (16, 16, 16), (1, 1, 1)))
+    export_generator(parts, plate, tmp_path / "parts.onnx")
     face = seasoned(CompactFace((16, 16, 16), (1, 1, 1)))
     export_face(face, 32, tmp_path / "face.onnx")
-    for file, live in (("generator.onnx", LiveGenerator(generator, plate)), ("face.onnx", LiveFace(face))):
+    networks = {
+        "generator": LiveGenerator(generator, plate),
+        "parts": LivePartsGenerator(parts),
+        "face": LiveFace(face),
+    }
+    for file, live in ((f"{name}.onnx", network) for name, network in networks.items()):
         engine = load_engine(tmp_path / file, backend=backend, precision=precision)
         packed = RNG.integers(0, 256, engine.inputs["packed"].shape).astype(np.uint8)
         engine.inputs["packed"][...] = packed

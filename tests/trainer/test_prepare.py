@@ -20,9 +20,7 @@ from tests.support.commands import DATA, assert_refused, command
 from tests.support.footage_files import paint, swaying, textured, write_film, write_labels
 from tests.support.streams import numbered_picture, read_number
 from trainer.config import TrainConfig
-from trainer.footage.prepare import Prepared, load_prepared
-from trainer.footage.reader import Footage
-from trainer.run import suited
+from trainer.footage.prepared import Footage, Prepared, load_prepared
 
 
 def prepare(video: Path, labels: Path | None, run: Path, *flags: str, size: str = "256") -> Prepared:
@@ -126,9 +124,9 @@ def test_a_camera_that_moves_has_no_plate(tmp_path: Path) -> None:
     assert not about.static
     assert (Footage(run / "data").plate == 128).all()
     assert "tripod" in (run / "report.html").read_text()
-    config = TrainConfig()
-    assert not suited(config, about).background
-    assert suited(config, about).mask_weight == 0
+    config = TrainConfig().for_footage(about.size_px, static=about.static)
+    assert not config.background
+    assert (config.mask_weight, config.window_px, config.perceptual_px) == (0, 64, 64)
     assert count_frames(run / "data" / "frames.mp4") == 100
 
 
@@ -144,7 +142,7 @@ def test_pictures_labelled_with_openpose(tmp_path: Path) -> None:
     footage = Footage(run / "data")
     reader = footage.reader()
     assert np.abs(reader.read(70).astype(int) - cv2.resize(paint(textured(256, 256), moves[70]), (64, 64))).mean() < 12
-    assert (footage.figure(0)[0, 0] == footage.style.blank).all()
+    assert (footage.figure(0).rgb[0, 0] == footage.style.blank).all()
     reader.close()
 
 

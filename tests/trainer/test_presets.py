@@ -12,12 +12,12 @@ from torch import nn
 
 from realtime.frame import Rgb
 from realtime.subject import load_subject
-from tests.support.commands import DATA, command
-from trainer.config import GPU, LIVE, PAPER, PRESETS, Pix2PixHDConfig, TrainConfig, parse_size
-from trainer.footage.reader import Footage
+from tests.support.commands import DATA, chosen, command
+from trainer.config import Machine, Pix2PixHDConfig, PrepareConfig, TrainConfig
+from trainer.footage.prepared import Footage
 from trainer.networks.discriminator import MultiScaleDiscriminator
 from trainer.networks.load import build_face, build_generator, load_matching
-from trainer.options import Machine
+from trainer.settings import GPU, LIVE, PAPER, PRESETS
 from trainer.training.body import BodyStage
 from trainer.training.distributed import assemble
 from trainer.training.optimize import set_learning_rate
@@ -64,7 +64,8 @@ def test_configurations_survive_json() -> None:
 
 
 def test_sizes() -> None:
-    assert (parse_size("512"), parse_size("1024x512")) == ((512, 512), (1024, 512))
+    assert PrepareConfig(video=Path("v.mp4")).size_px == (512, 512)
+    assert PrepareConfig(video=Path("v.mp4"), size="1024x512").size_px == (1024, 512)
 
 
 def test_the_paper_s_chains_are_two_frames_long() -> None:
@@ -96,15 +97,11 @@ def paper_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("paper") / "run"
     prepared = command("trainer", "prepare", DATA / "alice_clip.mp4", "--out", run, "--size", "128x64")
     assert prepared.returncode == 0, prepared.stdout + prepared.stderr
-    steps = ["--coarse-steps", "2", "--steps", "2", "--face-steps", "2", "--ndf", "8"]
-    shape = ["ngf", "8", "downsamplings", "2", "blocks", "1"]
-    shapes = [
-        part
-        for name in ("generator", "face")
-        for key, value in zip(shape[::2], shape[1::2], strict=True)
-        for part in (f"--{name}.{key}", value)
-    ]
-    trained = command("trainer", "train", run, "--preset", "paper", *steps, *shapes, "--generator.enhancer-blocks", "1")
+    steps = chosen(coarse_steps=2, face_steps=2, ndf=8)
+    shape = {"ngf": 8, "downsamplings": 2, "blocks": 1}
+    shapes = {f"{network}__{name}": value for network in ("generator", "face") for name, value in shape.items()}
+    flags = ["--preset", "paper", "--steps", "2", *steps, *chosen(**shapes, generator__enhancer_blocks=1)]
+    trained = command("trainer", "train", run, *flags)
     assert trained.returncode == 0, trained.stdout + trained.stderr
     return run
 

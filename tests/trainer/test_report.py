@@ -1,17 +1,18 @@
-"""What the coach says of poses, pictures and light."""
+"""What the footage report says of poses, pictures and light."""
 
-import cv2
-import msgspec
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 
 from realtime.pose.pose import Pose
 from realtime.pose.skeleton import INDEX
-from tests.support.footage_files import paint, swaying, textured
+from tests.support.footage_files import swaying
 from tests.support.standing_pose import standing
-from trainer.footage.camera_motion import STILL, cuts, leaps, room_shift
+from trainer.footage.analyse import Track, cuts, leaps, measure_person, seen_parts
 from trainer.footage.coverage import arm_wide, covered, crouched, facing, foot_lifted, hand_raised, novelty
-from trainer.footage.report import FootageReport, Track, complete_report, seen_parts
+from trainer.footage.report import FootageReport
 
 
 def turned(pose: Pose, degrees: float) -> Pose:
@@ -61,23 +62,6 @@ def test_novelty_is_the_way_to_the_nearest_pose() -> None:
     assert novelty(known, [], 30) is None
 
 
-@pytest.mark.parametrize("shake_px", [0, 0.2, 1, 4, 30])
-def test_a_camera_that_moves_is_noticed(shake_px: float) -> None:
-    rng, room = np.random.default_rng(0), textured(400, 320)
-    poses, pictures = swaying(40, scale=1.8, by_px=30), []
-    for pose in poses:
-        x, y = (32 + shake_px * rng.normal(size=2)).clip(0, 60).tolist()
-        ys, xs = np.mgrid[0:256, 0:256].astype(np.float32) + np.array([y, x], np.float32)[:, None, None]
-        view = cv2.remap(room, xs, ys, cv2.INTER_LINEAR)
-        noisy = paint(np.asarray(view, np.uint8), pose) + rng.normal(0, 2, view.shape)
-        pictures.append(noisy.clip(0, 255).astype(np.uint8))
-    assert (room_shift(pictures, poses) > STILL) == (shake_px >= 1)
-
-
-def test_a_room_without_marks_stands_still() -> None:
-    assert room_shift([np.full((64, 64, 3), 90, np.uint8)] * 8, [None] * 8) == 0
-
-
 def test_cuts_and_leaps() -> None:
     changes = np.full(100, 0.02)
     changes[[0, 40]] = np.nan, 0.2
@@ -87,7 +71,7 @@ def test_cuts_and_leaps() -> None:
     assert leaps(walk).tolist() == [30]
 
 
-def report(track: Track, **known: object) -> FootageReport:
+def report(track: Track, **known: Any) -> FootageReport:
     plain = FootageReport(
         video="v.mp4",
         length_s=len(track.poses) / track.fps,
@@ -98,18 +82,20 @@ def report(track: Track, **known: object) -> FootageReport:
         fps=30,
         crop=(0, 0, 128, 128),
         size_px=(128, 128),
+        person=None,
     )
-    return complete_report(msgspec.structs.replace(plain, **known), track, round(0.85 * len(track.poses)), None)
+    known_of_file = replace(plain, **known)
+    return replace(known_of_file, person=measure_person(track, round(0.85 * len(track.poses)), known_of_file.size_px))
 
 
 def track_of(poses: list[Pose], light: np.ndarray[tuple[int], np.dtype[np.float64]] | float = 0.5) -> Track:
-    room = np.broadcast_to(light, (len(poses),))
+    bright = np.broadcast_to(light, (len(poses),))
     nothing = np.zeros(len(poses))
     return Track(
         poses=[*poses],
         seen=np.ones(len(poses), bool),
         parts=np.array([seen_parts(pose) for pose in poses]),
-        frame_stats=np.stack([room, room, nothing, nothing, nothing], axis=1),
+        frame_stats=np.stack([bright, bright, nothing, nothing, nothing], axis=1),
         breaks=np.zeros(0, np.intp),
         fps=30.0,
     )
@@ -123,7 +109,7 @@ def test_advice_follows_what_is_wrong() -> None:
         (track_of(poses, beating), {}, "flickers"),
         (track_of(poses, fading), {}, "drifts"),
         (track_of(poses), {"crowded": 0.3}, "Several people"),
-        (track_of(poses), {"room_shift": 0.01}, "tripod"),
+        (track_of(poses), {"background_shift": 0.01}, "tripod"),
         (track_of(poses), {"sharpness": 0.2}, "exposure is too long"),
         (track_of(poses), {"source_fps": 15.0}, "Few pictures"),
         (track_of(poses), {"crop": (0, 0, 64, 64)}, "enlarged 2.0 times"),
@@ -144,7 +130,7 @@ def test_good_footage_gets_no_advice() -> None:
                    {"left_hip": (0.0, 16.0), "right_hip": (0.0, 16.0)}):  # fmt: skip
         parts += [moved(**joints)] * 400
     mixed = [parts[i] for i in np.random.default_rng(0).permutation(len(parts))]
-    size: dict[str, object] = {"source_px": (256, 128), "crop": (0, 0, 256, 128), "size_px": (256, 128)}
+    size: dict[str, Any] = {"source_px": (256, 128), "crop": (0, 0, 256, 128), "size_px": (256, 128)}
     placed = [Pose(pose.xy + np.array([64, 0], np.float32), pose.depth, pose.confidence) for pose in mixed]
     said = report(track_of(placed), **size)
     assert said.reasons == []

@@ -17,8 +17,8 @@ from realtime.video import VideoWriter, read_video
 from tests.support.footage_files import textured, write_film
 from tests.support.numbers import floats
 from tests.support.streams import numbered_picture, read_number
-from trainer.footage.reader import PictureReader
-from trainer.footage.remux import remux
+from trainer.footage.extract import remux
+from trainer.footage.prepared import PictureReader
 from trainer.footage.source import constant_rate, open_footage
 
 

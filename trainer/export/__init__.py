@@ -1,1 +1,1 @@
-"""Export: trained networks to a subject's folder."""
+"""Export: from trained networks to ONNX graphs and a subject's folder."""

@@ -1,1 +1,1 @@
-"""Footage: read, scan, analyse, crop and extract what training reads."""
+"""Footage: scan and analyse a video, prepare it for training, and read what was prepared."""

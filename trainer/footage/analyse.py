@@ -1,26 +1,54 @@
-"""Everything that is known of footage before any picture is made of it, and the report about it."""
+"""From a scan of footage to the report about it and the track of poses that training gets."""
 
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Table
 
-from engines.files import write_file
 from realtime.frame import Rgb
+from realtime.pose.measure import middle, stature_px
+from realtime.pose.normalization.motion_range import measure_range, observe
 from realtime.pose.pose import Pose
+from realtime.pose.quality import longest_gap_s
+from realtime.pose.skeleton import FACE, INDEX, LEFT_HAND, RIGHT_HAND
 from realtime.pose.track import PoseTrack
-from trainer.footage.camera_motion import cuts, leaps, room_shift
-from trainer.footage.crop import Crop, best_crop, tight_crop
-from trainer.footage.report import FootageReport, Track, complete_report, seen_parts
-from trainer.footage.report_page import page
-from trainer.footage.scan import FootageScan
+from trainer.footage.background import background_shift
+from trainer.footage.coverage import covered, novelty
+from trainer.footage.crop import Crop, best_crop, extent, tight_crop
+from trainer.footage.report import FootageReport, PersonMetrics
+from trainer.footage.scan import FootageScan, FrameStats
 from trainer.footage.source import Timing
 
-STILLS = 12
-"""Pictures in the report."""
+VISIBLE_PARTS = ("face", "left hand", "right hand", "feet")
+"""Parts of the body whose visibility is reported."""
+LEAST_PERSON_S = 0.25
+"""Seconds in which somebody was seen below which it was nobody."""
+CUT = 0.12
+"""Mean difference of two successive pictures, 0..1, from which they are of two takes; a dancer makes 0.03."""
+LEAP = 0.4
+"""Statures from picture to picture that nobody's hips move."""
+
+Stills = list[tuple[int, Rgb]]
+"""Numbers of used pictures, and small copies of these pictures, uncropped."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Track:
+    """The person in the N used pictures."""
+
+    poses: list[Pose | None]
+    """Stabilized, in the crop's pixels."""
+    seen: NDArray[np.bool_]
+    """N: the estimator found the person."""
+    parts: NDArray[np.bool_]
+    """N 4: it found each of `VISIBLE_PARTS`."""
+    frame_stats: NDArray[np.float64]
+    """N 5: `FrameStats`."""
+    breaks: NDArray[np.intp]
+    """Numbers of the pictures that begin another take."""
+    fps: float
 
 
 def analyse_footage(
@@ -31,89 +59,154 @@ def analyse_footage(
     *,
     size_px: tuple[int, int],
     box: tuple[int, int, int, int] | None,
-) -> tuple[FootageReport, Track, list[tuple[int, Rgb]]]:
-    """Say what footage is worth.
+) -> tuple[FootageReport, Track, Stills]:
+    """Measure footage.
 
     Args:
-        name: what it is called.
+        name: of the footage, for the report.
         scanned: what was seen in it.
         timing: which of its pictures are used.
-        learnt: the first so many of these are trained on.
+        learnt: the first so many used pictures are trained on.
         size_px: width and height of the network's pictures.
-        box: x, y, width, height of the part that somebody chose; None takes the largest that holds the person.
-
-    Returns:
-        The report, what was seen at the rate and in the pixels that are trained on, and pictures for the report.
+        box: x, y, width, height of the part that the user chose; None takes the largest that holds the person.
 
     Raises:
-        UserError: the chosen part does not fit.
+        UserError: the chosen part is not inside of the pictures or has another aspect ratio.
     """
-    counts = np.bincount(timing.picked, minlength=len(scanned.times_s))
-    new_takes = cuts(scanned.frame_stats[:, -1])
-    following, again = PoseTrack(), set(new_takes.tolist())
-    poses, parts, seen = list[Pose | None](), list[list[bool]](), list[bool]()
-    for number, (raw, at_s) in enumerate(zip(scanned.poses(), scanned.times_s.tolist(), strict=True)):
-        if number in again:
-            following.reset()
-        pose = following.step_seen(raw, at_s).pose
-        for _ in range(counts[number]):
-            poses.append(pose)
-            parts.append(seen_parts(raw))
-            seen.append(raw is not None)
+    new_takes = cuts(scanned.frame_stats[:, FrameStats._fields.index("change")])
+    poses, seen, parts = _stabilized(scanned, timing, new_takes)
     people = [pose for pose in poses if pose is not None]
-    whole = scanned.size_px
-    if box is not None:
-        crop = Crop.chosen(box, whole, size_px)
-    else:
-        centre = (whole[0] / 2, whole[1] / 2)
-        crop = best_crop(people, whole, size_px) if people else Crop.at(whole, size_px, centre)
-    stills = [(int(np.searchsorted(timing.picked, number)), still) for number, still in scanned.stills()]
-    stills = [(number, still) for number, still in stills if number < len(poses)]
+    crop = _choose_crop(box, people, scanned.size_px, size_px)
+    breaks = np.union1d(np.searchsorted(timing.picked, new_takes), leaps(poses))
     track = Track(
         poses=[crop.pose(pose) if pose else None for pose in poses],
-        seen=np.array(seen),
-        parts=np.array(parts),
+        seen=seen,
+        parts=parts,
         frame_stats=scanned.frame_stats[timing.picked],
-        breaks=_first_of(np.union1d(np.searchsorted(timing.picked, new_takes), leaps(poses)), round(timing.fps / 2)),
+        breaks=_first_of(breaks, round(timing.fps / 2)),
         fps=timing.fps,
     )
+    stills = [(int(np.searchsorted(timing.picked, number)), still) for number, still in scanned.stills()]
+    stills = [(number, still) for number, still in stills if number < len(poses)]
+    person_s = int(seen.sum()) / timing.fps
     report = FootageReport(
         video=name,
         length_s=len(poses) / timing.fps,
-        person_s=sum(seen) / timing.fps,
-        source_px=whole,
+        person_s=person_s,
+        source_px=scanned.size_px,
         source_fps=timing.source_fps,
         constant_rate=timing.constant,
         fps=timing.fps,
         crop=crop.box,
+        tight_crop=tight_crop(people, scanned.size_px, size_px).box if people else None,
         size_px=size_px,
         sharpness=scanned.sharpness,
         crowded=scanned.crowded,
-        room_shift=room_shift([still for _, still in stills], [_small(poses[n], still, whole) for n, still in stills]),
+        cuts_s=tuple(round(float(number) / track.fps, 1) for number in track.breaks),
+        background_shift=_shift(stills, poses, scanned.size_px[1]),
+        person=measure_person(track, learnt, size_px) if person_s >= LEAST_PERSON_S else None,
     )
-    tight = tight_crop(people, whole, size_px) if people else None
-    shown = stills[:: max(1, len(stills) // STILLS)][:STILLS]
-    return complete_report(report, track, learnt, tight), track, shown
+    return report, track, stills
 
 
-def _small(pose: Pose | None, still: Rgb, whole: tuple[int, int]) -> Pose | None:
-    """The pose in a still's pixels."""
-    k = np.float32(len(still) / whole[1])
-    return pose and Pose(k * pose.xy, k * pose.depth, pose.confidence)
+def measure_person(track: Track, learnt: int, size_px: tuple[int, int]) -> PersonMetrics:
+    """Measure a track with somebody in it; the first `learnt` of its pictures, of `size_px`, are trained on."""
+    width, height = size_px
+    people = [pose for pose in track.poses if pose is not None]
+    stands = [stand for pose in track.poses[:learnt] if pose and (stand := observe(pose))]
+    sides = np.stack([extent(pose, margin=0)[[0, 2]] for pose in people])
+    seen = FrameStats(*np.nanmean(track.frame_stats[track.seen], axis=0).tolist())
+    flicker, drift = _unsteadiness(track.frame_stats[:, FrameStats._fields.index("background")], track.fps)
+    return PersonMetrics(
+        stature=float(np.median([stature_px(pose) for pose in people])) / height,
+        parts=dict(zip(VISIBLE_PARTS, track.parts[track.seen].mean(axis=0).tolist(), strict=True)),
+        longest_gap_s=longest_gap_s(track.seen, track.fps, ends=False),
+        inside=float(((sides[:, 0] >= 0) & (sides[:, 1] <= width)).mean()),
+        light=seen.light,
+        dark=seen.dark,
+        bright=seen.bright,
+        flicker=flicker,
+        drift=drift,
+        motion=measure_range(stands) if stands else None,
+        moves=covered(people, track.fps),
+        novelty=novelty(
+            [pose for pose in track.poses[:learnt] if pose], [pose for pose in track.poses[learnt:] if pose], track.fps
+        ),
+    )
+
+
+def seen_parts(pose: Pose | None) -> list[bool]:
+    """Which of `VISIBLE_PARTS` an estimated pose has."""
+    if pose is None:
+        return [False] * len(VISIBLE_PARTS)
+    sure = pose.confidence
+    feet = min(sure[INDEX["left_ankle"]], sure[INDEX["right_ankle"]]) >= 0.5
+    return [sure[FACE.start] > 0, sure[LEFT_HAND.start] > 0, sure[RIGHT_HAND.start] > 0, bool(feet)]
+
+
+def cuts(changes: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Numbers of the pictures that begin another take, from the mean differences to the picture before (0..1)."""
+    usual = float(np.nanmedian(changes)) if np.isfinite(changes).any() else 0.0
+    return np.flatnonzero(np.nan_to_num(changes) > max(CUT, 4 * usual))
+
+
+def leaps(poses: Sequence[Pose | None]) -> NDArray[np.intp]:
+    """Numbers of the poses that no body can reach from the one before: another person, or a cut in the same scene."""
+    found = []
+    for number, (past, pose) in enumerate(pairwise(poses), 1):
+        if past is not None and pose is not None:
+            moved = np.hypot(*(middle(pose, "hip") - middle(past, "hip")))
+            if moved > LEAP * stature_px(pose):
+                found.append(number)
+    return np.array(found, np.intp)
+
+
+def _stabilized(
+    scanned: FootageScan, timing: Timing, new_takes: NDArray[np.intp]
+) -> tuple[list[Pose | None], NDArray[np.bool_], NDArray[np.bool_]]:
+    """`Track.poses` in the source's pixels, `Track.seen` and `Track.parts`; every take is stabilized by itself."""
+    counts = np.bincount(timing.picked, minlength=len(scanned.times_s)).tolist()
+    following, again = PoseTrack(), set(new_takes.tolist())
+    poses, seen, parts = list[Pose | None](), list[bool](), list[list[bool]]()
+    for number, (estimated, at_s) in enumerate(zip(scanned.poses(), scanned.times_s.tolist(), strict=True)):
+        if number in again:
+            following.reset()
+        pose = following.step_seen(estimated, at_s).pose
+        poses += [pose] * counts[number]
+        seen += [estimated is not None] * counts[number]
+        parts += [seen_parts(estimated)] * counts[number]
+    return poses, np.array(seen), np.array(parts)
+
+
+def _choose_crop(
+    box: tuple[int, int, int, int] | None, people: Sequence[Pose], whole: tuple[int, int], size_px: tuple[int, int]
+) -> Crop:
+    if box is not None:
+        return Crop.chosen(box, whole, size_px)
+    return best_crop(people, whole, size_px) if people else Crop.at(whole, size_px, (whole[0] / 2, whole[1] / 2))
+
+
+def _shift(stills: Stills, poses: Sequence[Pose | None], height_px: int) -> float:
+    """`background_shift` of the stills, made of pictures of this height, in whose pixels the poses are."""
+    small = []
+    for number, still in stills:
+        pose, k = poses[number], np.float32(len(still) / height_px)
+        small.append(pose and Pose(k * pose.xy, k * pose.depth, pose.confidence))
+    return background_shift([still for _, still in stills], small)
 
 
 def _first_of(numbers: NDArray[np.intp], apart: int) -> NDArray[np.intp]:
-    """Of numbers that are near each other the first."""
+    """The first of numbers that are near each other."""
     return numbers[np.diff(numbers, prepend=-apart - 1) > apart]
 
 
-def publish(report: FootageReport, track: Track, stills: Sequence[tuple[int, Rgb]], run: Path) -> None:
-    """Write RUN/report.html, and print the short of it."""
-    write_file(run / "report.html", page(report, track, stills).encode())
-    table = Table(show_header=False, box=None, title=report.video, title_justify="left")
-    for name, text in report.facts():
-        table.add_row(name, text)
-    console = Console()
-    console.print(table)
-    for sentence in report.advice:
-        console.print(f"- {sentence}", markup=False, highlight=False)
+def _unsteadiness(background: NDArray[np.float64], fps: float) -> tuple[float, float]:
+    """Flicker and drift of the background's brightness, see `PersonMetrics`; 0 where less than 2 s are known."""
+    known = background[np.isfinite(background)]
+    second = max(1, round(fps))
+    if len(known) < 2 * second or not known.mean():
+        return 0.0, 0.0
+    # Second differences: a person who passes a lamp changes the background slowly, a flickering lamp in every picture.
+    flicker = float(np.median(np.abs(np.diff(known, 2)))) / 2 / float(known.mean())
+    smooth = known[: len(known) // second * second].reshape(-1, second).mean(axis=1)
+    return flicker, float(np.ptp(np.quantile(smooth, (0.05, 0.95)))) / float(known.mean())

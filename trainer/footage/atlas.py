@@ -2,14 +2,16 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from rich.progress import track
 
 from engines.errors import UserError
 from realtime.frame import Rgb
-from realtime.parts.atlas import Atlas, Reference
+from realtime.parts.atlas import ATLAS, Atlas, Reference
 from realtime.parts.bones import BONES, PART_BONES, PARTS, Limbs, far_first, kind, limbs_of
 from realtime.parts.choose import HIDDEN
 from realtime.parts.describe import describe
@@ -17,7 +19,7 @@ from realtime.parts.limb_frames import LimbFrames
 from realtime.pose.pose import Floats, Pose
 from trainer.footage.cutout import Cutter, part_distances, window_of
 from trainer.footage.limb_widths import learn_widths
-from trainer.footage.reader import Footage, PictureReader
+from trainer.footage.prepared import Footage, PictureReader
 
 COUNTS = {"torso": 384, "head": 448, "arm": 256, "hand": 384, "leg": 224}
 """References of each part, of arms, hands and legs on each side."""
@@ -37,6 +39,16 @@ ODD = {"hand": 22, "arm": 30, "leg": 30}
 """Grey levels of a limb's mean colour from the median of its references from which on something else was cut out."""
 
 
+def ensure_atlas(data: Path) -> None:
+    """Build the atlas of prepared footage, unless it is there already.
+
+    Raises:
+        UserError: a part of the person is never to be seen.
+    """
+    if not (data / ATLAS).exists():
+        build_atlas(Footage(data)).save(data / ATLAS)
+
+
 def build_atlas(footage: Footage, counts: Mapping[str, int] = COUNTS) -> Atlas:
     """Choose and cut out references from the training frames.
 
@@ -49,7 +61,7 @@ def build_atlas(footage: Footage, counts: Mapping[str, int] = COUNTS) -> Atlas:
     references: dict[str, list[Reference]] = {part: [] for part in PARTS}
     reader = footage.reader()
     plate = footage.plate if footage.about.static else None
-    for number in sorted(chosen):
+    for number in track(sorted(chosen), description="Cutting out references", transient=True):
         found, frame, pose = _sharpest(footage, reader, number)
         limbs = limbs_of(pose, widths)
         cutter, hidden = Cutter(frame, plate, limbs), hidden_shares(limbs, frame.shape)

@@ -1,4 +1,4 @@
-"""How much of what a body can do is in the footage. All lengths are in statures, so sizes do not matter."""
+"""Which views, moves and places of the body are in the footage, and for how long. Lengths are in statures."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -12,22 +12,22 @@ from realtime.pose.quality import joint_track
 from realtime.pose.skeleton import INDEX
 
 FRONTAL = 0.168
-"""Width between the shoulders, seen from the front or from behind; less is a side. Against the exact turn of alice this
-and the nose's side are right in 97.2 % of the frames (docs/log.md)."""
+"""Distance between the shoulders in the picture above which the person is seen from the front or from behind. Against
+alice's exact turn this and the side of the nose are right in 97.2 % of the frames (docs/log.md)."""
 ALIKE_S = 0.2
-"""Poses nearer in time than this are one when poses are compared."""
+"""Seconds between the poses that `novelty` compares; nearer ones are nearly the same."""
 
 
 class Move(msgspec.Struct, frozen=True):
-    """Something that should be in the footage, and for how long."""
+    """A view or a move that should be in the footage, and for how long."""
 
     name: str
     """E.g. "seen from behind"."""
     seen_s: float
     wanted_s: float
-    """A rule of thumb: some hundred pictures."""
+    """By experience: some hundred pictures."""
     advice: str
-    """What to do if there is too little of it."""
+    """What to do where there is too little of it."""
 
     @property
     def missing_s(self) -> float:
@@ -80,11 +80,11 @@ _MOVES: Mapping[str, tuple[Callable[[Pose], bool], float, str]] = {
     "crouched": (crouched, 4, "Bend your knees and crouch more often"),
 }
 LEAST_DEPTH, LEAST_REACH = 1.2, 0.3
-"""Wanted: the nearest by the farthest stature, and statures to either side. Live, nobody can go where she never was."""
+"""Wanted: stature when nearest by stature when farthest, and statures to either side."""
 
 
 def covered(poses: Sequence[Pose], fps: float) -> list[Move]:
-    """What is seen, frame by frame, of what is wanted."""
+    """Each wanted view and move with the time it is seen for."""
     return [
         Move(name, round(sum(map(holds, poses)) / fps, 1), wanted_s, advice)
         for name, (holds, wanted_s, advice) in _MOVES.items()
@@ -92,16 +92,17 @@ def covered(poses: Sequence[Pose], fps: float) -> list[Move]:
 
 
 def shape(poses: Sequence[Pose]) -> Floats:
-    """N J 2: joints about the hips, in statures; what is left of poses wherever and however near they are."""
+    """Joints relative to the hips, in statures, N J 2: the poses without place and size."""
     hips = np.stack([middle(pose, "hip") for pose in poses])[:, None]
     tall = np.array([stature_px(pose) for pose in poses], np.float32)[:, None, None]
     return (joint_track(poses, least_confidence=0.0) - hips) / tall
 
 
 def novelty(learnt: Sequence[Pose], held_out: Sequence[Pose], fps: float) -> float | None:
-    """How far poses that were held out are from the nearest that is learnt: mean distance of the joints, the median.
+    """How unlike the trained poses the held-out ones are, in statures; None where either are missing.
 
-    0.022 in five minutes of dancing, 0.037 in half a minute of it. None where there is nothing to compare.
+    The median, over held-out poses, of the mean distance of the joints to those of the nearest trained pose: 0.022 in
+    five minutes of dancing, 0.037 in half a minute of it.
     """
     every = max(1, round(ALIKE_S * fps))
     known, new = learnt[::every], held_out[::every]

@@ -1,4 +1,4 @@
-"""Which part of the footage's pictures the network sees."""
+"""The part of the footage's pictures that the network sees, and where it should be."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from realtime.pose.pose import Floats, Pose
 from realtime.pose.skeleton import BODY
 from realtime.subject import Manifest
 
-MARGIN = 0.1
-"""Around a person's keypoints, in statures: hair, fingers, clothes."""
+PERSON_MARGIN = 0.1
+"""Around the keypoints of the body, in statures: hair, fingers, clothes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Crop:
-    """A part of a picture, resized to the network's size."""
+    """A part of a picture, in its pixels, that is resized to the network's size."""
 
     x: int
     y: int
@@ -45,7 +45,7 @@ class Crop:
 
     @classmethod
     def chosen(cls, box: tuple[int, int, int, int], whole: tuple[int, int], size_px: tuple[int, int]) -> "Crop":
-        """The crop that somebody chose: x, y, width, height.
+        """The crop that the user chose: x, y, width, height.
 
         Raises:
             UserError: it is not inside of the picture, or has another aspect ratio than the network.
@@ -67,7 +67,7 @@ class Crop:
         return self.x, self.y, self.width, self.height
 
     def picture(self, rgb: Rgb) -> Rgb:
-        """uint8 [H, W, 3] of the network's size."""
+        """The part of a picture, uint8 [H, W, 3], at the network's size."""
         part = rgb[self.y : self.y + self.height, self.x : self.x + self.width]
         how = cv2.INTER_AREA if self.height > self.size_px[1] else cv2.INTER_CUBIC
         return np.asarray(cv2.resize(part, self.size_px, interpolation=how), np.uint8)
@@ -81,7 +81,7 @@ class Crop:
 
 @dataclass(frozen=True, slots=True)
 class Framing:
-    """Which part of footage is used: the one that was trained on, where the footage is as large as that was."""
+    """Which part of other footage is used: the one that was trained on, if the size is the same, else the middle."""
 
     size_px: tuple[int, int]
     """Width and height of the network's pictures."""
@@ -91,33 +91,20 @@ class Framing:
 
     @classmethod
     def of(cls, manifest: Manifest) -> "Framing":
-        """As a subject was trained."""
+        """The framing of a subject's training."""
         training = manifest.training
         return cls((manifest.width_px, manifest.height_px), training.footage_px, training.crop)
 
     def crop(self, picture: Rgb) -> Crop:
-        """The crop of footage with such pictures; of footage of another size the largest centred part."""
+        """The crop of footage whose pictures are as large as this one, uint8 [H, W, 3]."""
         height, width, _ = picture.shape
         if self.box is not None and (width, height) == self.footage_px:
             return Crop(*self.box, self.size_px)
         return Crop.at((width, height), self.size_px, (width / 2, height / 2))
 
 
-def parse_crop(text: str) -> tuple[int, int, int, int]:
-    """X, Y, width and height of "320,0,720,720".
-
-    Raises:
-        UserError: it is something else.
-    """
-    parts = text.split(",")
-    if len(parts) != 4 or not all(part.isdecimal() for part in parts):
-        raise UserError(f"--crop must be X,Y,WIDTH,HEIGHT in pixels of the video, like 320,0,720,720, not {text!r}.")
-    x, y, width, height = map(int, parts)
-    return x, y, width, height
-
-
-def extent(pose: Pose, margin: float = MARGIN) -> Floats:
-    """Left, top, right and bottom of a person, in pixels, with a margin in statures."""
+def extent(pose: Pose, margin: float = PERSON_MARGIN) -> Floats:
+    """The person's box, left, top, right and bottom in pixels, with a margin in statures."""
     xy = pose.xy[BODY][pose.confidence[BODY] >= 0.5]
     xy = xy if len(xy) else pose.xy[BODY]
     margin_px = np.float32(margin * stature_px(pose))
@@ -125,14 +112,14 @@ def extent(pose: Pose, margin: float = MARGIN) -> Floats:
 
 
 def person_range(poses: Sequence[Pose]) -> tuple[float, float, float, float]:
-    """Left, top, right and bottom of where somebody moves, single bad poses aside."""
+    """The box, left, top, right and bottom in pixels, that the person stays in for 99 % of the time."""
     boxes = np.stack([extent(pose) for pose in poses])
     (left, top), (right, bottom) = np.quantile(boxes[:, :2], 0.005, axis=0), np.quantile(boxes[:, 2:], 0.995, axis=0)
     return float(left), float(top), float(right), float(bottom)
 
 
 def best_crop(poses: Sequence[Pose], whole: tuple[int, int], size_px: tuple[int, int]) -> Crop:
-    """The largest part with the network's aspect ratio that holds the person's range, or most of it."""
+    """The largest part with the network's aspect ratio, placed where it holds most of the person's range."""
     left, top, right, bottom = person_range(poses)
     crop = Crop.at(whole, size_px, ((left + right) / 2, (top + bottom) / 2))
     if right - left > crop.width or bottom - top > crop.height:
@@ -143,7 +130,7 @@ def best_crop(poses: Sequence[Pose], whole: tuple[int, int], size_px: tuple[int,
 
 
 def tight_crop(poses: Sequence[Pose], whole: tuple[int, int], size_px: tuple[int, int]) -> Crop:
-    """The smallest part with the network's aspect ratio that holds the person's range: the person fills it."""
+    """The smallest part with the network's aspect ratio that holds the person's range."""
     left, top, right, bottom = person_range(poses)
     k = max((right - left) / size_px[0], (bottom - top) / size_px[1])
     k = min(k, whole[0] / size_px[0], whole[1] / size_px[1])

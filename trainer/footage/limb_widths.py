@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from realtime.parts.bones import BONE, BONES, SIDES, B, Limbs, half_widths, kind, limbs_of, plain_widths
 from realtime.pose.pose import Floats
 from trainer.footage.cutout import silhouette
-from trainer.footage.reader import Footage
+from trainer.footage.prepared import Footage
 
 FRAMES = 150
 ALONG = (0.3, 0.5, 0.7)

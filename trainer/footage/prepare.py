@@ -1,13 +1,13 @@
-"""From footage to training data: pictures at network size, the pose in each, the empty room, the person's range.
+"""From footage to training data: pictures at network size, the pose in each, the plate, the person's range.
 
 RUN/
-  report.html      what the footage is worth: look at it before you train
+  report.html      the footage report
   data/
-    frames.mp4     every picture, at a constant rate
+    frames.mp4     every used picture, at a constant rate
     poses.npz      the pose in each, in its pixels (`realtime.pose.archive`)
-    plate.png      the empty room; grey where the camera moves
+    plate.png      the background; grey where the camera moves
     prepare.json   `Prepared`
-    scanned/       what was seen so far, until all of this is there
+    scanned/       the scan, until all of this is there
 """
 
 import os
@@ -18,114 +18,88 @@ import msgspec
 
 from engines.errors import UserError
 from engines.files import write_file
+from realtime.parts.atlas import ATLAS
 from realtime.pose.archive import save_poses
-from realtime.pose.estimation.config import EstimatorName, PoseConfig
+from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.estimation.estimator import load_estimator
 from realtime.pose.figure.styles import load_style
-from realtime.pose.normalization.motion_range import MotionRange, observe
-from realtime.pose.normalization.proportions import Proportions, lengths, measure_proportions
+from realtime.pose.normalization.motion_range import observe
+from realtime.pose.normalization.proportions import lengths, measure_proportions
 from realtime.pose.openpose import read_openpose
 from realtime.video import write_picture
-from trainer.footage.analyse import analyse_footage, publish
+from trainer.config import PrepareConfig
+from trainer.footage.analyse import Track, analyse_footage
 from trainer.footage.crop import Crop
-from trainer.footage.extract import cut_pictures
-from trainer.footage.scan import FootageScan, forget, scan
-from trainer.footage.source import FootageSource, constant_rate, open_footage
-
-HELD_OUT_S, HELD_OUT_PART = 40.0, 0.15
-"""The end of the footage, so long but no more than this part, is never learnt from in any way, only judged on."""
-
-
-class Prepared(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """What `prepare.json` says."""
-
-    video: str
-    """File name of the footage."""
-    width_px: int
-    height_px: int
-    """Of the pictures."""
-    fps: float
-    frames: int
-    seen: int
-    """Frames with the person in them."""
-    motion: MotionRange
-    proportions: Proportions | None = None
-    figure_style: str = "limbs"
-    """How the poses are drawn."""
-    figure_version: int = 1
-    source_px: tuple[int, int] | None = None
-    """Width and height of the footage, where they were noted."""
-    source_fps: float | None = None
-    """What the footage was filmed at, where it was noted."""
-    crop: tuple[int, int, int, int] | None = None
-    """The part of the footage that is used: x, y, width, height in its pixels; None where that was not noted."""
-    static: bool = True
-    """The camera stands still, and the plate shows the room."""
+from trainer.footage.extract import extract_frames
+from trainer.footage.prepared import Prepared, training_frames
+from trainer.footage.report import FootageReport
+from trainer.footage.report_page import publish
+from trainer.footage.scan import FootageScan, delete_scan, scan
+from trainer.footage.source import FootageSource, Timing, constant_rate, open_footage
 
 
-def prepare(
-    video: Path,
-    run: Path,
-    *,
-    size_px: tuple[int, int],
-    estimator: EstimatorName = "own",
-    openpose: Path | None = None,
-    figure: str | None = None,
-    crop: tuple[int, int, int, int] | None = None,
-    fps: float | None = None,
-    only_report: bool = False,
-) -> Prepared | None:
+def prepare(config: PrepareConfig, run: Path, *, only_report: bool = False) -> Prepared | None:
     """Prepare footage for training; what was done before a stop is not done again.
 
     Args:
-        video: the footage, or a folder of pictures.
+        config: which footage, and how.
         run: folder to write.
-        size_px: width and height of the pictures.
-        estimator: what finds the poses.
-        openpose: folder of OpenPose files to take the poses from instead.
-        figure: how the poses will be drawn, a name for `load_style`; by default as the paper does for OpenPose's.
-        crop: x, y, width, height of the part to use; by default the largest that holds the person.
-        fps: rate of a folder's pictures.
         only_report: stop once the report is written.
 
     Returns:
         None after `only_report`.
 
     Raises:
-        UserError: the video or the poses cannot be read or do not belong together, or nothing can be learnt from it.
+        UserError: the video or the poses cannot be read or do not belong together, or it is not fit for training.
     """
-    if any(side < 64 or side % 32 for side in size_px):
-        raise UserError(f"Sizes must be multiples of 32 and at least 64 pixels, not {size_px[0]} x {size_px[1]}.")
-    style = load_style(figure or ("edn" if openpose else "limbs"))
-    source = open_footage(video, fps)
-    if crop is not None:
-        for rgb, _ in islice(source.read(), 1):  # a mistake is told before minutes of watching
-            Crop.chosen(crop, (rgb.shape[1], rgb.shape[0]), size_px)
-    data = run / "data"
-    scanned = _watch(source, data / "scanned", estimator, openpose)
+    source = open_footage(config.video, config.fps)
+    if config.crop_box is not None:
+        for rgb, _ in islice(source.read(), 1):  # tell of a wrong crop before minutes of scanning
+            Crop.chosen(config.crop_box, (rgb.shape[1], rgb.shape[0]), config.size_px)
+    scanned = _scan(source, config, run / "data" / "scanned")
     timing = constant_rate(scanned.times_s)
     learnt = training_frames(len(timing.picked), timing.fps)
-    report, track, stills = analyse_footage(video.name, scanned, timing, learnt, size_px=size_px, box=crop)
+    report, track, stills = analyse_footage(
+        config.video.name, scanned, timing, learnt, size_px=config.size_px, box=config.crop_box
+    )
     publish(report, track, stills, run)
-    if report.reasons or report.motion is None:
-        forget(data / "scanned")
-        raise UserError(f"{video} cannot be used: {'; '.join(report.reasons)} (see {run / 'report.html'}).")
+    if report.reasons:
+        delete_scan(run / "data" / "scanned")
+        raise UserError(f"{config.video} cannot be used: {'; '.join(report.reasons)} (see {run / 'report.html'}).")
     if only_report:
         return None
+    prepared = _write_data(source, config, timing, report, track, run / "data")
+    delete_scan(run / "data" / "scanned")
+    return prepared
+
+
+def _write_data(
+    source: FootageSource,
+    config: PrepareConfig,
+    timing: Timing,
+    report: FootageReport,
+    track: Track,
+    data: Path,
+) -> Prepared:
+    """Write everything that training reads."""
+    assert report.person is not None
+    assert report.person.motion is not None
+    learnt = training_frames(len(track.poses), timing.fps)
+    style = load_style(config.style_name)
     (data / "prepare.json").unlink(missing_ok=True)  # written last: it says that the rest is whole
     save_poses(data / "poses.npz", track.poses, exact=style.exact)
-    plate = cut_pictures(
-        source, timing, Crop(*report.crop, size_px), track.poses, data / "frames.mp4", learnt if report.static else 0
-    )
+    crop = Crop(*report.crop, config.size_px)
+    plate = extract_frames(source, timing, crop, track.poses, data / "frames.mp4", learnt if report.static else 0)
     write_picture(data / "plate.png", plate)
+    (data / ATLAS).unlink(missing_ok=True)  # of footage that was prepared before; training makes the new one
     prepared = Prepared(
-        video=video.name,
-        width_px=size_px[0],
-        height_px=size_px[1],
+        video=report.video,
+        width_px=config.size_px[0],
+        height_px=config.size_px[1],
         fps=timing.fps,
         frames=len(track.poses),
         seen=int(track.seen.sum()),
-        motion=report.motion,
+        motion=report.person.motion,
         proportions=measure_proportions(lengths(pose) for pose in track.poses[:learnt] if pose and observe(pose)),
         figure_style=style.name,
         figure_version=style.version,
@@ -135,40 +109,23 @@ def prepare(
         static=report.static,
     )
     write_file(data / "prepare.json", msgspec.json.format(msgspec.json.encode(prepared), indent=2) + b"\n")
-    forget(data / "scanned")
     return prepared
 
 
-def training_frames(frames: int, fps: float) -> int:
-    """How many of so many frames are for training; the rest is held out."""
-    return frames - round(min(HELD_OUT_S * fps, HELD_OUT_PART * frames))
-
-
-def load_prepared(data: Path) -> Prepared:
-    """Read `prepare.json`.
-
-    Raises:
-        UserError: the folder was not made by `trainer prepare`.
-    """
-    try:
-        return msgspec.json.decode((data / "prepare.json").read_bytes(), type=Prepared)
-    except (OSError, msgspec.DecodeError) as error:
-        raise UserError(f"{data} holds no prepared footage: run `trainer prepare VIDEO --out {data}` first.") from error
-
-
-def _watch(source: FootageSource, folder: Path, estimator: EstimatorName, openpose: Path | None) -> FootageScan:
-    """See everything with an estimator, or as OpenPose saw it."""
-    if openpose is None:
-        model = load_estimator(PoseConfig(estimator=estimator), threads=os.cpu_count() or 1)
-        return scan(source, lambda _, rgb: model.estimate(rgb), folder, by=estimator)
-    labels = read_openpose(openpose)
-    by = f"{openpose.resolve()} {len(labels)} {max(file.stat().st_mtime_ns for file in openpose.glob('*.json'))}"
+def _scan(source: FootageSource, config: PrepareConfig, folder: Path) -> FootageScan:
+    """Scan the footage with the chosen estimator, or with the poses that OpenPose has written."""
+    if config.openpose is None:
+        estimator = load_estimator(PoseConfig(estimator=config.pose), threads=os.cpu_count() or 1)
+        return scan(source, lambda _, rgb: estimator.estimate(rgb), folder, by=config.pose)
+    labels = read_openpose(config.openpose)
+    newest_ns = max(file.stat().st_mtime_ns for file in config.openpose.glob("*.json"))
+    by = f"{config.openpose.resolve()} {len(labels)} {newest_ns}"
     scanned = scan(source, lambda n, _: labels[n] if n < len(labels) else None, folder, by=by)
     frames = len(scanned.times_s)
     if frames != len(labels):
-        forget(folder)
+        delete_scan(folder)
         raise UserError(
-            f"{openpose} has poses for {len(labels)} frames, but {source.path} has {frames}: run OpenPose on this "
-            "very video."
+            f"{config.openpose} has poses for {len(labels)} frames, but {source.path} has {frames}: run OpenPose on "
+            "this very video."
         )
     return scanned

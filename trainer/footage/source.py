@@ -1,4 +1,4 @@
-"""Footage as it comes: a video of any kind, or a folder of pictures; and the constant rate that is made of it."""
+"""The footage, a video or a folder of pictures, and which of its pictures make a constant rate."""
 
 import re
 from collections.abc import Iterator
@@ -20,11 +20,11 @@ COMMON_FPS = tuple(
     float(Fraction(k * n, d)) for k in (1, 2, 4) for n, d in ((24000, 1001), (24, 1), (25, 1), (30000, 1001), (30, 1))
 )
 WANTED_FPS, LEAST_FPS = 30.0, 23.5
-"""What faster footage is thinned to, and what it never falls below for that."""
+"""Rate that faster footage is thinned to, and the lowest that thinning may lead to."""
 
 
 class FootageSource(Protocol):
-    """Pictures and their times."""
+    """Footage: its pictures and their times."""
 
     @property
     def path(self) -> Path:
@@ -32,7 +32,7 @@ class FootageSource(Protocol):
 
     @property
     def frames(self) -> int:
-        """How many pictures there are, or about how many; 0 if unknown."""
+        """How many pictures there are, roughly; 0 if unknown."""
 
     @property
     def fps(self) -> float:
@@ -40,7 +40,7 @@ class FootageSource(Protocol):
 
     @property
     def size_bytes(self) -> int:
-        """What it takes on the disk."""
+        """Its size on the disk."""
 
     def read(self, start_s: float = 0.0) -> Iterator[tuple[Rgb, float]]:
         """Every picture, uint8 [H, W, 3] RGB, from `start_s` seconds on, and its time in seconds."""
@@ -68,10 +68,10 @@ class VideoFile:
 
 
 class PictureFolder:
-    """Pictures in the order of the numbers at the ends of their names, as the paper's data sets come.
+    """A folder of pictures, in the order of the last number in their names, as in the paper's data sets.
 
     Raises:
-        UserError: there are none.
+        UserError: it has none.
     """
 
     def __init__(self, path: Path, fps: float) -> None:
@@ -105,28 +105,30 @@ def open_footage(path: Path, fps: float | None) -> FootageSource:
     if path.is_dir():
         return PictureFolder(path, fps or WANTED_FPS)
     if fps is not None:
-        raise UserError(f"--fps is for folders of pictures: {path} knows the times of its own.")
+        raise UserError(f"--fps is for folders of pictures: {path} has times of its own.")
     return VideoFile(path)
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How the pictures of a video become a constant rate."""
+    """Which pictures of footage are used so that they have a constant rate."""
 
     source_fps: float
     constant: bool
-    """The source keeps to that rate."""
+    """Whether the source keeps to that rate."""
     fps: float
-    """The rate that is made of it."""
+    """Rate of the used pictures."""
     picked: NDArray[np.intp]
-    """For each picture of that rate the number of the source's nearest one."""
+    """Numbers of the used pictures, in order; in a variable rate one may be used several times."""
 
 
 def constant_rate(times_s: NDArray[np.float64]) -> Timing:
-    """Thin fast footage to about 30 fps, every n-th picture; where times are irregular, take the nearest pictures.
+    """Choose pictures with a constant rate of about 30 fps.
+
+    Of fast footage that is every n-th picture; of a variable rate, the picture nearest to each point of a regular grid.
 
     Args:
-        times_s: when the pictures were taken, in order.
+        times_s: when the pictures were taken, N, in order.
     """
     count = len(times_s)
     if count < 2 or times_s[-1] <= times_s[0]:
@@ -134,12 +136,12 @@ def constant_rate(times_s: NDArray[np.float64]) -> Timing:
     fps = (count - 1) / float(times_s[-1] - times_s[0])
     constant = bool(np.abs(times_s - times_s[0] - np.arange(count) / fps).max() < 0.5 / fps)
     if not constant:
-        # The mean is nothing then: a camera that skips pictures in the dark skips those of its usual rate.
+        # Not the mean: a camera that skips pictures in the dark skips pictures of its usual rate.
         steps_s = np.diff(times_s)
         usual_s = float(np.median(steps_s[steps_s > 0]))
         fps = 1 / float(steps_s[(steps_s > 0.7 * usual_s) & (steps_s < 1.3 * usual_s)].mean())
     common_fps = min(COMMON_FPS, key=lambda each: abs(each - fps))
-    # Times rounded to milliseconds put the rate of a short film out by a little.
+    # Times rounded to milliseconds shift the rate of a short film by a little.
     near_fps = 0.1 * fps / count if constant else 0.3
     source_fps = common_fps if abs(common_fps - fps) < near_fps else fps
     every = min(

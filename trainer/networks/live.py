@@ -16,6 +16,7 @@ from realtime.frame import Rgb
 from realtime.render import NO_RESIDUAL
 from trainer.networks.blocks import ConvBlock
 from trainer.networks.compact import CompactGenerator
+from trainer.networks.parts import PartsGenerator
 from trainer.networks.patches import CHANNELS, PATCH, from_bytes, to_bytes, to_patches
 
 M = TypeVar("M", bound=nn.Module)
@@ -38,9 +39,21 @@ class LiveGenerator(nn.Module):
         self.register_buffer("plate", to_patches(picture).contiguous())
 
     def forward(self, packed: Tensor) -> Tensor:
-        """uint8 [1, H/4, W/4, 144] to uint8 [1, H/4, W/4, 48]."""
+        """uint8 [1, H/4, W/4, C] to uint8 [1, H/4, W/4, 48]; C as in `trainer.networks.load.packed_channels`."""
         picture, _ = self.generator(from_bytes(packed.permute(0, 3, 1, 2)), self.plate)
         return to_bytes(picture).permute(0, 2, 3, 1)
+
+
+class LivePartsGenerator(nn.Module):
+    """A generator with references, folded, up to its outputs, of which `realtime.parts.blend` makes the picture."""
+
+    def __init__(self, generator: PartsGenerator) -> None:
+        super().__init__()
+        self.generator = fold(generator)
+
+    def forward(self, packed: Tensor) -> Tensor:
+        """uint8 [1, H/4, W/4, 144+L] to uint8 [1, H/4, W/4, 96]."""
+        return to_bytes(self.generator.decide(from_bytes(packed.permute(0, 3, 1, 2)))).permute(0, 2, 3, 1)
 
 
 class LiveFace(nn.Module):

@@ -17,7 +17,7 @@ from engines.errors import UserError
 from realtime.parts.limb_frames import CHANNELS as COORDINATES
 from trainer.config import CompactConfig, Network
 from trainer.networks.compact import CompactFace, CompactGenerator
-from trainer.networks.parts import PartsGenerator
+from trainer.networks.parts import CompactPartsGenerator, GlobalPartsGenerator
 from trainer.networks.patches import CHANNELS, from_patches, to_patches
 from trainer.networks.pix2pixhd import GlobalGenerator, LocalEnhancer
 
@@ -33,16 +33,21 @@ def build_generator(config: Network, *, background: bool, references: bool = Fal
     """
     if isinstance(config, CompactConfig):
         if references:
-            return PartsGenerator(COORDINATES, config.widths, config.blocks)
+            return CompactPartsGenerator(COORDINATES, config.widths, config.blocks)
         return CompactGenerator(config.widths, config.blocks)
     if references:
-        return CompositeParts(GlobalGenerator(9, config.ngf, config.downsamplings, config.blocks, 6))
+        return GlobalPartsGenerator(GlobalGenerator(9, config.ngf, config.downsamplings, config.blocks, 6))
     c_in, c_out = (9, 4) if background else (6, 3)
     network: nn.Module = GlobalGenerator(c_in, config.ngf, config.downsamplings, config.blocks, c_out)
     if config.enhancer_blocks and not coarse:
         assert isinstance(network, GlobalGenerator)
         network = LocalEnhancer(network, c_in, config.ngf // 2, config.enhancer_blocks, c_out)
     return Composite(network) if background else Paper(network)
+
+
+def packed_channels(*, references: bool) -> int:
+    """Channels of a generator's input, see `trainer.training.chains.pack_inputs`."""
+    return 3 * CHANNELS + (COORDINATES if references else 0)
 
 
 def build_face(config: Network) -> nn.Module:
@@ -79,28 +84,6 @@ class Composite(nn.Module):
         rgb, mask = torch.split(self.network(pictures).float(), [3, 1], dim=1)
         mask = to_patches(((mask + 1) / 2).expand(-1, 3, -1, -1))
         return mask * to_patches(rgb) + (1 - mask) * plate, mask
-
-
-class CompositeParts(nn.Module):
-    """The same family with moved parts and past: it paints, keeps, copies, or leaves the background.
-
-    Limb coordinates come in, too, as the compact networks have them; these look at whole pixels, so it leaves them.
-    """
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, packed: Tensor, plate: Tensor) -> tuple[Tensor, Tensor]:
-        """See `PartsGenerator`."""
-        pictures = packed[:, :CHANNELS], packed[:, -2 * CHANNELS : -CHANNELS], packed[:, -CHANNELS:]
-        figure, parts, past = map(from_patches, pictures)
-        rgb, logits = torch.split(self.network(torch.cat([figure, parts, past], 1)).float(), [3, 3], dim=1)
-        shares = torch.softmax(torch.cat([torch.ones_like(logits[:, :1]), 4 * logits[:, 1:]], 1), dim=1)
-        paint, keep, copy = torch.split(shares, 1, dim=1)
-        person = paint * rgb + keep * past + copy * parts
-        mask = to_patches(((logits[:, :1] + 1) / 2).expand(-1, 3, -1, -1))
-        return mask * to_patches(person) + (1 - mask) * plate, mask
 
 
 class PaperFace(nn.Module):
@@ -144,6 +127,11 @@ def load_matching(network: nn.Module, state: Mapping[str, Tensor]) -> int:
     found = {name: value for name, value in state.items() if name in own and own[name].shape == value.shape}
     network.load_state_dict(found, strict=False)
     return len(found)
+
+
+def averaged_weights(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The averaged network's `state_dict`, from that of its `AveragedModel`."""
+    return {name.removeprefix("module."): value for name, value in state.items() if name.startswith("module.")}
 
 
 def freeze_statistics(network: nn.Module, averaged: nn.Module) -> None:

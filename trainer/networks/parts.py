@@ -1,7 +1,8 @@
-"""The compact generator with references: it may paint, keep its past, copy the moved parts, or leave the background.
+"""Generators with references: they paint, keep their past, copy the moved parts, or leave the background.
 
 Inputs of one step, as 4x4 patches side by side (channels): figure 48 | limb coordinates L | moved parts 48 | moved
-past 48. The last two are pictures that the output is blended from.
+past 48. Outputs: paint 48 | mask 16 | keep 16 | copy 16, from which `realtime.parts.blend` makes the picture live: in
+bytes it takes a tenth of the time that engines need for it.
 """
 
 from collections.abc import Sequence
@@ -9,26 +10,20 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from trainer.networks.compact import CompactTrunk, ForRgb
-from trainer.networks.patches import CHANNELS, PATCH
+from trainer.networks.compact import CompactTrunk
+from trainer.networks.patches import CHANNELS, PATCH, from_patches, to_patches
+from trainer.networks.pix2pixhd import GlobalGenerator
 
 PIXELS = PATCH * PATCH
-PAINT, MASK, KEEP, COPY = CHANNELS, PIXELS, PIXELS, PIXELS
-"""Channels of the trunk's head, in this order."""
+OUTPUTS = CHANNELS + 3 * PIXELS
 
 
 class PartsGenerator(nn.Module):
-    """Figure, limb coordinates, moved parts and moved past to the next output.
+    """What both families have in common: the blend of what their networks compute."""
 
-    Args:
-        coordinates: L.
-        widths, blocks: of the trunk.
-    """
-
-    def __init__(self, coordinates: int, widths: Sequence[int], blocks: Sequence[int]) -> None:
-        super().__init__()
-        self.trunk = CompactTrunk(3 * CHANNELS + coordinates, PAINT + MASK + KEEP + COPY, widths, blocks)
-        self.for_rgb: nn.Module = ForRgb()
+    def decide(self, packed: Tensor) -> Tensor:
+        """B 144+L h w to the outputs B 96 h w, all in [-1, 1]."""
+        raise NotImplementedError
 
     def forward(self, packed: Tensor, plate: Tensor) -> tuple[Tensor, Tensor]:
         """Render one frame.
@@ -40,12 +35,48 @@ class PartsGenerator(nn.Module):
         Returns:
             The picture B 48 h w in [-1, 1] and the mask B 48 h w in 0..1.
         """
-        rgb, mask, keep, copy = self.trunk(packed).float().split((PAINT, MASK, KEEP, COPY), dim=1)
-        # Above one half at first: where the background shows, nothing is learnt of the person. Painting is preferred
-        # at first, too: a blend that only copies has no gradient for the paint.
-        mask = self.for_rgb(torch.sigmoid(mask + 1))
-        shares = torch.softmax(torch.stack([torch.ones_like(keep), keep, copy]), dim=0)
-        paint, keep, copy = (self.for_rgb(share) for share in shares)
+        paint, *shares = torch.split(self.decide(packed), [CHANNELS, PIXELS, PIXELS, PIXELS], dim=1)
+        mask, keep, copy = ((share.repeat_interleave(3, dim=1) + 1) / 2 for share in shares)
         parts, past = packed[:, -2 * CHANNELS : -CHANNELS], packed[:, -CHANNELS:]
-        person = paint * torch.tanh(rgb) + keep * past + copy * parts
+        person = keep * past + (1 - keep) * paint
+        person = copy * parts + (1 - copy) * person
         return mask * person + (1 - mask) * plate, mask
+
+
+class CompactPartsGenerator(PartsGenerator):
+    """On the compact trunk.
+
+    Args:
+        coordinates: L.
+        widths, blocks: of the trunk.
+    """
+
+    def __init__(self, coordinates: int, widths: Sequence[int], blocks: Sequence[int]) -> None:
+        super().__init__()
+        self.trunk = CompactTrunk(3 * CHANNELS + coordinates, OUTPUTS, widths, blocks)
+        # Half open, so that at first all ways are learnt: what is not shown gets no gradient.
+        assert self.trunk.head.bias is not None
+        with torch.no_grad():
+            self.trunk.head.bias[CHANNELS:] = torch.tensor([0.5, -0.5, -0.5]).repeat_interleave(PIXELS)
+
+    def decide(self, packed: Tensor) -> Tensor:
+        """B 144+L h w to the outputs B 96 h w, all in [-1, 1]."""
+        return torch.tanh(self.trunk(packed).float())
+
+
+class GlobalPartsGenerator(PartsGenerator):
+    """On pix2pixHD's global generator, which looks at whole pixels and takes figure, parts and past.
+
+    Args:
+        network: B 9 H W to B 6 H W in [-1, 1].
+    """
+
+    def __init__(self, network: GlobalGenerator) -> None:
+        super().__init__()
+        self.network = network
+
+    def decide(self, packed: Tensor) -> Tensor:
+        """B 144+L h w to the outputs B 96 h w, all in [-1, 1]."""
+        pictures = packed[:, :CHANNELS], packed[:, -2 * CHANNELS : -CHANNELS], packed[:, -CHANNELS:]
+        out = self.network(torch.cat([from_patches(each) for each in pictures], dim=1)).float()
+        return torch.cat([to_patches(each) for each in torch.split(out, [3, 1, 1, 1], dim=1)], dim=1)

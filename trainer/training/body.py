@@ -19,7 +19,7 @@ from torch import Tensor
 from realtime.frame import Rgb
 from realtime.parts.inputs import PartsInputs
 from trainer.config import TrainConfig
-from trainer.footage.reader import Footage
+from trainer.footage.prepared import Footage
 from trainer.networks.load import build_generator, freeze_statistics, load_matching
 from trainer.networks.patches import PATCH, from_bytes, from_patches, from_rgb, to_patches, to_rgb
 from trainer.training.augment import disturb_chains
@@ -152,11 +152,11 @@ class BodyStage:
         plate = to_patches(from_rgb(downscaled(footage.plate, self._reduce)).to(device))
         past = ChainState(torch.full_like(plate, self._blank), plate)
         generator = RecurrentGenerator(self.ema.module.eval(), plate, past, temporal=self._config.temporal)
-        inputs = PartsInputs(footage.atlas, footage.plate) if self._config.references else None
+        inputs = PartsInputs(footage.atlas, footage.plate) if footage.atlas else None
         reader = footage.reader()
         for index in footage.held_out(frames):
             figure, truth = (
-                downscaled(picture, self._reduce) for picture in (footage.figure(index), reader.read(index))
+                downscaled(picture, self._reduce) for picture in (footage.figure(index).rgb, reader.read(index))
             )
             parts = parts_tensors([inputs.step(footage.poses[index])]).to(device) if inputs else None
             with self._fabric.autocast():

@@ -14,7 +14,7 @@ from realtime.pose.measure import HeadBox, head_box, stature_px
 from realtime.pose.pose import Floats, Pose
 from realtime.pose.skeleton import BODY, INDEX, LEFT_HAND, RIGHT_HAND
 from trainer.config import TrainConfig
-from trainer.footage.reader import Footage
+from trainer.footage.prepared import Footage
 
 SURROUNDINGS = 0.2
 """What counts as near the person, in statures: hair, skirt, the near part of the shadow."""

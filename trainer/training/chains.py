@@ -117,7 +117,7 @@ class PersistentChains:
 
     def __init__(self, size: tuple[int, int], blank: float, config: TrainConfig, fabric: Fabric) -> None:
         if fabric.world_size > 1 and config.chains % config.batch:
-            raise UserError(f"With several processes --chains must be a multiple of --batch, {config.batch}.")
+            raise UserError(f"With several processes chains must be a multiple of batch, {config.batch}.")
         self._blank, self._config, self._fabric = blank, config, fabric
         shape = (config.chains, CHANNELS, *size)
         self._figures, self._pictures = (torch.zeros(shape, device=fabric.device) for _ in range(2))

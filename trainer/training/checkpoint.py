@@ -60,6 +60,19 @@ class Checkpoints:
         for old in self._paths()[self._keep :]:
             old.unlink()
 
+    def load_best(self) -> State:
+        """The state in which the stage did best on held-out footage.
+
+        Raises:
+            UserError: it is missing or damaged.
+        """
+        return load_checkpoint(self.best)
+
+    def reached(self, steps: int) -> bool:
+        """Whether the stage has been trained for so many steps."""
+        newest = self.newest()
+        return newest is not None and bool(newest["step"] >= steps)
+
     def newest(self, *, skip: int = 0) -> State | None:
         """The state of the newest checkpoint that is not damaged; None if there has never been one.
 
@@ -181,7 +194,7 @@ class CheckpointManager:
             raise UserError(
                 f"The training of the {stage.name} diverged at step {failed} ({reason}), and so it did after "
                 f"{ROLLBACKS} rollbacks with lower rates: look at the previews, and begin anew with a lower "
-                "--learning-rate or lower weights of the losses; the last good state is kept."
+                "learning_rate or lower weights of the losses; the last good state is kept."
             ) from reason
         self._rollbacks += 1
         state = self._checkpoints.newest(skip=self._rollbacks - 1)

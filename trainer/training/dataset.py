@@ -16,19 +16,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from realtime.frame import Rgb
+from realtime.parts.atlas import Atlas
 from realtime.parts.inputs import PartsFrame, PartsInputs
 from realtime.parts.limb_frames import Window as PictureWindow
 from realtime.pose.measure import HeadBox
 from realtime.pose.pose import Pose
 from trainer.config import TrainConfig
-from trainer.footage.reader import Footage, PictureReader
+from trainer.footage.prepared import APART_S, Footage, PictureReader
 from trainer.networks.patches import from_bytes, to_patches
 from trainer.training.augment import DROPPABLE_PARTS, drop_part, jitter, smear_figure, zoom
 from trainer.training.chain_sampler import ChainStep, CropRect, Window, sample_chain
 from trainer.training.chains import PartsTensors
 
-APART_S, FAR_APART_S = 1.5, 8.0
-"""How far references are from the frame at least; the latter in `far_references` of the steps."""
+FAR_APART_S = 8.0
+"""How far references are from the frame at least in `far_references` of the steps, in place of `APART_S`."""
 FOLLOWED_FRAMES = 8
 """Before a step, so that references change in training as softly as live."""
 SHADOW_REACH = 0.38
@@ -158,7 +159,7 @@ class Loader:
             focus=[step.focus for step in steps],
             hands=[step.hand for step in steps],
             heads=[step.head for step in steps],
-            parts=[parts_tensors(frames) for frames in zip(*parts, strict=True)] if self._config.references else None,
+            parts=[parts_tensors(frames) for frames in zip(*parts, strict=True)] or None,
         )
 
     def _read(self, step: ChainStep, reader: PictureReader) -> tuple[Rgb, Rgb, Rgb, list[PartsFrame]]:
@@ -169,7 +170,8 @@ class Loader:
         rng, plate = np.random.default_rng(step.seed), _shrink(self._footage.plate[window.part], window)
         poses = self._poses(step, indices, rng)
         figures = self._figures(window, poses, smeared=rng.random() < self._config.motion_blur)
-        parts = self._parts(step, indices, poses, rng) if self._config.references else []
+        atlas = self._footage.atlas
+        parts = self._parts(atlas, step, indices, poses, rng) if atlas else []
         if self._config.background:
             reach_px, blank = SHADOW_REACH * self._footage.about.height_px, self._footage.style.blank
             truths = np.stack(
@@ -207,7 +209,7 @@ class Loader:
         return np.stack(figures)[:, y : y + window.height, x : x + window.width]
 
     def _parts(
-        self, step: ChainStep, indices: range, poses: Sequence[Pose | None], rng: np.random.Generator
+        self, atlas: Atlas, step: ChainStep, indices: range, poses: Sequence[Pose | None], rng: np.random.Generator
     ) -> list[PartsFrame]:
         """The parts of all poses but the first in the window. A frame and its neighbours never are their own reference.
 
@@ -218,7 +220,7 @@ class Loader:
         apart = round(apart_s * footage.about.fps)
         x, y = (window.x, window.y) if window.k == 1 else (0, 0)
         plate = footage.plate if window.k == 1 else _shrink(footage.plate[window.part], window)
-        inputs = PartsInputs(footage.atlas, plate, PictureWindow(x, y, window.width, window.height))
+        inputs = PartsInputs(atlas, plate, PictureWindow(x, y, window.width, window.height))
         if not step.restart:  # what was shown before decides what is shown now
             for index in range(max(0, indices.start - FOLLOWED_FRAMES), indices.start - 1):
                 pose = footage.poses[index]

@@ -24,7 +24,7 @@ from lightning_fabric.strategies.ddp import DDPStrategy
 from torch.nn.parallel import DistributedDataParallel
 
 from engines.errors import UserError
-from trainer.options import Machine
+from trainer.config import Machine
 
 __all__ = ["Fabric", "any_process", "assemble", "describe_machine", "fail_together"]
 
@@ -57,7 +57,7 @@ def assemble(machine: Machine, *batches: int) -> Fabric:
     gpus = torch.cuda.device_count()
     cuda = gpus > 0 if machine.accelerator == "auto" else machine.accelerator == "cuda"
     if cuda and not gpus:
-        raise UserError("There is no CUDA device here: use --accelerator cpu, or install torch with CUDA.")
+        raise UserError("There is no CUDA device here: use --set accelerator=cpu, or install torch with CUDA.")
     devices, nodes = _started()
     if not devices:
         shares = [count for count in range(1, max(1, gpus if cuda else 1) + 1) if math.gcd(*batches) % count == 0]

@@ -20,11 +20,10 @@ from torch import Tensor
 from engines.load import load_engine
 from engines.parity import psnr_db
 from realtime.frame import Rgb
-from realtime.pose.figure.styles import Figure
-from realtime.pose.measure import HeadBox, head_box
-from realtime.render import Renderer, crop_head, feather
+from realtime.pose.measure import HeadBox
+from realtime.render import crop_head, feather
 from trainer.config import TrainConfig
-from trainer.footage.reader import Footage
+from trainer.footage.prepared import Footage
 from trainer.networks.load import build_face
 from trainer.networks.patches import from_bytes, from_patches, to_patches, to_rgb
 from trainer.training.distributed import Fabric
@@ -57,15 +56,14 @@ def render_heads(footage: Footage, generator: Path, indices: range, *, threads: 
     """Run the exported generator over consecutive frames, and crop the heads of every `every`-th."""
     side_px = face_side_px(footage.about.height_px)
     engine = load_engine(generator, precision="bf16", threads=threads)
-    renderer = Renderer(engine, None, footage.plate, blank=footage.style.blank)
+    renderer = footage.renderer(engine, None)
     reader = footage.reader()
     rows: list[tuple[Rgb, ...]] = []
     for index in track(indices, description="Rendering heads"):
-        figure, pose = footage.figure(index), footage.poses[index]
-        picture = renderer.step(Figure(figure, pose))
-        if pose is not None and index % every == 0:
-            head = head_box(pose)
-            rows.append(tuple(crop_head(source, head, side_px) for source in (figure, picture, reader.read(index))))
+        figure = footage.figure(index)
+        picture, head = renderer.step(figure), figure.head
+        if head is not None and index % every == 0:
+            rows.append(tuple(crop_head(each, head, side_px) for each in (figure.rgb, picture, reader.read(index))))
     reader.close()
     return Heads(
         *(torch.from_numpy(np.stack(column)).permute(0, 3, 1, 2).contiguous() for column in zip(*rows, strict=True))

@@ -17,7 +17,7 @@ from realtime.frame import Rgb
 from realtime.pose.measure import HeadBox, head_box
 from realtime.render import FaceRenderer, crop_head
 from trainer.config import TrainConfig
-from trainer.footage.reader import Footage
+from trainer.footage.prepared import Footage
 from trainer.networks.live import FaceEngine
 from trainer.networks.load import freeze_statistics
 from trainer.networks.patches import to_rgb

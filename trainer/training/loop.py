@@ -5,7 +5,7 @@ import threading
 from pathlib import Path
 
 from engines.files import disk_full_message
-from trainer.options import CheckpointConfig
+from trainer.config import CheckpointConfig
 from trainer.training.checkpoint import CheckpointManager, Checkpoints
 from trainer.training.distributed import Fabric, any_process, fail_together
 from trainer.training.optimize import DivergedError

@@ -22,6 +22,8 @@ class Figure:
     """uint8 [H, W, 3] as the subject's style draws it; blank while nobody is there."""
     pose: Pose | None
     """In pixels of `rgb`; None while nobody is there."""
+    frame: int | None = None
+    """Number of the frame that the pose is from in the subject's own footage, None for any other pose."""
 
     @property
     def head(self) -> HeadBox | None:

@@ -11,7 +11,7 @@ from realtime.parts.bones import PARTS, limbs_of
 from realtime.parts.choose import FADE_FRAMES, Chooser
 from tests.support.parts import SIZE_PX, WIDTHS, dancer, toy_atlas
 from trainer.footage.atlas import build_atlas, spread
-from trainer.footage.reader import Footage
+from trainer.footage.prepared import Footage
 
 LOW, HIGH = dancer(), dancer(raised_px=30)
 ARM = "left_arm"

@@ -1,9 +1,11 @@
-"""The empty room out of pictures with somebody in them."""
+"""The background out of pictures with somebody in them, and whether it stands still."""
 
+import cv2
 import numpy as np
+import pytest
 
 from tests.support.footage_files import paint, swaying, textured
-from trainer.footage.plate import QUANTILE, PlateEstimator, person_mask
+from trainer.footage.background import QUANTILE, STILL, PlateEstimator, background_shift, person_mask
 
 
 def test_a_plate_is_numpys_quantile_of_what_is_not_covered() -> None:
@@ -29,3 +31,20 @@ def test_somebody_whose_keypoints_have_all_faded_covers_nothing() -> None:
     pose = swaying(1)[0]
     pose.confidence[:] = 0
     assert not person_mask(pose, (64, 64)).any()
+
+
+@pytest.mark.parametrize("shake_px", [0, 0.2, 1, 4, 30])
+def test_a_camera_that_moves_is_noticed(shake_px: float) -> None:
+    rng, room = np.random.default_rng(0), textured(400, 320)
+    poses, pictures = swaying(40, scale=1.8, by_px=30), []
+    for pose in poses:
+        x, y = (32 + shake_px * rng.normal(size=2)).clip(0, 60).tolist()
+        ys, xs = np.mgrid[0:256, 0:256].astype(np.float32) + np.array([y, x], np.float32)[:, None, None]
+        view = cv2.remap(room, xs, ys, cv2.INTER_LINEAR)
+        noisy = paint(np.asarray(view, np.uint8), pose) + rng.normal(0, 2, view.shape)
+        pictures.append(noisy.clip(0, 255).astype(np.uint8))
+    assert (background_shift(pictures, poses) > STILL) == (shake_px >= 1)
+
+
+def test_a_background_without_marks_stands_still() -> None:
+    assert background_shift([np.full((64, 64, 3), 90, np.uint8)] * 8, [None] * 8) == 0

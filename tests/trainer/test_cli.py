@@ -1,0 +1,79 @@
+"""What `trainer` offers: a new option is a conscious act; and who of several processes tells of a mistake."""
+
+import re
+import sys
+
+import pytest
+
+from tests.support.commands import DATA, assert_refused, command
+from trainer.cli import main
+from trainer.config import first_process
+
+TRAIN = ["--config", "--devices", "--preset", "--set", "--steps"]
+PREPARE = ["--crop", "--fps", "--openpose", "--pose", "--size"]
+SUBJECT = ["--licence", "--name", "--out", "--person"]
+ENGINES = ["--backend", "--person", "--pose", "--pose-effort", "--pose-parts", "--precision", "--threads"]
+OPTIONS = {
+    "fit": [*SUBJECT, *PREPARE, *TRAIN, "--run"],
+    "prepare": [*PREPARE, "--figure", "--only-report", "--out"],
+    "train": [*TRAIN, "--start-from"],
+    "export": SUBJECT,
+    "settings": ["--preset"],
+    "evaluate": [
+        *("--ablation", "--crop", "--driver", "--drift-frames", "--end-s", "--every", "--last-s", "--out"),
+        *("--record", "--set", "--start-s", "--subject", "--video"),
+    ],
+    "detector": [],
+    "detector train": [*ENGINES, "--out", "--real", "--subject"],
+    "detector run": [*ENGINES, "--model"],
+}
+
+
+def help_of(arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(sys, "argv", ["trainer", *arguments, "--help"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert not end.value.code
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", OPTIONS)
+def test_the_options_of_every_command(
+    words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = help_of(words.split(), monkeypatch, capsys)
+    assert sorted(re.findall(r"(?m)^[^\w\n-]*(--[a-z][\w-]*)", text)) == sorted(OPTIONS[words])
+    assert len(OPTIONS[words]) <= 15
+    assert text.splitlines()[-1].startswith(f"Example: trainer {words.split()[0]} "), "help ends with an example"
+
+
+def test_every_command_is_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    text = help_of([], monkeypatch, capsys)
+    listed = re.search(r"{([\w,]+)}", text)
+    assert listed
+    assert {*listed[1].split(",")} == {words.split()[0] for words in OPTIONS}
+    assert text.splitlines()[-1].startswith("Example: trainer fit ")
+
+
+def test_one_process_of_each_machine_tells_of_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    for ranks, first, on_machine in (
+        ({}, True, True),
+        ({"RANK": "0", "LOCAL_RANK": "0"}, True, True),
+        ({"RANK": "8", "LOCAL_RANK": "0"}, False, True),
+        ({"LOCAL_RANK": "1"}, False, False),
+        ({"SLURM_PROCID": "3", "SLURM_LOCALID": "1"}, False, False),
+    ):
+        with monkeypatch.context() as environment:
+            for name, value in ranks.items():
+                environment.setenv(name, value)
+            assert (first_process(), first_process(on_machine=True)) == (first, on_machine), ranks
+
+
+def test_several_processes_do_not_prepare(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    fit = ["trainer", "fit", str(DATA / "alice_clip.mp4"), "--name", "toy", "--run", f"{tmp_path}/run"]
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert_refused(command(*fit), "Several processes", "run this once without")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    silent = command(*fit)
+    assert (silent.returncode, silent.stderr) == (2, "")

@@ -1,0 +1,161 @@
+"""Prepared footage: what `trainer prepare` has written, and how training reads it."""
+
+from pathlib import Path
+
+import av
+import cv2
+import msgspec
+import numpy as np
+
+from engines.engine import Engine
+from engines.errors import UserError
+from realtime.frame import Rgb
+from realtime.parts.atlas import ATLAS, Atlas, load_atlas
+from realtime.pose.archive import load_poses
+from realtime.pose.figure.styles import Figure, Style, load_style
+from realtime.pose.normalization.motion_range import MotionRange
+from realtime.pose.normalization.proportions import Proportions
+from realtime.pose.pose import Pose
+from realtime.render import Renderer
+
+HELD_OUT_S, HELD_OUT_SHARE = 40.0, 0.15
+"""The last seconds of the footage, at most this share of it, are held out: never trained on, only measured on."""
+PLATE_GREY = 128
+"""Value of every pixel of the plate where the background is not known: EDN's chains begin with it."""
+
+
+APART_S = 1.5
+"""References are at least so far from the frame that they help to render: nearer ones are nearly that frame."""
+
+
+class Prepared(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """What `prepare.json` says."""
+
+    video: str
+    """File name of the footage."""
+    width_px: int
+    height_px: int
+    """Of the pictures."""
+    fps: float
+    frames: int
+    seen: int
+    """Frames with the person in them."""
+    motion: MotionRange
+    proportions: Proportions | None = None
+    figure_style: str = "limbs"
+    """How the poses are drawn, a name for `load_style`."""
+    figure_version: int = 1
+    source_px: tuple[int, int] | None = None
+    """Width and height of the footage; None where they were not recorded."""
+    source_fps: float | None = None
+    """Frame rate of the footage; None where it was not recorded."""
+    crop: tuple[int, int, int, int] | None = None
+    """The part of the footage that is used: x, y, width, height in its pixels; None where it was not recorded."""
+    static: bool = True
+    """The camera stands still, and the plate shows the background."""
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Width and height of the pictures."""
+        return self.width_px, self.height_px
+
+
+def load_prepared(data: Path) -> Prepared:
+    """Read `prepare.json`.
+
+    Raises:
+        UserError: the folder was not made by `trainer prepare`.
+    """
+    try:
+        return msgspec.json.decode((data / "prepare.json").read_bytes(), type=Prepared)
+    except (OSError, msgspec.DecodeError) as error:
+        raise UserError(f"{data} holds no prepared footage: run `trainer prepare VIDEO --out {data}` first.") from error
+
+
+def training_frames(frames: int, fps: float) -> int:
+    """How many of so many frames are for training; the rest is held out."""
+    return frames - round(min(HELD_OUT_S * fps, HELD_OUT_SHARE * frames))
+
+
+class Footage:
+    """A folder made by `trainer prepare`: its poses and plate in memory, its pictures decoded as they are needed.
+
+    Args:
+        data: the folder.
+        background: whether the background counts as known; without it the plate is grey.
+        references: whether to load the atlas.
+
+    Raises:
+        UserError: the folder was not made by `trainer prepare`, or its figures are of another version.
+    """
+
+    def __init__(self, data: Path, *, background: bool = True, references: bool = False) -> None:
+        self.about: Prepared = load_prepared(data)
+        self.style: Style = load_style(self.about.figure_style, self.about.figure_version)
+        self.poses: list[Pose | None] = load_poses(data / "poses.npz")
+        self.plate: Rgb = np.asarray(cv2.imread(str(data / "plate.png"), cv2.IMREAD_COLOR_RGB), np.uint8)
+        if not background:
+            self.plate = np.full_like(self.plate, PLATE_GREY)
+        self.atlas: Atlas | None = load_atlas(data / ATLAS) if references else None
+        """The references for generators that have some, chosen from the training frames."""
+        self._frames = data / "frames.mp4"
+
+    @property
+    def training_frames(self) -> int:
+        """Frames before this number are for training, the others are held out."""
+        return training_frames(len(self.poses), self.about.fps)
+
+    def held_out(self, frames: int) -> range:
+        """Numbers of the first so many held-out frames."""
+        return range(self.training_frames, min(self.training_frames + frames, len(self.poses)))
+
+    def figure(self, index: int) -> Figure:
+        """The figure of a frame."""
+        return Figure(self.draw(self.poses[index]), self.poses[index], index)
+
+    def draw(self, pose: Pose | None) -> Rgb:
+        """A figure as large as the pictures, uint8 [H, W, 3]."""
+        return self.style.draw(pose, self.about.height_px, self.about.width_px)
+
+    def renderer(self, generator: Engine, face: Engine | None) -> Renderer:
+        """A renderer of the subject in the making. References near to a figure's frame are not shown."""
+        apart = round(APART_S * self.about.fps)
+        return Renderer(generator, face, self.plate, blank=self.style.blank, atlas=self.atlas, apart=apart)
+
+    def reader(self) -> "PictureReader":
+        """A new reader of the pictures; with one for each chain, which reads onwards, hardly any has to seek."""
+        return PictureReader(self._frames)
+
+
+class PictureReader:
+    """Decodes pictures by their number; the next one is cheap, any other costs a seek to the key frame before it."""
+
+    def __init__(self, path: Path) -> None:
+        self._container = av.open(str(path))
+        self._stream = self._container.streams.video[0]
+        self._frames = self._container.decode(self._stream)
+        self._next = 0
+
+    def read(self, index: int) -> Rgb:
+        """Picture `index`, uint8 [H, W, 3].
+
+        Raises:
+            IndexError: there is no such picture.
+        """
+        rate, time_base = self._stream.average_rate, self._stream.time_base
+        assert rate is not None
+        assert time_base is not None
+        if index != self._next:
+            self._container.seek(round(index / rate / time_base), stream=self._stream)
+            self._frames = self._container.decode(self._stream)
+        for frame in self._frames:
+            assert frame.pts is not None
+            number = round(frame.pts * time_base * rate)
+            if number >= index:
+                self._next = number + 1
+                return np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+        raise IndexError(f"{self._container.name} has no frame {index}")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._container.close()
