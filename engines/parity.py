@@ -6,6 +6,7 @@ rollout shows whether the pictures still match.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -15,9 +16,23 @@ from numpy.typing import NDArray
 from engines.backends import Precision
 from engines.engine import Bytes, Engine
 
-Rollout = Callable[[Engine], Iterator[Bytes]]
-"""Plays the same frames through any engine, each with the outputs before it if the network is recurrent, and yields
-every output: uint8, whole range."""
+
+def only_output(engine: Engine) -> Bytes:
+    """The output of an engine that has one."""
+    (output,) = engine.outputs.values()
+    return output
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """Frames to play through engines of one network."""
+
+    play: Callable[[Engine], Iterator[Bytes]]
+    """Runs an engine for every frame, with what it has put out before if the network is recurrent, and yields what
+    people get to see: uint8, whole range."""
+    picture: Callable[[Engine], Bytes] = only_output
+    """What people get to see of the run that an engine has just made, from its inputs and outputs."""
+
 
 FLOORS_DB: Mapping[Precision, float] = MappingProxyType({"f32": 60.0, "bf16": 40.0, "f16": 40.0, "int8": 34.0})
 """Least PSNR of the worst step against the reference's from the same past, by precision."""
@@ -52,24 +67,25 @@ class Parity(NamedTuple):
 
 def measure_parity(reference: Engine, candidate: Engine, rollout: Rollout) -> Parity:
     """Play a rollout with the candidate beside the reference, then with each alone."""
-    comparing = ComparingEngine(reference, candidate)
-    for _ in rollout(comparing):
+    comparing = ComparingEngine(reference, candidate, rollout.picture)
+    for _ in rollout.play(comparing):
         pass
-    chain_db = min(psnr_db(one, other) for one, other in zip(rollout(reference), rollout(candidate), strict=True))
+    pictures = zip(rollout.play(reference), rollout.play(candidate), strict=True)
+    chain_db = min(psnr_db(one, other) for one, other in pictures)
     return Parity(comparing.worst_db, chain_db)
 
 
 class ComparingEngine:
-    """The reference as an engine that gives each of its inputs to a candidate, too, and compares the outputs.
+    """The reference as an engine that gives each of its inputs to a candidate, too, and compares the pictures.
 
-    Both have one input and one output.
+    Both have one input; `picture` is as in `Rollout`.
     """
 
-    def __init__(self, reference: Engine, candidate: Engine) -> None:
+    def __init__(self, reference: Engine, candidate: Engine, picture: Callable[[Engine], Bytes] = only_output) -> None:
         self.inputs, self.outputs = reference.inputs, reference.outputs
         self.worst_db = SAME_DB
         """The lowest PSNR so far."""
-        self._reference, self._candidate = reference, candidate
+        self._reference, self._candidate, self._picture = reference, candidate, picture
 
     def run(self) -> None:
         """Compute `outputs` from `inputs`, and compare."""
@@ -77,7 +93,7 @@ class ComparingEngine:
         copied[...] = given
         self._reference.run()
         self._candidate.run()
-        (expected,), (found,) = self.outputs.values(), self._candidate.outputs.values()
+        expected, found = self._picture(self._reference), self._picture(self._candidate)
         self.worst_db = min(self.worst_db, psnr_db(expected, found))
 
 
@@ -101,11 +117,11 @@ class RecordingEngine:
 def rollout_of(inputs: Sequence[NDArray[Any]]) -> Rollout:
     """The rollout of a network without a past, with one input and one output: it is given `inputs` one by one."""
 
-    def rollout(engine: Engine) -> Iterator[Bytes]:
-        (buffer,), (output,) = engine.inputs.values(), engine.outputs.values()
+    def play(engine: Engine) -> Iterator[Bytes]:
+        (buffer,) = engine.inputs.values()
         for each in inputs:
             buffer[...] = each
             engine.run()
-            yield output
+            yield only_output(engine)
 
-    return rollout
+    return Rollout(play)

@@ -4,6 +4,8 @@ The networks work at a quarter of the resolution: every 4x4 patch of pixels is o
 order (row, column, RGB), uint8. The previous output goes back just as the network left it.
 """
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -127,6 +129,19 @@ class PartsChain:
         self._engine.run()
         self._last = blend(self._output[0], self._paint.read(), parts, past, self._plate)
         return self._last.copy()
+
+
+def parts_picture(plate: Rgb) -> Callable[[Engine], Rgb]:
+    """How to see, beside any chain, what a generator with references has just put out; see `engines.parity.Rollout`."""
+
+    def picture(engine: Engine) -> Rgb:
+        packed, output = engine.inputs["packed"], engine.outputs["picture"]
+        parts, past = (
+            PatchView(packed, first).read() for first in (CHANNELS + COORDINATES, 2 * CHANNELS + COORDINATES)
+        )
+        return blend(output[0], PatchView(output, 0).read(), parts, past, plate)
+
+    return picture
 
 
 class Renderer:

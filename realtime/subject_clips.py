@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from engines.engine import Engine
 from engines.errors import UserError
-from engines.parity import RecordingEngine, Rollout, rollout_of
+from engines.parity import RecordingEngine, Rollout, only_output, rollout_of
 from realtime.frame import Rgb
 from realtime.parts.atlas import Atlas
 from realtime.pose.archive import load_poses, save_poses
 from realtime.pose.figure.styles import Style
 from realtime.pose.pose import Pose
-from realtime.render import Renderer
+from realtime.render import Renderer, parts_picture
 from realtime.subject import Subject
 
 FILE = "calibration.npz"
@@ -59,7 +59,8 @@ class SubjectClips:
 
     def rollouts(self, generator: Engine, face: Engine) -> Mapping[str, Rollout]:
         """The rollout of each network by the graph's name; the face network's is of the pictures of this generator."""
-        return {"generator": self.play, "face": rollout_of(self.record(generator, face)[1])}
+        picture = parts_picture(self._plate) if self._atlas else only_output
+        return {"generator": Rollout(self.play, picture), "face": rollout_of(self.record(generator, face)[1])}
 
 
 def choose_clips(poses: Sequence[Pose | None]) -> list[Pose | None]:

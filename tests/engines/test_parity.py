@@ -20,7 +20,7 @@ from engines.errors import UserError
 from engines.load import load_engine
 from engines.onnx_check import check_graph
 from engines.openvino import read_model, save_model
-from engines.parity import SAME_DB, RecordingEngine, measure_parity, psnr_db, rollout_of
+from engines.parity import SAME_DB, RecordingEngine, Rollout, measure_parity, psnr_db, rollout_of
 from realtime.subject import Subject, load_subject
 from realtime.subject_clips import CLIP_FRAMES, CLIPS, SubjectClips, choose_clips, load_clips
 from tests.support.commands import assert_refused, command
@@ -105,7 +105,7 @@ def test_a_subject_without_clips_and_without_int8(toy_subject: Path, tmp_path: P
 def test_recorded_inputs(toy: Subject) -> None:
     recorder = RecordingEngine(load_engine(toy.face), every=2)
     inputs = [np.full_like(recorder.inputs["packed"], value) for value in range(5)]
-    outputs = [each.copy() for each in rollout_of(inputs)(recorder)]
+    outputs = [each.copy() for each in rollout_of(inputs).play(recorder)]
     assert [int(each.flat[0]) for each in recorder.recorded] == [0, 2, 4]
     assert psnr_db(outputs[0], outputs[0]) == SAME_DB
     assert measure_parity(load_engine(toy.face), load_engine(toy.face), rollout_of(inputs)) == (SAME_DB, SAME_DB)
@@ -126,7 +126,7 @@ def test_the_gate_refuses_a_wrong_engine_and_keeps_nothing(toy: Subject, tmp_pat
                 backend="openvino",
                 precision=precision,
                 threads=1,
-                rollout=SubjectClips.of(toy).play,
+                rollout=Rollout(SubjectClips.of(toy).play),
                 cache=cache,
             ).entry.metrics
         )
@@ -200,11 +200,11 @@ def in_a_chain(engine: Engine) -> Iterator[NDArray[np.uint8]]:
 
 
 def test_what_a_chain_makes_of_rounding_is_no_fault() -> None:
-    found = measure_parity(Doubling(0), Doubling(1), in_a_chain)
+    found = measure_parity(Doubling(0), Doubling(1), Rollout(in_a_chain))
     assert found.step_db == pytest.approx(20 * np.log10(255) + 10 * np.log10(192))
     assert found.chain_db == pytest.approx(found.step_db - 20 * np.log10(31))
     assert found.holds("f32")
-    assert not measure_parity(Doubling(0), Doubling(9), in_a_chain).holds("f32"), "a step is wrong"
+    assert not measure_parity(Doubling(0), Doubling(9), Rollout(in_a_chain)).holds("f32"), "a step is wrong"
     assert not found._replace(chain_db=39).holds("f32"), "it shows something else"
 
 
@@ -217,4 +217,4 @@ def test_all_outputs_are_compared() -> None:
             yield engine.outputs["picture"]
 
     with pytest.raises(ValueError, match="shorter"):
-        measure_parity(Doubling(0), Doubling(0), shorter)
+        measure_parity(Doubling(0), Doubling(0), Rollout(shorter))
