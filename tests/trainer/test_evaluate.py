@@ -65,7 +65,7 @@ def test_evaluate_on_the_truth_and_with_a_driver(tmp_path: Path) -> None:
 
 @pytest.fixture
 def aside(tmp_path: Path) -> tuple[Path, Path]:
-    """Alice at the right side of a wide video, and a copy of her that was trained on that part of such videos."""
+    """Alice at the right side of a wide video, and a copy of the subject that was trained on that part."""
     video, folder = tmp_path / "wide.mp4", tmp_path / "alice"
     with VideoWriter(video, 30) as writer:
         for rgb, at_s in read_video(CLIP):
@@ -78,7 +78,7 @@ def aside(tmp_path: Path) -> tuple[Path, Path]:
     return video, folder
 
 
-def test_a_person_aside_is_judged_where_she_was_trained(aside: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_person_aside_is_measured_where_it_was_trained(aside: tuple[Path, Path], tmp_path: Path) -> None:
     video, folder = aside
     short: list[str | Path] = ["--end-s", "0.4", "--drift-frames", "0", "--out", tmp_path]
     done = command("trainer", "evaluate", "--subject", folder, "--video", video, "--record", *short)
@@ -88,12 +88,12 @@ def test_a_person_aside_is_judged_where_she_was_trained(aside: tuple[Path, Path]
     shown, _ = next(read_video(tmp_path / "alice_wide.mp4"))
     assert np.abs(next(plain.play()).footage.astype(int) - shown[:, :SIDE_PX]).mean() < 4
     assert result["body"]["ssim"] > 0.5
-    figures = load_subject(str(folder)).manifest.training.metrics
-    assert figures
-    assert figures["body"] == result["body"]
-    assert (figures["pose_distance"], figures["video"]) == (result["pose_distance"], "wide.mp4")
-    assert figures["engine"] == result["engine"]
-    assert "drift" not in figures, "it was not measured"
+    metrics = load_subject(str(folder)).manifest.training.metrics
+    assert metrics
+    assert metrics["body"] == result["body"]
+    assert (metrics["pose_distance"], metrics["video"]) == (result["pose_distance"], "wide.mp4")
+    assert metrics["engine"] == result["engine"]
+    assert "drift" not in metrics, "it was not measured"
     subject = load_subject(str(folder))
     changed = replace(subject, manifest=structs.replace(subject.manifest, files={}))
     with pytest.raises(UserError, match="changed while it was evaluated"):
@@ -108,7 +108,7 @@ def test_other_framings(aside: tuple[Path, Path], tmp_path: Path, caplog: pytest
     assert np.array_equal(next(chosen.play()).footage, as_trained(next(read_video(video))[0][:400, 400:800]))
     assert not caplog.text
     VideoPlayback(subject, CLIP, part, EngineConfig(), self_driven=True)
-    assert "alice_clip.mp4 is 512x512, but alice was trained on 1024x512: its middle is judged" in caplog.text
+    assert "alice_clip.mp4 is 512x512, but alice was trained on 1024x512: its middle is used" in caplog.text
     arguments: list[str | Path] = ["trainer", "evaluate", "--subject", folder, "--out", tmp_path / "out"]
     assert_refused(command(*arguments, "--video", video, "--crop", "600,0,512,512"), "--crop", "1024x512")
     assert_refused(command(*arguments, "--driver", DRIVER, "--record"), "--record", "--video")
@@ -118,7 +118,7 @@ def test_a_detector_looks_where_the_person_is(aside: tuple[Path, Path], tmp_path
     video, folder = aside
     about = make_detector(load_subject(str(folder)), [video], tmp_path / "alice.safetensors", EngineConfig())
     assert (about.footage_px, about.crop) == ((1024, 512), (512, 0, 512, 512))
-    assert (about.training_clips, about.held_out_clips) == (2, 1), "all seconds have her in them"
+    assert (about.training_clips, about.held_out_clips) == (2, 1), "the person is there in all seconds"
     assert run_detector(tmp_path / "alice.safetensors", video, EngineConfig()).clips
 
 
