@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from engines.engine import Engine, OutputGuard
 from engines.recurrent import make_recurrent
 from realtime.frame import Rgb
+from realtime.parts.atlas import Atlas
+from realtime.parts.inputs import PartsInputs
+from realtime.parts.limb_frames import CHANNELS as COORDINATES
 from realtime.pose.figure.styles import Figure
 from realtime.pose.measure import HeadBox
 
@@ -60,32 +63,91 @@ class PatchView:
         return picture
 
 
-class Renderer:
-    """Owns the chain: the previous figure and the previous output.
+class FigureChain:
+    """A generator that sees the figure, the previous figure, and its previous output.
 
     Args:
-        generator: engine with input "packed" uint8 [1, H/4, W/4, 144] (figure, previous figure, previous output),
-            or 96 channels (figure, previous output), and output "picture" uint8 [1, H/4, W/4, 48]; if it fits any
-            size it also has an input "plate" uint8 [1, H/4, W/4, 48].
+        generator: engine with input "packed" uint8 [1, H/4, W/4, 144] (figure, previous figure, previous output), or
+            96 channels (figure, previous output), and output "picture" uint8 [1, H/4, W/4, 48].
+        plate: uint8 [H, W, 3], which every chain starts from.
+        blank: what a figure with nobody in it is filled with, `Style.blank`.
+    """
+
+    def __init__(self, generator: Engine, plate: Rgb, blank: int) -> None:
+        self._engine = make_recurrent(generator)
+        self._figure, self._output = PatchView(self._engine.input, 0), PatchView(self._engine.output, 0)
+        self._plate, self._blank = plate, blank
+
+    def reset(self) -> None:
+        """Start a new chain: its past is the plate with nobody in it."""
+        self._engine.reset(np.full_like(self._engine.input, self._blank), to_patches(self._plate)[None])
+
+    def step(self, figure: Figure) -> Rgb:
+        """Run the generator; returns a new picture, uint8 [H, W, 3]."""
+        self._figure.write(figure.rgb)
+        self._engine.run()
+        return self._output.read()
+
+
+class PartsChain:
+    """A generator that sees the figure, limb coordinates, the moved parts, and its previous output, moved as well.
+
+    Args:
+        generator: engine with input "packed" uint8 [1, H/4, W/4, 144+L] (figure, coordinates, parts, past) and output
+            "picture" uint8 [1, H/4, W/4, 48].
+        plate: uint8 [H, W, 3], which every chain starts from.
+        atlas: of the subject.
+    """
+
+    def __init__(self, generator: Engine, plate: Rgb, atlas: Atlas) -> None:
+        packed = generator.inputs["packed"]
+        channels = packed.shape[-1]
+        assert channels == 3 * CHANNELS + COORDINATES, f"{channels} channels, want {3 * CHANNELS + COORDINATES}"
+        self._engine, self._plate = generator, plate
+        self._inputs = PartsInputs(atlas, plate, coordinates=packed[0, ..., CHANNELS : CHANNELS + COORDINATES])
+        places = 0, CHANNELS + COORDINATES, channels - CHANNELS
+        self._figure, self._parts, self._past = (PatchView(packed, first) for first in places)
+        self._output = PatchView(generator.outputs["picture"], 0)
+        self._last = plate
+
+    def reset(self) -> None:
+        """Start a new chain: its past is the plate with nobody in it."""
+        self._inputs.reset()
+        self._last = self._plate
+
+    def step(self, figure: Figure) -> Rgb:
+        """Run the generator; returns a new picture, uint8 [H, W, 3]."""
+        self._figure.write(figure.rgb)
+        self._parts.write(self._inputs.step(figure.pose).picture)
+        self._past.write(self._inputs.move(self._last))
+        self._engine.run()
+        self._last = self._output.read()
+        return self._last.copy()
+
+
+class Renderer:
+    """Renders a subject frame by frame; owns the chain of its outputs.
+
+    Args:
+        generator: see `FigureChain`, and with an atlas `PartsChain`.
         face: engine with input "packed" uint8 [1, F/4, F/4, 96] (the head's part of the figure and of the picture)
             and output "residual" uint8 [1, F/4, F/4, 48], or None for no face network.
         plate: uint8 [H, W, 3], the empty background that every chain starts from.
         blank: what a figure with nobody in it is filled with, `Style.blank`.
+        atlas: of the subject, for a generator with references.
     """
 
-    def __init__(self, generator: Engine, face: Engine | None, plate: Rgb, *, blank: int = 0) -> None:
-        if "plate" in generator.inputs:
-            PatchView(generator.inputs["plate"], 0).write(plate)
-        self._generator = make_recurrent(generator)
-        self._figure, self._picture = PatchView(self._generator.input, 0), PatchView(self._generator.output, 0)
+    def __init__(
+        self, generator: Engine, face: Engine | None, plate: Rgb, *, blank: int = 0, atlas: Atlas | None = None
+    ) -> None:
+        self._chain = PartsChain(generator, plate, atlas) if atlas else FigureChain(generator, plate, blank)
         self._face = FaceRenderer(face) if face else None
-        self._guard = OutputGuard(self._generator.output, to_patches(plate)[None])
-        self._plate, self._blank = plate, blank
+        self._guard = OutputGuard(generator.outputs["picture"], to_patches(plate)[None])
         self.reset()
 
     def reset(self) -> None:
         """Start a new chain: its past is the plate with nobody in it."""
-        self._generator.reset(np.full_like(self._generator.input, self._blank), to_patches(self._plate)[None])
+        self._chain.reset()
 
     def step(self, figure: Figure) -> Rgb:
         """Render the next frame; while nobody is there every frame starts a new chain, so no ghost stays behind.
@@ -98,10 +160,8 @@ class Renderer:
         """
         if figure.pose is None:
             self.reset()
-        self._figure.write(figure.rgb)
-        self._generator.run()
+        picture = self._chain.step(figure)
         self._guard.check()
-        picture = self._picture.read()
         if self._face and figure.head:
             self._face.refine(picture, figure.rgb, figure.head)
         return picture

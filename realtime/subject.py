@@ -21,6 +21,7 @@ import numpy as np
 from engines.errors import UserError
 from engines.files import data_folder, sha256, write_file
 from realtime.frame import Rgb
+from realtime.parts.atlas import ATLAS, Atlas, load_atlas
 from realtime.pose.figure.styles import Figure, Style, load_style
 from realtime.pose.normalization.motion_range import MotionRange
 from realtime.pose.normalization.proportions import Proportions
@@ -110,6 +111,8 @@ class Subject:
     plate: Rgb
     style: Style
     """How its figures are drawn."""
+    atlas: Atlas | None = None
+    """Reference pictures of its parts, if its generator wants them."""
 
     @property
     def size_px(self) -> tuple[int, int]:
@@ -176,7 +179,8 @@ def load_subject(name: str) -> Subject:
             f"The plate of the subject {folder} is not a picture of {manifest.width_px} x {manifest.height_px} pixels: "
             "export it again."
         )
-    return Subject(folder, manifest, np.asarray(plate, np.uint8), style)
+    atlas = load_atlas(folder / ATLAS) if ATLAS in manifest.files else None
+    return Subject(folder, manifest, np.asarray(plate, np.uint8), style, atlas)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

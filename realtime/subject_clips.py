@@ -11,6 +11,7 @@ from engines.engine import Engine
 from engines.errors import UserError
 from engines.parity import RecordingEngine, Rollout, rollout_of
 from realtime.frame import Rgb
+from realtime.parts.atlas import Atlas
 from realtime.pose.archive import load_poses, save_poses
 from realtime.pose.figure.styles import Style
 from realtime.pose.pose import Pose
@@ -29,19 +30,21 @@ class SubjectClips:
         poses: clip after clip, `CLIP_FRAMES` each.
         style: how they are drawn.
         plate: uint8 [H, W, 3], where every clip starts.
+        atlas: for a generator with references.
     """
 
-    def __init__(self, poses: Sequence[Pose | None], style: Style, plate: Rgb) -> None:
-        self.poses, self._style, self._plate = poses, style, plate
+    def __init__(self, poses: Sequence[Pose | None], style: Style, plate: Rgb, atlas: Atlas | None = None) -> None:
+        self.poses, self._style, self._plate, self._atlas = poses, style, plate, atlas
 
     @classmethod
     def of(cls, subject: Subject) -> "SubjectClips":
-        """The subject's clips; one that brings none just shows its empty room."""
-        return cls(load_clips(subject.folder) or [None] * CLIP_FRAMES, subject.style, subject.plate)
+        """The subject's clips; one that brings none just shows its plate."""
+        poses = load_clips(subject.folder) or [None] * CLIP_FRAMES
+        return cls(poses, subject.style, subject.plate, subject.atlas)
 
     def play(self, generator: Engine, face: Engine | None = None) -> Iterator[Rgb]:
         """Every picture, uint8 [H, W, 3]."""
-        renderer = Renderer(generator, face, self._plate, blank=self._style.blank)
+        renderer = Renderer(generator, face, self._plate, blank=self._style.blank, atlas=self._atlas)
         for number, pose in enumerate(self.poses):
             if number % CLIP_FRAMES == 0:
                 renderer.reset()

@@ -48,5 +48,7 @@ def load_renderer(subject: Subject, choice: Choice, threads: int, *, face: bool 
     Raises:
         UserError: a graph cannot be loaded there.
     """
-    networks = [choice.load(graph, threads) for graph in subject.graphs[: 1 + face]]
-    return Renderer(networks[0], networks[1] if face else None, subject.plate, blank=subject.style.blank)
+    generator, *faces = (choice.load(graph, threads) for graph in subject.graphs[: 1 + face])
+    return Renderer(
+        generator, faces[0] if faces else None, subject.plate, blank=subject.style.blank, atlas=subject.atlas
+    )

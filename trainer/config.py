@@ -68,6 +68,9 @@ class TrainConfig:
     """Each frame follows from the one before, and pairs are judged; without it every frame begins anew (pix2pixHD)."""
     background: bool = True
     """The room is known: the network predicts a mask and composites the person, with the shadow, over the plate."""
+    references: bool = True
+    """Every part of the person is taken from the frame of the footage that shows it best and moved into the pose; the
+    generator may copy it, keep its own past, or paint."""
     generator: Network = CompactConfig(widths=(48, 96, 192), blocks=(1, 1, 2))
     face: Network = CompactConfig(widths=(48, 96, 128), blocks=(1, 1, 2))
     ndf: int = 32
@@ -112,6 +115,8 @@ class TrainConfig:
     """Noise of the keypoints in statures, in a quarter of the steps."""
     motion_blur: float = 0.05
     """Part of the steps in which the figure is smeared along its motion."""
+    far_references: float = 0.2
+    """Share of the steps in which references near in time are left out, as they are for a performer."""
     zoom_out: float = 0.05
     """Part of the chains that see a larger part of the picture made smaller."""
 
@@ -120,6 +125,10 @@ class TrainConfig:
             raise UserError(f"--unroll must be at least 2, not {self.unroll}.")
         if self.chains < self.batch:
             raise UserError(f"--chains must be at least --batch, {self.batch}, not {self.chains}.")
+        if self.references and self.coarse_steps:
+            raise UserError("--coarse-steps is for generators without references: set --references False.")
+        if self.references and not self.background:
+            raise UserError("References are laid over the background: give --references False, or a static camera.")
         if self.joint_steps and not self.face_steps:
             raise UserError("--joint-steps trains the face network further: --face-steps must be more than 0.")
         if self.window_px % 32 or (self.window_px and self.perceptual_px > self.window_px):
@@ -141,6 +150,7 @@ PAPER = TrainConfig(
     mean_chain_frames=2,
     view_balance=0.0,
     background=False,
+    references=False,
     generator=Pix2PixHDConfig(enhancer_blocks=3),
     face=Pix2PixHDConfig(downsamplings=3, blocks=5),
     ndf=64,

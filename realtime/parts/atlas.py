@@ -30,6 +30,8 @@ from realtime.parts.bones import PARTS, Limbs, limbs_of
 from realtime.parts.describe import describe
 from realtime.pose.pose import Floats, Pose
 
+ATLAS = "atlas.npz"
+"""Its file's name, in a subject's folder and in prepared footage."""
 FORMAT = 1
 STEPS = 16
 """Per pixel, of the poses."""

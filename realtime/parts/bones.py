@@ -59,6 +59,7 @@ _CAP = per_bone(_CAPS, np.nan)
 """B, statures by which flesh goes on beyond a bone's ends; NaN for a half-width."""
 _FARTHER = per_bone(_BEHIND, 0.0)
 """B, statures that a bone counts as farther away than it is: skirts, shirts and coats hang before the legs."""
+_CONFIDENCE_RANGE = OPAQUE_CONFIDENCE - INVISIBLE_CONFIDENCE
 _ANKLES = [INDEX[f"{side}_ankle"] for side in SIDES]
 _HEAD = BONE["head"]
 
@@ -121,12 +122,7 @@ def limbs_of(pose: Pose, widths: Floats) -> Limbs:
         length_px=length,
         half_px=half,
         cap_px=np.maximum(np.where(np.isnan(_CAP), half, stature * _CAP), np.float32(1)),
-        sure=np.minimum(
-            np.maximum(
-                (weakest - np.float32(INVISIBLE_CONFIDENCE)) / np.float32(OPAQUE_CONFIDENCE - INVISIBLE_CONFIDENCE), 0
-            ),
-            1,
-        ),
+        sure=np.clip((weakest - INVISIBLE_CONFIDENCE) / _CONFIDENCE_RANGE, 0, 1).astype(np.float32),
         depth_px=depths @ pose.depth + stature * _FARTHER,
         yaw=yaw,
         head_yaw=head_yaw,

@@ -48,14 +48,14 @@ class Compositor:
             choices: by part.
         """
         np.copyto(self._canvas, self._plate)
-        for part in far_first(frames.limbs) if frames.limbs else ():
+        limbs = frames.limbs
+        for part in far_first(limbs) if limbs else ():
             fields = [field for field in frames.fields if PART_OF[field.bone] == part]
-            if fields:
-                self._lay(part, fields, frames.limbs, choices[part])
+            if limbs and fields:
+                self._lay(part, fields, limbs, choices[part])
         return np.asarray(cv2.cvtColor(self._canvas, cv2.COLOR_RGBA2RGB), np.uint8)
 
-    def _lay(self, part: str, fields: list[Field], limbs: Limbs | None, choice: Choice) -> None:
-        assert limbs is not None
+    def _lay(self, part: str, fields: list[Field], limbs: Limbs, choice: Choice) -> None:
         box = around(fields)
         moved = self._move(part, box, fields, limbs, choice.reference, self._moved)
         if choice.old is not None:

@@ -111,11 +111,3 @@ def test_device_engine_runs_like_any_engine() -> None:
     device.download()
     assert np.array_equal(device.outputs["residual"], before)
     assert device.used_bytes() == 0
-
-
-def test_a_network_for_any_background_is_given_the_plate() -> None:
-    """What `trainer.export.onnx.export_any_size` writes has one more input."""
-    engine, plate = Mixing(48, 3), noise((12, 20, 3))
-    engine.inputs = MappingProxyType({**engine.inputs, "plate": np.zeros((1, 3, 5, 48), np.uint8)})
-    Renderer(engine, None, plate).step(Figure(noise((12, 20, 3)), None))
-    assert np.array_equal(engine.inputs["plate"][0], to_patches(plate))

@@ -149,8 +149,7 @@ class Cutter:
         g, stature = _NAMES.index(part), self._limbs.stature_px
         behind = self._covered[g] & (self._owner != g) & (alpha < 0.5) & (self._mask > 0.5)
         hole = behind & (self._away[g] < FILLED.get(part, 0.6))
-        if part not in FILLED:
-            hole &= _wider(alpha > 0.5, 0.05 * stature)
+        hole &= _between(alpha > 0.5) if part in FILLED else _wider(alpha > 0.5, 0.05 * stature)
         return _wider(hole, 0.006 * stature)
 
 
@@ -163,6 +162,12 @@ def _fill(picture: Rgb, hole: Mask, known: Mask) -> Rgb:
     paint = cv2.inpaint(np.ascontiguousarray(picture[box]), unknown, 3, cv2.INPAINT_TELEA)
     painted[box][hole[box]] = paint[hole[box]]
     return painted
+
+
+def _between(mask: Mask) -> Mask:
+    """What has some of the mask both to its left and to its right: a hand beside a waist does not widen it."""
+    left, right = (np.logical_or.accumulate(side, axis=1) for side in (mask, mask[:, ::-1]))
+    return np.asarray(left & right[:, ::-1])
 
 
 def _wider(mask: Mask, margin_px: float) -> Mask:

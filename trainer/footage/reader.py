@@ -1,12 +1,15 @@
 """Prepared footage, read in any order: pictures decoded as they are needed, poses in memory."""
 
+from functools import cached_property
 from pathlib import Path
 
 import av
 import cv2
 import numpy as np
 
+from engines.errors import UserError
 from realtime.frame import Rgb
+from realtime.parts.atlas import ATLAS, Atlas, load_atlas
 from realtime.pose.archive import load_poses
 from realtime.pose.figure.styles import Style, load_style
 from realtime.pose.pose import Pose
@@ -29,7 +32,7 @@ class Footage:
         self.plate: Rgb = np.asarray(cv2.imread(str(data / "plate.png"), cv2.IMREAD_COLOR_RGB), np.uint8)
         if not background:
             self.plate = np.full_like(self.plate, GREY)
-        self._frames = data / "frames.mp4"
+        self._frames, self._atlas = data / "frames.mp4", data / ATLAS
 
     @property
     def training_frames(self) -> int:
@@ -47,6 +50,17 @@ class Footage:
     def draw(self, pose: Pose | None) -> Rgb:
         """A figure as large as the pictures, uint8 [H, W, 3]."""
         return self.style.draw(pose, self.about.height_px, self.about.width_px)
+
+    @cached_property
+    def atlas(self) -> Atlas:
+        """The references for generators that have some, chosen from the training frames.
+
+        Raises:
+            UserError: the footage was prepared without.
+        """
+        if not self._atlas.exists():
+            raise UserError(f"{self._atlas.parent} has no {ATLAS}: run `trainer prepare` again.")
+        return load_atlas(self._atlas)
 
     def reader(self) -> "PictureReader":
         """A reader of its own for every chain: a chain reads onwards, so it hardly ever seeks."""

@@ -14,22 +14,29 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from engines.errors import UserError
+from realtime.parts.limb_frames import CHANNELS as COORDINATES
 from trainer.config import CompactConfig, Network
 from trainer.networks.compact import CompactFace, CompactGenerator
+from trainer.networks.parts import PartsGenerator
 from trainer.networks.patches import CHANNELS, from_patches, to_patches
 from trainer.networks.pix2pixhd import GlobalGenerator, LocalEnhancer
 
 
-def build_generator(config: Network, *, background: bool, coarse: bool = False) -> nn.Module:
+def build_generator(config: Network, *, background: bool, references: bool = False, coarse: bool = False) -> nn.Module:
     """A new generator.
 
     Args:
         config: its shape.
         background: it composites over the plate; a compact one always does.
+        references: moved parts and limb coordinates come in, in place of the previous figure.
         coarse: leave the local enhancer out.
     """
     if isinstance(config, CompactConfig):
+        if references:
+            return PartsGenerator(COORDINATES, config.widths, config.blocks)
         return CompactGenerator(config.widths, config.blocks)
+    if references:
+        return CompositeParts(GlobalGenerator(9, config.ngf, config.downsamplings, config.blocks, 6))
     c_in, c_out = (9, 4) if background else (6, 3)
     network: nn.Module = GlobalGenerator(c_in, config.ngf, config.downsamplings, config.blocks, c_out)
     if config.enhancer_blocks and not coarse:
@@ -72,6 +79,28 @@ class Composite(nn.Module):
         rgb, mask = torch.split(self.network(pictures).float(), [3, 1], dim=1)
         mask = to_patches(((mask + 1) / 2).expand(-1, 3, -1, -1))
         return mask * to_patches(rgb) + (1 - mask) * plate, mask
+
+
+class CompositeParts(nn.Module):
+    """The same family with moved parts and past: it paints, keeps, copies, or leaves the background.
+
+    Limb coordinates come in, too, as the compact networks have them; these look at whole pixels, so it leaves them.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, packed: Tensor, plate: Tensor) -> tuple[Tensor, Tensor]:
+        """See `PartsGenerator`."""
+        pictures = packed[:, :CHANNELS], packed[:, -2 * CHANNELS : -CHANNELS], packed[:, -CHANNELS:]
+        figure, parts, past = map(from_patches, pictures)
+        rgb, logits = torch.split(self.network(torch.cat([figure, parts, past], 1)).float(), [3, 3], dim=1)
+        shares = torch.softmax(torch.cat([torch.ones_like(logits[:, :1]), 4 * logits[:, 1:]], 1), dim=1)
+        paint, keep, copy = torch.split(shares, 1, dim=1)
+        person = paint * rgb + keep * past + copy * parts
+        mask = to_patches(((logits[:, :1] + 1) / 2).expand(-1, 3, -1, -1))
+        return mask * to_patches(person) + (1 - mask) * plate, mask
 
 
 class PaperFace(nn.Module):

@@ -9,6 +9,7 @@ Letters: R frames of B chains in a step, H W pixels.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from realtime.frame import Rgb
+from realtime.parts.inputs import PartsInputs
 from trainer.config import TrainConfig
 from trainer.footage.reader import Footage
 from trainer.networks.load import build_generator, freeze_statistics, load_matching
@@ -23,7 +25,7 @@ from trainer.networks.patches import PATCH, from_bytes, from_patches, from_rgb, 
 from trainer.training.augment import disturb_chains
 from trainer.training.chain_sampler import CropRect, window_size
 from trainer.training.chains import ChainState, PersistentChains, RecurrentGenerator
-from trainer.training.dataset import Batch, Loader, cropped, downscaled
+from trainer.training.dataset import Batch, Loader, cropped, downscaled, parts_tensors
 from trainer.training.distributed import Fabric
 from trainer.training.losses import DiscriminatorTrainer, StepLosses, load_perceptual, weighted_l1
 from trainer.training.optimize import (
@@ -57,7 +59,9 @@ class BodyStage:
         width, height = (side // PATCH // self._reduce for side in window_size(footage, config))
         self._blank = float(from_bytes(torch.tensor(footage.style.blank)))
         self._chains = PersistentChains((height, width), self._blank, config, fabric)
-        self.generator = build_generator(config.generator, background=config.background, coarse=coarse)
+        self.generator = build_generator(
+            config.generator, background=config.background, references=config.references, coarse=coarse
+        )
         self.trained = TrainedNetwork(self.generator, config.learning_rate, config, fabric)
         self.ema = moving_average(self.generator, config.ema_decay)
         self._losses = BodyLosses(config, fabric)
@@ -121,7 +125,8 @@ class BodyStage:
         seeds = [(config.seed, self.step_number, chain) for chain in batch.chains]
         past = replace(past, picture=disturb_chains(past.picture, plate, config.feedback_noise, seeds))
         generator = RecurrentGenerator(self.trained, plate, past, temporal=config.temporal)
-        frames = [generator.step(to_patches(figure)) for figure in batch.figures]
+        parts = batch.parts or repeat(None)
+        frames = [generator.step(to_patches(figure), each) for figure, each in zip(batch.figures, parts, strict=False)]
         self._chains.put(batch.chains, generator.past)
         pictures, masks = zip(*frames, strict=True)
         return [from_patches(picture) for picture in pictures], torch.stack(masks)
@@ -147,13 +152,15 @@ class BodyStage:
         plate = to_patches(from_rgb(downscaled(footage.plate, self._reduce)).to(device))
         past = ChainState(torch.full_like(plate, self._blank), plate)
         generator = RecurrentGenerator(self.ema.module.eval(), plate, past, temporal=self._config.temporal)
+        inputs = PartsInputs(footage.atlas, footage.plate) if self._config.references else None
         reader = footage.reader()
         for index in footage.held_out(frames):
             figure, truth = (
                 downscaled(picture, self._reduce) for picture in (footage.figure(index), reader.read(index))
             )
+            parts = parts_tensors([inputs.step(footage.poses[index])]).to(device) if inputs else None
             with self._fabric.autocast():
-                picture, _ = generator.step(to_patches(from_rgb(figure).to(device)))
+                picture, _ = generator.step(to_patches(from_rgb(figure).to(device)), parts)
             yield index, figure, truth, from_patches(picture)
         reader.close()
 

@@ -5,14 +5,15 @@ Letters: N chains, B of which take part in a step; h w as in `trainer.networks`.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from engines.errors import UserError
 from trainer.config import TrainConfig
-from trainer.networks.patches import CHANNELS
+from trainer.networks.patches import CHANNELS, PATCH, from_patches, to_patches
 from trainer.training.distributed import Fabric
 
 Generator = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -29,14 +30,54 @@ class ChainState:
     """B 48 h w: the generator's output for it."""
 
 
-def pack_inputs(figure: Tensor, past: ChainState) -> Tensor:
-    """The generator's input for one frame, B 144 h w: the only place that knows what is in it, and in which order.
+class PartsTensors(NamedTuple):
+    """`realtime.parts.inputs.PartsFrame` of B chains."""
+
+    coordinates: Tensor
+    """B L h w."""
+    picture: Tensor
+    """B 48 h w."""
+    flow: Tensor
+    """B 2 h w, in pixels."""
+
+    def to(self, device: torch.device) -> "PartsTensors":
+        """The same on another device."""
+        return PartsTensors(*(part.to(device, non_blocking=True) for part in self))
+
+
+def pack_inputs(figure: Tensor, past: ChainState, parts: PartsTensors | None = None) -> Tensor:
+    """The generator's input for one frame: the only place that knows what is in it, and in which order.
 
     Args:
         figure: B 48 h w, the frame's.
         past: what the chains hand over from the frame before.
+        parts: of the frame, for a generator with references.
+
+    Returns:
+        B 144 h w, or B 144+L h w with parts.
     """
-    return torch.cat([figure, past.figure, past.picture], dim=1).contiguous(memory_format=torch.channels_last)
+    if parts is None:
+        inputs = [figure, past.figure, past.picture]
+    else:
+        inputs = [figure, parts.coordinates, parts.picture, warp(past.picture, parts.flow)]
+    return torch.cat(inputs, dim=1).contiguous(memory_format=torch.channels_last)
+
+
+def warp(picture: Tensor, flow: Tensor) -> Tensor:
+    """Pictures fetched from where a flow says, bilinearly: in training what `PastMover` does live.
+
+    Args:
+        picture: B 48 h w.
+        flow: B 2 h w, offsets in pixels, x and y.
+    """
+    pixels = from_patches(picture).float()
+    height, width = pixels.shape[2:]
+    offsets = F.interpolate(flow, scale_factor=PATCH, mode="bilinear", align_corners=False)
+    y, x = (torch.arange(side, device=flow.device, dtype=torch.float32) for side in (height, width))
+    grid_x = (x + offsets[:, 0]) * (2 / (width - 1)) - 1
+    grid_y = (y[:, None] + offsets[:, 1]) * (2 / (height - 1)) - 1
+    grid = torch.stack([grid_x, grid_y], dim=3)
+    return to_patches(F.grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=True))
 
 
 class RecurrentGenerator:
@@ -53,9 +94,9 @@ class RecurrentGenerator:
         self.past = past
         self._generator, self._plate, self._temporal = generator, plate, temporal
 
-    def step(self, figure: Tensor) -> tuple[Tensor, Tensor]:
+    def step(self, figure: Tensor, parts: PartsTensors | None = None) -> tuple[Tensor, Tensor]:
         """Render the next frame of a figure, B 48 h w: the picture and the mask, both B 48 h w."""
-        picture, mask = self._generator(pack_inputs(figure, self.past), self._plate)
+        picture, mask = self._generator(pack_inputs(figure, self.past, parts), self._plate)
         if self._temporal:
             self.past = ChainState(figure, picture)
         return picture, mask

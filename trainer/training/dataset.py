@@ -5,6 +5,7 @@ Figures are drawn as they are needed, which is as fast as reading them, and some
 
 import queue
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -15,14 +16,21 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from realtime.frame import Rgb
+from realtime.parts.inputs import PartsFrame, PartsInputs
+from realtime.parts.limb_frames import Window as PictureWindow
 from realtime.pose.measure import HeadBox
 from realtime.pose.pose import Pose
 from trainer.config import TrainConfig
 from trainer.footage.reader import Footage, PictureReader
-from trainer.networks.patches import from_bytes
+from trainer.networks.patches import from_bytes, to_patches
 from trainer.training.augment import DROPPABLE_PARTS, drop_part, jitter, smear_figure, zoom
 from trainer.training.chain_sampler import ChainStep, CropRect, Window, sample_chain
+from trainer.training.chains import PartsTensors
 
+APART_S, FAR_APART_S = 1.5, 8.0
+"""How far references are from the frame at least; the latter in `far_references` of the steps."""
+FOLLOWED_FRAMES = 8
+"""Before a step, so that references change in training as softly as live."""
 SHADOW_REACH = 0.38
 """How far from the figure the person and its shadow reach, in heights of the picture."""
 
@@ -47,18 +55,22 @@ class Batch:
     """The surroundings of a hand, where there is one."""
     heads: list[HeadBox | None]
     """The head in each chain's last frame, unless the window cuts it off."""
+    parts: list[PartsTensors] | None = None
+    """Of each of the R frames, for a generator with references."""
 
     def to(self, device: torch.device) -> "Batch":
         """The same on another device."""
         figures, truths, plate, restart = (
             part.to(device, non_blocking=True) for part in (self.figures, self.truths, self.plate, self.restart)
         )
-        return replace(self, figures=figures, truths=truths, plate=plate, restart=restart)
+        parts = self.parts and [frame.to(device) for frame in self.parts]
+        return replace(self, figures=figures, truths=truths, plate=plate, restart=restart, parts=parts)
 
     def reduced(self, k: int) -> "Batch":
         """The same in pictures of 1/k of the size."""
         if k == 1:
             return self
+        assert self.parts is None, "only the paper's networks are trained at half the size, and they have no references"
         figures, truths = (
             torch.stack([F.avg_pool2d(frame, k) for frame in part]) for part in (self.figures, self.truths)
         )
@@ -136,35 +148,42 @@ class Loader:
         self._step += 1
         steps = [next(self._samplers[chain]) for chain in chains]
         rows = [self._read(step, self._readers[chain]) for chain, step in zip(chains, steps, strict=True)]
-        figures, truths, plates = (np.stack(column) for column in zip(*rows, strict=True))
+        figures, truths, plates, parts = zip(*rows, strict=True)
         return Batch(
-            figures=_tensor(figures.swapaxes(0, 1)),
-            truths=_tensor(truths.swapaxes(0, 1)),
-            plate=_tensor(plates),
+            figures=_tensor(np.stack(figures, axis=1)),
+            truths=_tensor(np.stack(truths, axis=1)),
+            plate=_tensor(np.stack(plates)),
             restart=torch.tensor([step.restart for step in steps]),
             chains=chains,
             focus=[step.focus for step in steps],
             hands=[step.hand for step in steps],
             heads=[step.head for step in steps],
+            parts=[parts_tensors(frames) for frames in zip(*parts, strict=True)] if self._config.references else None,
         )
 
-    def _read(self, step: ChainStep, reader: PictureReader) -> tuple[Rgb, Rgb, Rgb]:
-        """Figures and truths, uint8 R H W 3, and the plate, H W 3, of one chain."""
+    def _read(self, step: ChainStep, reader: PictureReader) -> tuple[Rgb, Rgb, Rgb, list[PartsFrame]]:
+        """Figures and truths, uint8 R H W 3, the plate, H W 3, and the parts of R frames, of one chain."""
         window = step.window
         indices = range(step.start, step.start + self._config.unroll)
         truths = np.stack([_shrink(reader.read(index)[window.part], window) for index in indices])
-        figures, plate = self._figures(step, indices), _shrink(self._footage.plate[window.part], window)
+        rng, plate = np.random.default_rng(step.seed), _shrink(self._footage.plate[window.part], window)
+        poses = self._poses(step, indices, rng)
+        figures = self._figures(window, poses, smeared=rng.random() < self._config.motion_blur)
+        parts = self._parts(step, indices, poses, rng) if self._config.references else []
         if self._config.background:
             reach_px, blank = SHADOW_REACH * self._footage.about.height_px, self._footage.style.blank
             truths = np.stack(
                 [within_reach(*pair, plate, blank, reach_px) for pair in zip(truths, figures, strict=True)]
             )
-        return figures, truths, plate
+        return figures, truths, plate, parts
 
-    def _figures(self, step: ChainStep, indices: range) -> Rgb:
-        """The figures in the window, some of them augmented, uint8 R H W 3."""
-        config, window, rng = self._config, step.window, np.random.default_rng(step.seed)
-        dropped, shaken, smeared = (rng.random() < p for p in (config.part_dropout, 0.25, config.motion_blur))
+    def _poses(self, step: ChainStep, indices: range, rng: np.random.Generator) -> list[Pose | None]:
+        """The poses of the frame before and of the R frames, in the pixels of the picture or of a shrunk window.
+
+        Some are augmented, all of a step alike.
+        """
+        config, window = self._config, step.window
+        dropped, shaken = rng.random() < config.part_dropout, rng.random() < 0.25
         part = str(rng.choice(list(DROPPABLE_PARTS)))
 
         def augmented(pose: Pose) -> Pose:
@@ -176,12 +195,41 @@ class Loader:
 
         poses = [self._footage.poses[index] for index in range(max(0, indices.start - 1), indices.stop)]
         changed = [None if pose is None else augmented(pose) for pose in poses]
+        return [None] * (len(indices) + 1 - len(changed)) + changed
+
+    def _figures(self, window: Window, poses: Sequence[Pose | None], *, smeared: bool) -> Rgb:
+        """The figures of all poses but the first in the window, uint8 R H W 3."""
         figures = []
-        for past, pose in pairwise([None] * (len(indices) + 1 - len(changed)) + changed):
+        for past, pose in pairwise(poses):
             figure = self._footage.draw(pose)
             figures.append(smear_figure(figure, past, pose) if smeared and past and pose else figure)
         x, y = (window.x, window.y) if window.k == 1 else (0, 0)
         return np.stack(figures)[:, y : y + window.height, x : x + window.width]
+
+    def _parts(
+        self, step: ChainStep, indices: range, poses: Sequence[Pose | None], rng: np.random.Generator
+    ) -> list[PartsFrame]:
+        """The parts of all poses but the first in the window. A frame and its neighbours never are their own reference.
+
+        Sometimes none near in time is: a performer's poses are farther from all references than the subject's own.
+        """
+        footage, window = self._footage, step.window
+        apart_s = FAR_APART_S if rng.random() < self._config.far_references else APART_S
+        apart = round(apart_s * footage.about.fps)
+        x, y = (window.x, window.y) if window.k == 1 else (0, 0)
+        plate = footage.plate if window.k == 1 else _shrink(footage.plate[window.part], window)
+        inputs = PartsInputs(footage.atlas, plate, PictureWindow(x, y, window.width, window.height))
+        if not step.restart:  # what was shown before decides what is shown now
+            for index in range(max(0, indices.start - FOLLOWED_FRAMES), indices.start - 1):
+                pose = footage.poses[index]
+                zoomed = zoom(pose, (window.x, window.y), window.k) if pose and window.k < 1 else pose
+                inputs.follow(zoomed, frame=index, apart=apart)
+            inputs.follow(poses[0], frame=indices.start - 1, apart=apart)
+        frames = []
+        for index, pose in zip(indices, poses[1:], strict=True):
+            frame = inputs.step(pose, frame=index, apart=apart)
+            frames.append(PartsFrame(frame.coordinates.copy(), frame.picture, frame.flow.copy()))
+        return frames
 
 
 def within_reach(truth: Rgb, figure: Rgb, plate: Rgb, blank: int, reach_px: float) -> Rgb:
@@ -215,3 +263,14 @@ def _shrink(picture: Rgb, window: Window) -> Rgb:
 def _tensor(pictures: Rgb) -> Tensor:
     """[..., H, W, 3] bytes to [..., 3, H, W] in [-1, 1]."""
     return from_bytes(torch.from_numpy(np.ascontiguousarray(np.moveaxis(pictures, -1, -3))))
+
+
+def parts_tensors(frames: Sequence[PartsFrame]) -> PartsTensors:
+    """One frame of every chain."""
+    coordinates = np.stack([frame.coordinates for frame in frames]).transpose(0, 3, 1, 2)
+    flow = np.stack([frame.flow for frame in frames]).transpose(0, 3, 1, 2)
+    return PartsTensors(
+        from_bytes(torch.from_numpy(np.ascontiguousarray(coordinates))),
+        to_patches(_tensor(np.stack([frame.picture for frame in frames]))),
+        torch.from_numpy(np.ascontiguousarray(flow)),
+    )
