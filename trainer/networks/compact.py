@@ -1,4 +1,4 @@
-"""The compact generators of the `live` preset: pix2pixHD's shape (encoder, residual trunk, decoder) at a quarter of the
+"""The compact networks of the `live` preset: pix2pixHD's shape (encoder, residual trunk, decoder) at a quarter of the
 resolution, with additive skips.
 """
 
@@ -11,7 +11,11 @@ from trainer.networks.blocks import ConvBlock, ResidualBlock, Up
 from trainer.networks.patches import CHANNELS, PATCH
 
 DILATIONS = ((1, 2), (4, 2))
-"""Of the blocks at 1/16, in turn: they look half a person's height around, as far as a shadow falls, at no cost."""
+"""Of the blocks at 1/16, in turn: the receptive field is half a person's height, as far as a shadow falls."""
+
+PIXELS = PATCH * PATCH
+PAINT, MASK, KEEP, COPY = CHANNELS, PIXELS, PIXELS, PIXELS
+"""Channels of the trunk's head, in this order."""
 
 
 class CompactTrunk(nn.Module):
@@ -57,7 +61,7 @@ class ForRgb(nn.Module):
 
 
 class CompactGenerator(nn.Module):
-    """Figure, previous figure and previous output to the next output; the empty room shows where the mask is 0."""
+    """From figure, previous figure and previous output to the next output; where the mask is 0, that is the plate."""
 
     def __init__(self, widths: Sequence[int], blocks: Sequence[int]) -> None:
         super().__init__()
@@ -75,13 +79,46 @@ class CompactGenerator(nn.Module):
             The picture B 48 h w in [-1, 1] and the mask B 48 h w in 0..1.
         """
         rgb, mask = self.trunk(packed).float().split((CHANNELS, PATCH * PATCH), dim=1)
-        # Above one half at first: where the room shows, nothing is learnt of the person.
+        # Above one half at first: where the plate shows, the paint has no gradient.
         mask = self.for_rgb(torch.sigmoid(mask + 1))
         return mask * torch.tanh(rgb) + (1 - mask) * plate, mask
 
 
+class PartsGenerator(nn.Module):
+    """From figure, limb coordinates, moved parts and moved past to the next output, which blends parts, past and paint.
+
+    Args:
+        coordinates: L.
+        widths, blocks: of the trunk.
+    """
+
+    def __init__(self, coordinates: int, widths: Sequence[int], blocks: Sequence[int]) -> None:
+        super().__init__()
+        self.trunk = CompactTrunk(3 * CHANNELS + coordinates, PAINT + MASK + KEEP + COPY, widths, blocks)
+        self.for_rgb: nn.Module = ForRgb()
+
+    def forward(self, packed: Tensor, plate: Tensor) -> tuple[Tensor, Tensor]:
+        """Render one frame.
+
+        Args:
+            packed: B 144+L h w in [-1, 1]: figure 48, limb coordinates L, moved parts 48, moved past 48.
+            plate: B or 1, 48 h w in [-1, 1].
+
+        Returns:
+            The picture B 48 h w in [-1, 1] and the mask B 48 h w in 0..1.
+        """
+        rgb, mask, keep, copy = self.trunk(packed).float().split((PAINT, MASK, KEEP, COPY), dim=1)
+        # The mask as in `CompactGenerator`. Paint has the largest share at first: else it would get no gradient.
+        mask = self.for_rgb(torch.sigmoid(mask + 1))
+        shares = torch.softmax(torch.stack([torch.ones_like(keep), keep, copy]), dim=0)
+        paint, keep, copy = (self.for_rgb(share) for share in shares)
+        parts, past = packed[:, -2 * CHANNELS : -CHANNELS], packed[:, -CHANNELS:]
+        person = paint * torch.tanh(rgb) + keep * past + copy * parts
+        return mask * person + (1 - mask) * plate, mask
+
+
 class CompactFace(nn.Module):
-    """The head's part of figure and picture to a residual (EDN's FaceGAN on the compact trunk)."""
+    """From a head's figure and picture to a residual: EDN's face generator on the compact trunk."""
 
     def __init__(self, widths: Sequence[int], blocks: Sequence[int]) -> None:
         super().__init__()

@@ -15,7 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from realtime.frame import Rgb
 from realtime.render import NO_RESIDUAL
 from trainer.networks.blocks import ConvBlock
-from trainer.networks.compact import CompactGenerator
+from trainer.networks.compact import ForRgb
 from trainer.networks.patches import CHANNELS, PATCH, from_bytes, to_bytes, to_patches
 
 M = TypeVar("M", bound=nn.Module)
@@ -88,8 +88,9 @@ def fold(network: M) -> M:
             assert isinstance(norm, nn.BatchNorm2d)
             block[0] = fuse_conv_bn_eval(convolution, norm)
             block[1] = nn.Identity()
-    if isinstance(folded, CompactGenerator):
-        folded.for_rgb = _threefold(PATCH * PATCH)
+        for name, child in block.named_children():
+            if isinstance(child, ForRgb):
+                setattr(block, name, _threefold(PATCH * PATCH))
     for module in folded.modules():
         if isinstance(module, nn.Conv2d):
             module.weight = nn.Parameter(module.weight.half(), requires_grad=False)

@@ -1,7 +1,8 @@
 """The losses of a step, adversarial, feature-matching, L1 and perceptual, and the discriminators' training.
 
-The terms are those of pix2pixHD (arXiv 1711.11585, section 3) as EDN uses them. Letters: B pictures, C channels, H W
-pixels. `Verdicts` are a multi-scale discriminator's features: a list per scale, the last of each the verdict per patch.
+The terms are those of pix2pixHD (arXiv 1711.11585, section 3) as EDN uses them.
+
+Letters: B pictures, C channels, H W pixels.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,8 @@ from trainer.networks.vgg import Vgg16, Vgg19
 from trainer.training.distributed import Fabric
 from trainer.training.optimize import TrainedNetwork, means, optimizer_step
 
-Verdicts = list[list[Tensor]]
+ScaleFeatures = list[list[Tensor]]
+"""Of a multi-scale discriminator: for each scale the features of every layer, the last the score of every patch."""
 
 MAGNITUDES = (75.0, 67.0, 12.0, 0.70)
 """Mean activation of each layer, over frames of two people at 128x128 and 256x256; the mean at either size lies within
@@ -58,17 +60,17 @@ class StepLosses:
         return {**self.generator, **self.discriminator}
 
 
-def lsgan(verdicts: Verdicts, target: float) -> Tensor:
+def lsgan(scales: ScaleFeatures, target: float) -> Tensor:
     """Least-squares GAN loss towards `target` (1 real, 0 fake), summed over scales."""
-    return torch.stack([(scale[-1].float() - target).square().mean() for scale in verdicts]).sum()
+    return torch.stack([(scale[-1].float() - target).square().mean() for scale in scales]).sum()
 
 
-def discriminator_loss(real: Verdicts, fake: Verdicts) -> Tensor:
+def discriminator_loss(real: ScaleFeatures, fake: ScaleFeatures) -> Tensor:
     """The discriminator's own LSGAN loss: half the sum of the losses of real and fake."""
     return (lsgan(real, 1.0) + lsgan(fake, 0.0)) / 2
 
 
-def feature_matching(fake: Verdicts, real: Verdicts) -> Tensor:
+def feature_matching(fake: ScaleFeatures, real: ScaleFeatures) -> Tensor:
     """L1 between the discriminator's inner features of fake and real, summed over layers, averaged over scales."""
     scales = [
         torch.stack(
@@ -118,15 +120,15 @@ class DiscriminatorTrainer(TrainedNetwork):
             for pictures in (fake, real)
         )
         self.network.requires_grad_(True)
-        real_verdicts = self(reals)
-        loss = scale * discriminator_loss(real_verdicts, self(fakes.detach()))
+        real_features = self(reals)
+        loss = scale * discriminator_loss(real_features, self(fakes.detach()))
         optimizer_step(self._fabric, loss, self)
         self.network.requires_grad_(False)
-        verdicts = self(fakes)
+        fake_features = self(fakes)
         weight = scale * self._weight
         generator = {
-            "gan": weight * self._config.adversarial_weight * lsgan(verdicts, 1.0),
-            "fm": weight * self._config.feature_matching_weight * feature_matching(verdicts, real_verdicts),
+            "gan": weight * self._config.adversarial_weight * lsgan(fake_features, 1.0),
+            "fm": weight * self._config.feature_matching_weight * feature_matching(fake_features, real_features),
         }
         return StepLosses(generator, {"d": loss.detach()})
 
