@@ -18,7 +18,7 @@ from realtime.frame import Rgb
 from realtime.pose.estimation.estimator import Estimator
 from realtime.pose.measure import head_box, stature_px
 from realtime.pose.pose import Floats, Pose
-from trainer.evaluation.metrics import Box, FeatureDistance, LpipsLike, OpticalFlow, ssim
+from trainer.evaluation.metrics import FeatureDistance, LpipsLike, OpticalFlow, PixelBox, ssim
 from trainer.evaluation.playback import PlaybackFrame
 from trainer.networks.patches import from_rgb
 
@@ -57,7 +57,7 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     """Frames that were measured and had somebody in them."""
 
 
-def boxes(pose: Pose, shape: tuple[int, ...]) -> tuple[Box | None, Box | None]:
+def boxes(pose: Pose, shape: tuple[int, ...]) -> tuple[PixelBox | None, PixelBox | None]:
     """The body's box and the face's, inside of a picture of that shape (H, W, ...)."""
     sure = pose.xy[pose.confidence > 0]
     margin = np.float32(BODY_MARGIN * stature_px(pose))
@@ -157,7 +157,7 @@ class FrameMetrics:
             measured=self.measured,
         )
 
-    def _compare(self, output: Rgb, truth: Rgb, box: Box) -> tuple[float, float, float]:
+    def _compare(self, output: Rgb, truth: Rgb, box: PixelBox) -> tuple[float, float, float]:
         """The values of `Similarity` for one frame."""
         left, top, right, bottom = box
         a, b = (picture[top:bottom, left:right] for picture in (output, truth))
@@ -173,7 +173,7 @@ class FrameMetrics:
             self._distances_px.append(distances_px)
             self._distances.append(distances_px / stature_px(wanted))
 
-    def _add_flicker(self, measured: MeasuredFrame, past: Rgb, now: Rgb, body: Box | None) -> None:
+    def _add_flicker(self, measured: MeasuredFrame, past: Rgb, now: Rgb, body: PixelBox | None) -> None:
         """Compare warping errors of output and footage; the output has the truth's flow, or without a truth its own."""
         assert measured.now.seen is not None
         before, after = measured.past.footage, measured.now.footage
@@ -185,14 +185,14 @@ class FrameMetrics:
                 self._flicker.append((pair[0], pair[1]))
 
 
-def _box(low: Floats, high: Floats, shape: tuple[int, ...]) -> Box | None:
+def _box(low: Floats, high: Floats, shape: tuple[int, ...]) -> PixelBox | None:
     """The box from `low` to `high`, (x, y), cut off at the picture's edges; None if too little is left."""
     left, top = (int(value) for value in np.floor(np.clip(low, 0, shape[1::-1])))
     right, bottom = (int(value) for value in np.ceil(np.clip(high, 0, shape[1::-1])))
     return (left, top, right, bottom) if min(right - left, bottom - top) >= LEAST_PX else None
 
 
-def _crops(a: Rgb, b: Rgb, box: Box) -> tuple[Tensor, Tensor]:
+def _crops(a: Rgb, b: Rgb, box: PixelBox) -> tuple[Tensor, Tensor]:
     """Both pictures' parts as 1 3 H W in [-1, 1]."""
     left, top, right, bottom = box
     return from_rgb(a[top:bottom, left:right]), from_rgb(b[top:bottom, left:right])

@@ -14,8 +14,9 @@ DILATIONS = ((1, 2), (4, 2))
 """Of the blocks at 1/16, in turn: the receptive field is half a person's height, as far as a shadow falls."""
 
 PIXELS = PATCH * PATCH
-PAINT, MASK, KEEP, COPY = CHANNELS, PIXELS, PIXELS, PIXELS
-"""Channels of the trunk's head, in this order."""
+"""Of a patch."""
+BLEND_CHANNELS = (CHANNELS, PIXELS, PIXELS, PIXELS)
+"""Of `PartsGenerator`'s head: the paint, the mask, and the shares of moved past and moved parts."""
 
 
 class CompactTrunk(nn.Module):
@@ -65,7 +66,7 @@ class CompactGenerator(nn.Module):
 
     def __init__(self, widths: Sequence[int], blocks: Sequence[int]) -> None:
         super().__init__()
-        self.trunk = CompactTrunk(3 * CHANNELS, CHANNELS + PATCH * PATCH, widths, blocks)
+        self.trunk = CompactTrunk(3 * CHANNELS, CHANNELS + PIXELS, widths, blocks)
         self.for_rgb: nn.Module = ForRgb()
 
     def forward(self, packed: Tensor, plate: Tensor) -> tuple[Tensor, Tensor]:
@@ -78,7 +79,7 @@ class CompactGenerator(nn.Module):
         Returns:
             The picture B 48 h w in [-1, 1] and the mask B 48 h w in 0..1.
         """
-        rgb, mask = self.trunk(packed).float().split((CHANNELS, PATCH * PATCH), dim=1)
+        rgb, mask = self.trunk(packed).float().split((CHANNELS, PIXELS), dim=1)
         # Above one half at first: where the plate shows, the paint has no gradient.
         mask = self.for_rgb(torch.sigmoid(mask + 1))
         return mask * torch.tanh(rgb) + (1 - mask) * plate, mask
@@ -94,7 +95,7 @@ class PartsGenerator(nn.Module):
 
     def __init__(self, coordinates: int, widths: Sequence[int], blocks: Sequence[int]) -> None:
         super().__init__()
-        self.trunk = CompactTrunk(3 * CHANNELS + coordinates, PAINT + MASK + KEEP + COPY, widths, blocks)
+        self.trunk = CompactTrunk(3 * CHANNELS + coordinates, sum(BLEND_CHANNELS), widths, blocks)
         self.for_rgb: nn.Module = ForRgb()
 
     def forward(self, packed: Tensor, plate: Tensor) -> tuple[Tensor, Tensor]:
@@ -107,7 +108,7 @@ class PartsGenerator(nn.Module):
         Returns:
             The picture B 48 h w in [-1, 1] and the mask B 48 h w in 0..1.
         """
-        rgb, mask, keep, copy = self.trunk(packed).float().split((PAINT, MASK, KEEP, COPY), dim=1)
+        rgb, mask, keep, copy = self.trunk(packed).float().split(BLEND_CHANNELS, dim=1)
         # The mask as in `CompactGenerator`. Paint has the largest share at first: else it would get no gradient.
         mask = self.for_rgb(torch.sigmoid(mask + 1))
         shares = torch.softmax(torch.stack([torch.ones_like(keep), keep, copy]), dim=0)
