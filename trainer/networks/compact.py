@@ -86,12 +86,7 @@ class CompactGenerator(nn.Module):
 
 
 class PartsGenerator(nn.Module):
-    """From figure, limb coordinates, moved parts and moved past to the next output, which blends parts, past and paint.
-
-    Args:
-        coordinates: L.
-        widths, blocks: of the trunk.
-    """
+    """From figure, L limb coordinates, moved parts and moved past to the next output: a blend of parts, past, paint."""
 
     def __init__(self, coordinates: int, widths: Sequence[int], blocks: Sequence[int]) -> None:
         super().__init__()

@@ -22,12 +22,7 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class LiveGenerator(nn.Module):
-    """Any preset's generator, folded, with the plate as a constant: what generator.onnx is made of.
-
-    Args:
-        generator: maps (packed, plate) to (picture, mask), see `trainer.networks.load`.
-        plate: the empty background, uint8 [H, W, 3].
-    """
+    """Any preset's generator, folded, with the plate, uint8 [H, W, 3], as a constant: generator.onnx."""
 
     plate: Tensor
 
@@ -44,7 +39,7 @@ class LiveGenerator(nn.Module):
 
 
 class LiveFace(nn.Module):
-    """Any preset's face network, folded: what face.onnx is made of."""
+    """Any preset's face network, folded: face.onnx."""
 
     def __init__(self, face: nn.Module) -> None:
         super().__init__()
@@ -57,13 +52,7 @@ class LiveFace(nn.Module):
 
 
 class FaceEngine:
-    """An `engines.engine.Engine` that runs a face network in torch, so that `FaceRenderer` can use it in training.
-
-    Args:
-        face: the network.
-        side_px: side of the head's crop.
-        device: where the network is.
-    """
+    """An `engines.engine.Engine` that runs a face network in torch, so that `FaceRenderer` can use it in training."""
 
     def __init__(self, face: nn.Module, side_px: int, device: torch.device) -> None:
         self._network, self._device = LiveFace(face), device

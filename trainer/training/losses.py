@@ -89,12 +89,7 @@ def weighted_l1(output: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
 class DiscriminatorTrainer(TrainedNetwork):
     """A multi-scale discriminator of pictures and their figures, its optimizer, and the losses that it gives.
 
-    Args:
-        c_in: channels of figures and pictures together.
-        scales: number of sizes at which it discriminates.
-        config: widths, weights and the learning rate.
-        fabric: where it runs.
-        weight: multiplies both losses of the generator.
+    It has `c_in` channels, those of figures and pictures together; `weight` multiplies both losses of the generator.
     """
 
     def __init__(self, c_in: int, scales: int, config: TrainConfig, fabric: Fabric, *, weight: float = 1.0) -> None:
@@ -136,11 +131,8 @@ class DiscriminatorTrainer(TrainedNetwork):
 class PerceptualLoss(nn.Module):
     """L1 between the features of two pictures, weighted and summed over layers; 0 for equal pictures.
 
-    With VGG16 each layer is divided by its usual magnitude: 0.1 means that the features differ by a tenth of it.
-
-    Args:
-        network: computes the features.
-        scales: what the L1 of each layer is multiplied by.
+    `scales` multiply the L1 of each layer. With VGG16 they divide by the layer's usual magnitude: 0.1 means that the
+    features differ by a tenth of it.
     """
 
     def __init__(self, network: Vgg16 | Vgg19, scales: Sequence[float]) -> None:
