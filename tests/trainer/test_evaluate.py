@@ -18,8 +18,18 @@ from realtime.subject_engines import EngineConfig
 from realtime.video import VideoWriter, read_video
 from tests.support.commands import DATA, assert_refused, command
 from tests.support.standing_pose import standing
-from trainer.detector.classifier import Clip, Features, accuracy, load_detector, train_detector
-from trainer.detector.clips import BODY_PX, FACE_PX, Pairs, cut, whole_clips
+from trainer.detector.classifier import (
+    BODY_PX,
+    FACE_PX,
+    ClipFeatures,
+    PairFeatures,
+    Pairs,
+    accuracy,
+    load_detector,
+    make_pairs,
+    train_detector,
+    whole_clips,
+)
 from trainer.detector.commands import make_detector, run_detector
 from trainer.evaluation.evaluate import Evaluation, evaluate, record
 from trainer.evaluation.playback import PlaybackChain, VideoPlayback, VideoSpan
@@ -65,7 +75,7 @@ def test_evaluate_on_the_truth_and_with_a_driver(tmp_path: Path) -> None:
 
 @pytest.fixture
 def aside(tmp_path: Path) -> tuple[Path, Path]:
-    """Alice at the right side of a wide video, and a copy of her that was trained on that part of such videos."""
+    """Alice at the right side of a wide video, and a copy of the subject that was trained on that part."""
     video, folder = tmp_path / "wide.mp4", tmp_path / "alice"
     with VideoWriter(video, 30) as writer:
         for rgb, at_s in read_video(CLIP):
@@ -78,7 +88,7 @@ def aside(tmp_path: Path) -> tuple[Path, Path]:
     return video, folder
 
 
-def test_a_person_aside_is_judged_where_she_was_trained(aside: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_person_aside_is_measured_where_it_was_trained(aside: tuple[Path, Path], tmp_path: Path) -> None:
     video, folder = aside
     short: list[str | Path] = ["--end-s", "0.4", "--drift-frames", "0", "--out", tmp_path]
     done = command("trainer", "evaluate", "--subject", folder, "--video", video, "--record", *short)
@@ -88,12 +98,12 @@ def test_a_person_aside_is_judged_where_she_was_trained(aside: tuple[Path, Path]
     shown, _ = next(read_video(tmp_path / "alice_wide.mp4"))
     assert np.abs(next(plain.play()).footage.astype(int) - shown[:, :SIDE_PX]).mean() < 4
     assert result["body"]["ssim"] > 0.5
-    figures = load_subject(str(folder)).manifest.training.metrics
-    assert figures
-    assert figures["body"] == result["body"]
-    assert (figures["pose_distance"], figures["video"]) == (result["pose_distance"], "wide.mp4")
-    assert figures["engine"] == result["engine"]
-    assert "drift" not in figures, "it was not measured"
+    metrics = load_subject(str(folder)).manifest.training.metrics
+    assert metrics
+    assert metrics["body"] == result["body"]
+    assert (metrics["pose_distance"], metrics["video"]) == (result["pose_distance"], "wide.mp4")
+    assert metrics["engine"] == result["engine"]
+    assert "drift" not in metrics, "it was not measured"
     subject = load_subject(str(folder))
     changed = replace(subject, manifest=structs.replace(subject.manifest, files={}))
     with pytest.raises(UserError, match="changed while it was evaluated"):
@@ -108,7 +118,7 @@ def test_other_framings(aside: tuple[Path, Path], tmp_path: Path, caplog: pytest
     assert np.array_equal(next(chosen.play()).footage, as_trained(next(read_video(video))[0][:400, 400:800]))
     assert not caplog.text
     VideoPlayback(subject, CLIP, part, EngineConfig(), self_driven=True)
-    assert "alice_clip.mp4 is 512x512, but alice was trained on 1024x512: its middle is judged" in caplog.text
+    assert "alice_clip.mp4 is 512x512, but alice was trained on 1024x512: its middle is used" in caplog.text
     arguments: list[str | Path] = ["trainer", "evaluate", "--subject", folder, "--out", tmp_path / "out"]
     assert_refused(command(*arguments, "--video", video, "--crop", "600,0,512,512"), "--crop", "1024x512")
     assert_refused(command(*arguments, "--driver", DRIVER, "--record"), "--record", "--video")
@@ -118,7 +128,7 @@ def test_a_detector_looks_where_the_person_is(aside: tuple[Path, Path], tmp_path
     video, folder = aside
     about = make_detector(load_subject(str(folder)), [video], tmp_path / "alice.safetensors", EngineConfig())
     assert (about.footage_px, about.crop) == ((1024, 512), (512, 0, 512, 512))
-    assert (about.training_clips, about.held_out_clips) == (2, 1), "all seconds have her in them"
+    assert (about.training_clips, about.held_out_clips) == (2, 1), "the person is there in all seconds"
     assert run_detector(tmp_path / "alice.safetensors", video, EngineConfig()).clips
 
 
@@ -185,7 +195,7 @@ def test_clips_are_unbroken() -> None:
         assert len(poses) == 10
 
 
-def test_only_the_person_is_looked_at() -> None:
+def test_only_the_person_is_classified() -> None:
     """Whatever lies away from the limbs leaves no trace, not even through the encoder's neighbourhood."""
     pose, size_px = standing(scale=2), 256
     rng = np.random.default_rng(0)
@@ -193,7 +203,7 @@ def test_only_the_person_is_looked_at() -> None:
     cv2.rectangle(person, (50, 10), (206, 250), 1, -1)
     quiet = np.full((size_px, size_px, 3), 90, np.uint8)
     busy = np.where(person[:, :, None] > 0, quiet, rng.integers(0, 256, quiet.shape).astype(np.uint8))
-    pairs = [cut([picture] * 4, [pose] * 4, 30.0, 20) for picture in (quiet, busy)]
+    pairs = [make_pairs([picture] * 4, [pose] * 4, 30.0, 20) for picture in (quiet, busy)]
     assert pairs[0].bodies.shape == (2, 6, BODY_PX, BODY_PX)
     assert pairs[0].faces.shape == (2, 6, FACE_PX, FACE_PX)
     assert np.abs(pairs[0].bodies.astype(int) - pairs[1].bodies).mean() < 0.5
@@ -204,8 +214,8 @@ def test_only_the_person_is_looked_at() -> None:
 def test_the_detector_separates_what_differs_and_nothing_else() -> None:
     torch.manual_seed(0)
     base = [torch.randn(15, 64) for _ in range(12)]
-    told = [Clip(clip, clip + torch.tensor([0.0] * 63 + [2.0]) + 0.3 * torch.randn(15, 64)) for clip in base]
-    alike = [Clip(clip, torch.randn(15, 64)) for clip in base]
+    told = [ClipFeatures(clip, clip + torch.tensor([0.0] * 63 + [2.0]) + 0.3 * torch.randn(15, 64)) for clip in base]
+    alike = [ClipFeatures(clip, torch.randn(15, 64)) for clip in base]
     assert accuracy(train_detector(told[:8]), told[8:])[0] == 1
     assert 0.1 < accuracy(train_detector(alike[:8]), alike[8:])[1] < 0.9, "chance"
 
@@ -216,7 +226,7 @@ def test_features_see_changes() -> None:
     faces = bodies[:, :, :FACE_PX, :FACE_PX]
     still = Pairs(np.concatenate([bodies, bodies], axis=1), np.concatenate([faces, faces], axis=1))
     moving = Pairs(np.concatenate([bodies[:, :, ::-1], bodies], axis=1), still.faces)
-    a, b = (Features()(pairs)[0] for pairs in (still, moving))
+    a, b = (PairFeatures()(pairs)[0] for pairs in (still, moving))
     assert a.shape == (2 * 2 * (16 + 24 + 40 + 112 + 320),)
     changed = ~torch.isclose(a, b, rtol=1e-3, atol=1e-4)
     assert 400 < changed.sum() <= 512, "the body's changes, and neither what is there now nor the face"

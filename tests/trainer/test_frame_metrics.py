@@ -1,4 +1,4 @@
-"""The figures themselves, against values computed by hand or by others."""
+"""The metrics themselves, against values computed by hand or by others."""
 
 from dataclasses import replace
 from itertools import islice
@@ -107,7 +107,7 @@ def shown(number: int, footage: Rgb, pose: Pose) -> PlaybackFrame:
 
 
 @pytest.fixture(scope="module")
-def eyes() -> MetricNetworks:
+def networks() -> MetricNetworks:
     return MetricNetworks(PoseEstimator(threads=2))
 
 
@@ -122,58 +122,60 @@ def two_frames() -> list[PlaybackFrame]:
     return frames
 
 
-def judged(eyes: MetricNetworks, frames: list[PlaybackFrame], outputs: list[Rgb], *, truth: bool = True) -> Metrics:
+def measured_metrics(
+    networks: MetricNetworks, frames: list[PlaybackFrame], outputs: list[Rgb], *, truth: bool = True
+) -> Metrics:
     past, now = frames
-    measured = MeasuredFrame.of(past, now, eyes, truth=truth)
+    measured = MeasuredFrame.of(past, now, networks, truth=truth)
     assert measured is not None
-    judge = FrameMetrics(eyes)
-    judge.see(measured, *outputs)
-    return judge.metrics()
+    metrics = FrameMetrics(networks)
+    metrics.add(measured, *outputs)
+    return metrics.metrics()
 
 
-def test_the_truth_itself_is_perfect(eyes: MetricNetworks, two_frames: list[PlaybackFrame]) -> None:
-    figures = judged(eyes, two_frames, [frame.footage for frame in two_frames])
-    for crop in (figures.body, figures.face):
+def test_the_truth_itself_is_perfect(networks: MetricNetworks, two_frames: list[PlaybackFrame]) -> None:
+    found = measured_metrics(networks, two_frames, [frame.footage for frame in two_frames])
+    for crop in (found.body, found.face):
         assert crop is not None
         assert (crop.ssim, crop.psnr) == (1, SAME_DB)
         assert crop.lpips_like == pytest.approx(0, abs=1e-4)
-    assert (figures.pose_distance, figures.pose_distance_px, figures.missed, figures.flicker) == (0, 0, 0, 1)
-    assert figures.efficientnet == pytest.approx(0, abs=1e-4)
+    assert (found.pose_distance, found.pose_distance_px, found.missed, found.flicker) == (0, 0, 0, 1)
+    assert found.efficientnet == pytest.approx(0, abs=1e-4)
 
 
-def test_a_shifted_output_is_off_by_its_shift(eyes: MetricNetworks, two_frames: list[PlaybackFrame]) -> None:
+def test_a_shifted_output_is_off_by_its_shift(networks: MetricNetworks, two_frames: list[PlaybackFrame]) -> None:
     shift = np.array([[1, 0, 3], [0, 1, 4]], np.float32)
     outputs = [
         np.asarray(cv2.warpAffine(frame.footage, shift, (256, 256), borderMode=cv2.BORDER_REPLICATE), np.uint8)
         for frame in two_frames
     ]
-    figures = judged(eyes, two_frames, outputs)
-    assert figures.pose_distance_px == pytest.approx(5, abs=0.7)
-    assert figures.flicker == pytest.approx(1, abs=0.25), "who is only in another place does not flicker"
-    assert figures.body is not None
-    assert figures.body.ssim < 0.95
+    found = measured_metrics(networks, two_frames, outputs)
+    assert found.pose_distance_px == pytest.approx(5, abs=0.7)
+    assert found.flicker == pytest.approx(1, abs=0.25), "who is only in another place does not flicker"
+    assert found.body is not None
+    assert found.body.ssim < 0.95
 
 
-def test_an_empty_room_misses_everything(eyes: MetricNetworks, two_frames: list[PlaybackFrame]) -> None:
+def test_an_empty_room_misses_everything(networks: MetricNetworks, two_frames: list[PlaybackFrame]) -> None:
     grey = np.full((256, 256, 3), 120, np.uint8)
-    figures = judged(eyes, two_frames, [grey, grey])
-    wanted = eyes.pose(two_frames[1].footage)
+    found = measured_metrics(networks, two_frames, [grey, grey])
+    wanted = networks.pose(two_frames[1].footage)
     assert wanted is not None
-    assert figures.missed == (wanted.confidence >= 0.5).sum()
-    assert figures.pose_distance is None
-    driven = judged(eyes, two_frames, [grey, grey], truth=False)
+    assert found.missed == (wanted.confidence >= 0.5).sum()
+    assert found.pose_distance is None
+    driven = measured_metrics(networks, two_frames, [grey, grey], truth=False)
     assert driven.body is None
     assert driven.missed == (two_frames[1].pose.confidence >= 0.5).sum()  # type: ignore[union-attr]
 
 
-def test_nobody_and_a_fading_figure_are_not_judged(eyes: MetricNetworks, two_frames: list[PlaybackFrame]) -> None:
+def test_nobody_and_a_fading_figure_are_not_measured(networks: MetricNetworks, two_frames: list[PlaybackFrame]) -> None:
     past, now = two_frames
     pose = now.pose
     assert pose is not None
     faded = Pose(pose.xy, pose.depth, np.zeros_like(pose.confidence))
     empty = np.full((256, 256, 3), 120, np.uint8)
     for frame in (replace(now, seen=faded, pose=faded), replace(now, footage=empty), replace(now, pose=None)):
-        assert MeasuredFrame.of(past, frame, eyes, truth=True) is None
+        assert MeasuredFrame.of(past, frame, networks, truth=True) is None
 
 
 def test_boxes_end_at_the_edge() -> None:

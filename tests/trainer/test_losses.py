@@ -8,27 +8,27 @@ from trainer.training.distributed import assemble
 from trainer.training.losses import StepLosses, discriminator_loss, feature_matching, lsgan, weighted_l1
 
 
-def verdicts(*values: float) -> list[list[torch.Tensor]]:
-    """A scale per value: one feature of that value, and a verdict of it."""
+def scales(*values: float) -> list[list[torch.Tensor]]:
+    """A scale per value: one feature of that value, and a score of it."""
     return [[torch.full((1, 2, 2, 2), value), torch.full((1, 1, 2, 2), value)] for value in values]
 
 
 def test_lsgan_sums_over_scales() -> None:
-    assert float(lsgan(verdicts(0.5, 0.0), 1.0)) == pytest.approx(0.25 + 1.0)
+    assert float(lsgan(scales(0.5, 0.0), 1.0)) == pytest.approx(0.25 + 1.0)
 
 
 def test_discriminator_loss_is_halved() -> None:
-    assert float(discriminator_loss(verdicts(1.0, 0.5), verdicts(0.0, 0.5))) == pytest.approx((0.25 + 0.25) / 2)
+    assert float(discriminator_loss(scales(1.0, 0.5), scales(0.0, 0.5))) == pytest.approx((0.25 + 0.25) / 2)
 
 
-def test_feature_matching_averages_over_scales_and_skips_the_verdict() -> None:
-    fake, real = verdicts(0.5, 2.0), verdicts(0.25, 1.0)
+def test_feature_matching_averages_over_scales_and_skips_the_score() -> None:
+    fake, real = scales(0.5, 2.0), scales(0.25, 1.0)
     fake[0][-1] += 100
     assert float(feature_matching(fake, real)) == pytest.approx((0.25 + 1.0) / 2)
 
 
 def test_feature_matching_leaves_the_truth_alone() -> None:
-    fake, real = verdicts(0.5), verdicts(0.25)
+    fake, real = scales(0.5), scales(0.25)
     for tensor in (fake[0][0], real[0][0]):
         tensor.requires_grad_(True)
     torch.autograd.backward(feature_matching(fake, real))

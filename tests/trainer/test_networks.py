@@ -13,7 +13,7 @@ from engines.load import load_engine
 from realtime import render
 from realtime.parts.limb_frames import CHANNELS as COORDINATES
 from trainer.export.onnx import export_face, export_generator
-from trainer.networks.compact import CompactFace, CompactGenerator
+from trainer.networks.compact import CompactFace, CompactGenerator, ForRgb
 from trainer.networks.discriminator import MultiScaleDiscriminator, PatchDiscriminator
 from trainer.networks.live import LiveFace, LiveGenerator, LivePartsGenerator, fold
 from trainer.networks.parts import CompactPartsGenerator
@@ -74,12 +74,15 @@ def test_gradients_flow_back_through_the_previous_output(generator: CompactGener
     assert past.grad.abs().sum() > 0
 
 
-def test_folding_changes_nothing_but_rounding(generator: CompactGenerator) -> None:
-    packed, plate = torch.rand(1, 144, 16, 16) * 2 - 1, torch.zeros(1, 48, 16, 16)
-    folded = fold(generator)
-    assert not [module for module in folded.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+@pytest.mark.parametrize("coordinates", [None, 8])
+def test_folding_changes_nothing_but_rounding(coordinates: int | None) -> None:
+    shape = (16, 32, 48), (1, 1, 2)
+    network = seasoned(CompactGenerator(*shape) if coordinates is None else CompactPartsGenerator(coordinates, *shape))
+    packed, plate = torch.rand(1, 144 + (coordinates or 0), 16, 16) * 2 - 1, torch.zeros(1, 48, 16, 16)
+    folded = fold(network)
+    assert not [module for module in folded.modules() if isinstance(module, torch.nn.BatchNorm2d | ForRgb)]
     with torch.no_grad():
-        assert torch.allclose(folded(packed, plate)[0], generator(packed, plate)[0], atol=0.01)
+        assert torch.allclose(folded(packed, plate)[0], network(packed, plate)[0], atol=0.01)
 
 
 @pytest.mark.parametrize(

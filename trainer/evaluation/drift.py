@@ -1,7 +1,7 @@
-"""Drift: does a chain that has run for minutes on its own outputs still paint as well as a young one?
+"""Drift: how much worse a chain is that has run on its own outputs for minutes than one that has just begun.
 
 Footage with the person in it is played forwards and backwards until the chain is long enough. Its last frames are
-compared with the truth, and so are the same frames of a fresh chain: the difference is what age has cost.
+compared with the truth, and so are the same frames of a fresh chain: the difference is the drift.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,25 +15,25 @@ from engines.parity import psnr_db
 from realtime.frame import Rgb
 from realtime.pose.pose import Pose
 
-WINDOW = 500
+COMPARED_FRAMES = 500
 """Frames at the end that are compared."""
-WARM_UP = 50
-"""Frames that the fresh chain plays before, so that its first pictures do not count."""
+WARM_UP_FRAMES = 50
+"""Frames that the fresh chain plays before those."""
 LEAST_FRAMES = 20
 
 
 class ChainRenderer(Protocol):
-    """What renders a chain."""
+    """A renderer that is fed its own outputs."""
 
     def reset(self) -> None:
-        """Start anew."""
+        """Start a new chain."""
 
     def step(self, figure: Rgb, pose: Pose | None) -> Rgb:
         """The next picture, uint8 H W 3."""
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class DriftPlan:
     """Which frames are played, and which of them are compared."""
 
     frames: list[int]
@@ -49,10 +49,16 @@ class Plan:
         return 2 * len(self.frames) - self.fresh
 
 
-def plan_drift(poses: Sequence[Pose | None], length: int, every: int) -> Plan | None:
-    """Play the longest stretch with the person in it; None if it is too short, or `length` is.
+def plan_drift(poses: Sequence[Pose | None], length: int, every: int) -> DriftPlan | None:
+    """Play the longest stretch with the person in every frame, since a chain starts anew while nobody is there.
 
-    Without breaks, for while nobody is there a chain starts anew.
+    Args:
+        poses: of all frames.
+        length: of the chain, in frames.
+        every: compare every so many frames.
+
+    Returns:
+        None if the stretch or `length` is below `LEAST_FRAMES`.
     """
     best, begin = range(0), 0
     for end, pose in enumerate([*poses, None]):
@@ -62,12 +68,12 @@ def plan_drift(poses: Sequence[Pose | None], length: int, every: int) -> Plan | 
     if min(len(best), length) < LEAST_FRAMES:
         return None
     frames = list(islice(cycle([*best, *reversed(best[1:-1])]), length))
-    window = length - min(WINDOW, length // 2)
-    return Plan(frames, frozenset(range(window, length, every)), max(0, window - WARM_UP))
+    window = length - min(COMPARED_FRAMES, length // 2)
+    return DriftPlan(frames, frozenset(range(window, length, every)), max(0, window - WARM_UP_FRAMES))
 
 
 def measure_drift(
-    plan: Plan,
+    plan: DriftPlan,
     poses: Sequence[Pose | None],
     draw: Callable[[Pose | None], Rgb],
     truths: Mapping[int, Rgb],

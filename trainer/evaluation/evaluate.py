@@ -1,6 +1,6 @@
-"""The paper's evaluation (EDN, section 4) of a finished subject, rolled out exactly as live."""
+"""The paper's evaluation (EDN, section 4) of a finished subject, played exactly as live."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -18,16 +18,16 @@ from realtime.pose.pose import Pose
 from realtime.subject import Subject, load_subject, write_manifest
 from realtime.subject_engines import EngineConfig
 from realtime.video import VideoWriter
-from trainer.evaluation.drift import measure_drift, plan_drift
+from trainer.evaluation.drift import DriftPlan, measure_drift, plan_drift
 from trainer.evaluation.frame_metrics import FrameMetrics, MeasuredFrame, MetricNetworks, Metrics
 from trainer.evaluation.playback import PlaybackChain, PlaybackFrame, VideoPlayback
 
-LIVE = "+ face"
-"""The last row of the ablation: just what is played live."""
+AS_LIVE = "+ face"
+"""The last row of the ablation: what is played live."""
 ABLATION: Mapping[str, Mapping[str, bool]] = {
     "frame by frame": {"memory": False, "face": False},
     "+ temporal": {"face": False},
-    LIVE: {},
+    AS_LIVE: {},
 }
 
 
@@ -37,7 +37,7 @@ class Evaluation(Metrics, frozen=True, kw_only=True):
     size: int
     """Side of the picture in pixels."""
     drift: float | None
-    """By how many dB PSNR the end of a long chain is below the same frames of a fresh one; null without a truth."""
+    """By how many dB PSNR the end of a long chain is below the same frames of a fresh one; null if not measured."""
     subject: str
     video: str
     truth: bool
@@ -51,11 +51,11 @@ class Evaluation(Metrics, frozen=True, kw_only=True):
     """What ran the networks, e.g. "openvino in int8"."""
     ablation: dict[str, Metrics] | None
     driver: "Evaluation | None" = None
-    """The same subject moved by somebody else, if that was asked for too."""
+    """The same subject with the moves of somebody else, if that was asked for, too."""
 
 
 def evaluate(
-    performance: VideoPlayback,
+    playback: VideoPlayback,
     out: Path,
     engines: EngineConfig,
     pose: PoseConfig = PoseConfig(),
@@ -64,80 +64,86 @@ def evaluate(
     every: int,
     drift_frames: int,
 ) -> Evaluation:
-    """Play a performance, measure it, and write a video (footage | figure | output).
+    """Play a subject, measure it, and write a video (footage | figure | output).
 
     Args:
-        performance: a subject and whose moves she makes.
+        playback: a subject, and a video whose moves it makes.
         out: the video to write, .mp4.
         engines: how the subject's networks run.
-        pose: what looks for the pose in the output.
-        ablation: also without the face network, and frame by frame.
+        pose: which estimator detects the pose in the output.
+        ablation: measure also without the face network, and frame by frame.
         every: measure every so many frames.
         drift_frames: length of the chain whose drift is measured, 0 for no such measurement.
 
     Raises:
         UserError: the video breaks off, or there was nobody to measure.
     """
-    subject = performance.subject
-    eyes = MetricNetworks(load_estimator(pose, threads=engines.threads))
-    chains = {
-        name: PlaybackChain(subject, engines, **how) for name, how in ABLATION.items() if ablation or name == LIVE
-    }
-    judges = {name: FrameMetrics(eyes) for name in chains}
-    poses: list[Pose | None] = []
+    subject, rows = playback.subject, ABLATION if ablation else {AS_LIVE: ABLATION[AS_LIVE]}
+    chains = {name: PlaybackChain(subject, engines, **how) for name, how in rows.items()}
+    networks = MetricNetworks(load_estimator(pose, threads=engines.threads))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, transient=True) as progress:
-        task = progress.add_task(f"Playing {subject.manifest.name}", total=performance.frames or None)
-        past: PlaybackFrame | None = None
-        outputs: dict[str, Rgb] = {}
-        with VideoWriter(out, performance.fps) as writer:
-            for shown in performance.play():
-                before, outputs = (
-                    outputs,
-                    {name: chain.step(shown.figure, shown.pose) for name, chain in chains.items()},
-                )
-                if past is not None and shown.number % every == 0:
-                    measured = MeasuredFrame.of(past, shown, eyes, truth=performance.self_driven)
-                    if measured is not None:
-                        for name, judge in judges.items():
-                            judge.see(measured, before[name], outputs[name])
-                writer.write(np.hstack([shown.footage, shown.figure, outputs[LIVE]]))
-                poses.append(shown.pose)
-                past = shown
-                progress.advance(task)
-        if not judges[LIVE].measured:
-            raise UserError(f"Nobody was measured in {performance.video}: choose a longer part, or a smaller --every.")
-        plan = plan_drift(poses, drift_frames, every) if performance.self_driven else None
-        drift = None
-        if plan is not None:
-            task = progress.add_task("Watching for drift", total=plan.steps)
-            truths = performance.footage({plan.frames[position] for position in plan.compared})
-            drift = measure_drift(
-                plan,
-                poses,
-                lambda pose: subject.figure(pose).rgb,
-                truths,
-                chains[LIVE],
-                lambda: progress.advance(task),
-            )
-    metrics = {name: judge.metrics() for name, judge in judges.items()}
+        metrics, poses = _measure(playback, chains, networks, out, every, progress)
+        plan = plan_drift(poses, drift_frames, every) if playback.self_driven else None
+        drift = _measure_drift(plan, playback, poses, chains[AS_LIVE], progress) if plan else None
     return Evaluation(
-        **{name: getattr(metrics[LIVE], name) for name in Metrics.__struct_fields__},
+        **{name: getattr(metrics[AS_LIVE], name) for name in Metrics.__struct_fields__},
         size=subject.manifest.height_px,
         drift=drift,
         subject=subject.manifest.name,
-        video=performance.video.name,
-        truth=performance.self_driven,
+        video=playback.video.name,
+        truth=playback.self_driven,
         frames=len(poses),
         every=every,
         drift_frames=len(plan.frames) if plan else 0,
-        engine=str(chains[LIVE].choice),
+        engine=str(chains[AS_LIVE].choice),
         ablation=metrics if ablation else None,
     )
 
 
+def _measure(
+    playback: VideoPlayback,
+    chains: Mapping[str, PlaybackChain],
+    networks: MetricNetworks,
+    out: Path,
+    every: int,
+    progress: Progress,
+) -> tuple[dict[str, Metrics], list[Pose | None]]:
+    """Play all chains side by side: the metrics of each, and the poses that were drawn."""
+    found, poses = {name: FrameMetrics(networks) for name in chains}, list[Pose | None]()
+    task = progress.add_task(f"Playing {playback.subject.manifest.name}", total=playback.frames or None)
+    past: PlaybackFrame | None = None
+    outputs: dict[str, Rgb] = {}
+    with VideoWriter(out, playback.fps) as writer:
+        for frame in playback.play():
+            before, outputs = outputs, {name: chain.step(frame.figure, frame.pose) for name, chain in chains.items()}
+            if past is not None and frame.number % every == 0:
+                measured = MeasuredFrame.of(past, frame, networks, truth=playback.self_driven)
+                if measured is not None:
+                    for name, metrics in found.items():
+                        metrics.add(measured, before[name], outputs[name])
+            writer.write(np.hstack([frame.footage, frame.figure, outputs[AS_LIVE]]))
+            poses.append(frame.pose)
+            past = frame
+            progress.advance(task)
+    if not found[AS_LIVE].measured:
+        raise UserError(f"Nobody was measured in {playback.video}: choose a longer part, or a smaller --every.")
+    return {name: metrics.metrics() for name, metrics in found.items()}, poses
+
+
+def _measure_drift(
+    plan: DriftPlan, playback: VideoPlayback, poses: Sequence[Pose | None], chain: PlaybackChain, progress: Progress
+) -> float:
+    task = progress.add_task("Measuring drift", total=plan.steps)
+    truths = playback.footage({plan.frames[position] for position in plan.compared})
+    subject = playback.subject
+    return measure_drift(
+        plan, poses, lambda pose: subject.figure(pose).rgb, truths, chain, lambda: progress.advance(task)
+    )
+
+
 def record(subject: Subject, result: Evaluation) -> None:
-    """Write what was measured on footage of the subject into the subject's manifest.
+    """Write the metrics on footage of the subject into the subject's manifest.
 
     Raises:
         UserError: the subject was exported anew meanwhile.
@@ -153,7 +159,7 @@ def record(subject: Subject, result: Evaluation) -> None:
 
 
 def show(result: Evaluation) -> None:
-    """Tables for people."""
+    """Print the metrics as tables."""
     footage = "truth" if result.truth else "driver"
     title = (
         f"{result.subject} at {result.size} px, {result.video}: {result.frames} frames, one in {result.every} measured"

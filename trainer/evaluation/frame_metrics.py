@@ -1,4 +1,4 @@
-"""Metrics of a roll-out: how like the truth it is, whether the pose is kept, how it flickers.
+"""Metrics of a chain's frames: similarity to the truth, distance of the detected pose, flicker.
 
 What is compared, in pixels of the subject's picture:
   body   the box around the keypoints that were drawn, BODY_MARGIN of the stature wider on each side for hair and cloth
@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 
 import msgspec
 import numpy as np
-import torch
 from torch import Tensor
 
 from engines.parity import psnr_db
@@ -19,17 +18,18 @@ from realtime.frame import Rgb
 from realtime.pose.estimation.estimator import Estimator
 from realtime.pose.measure import head_box, stature_px
 from realtime.pose.pose import Floats, Pose
-from trainer.evaluation.metrics import Box, FeatureDistance, LpipsLike, OpticalFlow, ssim
+from trainer.evaluation.metrics import FeatureDistance, LpipsLike, OpticalFlow, PixelBox, ssim
 from trainer.evaluation.playback import PlaybackFrame
+from trainer.networks.patches import from_rgb
 
 BODY_MARGIN = 0.1
 LEAST_PX = 16
-SURE = 0.5
-"""A keypoint less confident than this counts as not detected."""
+DETECTED = 0.5
+"""Least confidence of a keypoint that counts as detected."""
 
 
 class Similarity(msgspec.Struct, frozen=True, kw_only=True):
-    """Means over the measured frames of one crop."""
+    """Means over the measured frames, in one crop."""
 
     ssim: float
     psnr: float
@@ -38,7 +38,7 @@ class Similarity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Metrics(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found; null where there was nothing to measure, e.g. no truth."""
+    """Means over the measured frames of a chain; null where there was nothing to measure, e.g. no truth."""
 
     body: Similarity | None
     face: Similarity | None
@@ -48,16 +48,16 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     missed: float | None
     """Keypoints per picture that are detected in the truth (in the drawn pose) and not in the output."""
     flicker: float | None
-    """Warped difference of successive pictures in the body box, over the same of the footage; 1 is as calm as that."""
+    """Warping error of successive pictures in the body box, divided by that of the footage."""
     efficientnet: float | None
-    """Distance of EfficientNet's features, body."""
+    """`FeatureDistance` in the body box."""
     pose_distance_px: float | None
-    """The same in pixels of the output."""
+    """`pose_distance` in pixels of the output."""
     measured: int
     """Frames that were measured and had somebody in them."""
 
 
-def boxes(pose: Pose, shape: tuple[int, ...]) -> tuple[Box | None, Box | None]:
+def boxes(pose: Pose, shape: tuple[int, ...]) -> tuple[PixelBox | None, PixelBox | None]:
     """The body's box and the face's, inside of a picture of that shape (H, W, ...)."""
     sure = pose.xy[pose.confidence > 0]
     margin = np.float32(BODY_MARGIN * stature_px(pose))
@@ -70,14 +70,14 @@ def boxes(pose: Pose, shape: tuple[int, ...]) -> tuple[Box | None, Box | None]:
 
 
 class MetricNetworks:
-    """What looks at pictures; expensive to load, so several judges share it."""
+    """The networks that metrics need; slow to load, so the metrics of several chains share them."""
 
     def __init__(self, estimator: Estimator) -> None:
         self.lpips_like, self.efficientnet = LpipsLike(), FeatureDistance()
         self._estimator = estimator
 
     def pose(self, picture: Rgb) -> Pose | None:
-        """The pose in a picture by itself; the second look has the regions of the first, as live."""
+        """The pose in a single picture, estimated twice: the second time from the regions of the first, as live."""
         self._estimator.reset()
         self._estimator.estimate(picture)
         return self._estimator.estimate(picture)
@@ -85,7 +85,7 @@ class MetricNetworks:
 
 @dataclass(frozen=True, slots=True)
 class MeasuredFrame:
-    """A frame that is measured, and what every judge of it needs of the footage."""
+    """What the metrics of every chain need of a frame's footage."""
 
     past: PlaybackFrame
     now: PlaybackFrame
@@ -94,29 +94,31 @@ class MeasuredFrame:
     wanted: Pose
     """What should be detected in the output."""
     flow: OpticalFlow
-    """Of the footage."""
+    """Of the footage, from `past` to `now`."""
 
     @classmethod
     def of(
-        cls, past: PlaybackFrame, now: PlaybackFrame, eyes: MetricNetworks, *, truth: bool
+        cls, past: PlaybackFrame, now: PlaybackFrame, networks: MetricNetworks, *, truth: bool
     ) -> "MeasuredFrame | None":
-        """None where nobody is in the footage, or the figure is fading because nobody was seen for a while."""
-        wanted = eyes.pose(now.footage) if truth else now.pose
-        if wanted is None or now.pose is None or now.seen is None or min(map(_surest, (now.pose, now.seen))) < SURE:
+        """None where nobody is in the footage, or the figure is fading out because nobody was detected for a while."""
+        wanted = networks.pose(now.footage) if truth else now.pose
+        if wanted is None or now.pose is None or now.seen is None:
+            return None
+        if min(pose.confidence.max() for pose in (now.pose, now.seen)) < DETECTED:
             return None
         return cls(past, now, truth, wanted, OpticalFlow(past.footage, now.footage))
 
 
 @dataclass(slots=True)
 class FrameMetrics:
-    """Adds up the metrics of one chain."""
+    """The metrics of one chain, frame by frame."""
 
-    eyes: MetricNetworks
+    networks: MetricNetworks
     _body: list[tuple[float, ...]] = field(default_factory=list)
     _face: list[tuple[float, ...]] = field(default_factory=list)
     _features: list[float] = field(default_factory=list)
-    _away_px: list[Floats] = field(default_factory=list)
-    _away: list[Floats] = field(default_factory=list)
+    _distances_px: list[Floats] = field(default_factory=list)
+    _distances: list[Floats] = field(default_factory=list)
     _missed: list[int] = field(default_factory=list)
     _flicker: list[tuple[float, float]] = field(default_factory=list)
 
@@ -125,8 +127,8 @@ class FrameMetrics:
         """Frames so far."""
         return len(self._missed)
 
-    def see(self, measured: MeasuredFrame, past: Rgb, now: Rgb) -> None:
-        """FrameMetrics the output `now`, uint8 H W 3, that came after the output `past`."""
+    def add(self, measured: MeasuredFrame, past: Rgb, now: Rgb) -> None:
+        """Measure the output `now`, uint8 H W 3, which followed the output `past`."""
         assert measured.now.pose is not None
         body, face = boxes(measured.now.pose, now.shape)
         if measured.truth:
@@ -134,42 +136,45 @@ class FrameMetrics:
                 if box is not None:
                     rows.append(self._compare(now, measured.now.footage, box))
             if body is not None:
-                self._features.append(self.eyes.efficientnet(*_crops(now, measured.now.footage, body)))
-        self._detect(measured, now)
-        self._watch(measured, past, now, body)
+                self._features.append(self.networks.efficientnet(*_crops(now, measured.now.footage, body)))
+        self._add_pose(measured.wanted, self.networks.pose(now))
+        self._add_flicker(measured, past, now, body)
 
     def metrics(self) -> Metrics:
         """The means so far."""
-        away, away_px = (np.concatenate([*rows, np.zeros(0)]) for rows in (self._away, self._away_px))
-        theirs = sum(pair[1] for pair in self._flicker)
+        distances, distances_px = (
+            np.concatenate([*rows, np.zeros(0)]) for rows in (self._distances, self._distances_px)
+        )
+        ours, theirs = (sum(column) for column in zip(*self._flicker, strict=True)) if self._flicker else (0.0, 0.0)
         return Metrics(
             body=_similarity(self._body),
             face=_similarity(self._face),
-            pose_distance=_mean(100 * away),
+            pose_distance=_mean(100 * distances),
             missed=_mean(self._missed),
-            flicker=round(sum(pair[0] for pair in self._flicker) / theirs, 4) if theirs else None,
+            flicker=round(ours / theirs, 4) if theirs else None,
             efficientnet=_mean(self._features),
-            pose_distance_px=_mean(away_px),
+            pose_distance_px=_mean(distances_px),
             measured=self.measured,
         )
 
-    def _compare(self, output: Rgb, truth: Rgb, box: Box) -> tuple[float, float, float]:
+    def _compare(self, output: Rgb, truth: Rgb, box: PixelBox) -> tuple[float, float, float]:
+        """The values of `Similarity` for one frame."""
         left, top, right, bottom = box
         a, b = (picture[top:bottom, left:right] for picture in (output, truth))
-        return ssim(a, b), psnr_db(a, b), self.eyes.lpips_like(*_crops(output, truth, box))
+        return ssim(a, b), psnr_db(a, b), self.networks.lpips_like(*_crops(output, truth, box))
 
-    def _detect(self, measured: MeasuredFrame, now: Rgb) -> None:
-        wanted, found = measured.wanted, self.eyes.pose(now)
-        there = wanted.confidence >= SURE
-        both = there & (found.confidence >= SURE) if found else np.zeros_like(there)
+    def _add_pose(self, wanted: Pose, found: Pose | None) -> None:
+        """Compare the pose that was found in the output with the one that should be there."""
+        there = wanted.confidence >= DETECTED
+        both = there & (found.confidence >= DETECTED) if found else np.zeros_like(there)
         self._missed.append(int(there.sum() - both.sum()))
         if found is not None:
-            away_px = np.linalg.norm(found.xy - wanted.xy, axis=1)[both]
-            self._away_px.append(away_px)
-            self._away.append(away_px / stature_px(wanted))
+            distances_px = np.linalg.norm(found.xy - wanted.xy, axis=1)[both]
+            self._distances_px.append(distances_px)
+            self._distances.append(distances_px / stature_px(wanted))
 
-    def _watch(self, measured: MeasuredFrame, past: Rgb, now: Rgb, body: Box | None) -> None:
-        """Against the truth both move as the truth does; a driver moves elsewhere, so each in its own way."""
+    def _add_flicker(self, measured: MeasuredFrame, past: Rgb, now: Rgb, body: PixelBox | None) -> None:
+        """Compare warping errors of output and footage; the output has the truth's flow, or without a truth its own."""
         assert measured.now.seen is not None
         before, after = measured.past.footage, measured.now.footage
         flow = measured.flow if measured.truth else OpticalFlow(past, now)
@@ -180,24 +185,17 @@ class FrameMetrics:
                 self._flicker.append((pair[0], pair[1]))
 
 
-def _surest(pose: Pose) -> float:
-    return float(pose.confidence.max())
-
-
-def _box(low: Floats, high: Floats, shape: tuple[int, ...]) -> Box | None:
+def _box(low: Floats, high: Floats, shape: tuple[int, ...]) -> PixelBox | None:
+    """The box from `low` to `high`, (x, y), cut off at the picture's edges; None if too little is left."""
     left, top = (int(value) for value in np.floor(np.clip(low, 0, shape[1::-1])))
     right, bottom = (int(value) for value in np.ceil(np.clip(high, 0, shape[1::-1])))
     return (left, top, right, bottom) if min(right - left, bottom - top) >= LEAST_PX else None
 
 
-def _crops(a: Rgb, b: Rgb, box: Box) -> tuple[Tensor, Tensor]:
-    """Both as 1 3 H W, -1..1."""
+def _crops(a: Rgb, b: Rgb, box: PixelBox) -> tuple[Tensor, Tensor]:
+    """Both pictures' parts as 1 3 H W in [-1, 1]."""
     left, top, right, bottom = box
-    x, y = (
-        torch.from_numpy(np.ascontiguousarray(picture[top:bottom, left:right])).permute(2, 0, 1)[None] / 127.5 - 1
-        for picture in (a, b)
-    )
-    return x, y
+    return from_rgb(a[top:bottom, left:right]), from_rgb(b[top:bottom, left:right])
 
 
 def _similarity(rows: Sequence[tuple[float, ...]]) -> Similarity | None:

@@ -15,7 +15,7 @@ from realtime.pose.pose import Floats
 from trainer.networks.efficientnet import EfficientNet
 from trainer.networks.vgg import Vgg16
 
-Box = tuple[int, int, int, int]
+PixelBox = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels, right and bottom excluded."""
 
 SSIM_WINDOW_PX, SSIM_SIGMA_PX = 11, 1.5
@@ -28,7 +28,7 @@ CONSISTENT_PX = 1.0
 """A place whose forward and backward flow do not cancel to within this was covered or uncovered: not counted."""
 
 
-def ssim(a: Rgb, b: Rgb, box: Box | None = None) -> float:
+def ssim(a: Rgb, b: Rgb, box: PixelBox | None = None) -> float:
     """Structural similarity (Wang et al., 2004): at most 1, and 1 only for equal pictures.
 
     Gaussian window of 11x11 pixels and sigma 1.5, K1 0.01, K2 0.03, biased variances, mean over the channels and over
@@ -118,7 +118,7 @@ class OpticalFlow:
         self._from = x + back[:, :, 0], y + back[:, :, 1]
         self._consistent: NDArray[np.bool_] = np.linalg.norm(back + self._warped(forth), axis=2) < CONSISTENT_PX
 
-    def warping_error(self, past: Rgb, now: Rgb, box: Box) -> float | None:
+    def warping_error(self, past: Rgb, now: Rgb, box: PixelBox) -> float | None:
         """Mean absolute difference, 0..255, of `now` and `past` warped along the flow; None if no flow is consistent.
 
         Args:

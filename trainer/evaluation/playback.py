@@ -1,4 +1,4 @@
-"""Play a subject exactly as live, but frame by frame and without threads: no frame is ever dropped."""
+"""Playback: a subject rendered from a video exactly as live, but without threads, so that no frame is dropped."""
 
 import logging
 import math
@@ -23,14 +23,14 @@ LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class VideoSpan:
-    """Which part of a video."""
+    """The part of a video that is played."""
 
     start_s: float = 0.0
     """Second of the video to start at."""
     end_s: float = math.inf
     """Second of the video to end at."""
     last_s: float = math.inf
-    """Only so many seconds before the video's end, e.g. 40, what a training on this video held out."""
+    """Play only so many seconds at the end, e.g. 40: what a training on this video held out."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.start_s < self.end_s:
@@ -39,7 +39,7 @@ class VideoSpan:
             raise UserError(f"--last-s must be more than 0, not {self.last_s:g}.")
 
     def span_s(self, length_s: float) -> tuple[float, float]:
-        """From when to when it lasts in a video of this length, 0 when unknown; the end is excluded."""
+        """Its begin and end, which is excluded, in a video of this length, 0 when unknown."""
         if math.isfinite(self.last_s):
             return max(self.start_s, length_s - self.last_s), self.end_s
         return self.start_s, self.end_s
@@ -47,35 +47,35 @@ class VideoSpan:
 
 @dataclass(frozen=True, slots=True)
 class PlaybackFrame:
-    """A frame before it is rendered. S is the side of the subject's picture."""
+    """A frame of a video as the renderer takes it."""
 
     number: int
-    """Counts the frames of the part from 0."""
+    """Index in the span, from 0."""
     footage: Rgb
-    """uint8 H W 3: the part of the video that is used. When the subject is filmed, it is the truth."""
+    """uint8 H W 3: the crop of the video's frame. If the video shows the subject, this is the truth."""
     seen: Pose | None
-    """The steadied pose in the footage's pixels, None while nobody is there."""
+    """The stabilized pose in the footage's pixels, None while nobody is there."""
     pose: Pose | None
-    """What is drawn, in the output's pixels; the same as `seen` when the subject is filmed."""
+    """The pose that is drawn, in the output's pixels; the same as `seen` if the video shows the subject."""
     figure: Rgb
     """uint8 H W 3."""
 
 
 class VideoPlayback:
-    """A video as a subject's figures.
+    """A video as figures of a subject.
 
     Args:
-        subject: who will be shown.
-        video: whose moves.
+        subject: what the figures are drawn for.
+        video: its frames are the footage.
         part: of the video.
-        engines: how many cores the pose may use.
-        pose: what estimates it, and whose.
-        self_driven: the footage shows the subject: poses are drawn where they are; else they are normalized, as live.
-        box: x, y, width, height of the part of the video to use; by default, in footage of the subject as large as what
-            she was trained on, the part that she was trained on, else the largest centred one.
+        engines: how many cores the pose estimator may use.
+        pose: which estimator, and whose pose.
+        self_driven: the video shows the subject: poses are drawn where they are; else they are normalized, as live.
+        box: x, y, width, height of the crop; by default the subject's own crop in a video of the subject that is as
+            large as its footage, else the largest centred one.
 
     Raises:
-        UserError: the video cannot be read, has nothing in that part, or the box does not fit.
+        UserError: the video cannot be read, has no frame in that part, or the box does not fit.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class VideoPlayback:
         self._crop = self._framed(box)
 
     def play(self) -> Iterator[PlaybackFrame]:
-        """Every frame in order, seen anew."""
+        """Every frame in order, from a new pose estimator."""
         manifest = self.subject.manifest
         track, crop = PoseTrack.of(self._pose, threads=self._threads), self._crop
         normalizer: Normalizer | None = None
@@ -122,7 +122,7 @@ class VideoPlayback:
             return Crop.chosen(box, size_px, self.subject.size_px)
         if self.self_driven and training.footage_px not in (None, size_px):
             LOG.warning(
-                "%s is %dx%d, but %s was trained on %dx%d: its middle is judged, choose another part with --crop.",
+                "%s is %dx%d, but %s was trained on %dx%d: its middle is used, choose another part with --crop.",
                 *(self.video, *size_px, self.subject.manifest.name, *training.footage_px),
             )
         return (Framing.of(self.subject.manifest) if self.self_driven else Framing(self.subject.size_px)).crop(rgb)
@@ -143,15 +143,15 @@ class PlaybackChain:
     """A subject's networks running on their own outputs.
 
     Args:
-        subject: whose.
+        subject: has the networks.
         engines: how they run.
-        memory: without it every frame starts from the empty room: frame by frame.
+        memory: without it every frame starts a new chain: frame by frame.
         face: whether the face network runs.
     """
 
     def __init__(self, subject: Subject, engines: EngineConfig, *, memory: bool = True, face: bool = True) -> None:
         self.choice, *_ = choose_engines(subject, engines, LOG.info)
-        """What runs them."""
+        """The engines that run them."""
         self._renderer = load_renderer(subject, self.choice, engines.threads, face=face)
         self._memory = memory
 

@@ -19,14 +19,12 @@ from realtime.parts.limb_frames import LimbFrames
 from realtime.pose.pose import Floats, Pose
 from trainer.footage.cutout import Cutter, part_distances, window_of
 from trainer.footage.limb_widths import learn_widths
-from trainer.footage.prepared import Footage, PictureReader
+from trainer.footage.prepared import REFERENCE_GAP_S, Footage, PictureReader
 
 COUNTS = {"torso": 384, "head": 448, "arm": 256, "hand": 384, "leg": 224}
 """References of each part, of arms, hands and legs on each side."""
 EVERY = 3
 """Every so manieth frame is a candidate; the frames beside it are looked at, too, for the sharpest."""
-APART_S = 1.5
-"""A reference is no help to frames nearer than this: training will not take it, and live has no such neighbours."""
 LEAST_SURE = 0.6
 """Of every bone of the part."""
 BEFORE = 0.4
@@ -132,7 +130,7 @@ def _choose(footage: Footage, widths: Floats, counts: Mapping[str, int]) -> dict
         table = np.stack([describe(limbs[i], part) for i in rows])
         frames = np.array([EVERY * seen[i][0] for i in rows])
         costs = np.array([HIDDEN[kind(part)] * hidden[i][part] for i in rows], np.float32)
-        for row in spread(table, frames, costs, counts[kind(part)], APART_S * footage.about.fps):
+        for row in spread(table, frames, costs, counts[kind(part)], REFERENCE_GAP_S * footage.about.fps):
             chosen[int(frames[row])].append(part)
     return chosen
 

@@ -24,7 +24,7 @@ PLATE_GREY = 128
 """Value of every pixel of the plate where the background is not known: EDN's chains begin with it."""
 
 
-APART_S = 1.5
+REFERENCE_GAP_S = 1.5
 """References are at least so far from the frame that they help to render: nearer ones are nearly that frame."""
 
 
@@ -119,7 +119,7 @@ class Footage:
 
     def renderer(self, generator: Engine, face: Engine | None) -> Renderer:
         """A renderer of the subject in the making. References near to a figure's frame are not shown."""
-        apart = round(APART_S * self.about.fps)
+        apart = round(REFERENCE_GAP_S * self.about.fps)
         return Renderer(generator, face, self.plate, blank=self.style.blank, atlas=self.atlas, apart=apart)
 
     def reader(self) -> "PictureReader":

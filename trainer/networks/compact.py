@@ -1,4 +1,4 @@
-"""The compact generators of the `live` preset: pix2pixHD's shape (encoder, residual trunk, decoder) at a quarter of the
+"""The compact networks of the `live` preset: pix2pixHD's shape (encoder, residual trunk, decoder) at a quarter of the
 resolution, with additive skips.
 """
 
@@ -11,7 +11,10 @@ from trainer.networks.blocks import ConvBlock, ResidualBlock, Up
 from trainer.networks.patches import CHANNELS, PATCH
 
 DILATIONS = ((1, 2), (4, 2))
-"""Of the blocks at 1/16, in turn: they look half a person's height around, as far as a shadow falls, at no cost."""
+"""Of the blocks at 1/16, in turn: the receptive field is half a person's height, as far as a shadow falls."""
+
+PIXELS = PATCH * PATCH
+"""Of a patch."""
 
 
 class CompactTrunk(nn.Module):
@@ -57,11 +60,11 @@ class ForRgb(nn.Module):
 
 
 class CompactGenerator(nn.Module):
-    """Figure, previous figure and previous output to the next output; the empty room shows where the mask is 0."""
+    """From figure, previous figure and previous output to the next output; where the mask is 0, that is the plate."""
 
     def __init__(self, widths: Sequence[int], blocks: Sequence[int]) -> None:
         super().__init__()
-        self.trunk = CompactTrunk(3 * CHANNELS, CHANNELS + PATCH * PATCH, widths, blocks)
+        self.trunk = CompactTrunk(3 * CHANNELS, CHANNELS + PIXELS, widths, blocks)
         self.for_rgb: nn.Module = ForRgb()
 
     def forward(self, packed: Tensor, plate: Tensor) -> tuple[Tensor, Tensor]:
@@ -74,14 +77,14 @@ class CompactGenerator(nn.Module):
         Returns:
             The picture B 48 h w in [-1, 1] and the mask B 48 h w in 0..1.
         """
-        rgb, mask = self.trunk(packed).float().split((CHANNELS, PATCH * PATCH), dim=1)
-        # Above one half at first: where the room shows, nothing is learnt of the person.
+        rgb, mask = self.trunk(packed).float().split((CHANNELS, PIXELS), dim=1)
+        # Above one half at first: where the plate shows, the paint has no gradient.
         mask = self.for_rgb(torch.sigmoid(mask + 1))
         return mask * torch.tanh(rgb) + (1 - mask) * plate, mask
 
 
 class CompactFace(nn.Module):
-    """The head's part of figure and picture to a residual (EDN's FaceGAN on the compact trunk)."""
+    """From a head's figure and picture to a residual: EDN's face generator on the compact trunk."""
 
     def __init__(self, widths: Sequence[int], blocks: Sequence[int]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""pix2pixHD's multi-scale PatchGAN discriminator (EDN, section 3.2: it judges two frames at once)."""
+"""pix2pixHD's multi-scale PatchGAN discriminator; EDN, section 3.2, gives it two successive frames at once."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -24,7 +24,7 @@ class PatchDiscriminator(nn.Module):
         self.stages = nn.ModuleList(stages)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """B c_in H W to the features of every layer; the last is the verdict per patch."""
+        """B c_in H W to the features of every layer, of which the last is the score of every patch."""
         features = []
         for stage in self.stages:
             x = stage(x)
@@ -41,8 +41,8 @@ class MultiScaleDiscriminator(nn.Module):
 
     def forward(self, x: Tensor) -> list[list[Tensor]]:
         """B c_in H W to the features of every layer of every scale, the largest first."""
-        verdicts = []
+        scales = []
         for discriminator in self.scales:
-            verdicts.append(discriminator(x))
+            scales.append(discriminator(x))
             x = F.avg_pool2d(x, 3, 2, 1, count_include_pad=False)
-        return verdicts
+        return scales

@@ -15,7 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from realtime.frame import Rgb
 from realtime.render import NO_RESIDUAL
 from trainer.networks.blocks import ConvBlock
-from trainer.networks.compact import CompactGenerator
+from trainer.networks.compact import ForRgb
 from trainer.networks.parts import PartsGenerator
 from trainer.networks.patches import CHANNELS, PATCH, from_bytes, to_bytes, to_patches
 
@@ -23,12 +23,7 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class LiveGenerator(nn.Module):
-    """Any preset's generator, folded, with the plate as a constant: what generator.onnx is made of.
-
-    Args:
-        generator: maps (packed, plate) to (picture, mask), see `trainer.networks.load`.
-        plate: the empty background, uint8 [H, W, 3].
-    """
+    """Any preset's generator, folded, with the plate, uint8 [H, W, 3], as a constant: generator.onnx."""
 
     plate: Tensor
 
@@ -57,7 +52,7 @@ class LivePartsGenerator(nn.Module):
 
 
 class LiveFace(nn.Module):
-    """Any preset's face network, folded: what face.onnx is made of."""
+    """Any preset's face network, folded: face.onnx."""
 
     def __init__(self, face: nn.Module) -> None:
         super().__init__()
@@ -70,13 +65,7 @@ class LiveFace(nn.Module):
 
 
 class FaceEngine:
-    """An `engines.engine.Engine` that runs a face network in torch, so that `FaceRenderer` can use it in training.
-
-    Args:
-        face: the network.
-        side_px: side of the head's crop.
-        device: where the network is.
-    """
+    """An `engines.engine.Engine` that runs a face network in torch, so that `FaceRenderer` can use it in training."""
 
     def __init__(self, face: nn.Module, side_px: int, device: torch.device) -> None:
         self._network, self._device = LiveFace(face), device
@@ -101,8 +90,9 @@ def fold(network: M) -> M:
             assert isinstance(norm, nn.BatchNorm2d)
             block[0] = fuse_conv_bn_eval(convolution, norm)
             block[1] = nn.Identity()
-    if isinstance(folded, CompactGenerator):
-        folded.for_rgb = _threefold(PATCH * PATCH)
+        for name, child in block.named_children():
+            if isinstance(child, ForRgb):
+                setattr(block, name, _threefold(PATCH * PATCH))
     for module in folded.modules():
         if isinstance(module, nn.Conv2d):
             module.weight = nn.Parameter(module.weight.half(), requires_grad=False)

@@ -1,14 +1,14 @@
 """Build networks by their configuration, and load weights into them.
 
-All generators and face networks take and give 4x4 patches, so the same renderer plays every preset:
-A generator maps (packed B 144 h w, plate B 48 h w) to (picture, mask), both B 48 h w: see `CompactGenerator`.
-A face network maps packed B 96 h w to a residual B 48 h w: see `CompactFace`.
+The same renderer plays every preset, since all networks take and give 4x4 patches, in [-1, 1]:
+A generator maps (packed, plate B 48 h w) to (picture, mask), both B 48 h w. Packed is B 144 h w, as described in
+`CompactGenerator`, or with references B 144+L h w, as in `PartsGenerator`.
+A face network maps packed B 96 h w (figure, picture) to a residual B 48 h w.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -18,17 +18,24 @@ from realtime.parts.limb_frames import CHANNELS as COORDINATES
 from trainer.config import CompactConfig, Network
 from trainer.networks.compact import CompactFace, CompactGenerator
 from trainer.networks.parts import CompactPartsGenerator, GlobalPartsGenerator
-from trainer.networks.patches import CHANNELS, from_patches, to_patches
-from trainer.networks.pix2pixhd import GlobalGenerator, LocalEnhancer
+from trainer.networks.patches import CHANNELS
+from trainer.networks.pix2pixhd import (
+    CompositeGenerator,
+    GlobalGenerator,
+    LocalEnhancer,
+    PaperFace,
+    WholePictureGenerator,
+)
 
 
 def build_generator(config: Network, *, background: bool, references: bool = False, coarse: bool = False) -> nn.Module:
     """A new generator.
 
     Args:
-        config: its shape.
+        config: its family and shape.
         background: it composites over the plate; a compact one always does.
-        references: moved parts and limb coordinates come in, in place of the previous figure.
+        references: its inputs are moved parts, moved past and limb coordinates, in place of the previous figure and
+            output.
         coarse: leave the local enhancer out.
     """
     if isinstance(config, CompactConfig):
@@ -42,7 +49,7 @@ def build_generator(config: Network, *, background: bool, references: bool = Fal
     if config.enhancer_blocks and not coarse:
         assert isinstance(network, GlobalGenerator)
         network = LocalEnhancer(network, c_in, config.ngf // 2, config.enhancer_blocks, c_out)
-    return Composite(network) if background else Paper(network)
+    return CompositeGenerator(network) if background else WholePictureGenerator(network)
 
 
 def packed_channels(*, references: bool) -> int:
@@ -55,48 +62,6 @@ def build_face(config: Network) -> nn.Module:
     if isinstance(config, CompactConfig):
         return CompactFace(config.widths, config.blocks)
     return PaperFace(GlobalGenerator(6, config.ngf, config.downsamplings, config.blocks))
-
-
-class Paper(nn.Module):
-    """EDN's generator: figure (in 0..1) and previous output in, the whole picture out; there is no plate."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, packed: Tensor, plate: Tensor) -> tuple[Tensor, Tensor]:
-        """See the module."""
-        figure, _, past = torch.split(packed, CHANNELS, dim=1)
-        picture = to_patches(self.network(torch.cat([(from_patches(figure) + 1) / 2, from_patches(past)], 1)).float())
-        return picture, torch.ones_like(picture)
-
-
-class Composite(nn.Module):
-    """The same family with the previous figure as well, and a mask that composites the person over the plate."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, packed: Tensor, plate: Tensor) -> tuple[Tensor, Tensor]:
-        """See the module."""
-        pictures = torch.cat([from_patches(part) for part in torch.split(packed, CHANNELS, dim=1)], 1)
-        rgb, mask = torch.split(self.network(pictures).float(), [3, 1], dim=1)
-        mask = to_patches(((mask + 1) / 2).expand(-1, 3, -1, -1))
-        return mask * to_patches(rgb) + (1 - mask) * plate, mask
-
-
-class PaperFace(nn.Module):
-    """EDN's FaceGAN: the head's figure and picture to a residual."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, packed: Tensor) -> Tensor:
-        """See the module."""
-        figure, picture = torch.split(packed, CHANNELS, dim=1)
-        return to_patches(self.network(torch.cat([(from_patches(figure) + 1) / 2, from_patches(picture)], 1)).float())
 
 
 def load_pretrained(path: Path, shapes: Mapping[str, tuple[int, ...]], name: str) -> dict[str, Tensor]:

@@ -1,12 +1,16 @@
 """pix2pixHD's generators (arXiv 1711.11585, section 3.2), as *Everybody Dance Now* uses them.
 
 ngf: width of the first layer. InstanceNorm without affine, reflection padding, 7x7 convolutions at both ends.
+`GlobalGenerator` and `LocalEnhancer` map pictures to pictures; the last classes wrap them to map patches to patches.
 """
 
 from itertools import pairwise
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from trainer.networks.patches import CHANNELS, from_patches, to_patches
 
 
 class ResnetBlock(nn.Module):
@@ -69,10 +73,52 @@ class LocalEnhancer(nn.Module):
             part.apply(_initialise)
 
     def forward(self, x: Tensor) -> Tensor:
-        """B c_in H W to B c_out H W in [-1, 1]; the coarse generator's width must be twice this one's."""
+        """B c_in H W to B c_out H W in [-1, 1]; the coarse generator's ngf must be twice this one's."""
         half = F.avg_pool2d(x, 3, 2, 1, count_include_pad=False)
         picture: Tensor = self.head(self.up(self.down(x) + self.features(half)))
         return picture
+
+
+class WholePictureGenerator(nn.Module):
+    """EDN's generator: from figure, in 0..1, and previous output to the whole picture; the plate is ignored."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, packed: Tensor, plate: Tensor) -> tuple[Tensor, Tensor]:
+        """Packed B 144 h w and plate to picture and mask, all ones: see `CompactGenerator`."""
+        figure, _, past = torch.split(packed, CHANNELS, dim=1)
+        picture = to_patches(self.network(torch.cat([(from_patches(figure) + 1) / 2, from_patches(past)], 1)).float())
+        return picture, torch.ones_like(picture)
+
+
+class CompositeGenerator(nn.Module):
+    """A generator whose inputs are also the previous figure, and which composites the person over the plate."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, packed: Tensor, plate: Tensor) -> tuple[Tensor, Tensor]:
+        """Packed B 144 h w and plate to picture and mask: see `CompactGenerator`."""
+        pictures = torch.cat([from_patches(part) for part in torch.split(packed, CHANNELS, dim=1)], 1)
+        rgb, mask = torch.split(self.network(pictures).float(), [3, 1], dim=1)
+        mask = to_patches(((mask + 1) / 2).expand(-1, 3, -1, -1))
+        return mask * to_patches(rgb) + (1 - mask) * plate, mask
+
+
+class PaperFace(nn.Module):
+    """EDN's face generator: from a head's figure and picture to a residual."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, packed: Tensor) -> Tensor:
+        """B 96 h w in [-1, 1] (figure, picture) to the residual B 48 h w in [-1, 1]."""
+        figure, picture = torch.split(packed, CHANNELS, dim=1)
+        return to_patches(self.network(torch.cat([(from_patches(figure) + 1) / 2, from_patches(picture)], 1)).float())
 
 
 def _conv(c_in: int, c_out: int, kernel: int, *, stride: int = 1, padding: int = 1) -> list[nn.Module]:

@@ -43,11 +43,7 @@ from trainer.training.stage import ChainValidation, Score
 class BodyStage:
     """The generator, its moving average, the chains that it renders, and its losses.
 
-    Args:
-        footage: what to learn from.
-        config: how.
-        fabric: where; its processes share each batch.
-        coarse: train the global generator alone, at half the size (pix2pixHD's first stage).
+    With `coarse` it is the global generator alone, at half the size (pix2pixHD's first stage).
     """
 
     def __init__(self, footage: Footage, config: TrainConfig, fabric: Fabric, *, coarse: bool = False) -> None:
@@ -68,11 +64,7 @@ class BodyStage:
         self._loader: Loader | None = None
 
     def initialize_from(self, state: dict[str, Any]) -> int:
-        """Take over the matching weights of another training's `state_dict`: of a smaller size, or of another person.
-
-        Returns:
-            How many of the generator's tensors matched.
-        """
+        """Take over the matching weights of another training's `state_dict`; returns how many tensors matched."""
         matched = load_matching(self.generator, state["network"])
         self.ema.module.load_state_dict(self.generator.state_dict())
         self._losses.initialize_from(state["losses"])
@@ -85,10 +77,9 @@ class BodyStage:
         return self.finish(losses)
 
     def roll_out(self) -> tuple[StepLosses, Batch, Tensor]:
-        """Render the next R frames of this step's chains, and compute the losses; the discriminators make their step.
+        """Render the next R frames of this step's chains: the losses, the batch, and the last frames, B 3 H W.
 
-        Returns:
-            The losses, the batch, and the last frames, B 3 H W in [-1, 1]; the generator has not changed yet.
+        The discriminators make their step, the generator does not yet.
         """
         config, fabric = self._config, self._fabric
         if self._loader is None:
@@ -115,11 +106,7 @@ class BodyStage:
             freeze_statistics(self.generator, self.ema.module)
 
     def _render(self, batch: Batch) -> tuple[list[Tensor], Tensor]:
-        """Render R frames of every chain, the gradient flowing through all of them, and keep where they have got to.
-
-        Returns:
-            Of each frame the outputs, B 3 H W in [-1, 1]; and the masks of all, R B 48 h w.
-        """
+        """R frames of every chain, B 3 H W each, with a gradient through all of them, and their masks, R B 48 h w."""
         config, plate = self._config, to_patches(batch.plate)
         past = self._chains.get(batch.chains, batch.restart | (not config.temporal), plate)
         seeds = [(config.seed, self.step_number, chain) for chain in batch.chains]
@@ -133,11 +120,7 @@ class BodyStage:
 
     @torch.no_grad()
     def validate(self, frames: int, show: Callable[[Rgb], object]) -> Score:
-        """Run the averaged generator on its own outputs over held-out footage, as live; shows figure | truth | output.
-
-        Returns:
-            PSNR of the chain's first and last tenth, and the perceptual distance of its second half.
-        """
+        """Score the averaged generator's chain over held-out footage, as live; shows figure | truth | output."""
         validation = ChainValidation(len(self._footage.held_out(frames)))
         for _, figure, truth, picture in self.play_held_out(frames):
             output = to_rgb(picture)
@@ -193,12 +176,8 @@ class BodyStage:
 class BodyLosses:
     """All losses of the body's stage, with the discriminators, which train on the way.
 
-    One discriminator, of several scales, sees [x_t-1, x_t, y_t-1, y_t] (EDN, section 3.2). A second one sees single
-    pictures, the same crop of them as the perceptual loss.
-
-    Args:
-        config: weights of the losses, and the discriminators' widths.
-        fabric: where; its processes share each batch.
+    One discriminator, of several scales, is given [x_t-1, x_t, y_t-1, y_t] (EDN, section 3.2). A second one is given
+    single pictures, the same crop of them as the perceptual loss.
     """
 
     def __init__(self, config: TrainConfig, fabric: Fabric) -> None:
@@ -213,18 +192,14 @@ class BodyLosses:
         load_matching(self._discriminator.network, state["discriminator"]["network"])
 
     def set_learning_rate(self, progress: float, lr_scale: float) -> None:
-        """Follow the schedule; `progress` is 0..1 of the training, `lr_scale` multiplies the rates."""
+        """Follow the schedule, as `TrainedNetwork.set_learning_rate`."""
         for discriminator in self._parts().values():
             discriminator.set_learning_rate(progress, lr_scale)
 
     def compute(self, batch: Batch, outputs: Sequence[Tensor], masks: Tensor, step_number: int) -> StepLosses:
-        """The losses of R frames of B chains.
+        """The losses of R outputs, B 3 H W in [-1, 1], and masks, R B 48 h w in 0..1.
 
-        Args:
-            batch: figures, truths, and places of the crops.
-            outputs: R pictures B 3 H W in [-1, 1], with a gradient.
-            masks: R B 48 h w in 0..1.
-            step_number: decides which chain's crop is compared, and whether there are adversarial losses yet.
+        The number of the step decides which chain's crop is compared, and whether there are adversarial losses yet.
 
         Raises:
             DivergedError: a discriminator's loss is not finite.

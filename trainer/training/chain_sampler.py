@@ -25,7 +25,7 @@ VIEWS = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class ChainWindow:
     """The part of the picture that a chain is trained on."""
 
     x: int
@@ -68,7 +68,7 @@ class ChainStep:
     """Index of the first frame."""
     restart: bool
     """Whether the chain starts anew."""
-    window: Window
+    window: ChainWindow
     focus: CropRect
     """What the perceptual loss compares."""
     hand: CropRect | None
@@ -95,7 +95,7 @@ def sample_chain(footage: Footage, config: TrainConfig, chain: int) -> Iterator[
     rng = np.random.default_rng((config.seed, chain))
     last = footage.training_frames - config.unroll
     probabilities = start_probabilities(footage.poses[: last + 1], config.view_balance)
-    start, window = last + 1, Window(0, 0, 0, 0, 1.0)
+    start, window = last + 1, ChainWindow(0, 0, 0, 0, 1.0)
     while True:
         restart = start > last or rng.random() < config.unroll / config.mean_chain_frames
         if restart:
@@ -129,7 +129,7 @@ def _view(pose: Pose | None) -> int:
     return round(float(angle) / (2 * np.pi) * VIEWS) % VIEWS
 
 
-def _window(footage: Footage, config: TrainConfig, index: int, rng: np.random.Generator) -> Window:
+def _window(footage: Footage, config: TrainConfig, index: int, rng: np.random.Generator) -> ChainWindow:
     """A window on the person or on its surroundings, where the shadow falls; one in ten anywhere in the picture."""
     whole = np.array([footage.about.width_px, footage.about.height_px])
     size = np.array(window_size(footage, config))
@@ -145,11 +145,11 @@ def _window(footage: Footage, config: TrainConfig, index: int, rng: np.random.Ge
         corner = rng.uniform(body.min(axis=0) - margin_px, body.max(axis=0) + margin_px) - part / 2
     # Multiples of four, so that the window's patches are the whole picture's patches.
     x, y = np.clip(np.round(corner / 4) * 4, 0, last // 4 * 4)
-    return Window(int(x), int(y), int(size[0]), int(size[1]), k)
+    return ChainWindow(int(x), int(y), int(size[0]), int(size[1]), k)
 
 
 def _focus(
-    footage: Footage, config: TrainConfig, pose: Pose | None, window: Window, rng: np.random.Generator
+    footage: Footage, config: TrainConfig, pose: Pose | None, window: ChainWindow, rng: np.random.Generator
 ) -> CropRect:
     """A crop on the head, a hand or another keypoint; on the first two more often, for viewers look there."""
     size = (config.perceptual_px, config.perceptual_px) if config.perceptual_px else window_size(footage, config)
@@ -165,7 +165,7 @@ def _focus(
     return _crop(centre + jitter_px, size, window)
 
 
-def _hand(footage: Footage, pose: Pose | None, window: Window, rng: np.random.Generator) -> CropRect | None:
+def _hand(footage: Footage, pose: Pose | None, window: ChainWindow, rng: np.random.Generator) -> CropRect | None:
     """A crop on a hand whose middle lies in the window."""
     choice, side = int(rng.integers(2)), hand_side_px(footage)
     places = [_to_window(window, hand) for hand in _hands(pose)] if pose else []
@@ -173,7 +173,7 @@ def _hand(footage: Footage, pose: Pose | None, window: Window, rng: np.random.Ge
     return _crop(inside[choice % len(inside)], (side, side), window) if inside else None
 
 
-def _head(footage: Footage, pose: Pose | None, window: Window) -> HeadBox | None:
+def _head(footage: Footage, pose: Pose | None, window: ChainWindow) -> HeadBox | None:
     """The square around a head; only the picture's own edge may cut it off, as it does live."""
     if pose is None:
         return None
@@ -194,12 +194,12 @@ def _hands(pose: Pose) -> list[Floats]:
     return [pose.xy[hand.start + 9] for hand in (LEFT_HAND, RIGHT_HAND) if pose.confidence[hand.start] > 0]
 
 
-def _to_window(window: Window, point: NDArray[np.floating]) -> Floats:
+def _to_window(window: ChainWindow, point: NDArray[np.floating]) -> Floats:
     """A point of the picture in the window's pixels."""
     return np.asarray((point - (window.x, window.y)) * window.k, np.float32)
 
 
-def _crop(centre: NDArray[np.floating], size: tuple[int, int], window: Window) -> CropRect:
+def _crop(centre: NDArray[np.floating], size: tuple[int, int], window: ChainWindow) -> CropRect:
     """A crop of this size around a point, moved into the window."""
     last = np.maximum(0, np.array([window.width, window.height]) - size)
     x, y = np.clip(centre - np.array(size) / 2, 0, last)

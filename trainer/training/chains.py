@@ -84,7 +84,6 @@ class RecurrentGenerator:
     """A generator that is fed its own outputs, frame after frame; training and validation both run it.
 
     Args:
-        generator: the network.
         plate: B or 1, 48 h w.
         past: what the first frame follows.
         temporal: without it every frame follows `past`.
@@ -103,13 +102,10 @@ class RecurrentGenerator:
 
 
 class PersistentChains:
-    """The state of all N chains between the steps that they take part in.
+    """The state of all N chains, h w each, between the steps that they take part in.
 
-    Args:
-        size: h and w.
-        blank: value of a figure with nobody in it.
-        config: how many chains there are, and take part in a step.
-        fabric: its processes share the chains: each holds those that fall to it in every batch.
+    Processes share the chains: each holds those that fall to it in every batch. `blank` is the value of a figure with
+    nobody in it.
 
     Raises:
         UserError: a chain would not always fall to the same process.
@@ -123,13 +119,7 @@ class PersistentChains:
         self._figures, self._pictures = (torch.zeros(shape, device=fabric.device) for _ in range(2))
 
     def get(self, chains: Sequence[int], restart: Tensor, plate: Tensor) -> ChainState:
-        """What B chains go on from.
-
-        Args:
-            chains: their numbers.
-            restart: B bool, those that start anew: with a blank figure, and the plate as the previous output.
-            plate: B 48 h w.
-        """
+        """What B chains go on from; where `restart`, B bool, that is a blank figure and the plate, B 48 h w."""
         new = restart[:, None, None, None]
         rows = list(chains)
         return ChainState(

@@ -18,20 +18,20 @@ from torch import Tensor
 from realtime.frame import Rgb
 from realtime.parts.atlas import Atlas
 from realtime.parts.inputs import PartsFrame, PartsInputs
-from realtime.parts.limb_frames import Window as PictureWindow
+from realtime.parts.limb_frames import Window
 from realtime.pose.measure import HeadBox
 from realtime.pose.pose import Pose
 from trainer.config import TrainConfig
-from trainer.footage.prepared import APART_S, Footage, PictureReader
+from trainer.footage.prepared import REFERENCE_GAP_S, Footage, PictureReader
 from trainer.networks.patches import from_bytes, to_patches
 from trainer.training.augment import DROPPABLE_PARTS, drop_part, jitter, smear_figure, zoom
-from trainer.training.chain_sampler import ChainStep, CropRect, Window, sample_chain
+from trainer.training.chain_sampler import ChainStep, ChainWindow, CropRect, sample_chain
 from trainer.training.chains import PartsTensors
 
-FAR_APART_S = 8.0
-"""How far references are from the frame at least in `far_references` of the steps, in place of `APART_S`."""
+FAR_REFERENCE_GAP_S = 8.0
+"""Least time between a frame and its references in `far_references` of the steps, in place of `REFERENCE_GAP_S`."""
 FOLLOWED_FRAMES = 8
-"""Before a step, so that references change in training as softly as live."""
+"""Frames before a step that the choice of references follows, as live it follows all before."""
 SHADOW_REACH = 0.38
 """How far from the figure the person and its shadow reach, in heights of the picture."""
 
@@ -199,7 +199,7 @@ class Loader:
         changed = [None if pose is None else augmented(pose) for pose in poses]
         return [None] * (len(indices) + 1 - len(changed)) + changed
 
-    def _figures(self, window: Window, poses: Sequence[Pose | None], *, smeared: bool) -> Rgb:
+    def _figures(self, window: ChainWindow, poses: Sequence[Pose | None], *, smeared: bool) -> Rgb:
         """The figures of all poses but the first in the window, uint8 R H W 3."""
         figures = []
         for past, pose in pairwise(poses):
@@ -216,11 +216,11 @@ class Loader:
         Sometimes none near in time is: a performer's poses are farther from all references than the subject's own.
         """
         footage, window = self._footage, step.window
-        apart_s = FAR_APART_S if rng.random() < self._config.far_references else APART_S
+        apart_s = FAR_REFERENCE_GAP_S if rng.random() < self._config.far_references else REFERENCE_GAP_S
         apart = round(apart_s * footage.about.fps)
         x, y = (window.x, window.y) if window.k == 1 else (0, 0)
         plate = footage.plate if window.k == 1 else _shrink(footage.plate[window.part], window)
-        inputs = PartsInputs(atlas, plate, PictureWindow(x, y, window.width, window.height))
+        inputs = PartsInputs(atlas, plate, Window(x, y, window.width, window.height))
         if not step.restart:  # what was shown before decides what is shown now
             for index in range(max(0, indices.start - FOLLOWED_FRAMES), indices.start - 1):
                 pose = footage.poses[index]
@@ -255,7 +255,7 @@ def downscaled(picture: Rgb, k: int) -> Rgb:
     return np.asarray(cv2.resize(picture, (width // k, height // k), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _shrink(picture: Rgb, window: Window) -> Rgb:
+def _shrink(picture: Rgb, window: ChainWindow) -> Rgb:
     """A window's part of a picture, resized to the batch's pixels."""
     if window.k == 1:
         return picture

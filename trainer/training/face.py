@@ -86,13 +86,7 @@ def crop_heads(pictures: Tensor, heads: Sequence[HeadBox], side_px: int) -> Tens
 
 
 class FaceTrainer(TrainedNetwork):
-    """The face network, its moving average, and its losses on the head alone: LSGAN, feature matching, perceptual, L1.
-
-    Args:
-        side_px: F.
-        config: how to train.
-        fabric: where.
-    """
+    """The face network, its moving average, and its losses on the head: LSGAN, feature matching, perceptual, L1."""
 
     def __init__(self, side_px: int, config: TrainConfig, fabric: Fabric) -> None:
         super().__init__(build_face(config.face), config.learning_rate, config, fabric)
@@ -103,7 +97,7 @@ class FaceTrainer(TrainedNetwork):
         self._feather = torch.from_numpy(feather(side_px)).to(fabric.device)
 
     def prepare(self, progress: float, lr_scale: float) -> None:
-        """Set the learning rates for a step; `progress` is 0..1 of the training, `lr_scale` multiplies the rates."""
+        """Set the learning rates for a step, as `TrainedNetwork.set_learning_rate`."""
         self.set_learning_rate(progress, lr_scale)
         self._discriminator.set_learning_rate(progress, lr_scale)
         self.network.train()
@@ -199,11 +193,7 @@ class FaceStage:
 
     @torch.no_grad()
     def validate(self, frames: int, show: Callable[[Rgb], object]) -> Score:
-        """Refine held-out heads; shows figure | truth | without | with the network.
-
-        Returns:
-            PSNR without and with the network, and the perceptual distance with it.
-        """
+        """Score the averaged network on held-out heads; shows figure | truth | without | with it."""
         chosen = torch.linspace(0, len(self._held_out.figures) - 1, min(frames, len(self._held_out.figures))).long()
         psnrs_db, distances = [], []
         for index in chosen:

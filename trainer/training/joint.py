@@ -37,11 +37,6 @@ class JointStage:
     """A `BodyStage` and a `FaceTrainer` that make their steps together.
 
     BatchNorm keeps the averaged networks' statistics: both networks are trained as they are exported.
-
-    Args:
-        footage: what to learn from.
-        config: how.
-        fabric: where; its processes share each batch.
     """
 
     name = "joint"
@@ -100,11 +95,9 @@ class JointStage:
 
     @torch.no_grad()
     def validate(self, frames: int, show: Callable[[Rgb], object]) -> Score:
-        """Run both averaged networks over held-out footage, as live; shows figure | truth | output.
+        """Score both averaged networks' chain over held-out footage, as live; shows figure | truth | output.
 
-        Returns:
-            PSNR of the chain's first and last tenth, and the perceptual distance of its second half: the mean of
-            the picture's and the head's, for in the picture's own the head would hardly count.
+        The distance is the mean of the picture's and the head's: in the picture's own the head would hardly count.
         """
         side_px = self.face_trainer.side_px
         face = FaceRenderer(FaceEngine(self.face_trainer.ema.module, side_px, self._fabric.device))

@@ -1,7 +1,8 @@
 """The losses of a step, adversarial, feature-matching, L1 and perceptual, and the discriminators' training.
 
-The terms are those of pix2pixHD (arXiv 1711.11585, section 3) as EDN uses them. Letters: B pictures, C channels, H W
-pixels. `Verdicts` are a multi-scale discriminator's features: a list per scale, the last of each the verdict per patch.
+The terms are those of pix2pixHD (arXiv 1711.11585, section 3) as EDN uses them.
+
+Letters: B pictures, C channels, H W pixels.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,8 @@ from trainer.networks.vgg import Vgg16, Vgg19
 from trainer.training.distributed import Fabric
 from trainer.training.optimize import TrainedNetwork, means, optimizer_step
 
-Verdicts = list[list[Tensor]]
+ScaleFeatures = list[list[Tensor]]
+"""Of a multi-scale discriminator: for each scale the features of every layer, the last the score of every patch."""
 
 MAGNITUDES = (75.0, 67.0, 12.0, 0.70)
 """Mean activation of each layer, over frames of two people at 128x128 and 256x256; the mean at either size lies within
@@ -58,17 +60,17 @@ class StepLosses:
         return {**self.generator, **self.discriminator}
 
 
-def lsgan(verdicts: Verdicts, target: float) -> Tensor:
+def lsgan(scales: ScaleFeatures, target: float) -> Tensor:
     """Least-squares GAN loss towards `target` (1 real, 0 fake), summed over scales."""
-    return torch.stack([(scale[-1].float() - target).square().mean() for scale in verdicts]).sum()
+    return torch.stack([(scale[-1].float() - target).square().mean() for scale in scales]).sum()
 
 
-def discriminator_loss(real: Verdicts, fake: Verdicts) -> Tensor:
+def discriminator_loss(real: ScaleFeatures, fake: ScaleFeatures) -> Tensor:
     """The discriminator's own LSGAN loss: half the sum of the losses of real and fake."""
     return (lsgan(real, 1.0) + lsgan(fake, 0.0)) / 2
 
 
-def feature_matching(fake: Verdicts, real: Verdicts) -> Tensor:
+def feature_matching(fake: ScaleFeatures, real: ScaleFeatures) -> Tensor:
     """L1 between the discriminator's inner features of fake and real, summed over layers, averaged over scales."""
     scales = [
         torch.stack(
@@ -87,12 +89,7 @@ def weighted_l1(output: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
 class DiscriminatorTrainer(TrainedNetwork):
     """A multi-scale discriminator of pictures and their figures, its optimizer, and the losses that it gives.
 
-    Args:
-        c_in: channels of figures and pictures together.
-        scales: number of sizes at which it discriminates.
-        config: widths, weights and the learning rate.
-        fabric: where it runs.
-        weight: multiplies both losses of the generator.
+    It has `c_in` channels, those of figures and pictures together; `weight` multiplies both losses of the generator.
     """
 
     def __init__(self, c_in: int, scales: int, config: TrainConfig, fabric: Fabric, *, weight: float = 1.0) -> None:
@@ -118,15 +115,15 @@ class DiscriminatorTrainer(TrainedNetwork):
             for pictures in (fake, real)
         )
         self.network.requires_grad_(True)
-        real_verdicts = self(reals)
-        loss = scale * discriminator_loss(real_verdicts, self(fakes.detach()))
+        real_features = self(reals)
+        loss = scale * discriminator_loss(real_features, self(fakes.detach()))
         optimizer_step(self._fabric, loss, self)
         self.network.requires_grad_(False)
-        verdicts = self(fakes)
+        fake_features = self(fakes)
         weight = scale * self._weight
         generator = {
-            "gan": weight * self._config.adversarial_weight * lsgan(verdicts, 1.0),
-            "fm": weight * self._config.feature_matching_weight * feature_matching(verdicts, real_verdicts),
+            "gan": weight * self._config.adversarial_weight * lsgan(fake_features, 1.0),
+            "fm": weight * self._config.feature_matching_weight * feature_matching(fake_features, real_features),
         }
         return StepLosses(generator, {"d": loss.detach()})
 
@@ -134,11 +131,8 @@ class DiscriminatorTrainer(TrainedNetwork):
 class PerceptualLoss(nn.Module):
     """L1 between the features of two pictures, weighted and summed over layers; 0 for equal pictures.
 
-    With VGG16 each layer is divided by its usual magnitude: 0.1 means that the features differ by a tenth of it.
-
-    Args:
-        network: computes the features.
-        scales: what the L1 of each layer is multiplied by.
+    `scales` multiply the L1 of each layer. With VGG16 they divide by the layer's usual magnitude: 0.1 means that the
+    features differ by a tenth of it.
     """
 
     def __init__(self, network: Vgg16 | Vgg19, scales: Sequence[float]) -> None:

@@ -42,14 +42,7 @@ class Trainable(Protocol):
 
 
 class TrainedNetwork:
-    """A network with its optimizer, Adam with the betas usual for GANs, and its learning-rate schedule.
-
-    Args:
-        network: the network, on the CPU.
-        learning_rate: before the schedule lowers it.
-        config: the schedule.
-        fabric: where it runs; its processes average their gradients.
-    """
+    """A network with its optimizer, Adam with the betas usual for GANs, and its learning-rate schedule."""
 
     def __init__(self, network: nn.Module, learning_rate: float, config: TrainConfig, fabric: Fabric) -> None:
         self.network = network

@@ -26,7 +26,7 @@ from tests.support.commands import assert_refused, command
 from tests.support.footage_files import paint, swaying, textured
 from tests.support.scripted import ScriptedRenderer
 from tests.support.standing_pose import standing
-from trainer.detector.clips import watch
+from trainer.detector.commands import tracked_frames
 from trainer.evaluation.playback import VideoPlayback, VideoSpan
 from trainer.footage.analyse import analyse_footage
 from trainer.footage.crop import Framing
@@ -144,7 +144,7 @@ def evaluation(video: Path, out: Path) -> None:
 
 
 def detector(video: Path, out: Path) -> None:
-    list(watch(video, Framing((64, 64)), MEDIAPIPE, 1))
+    list(tracked_frames(video, Framing((64, 64)), MEDIAPIPE, 1, ""))
 
 
 def footage(video: Path, out: Path) -> None:
