@@ -46,7 +46,7 @@ def load_engine(
 
             return OnnxRuntimeEngine(file, threads)
         if backend == "torch":
-            from engines.eager import EagerEngine
+            from engines.torch_eager import EagerEngine
 
             return EagerEngine(file, threads)
         if known.device == "cuda":

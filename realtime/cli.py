@@ -10,7 +10,7 @@ from tyro.conf import Positional
 
 from engines.console import run_commands
 from engines.errors import UserError
-from realtime.live.config import RunConfig
+from realtime.live.run_config import RunConfig
 from realtime.pose.estimation.config import PoseConfig
 from realtime.subject_engines import EngineConfig
 

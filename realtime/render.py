@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from engines.engine import Engine, OutputGuard
 from engines.recurrent import make_recurrent
 from realtime.frame import Rgb
-from realtime.parts.atlas import Atlas
-from realtime.parts.blend import blend
-from realtime.parts.inputs import PartsInputs
-from realtime.parts.limb_frames import CHANNELS as COORDINATES
 from realtime.pose.figure.styles import Figure
 from realtime.pose.measure import HeadBox
+from realtime.references.atlas import Atlas
+from realtime.references.blend import blend
+from realtime.references.inputs import ReferenceInputs
+from realtime.references.limb_frames import CHANNELS as COORDINATES
 
 PATCH = 4
 CHANNELS = PATCH * PATCH * 3
@@ -92,12 +92,12 @@ class FigureChain:
         return self._output.read()
 
 
-class PartsChain:
+class ReferenceChain:
     """A generator that sees the figure, limb coordinates, the moved parts, and its previous output, moved as well.
 
     Args:
         generator: engine with input "packed" uint8 [1, H/4, W/4, 144+L] (figure, coordinates, parts, past) and output
-            "picture" uint8 [1, H/4, W/4, 96], see `realtime.parts.blend`.
+            "picture" uint8 [1, H/4, W/4, 96], see `realtime.references.blend`.
         plate: uint8 [H, W, 3], which every chain starts from.
         atlas: of the subject.
         apart: references from fewer than so many frames away from a figure's are not shown.
@@ -108,7 +108,7 @@ class PartsChain:
         channels = packed.shape[-1]
         assert channels == 3 * CHANNELS + COORDINATES, f"{channels} channels, want {3 * CHANNELS + COORDINATES}"
         self._engine, self._plate, self._apart = generator, plate, apart
-        self._inputs = PartsInputs(atlas, plate, coordinates=packed[0, ..., CHANNELS : CHANNELS + COORDINATES])
+        self._inputs = ReferenceInputs(atlas, plate, coordinates=packed[0, ..., CHANNELS : CHANNELS + COORDINATES])
         places = 0, CHANNELS + COORDINATES, channels - CHANNELS
         self._figure, self._parts, self._past = (PatchView(packed, first) for first in places)
         self._output, self._paint = generator.outputs["picture"], PatchView(generator.outputs["picture"], 0)
@@ -131,7 +131,7 @@ class PartsChain:
         return self._last.copy()
 
 
-def parts_picture(plate: Rgb) -> Callable[[Engine], Rgb]:
+def reference_picture(plate: Rgb) -> Callable[[Engine], Rgb]:
     """How to see, beside any chain, what a generator with references has just put out; see `engines.parity.Rollout`."""
 
     def picture(engine: Engine) -> Rgb:
@@ -148,13 +148,13 @@ class Renderer:
     """Renders a subject frame by frame; owns the chain of its outputs.
 
     Args:
-        generator: see `FigureChain`, and with an atlas `PartsChain`.
+        generator: see `FigureChain`, and with an atlas `ReferenceChain`.
         face: engine with input "packed" uint8 [1, F/4, F/4, 96] (the head's part of the figure and of the picture)
             and output "residual" uint8 [1, F/4, F/4, 48], or None for no face network.
         plate: uint8 [H, W, 3], the empty background that every chain starts from.
         blank: what a figure with nobody in it is filled with, `Style.blank`.
         atlas: of the subject, for a generator with references.
-        apart: as in `PartsChain`.
+        apart: as in `ReferenceChain`.
     """
 
     def __init__(
@@ -167,7 +167,7 @@ class Renderer:
         atlas: Atlas | None = None,
         apart: int = 0,
     ) -> None:
-        self._chain = PartsChain(generator, plate, atlas, apart) if atlas else FigureChain(generator, plate, blank)
+        self._chain = ReferenceChain(generator, plate, atlas, apart) if atlas else FigureChain(generator, plate, blank)
         self._face = FaceRenderer(face) if face else None
         output = generator.outputs["picture"]
         # Channels that the plate does not vary in need not vary in the picture; shares vary, unless nobody is there.

@@ -5,7 +5,7 @@
       generator.onnx    the temporal generator
       face.onnx         the face residual network
       *.int8.xml, .bin  both of them quantized, if that holds
-      calibration.npz   clips of the person's own moves, to prove engines on
+      clips.npz   clips of the person's own moves, to prove engines on
       plate.png         the empty room
       thumbnail.jpg     the person
 Nothing in it is ever unpickled, and every file is checked against its hash before it is opened.
@@ -21,12 +21,12 @@ import numpy as np
 from engines.errors import UserError
 from engines.files import data_folder, sha256, write_file
 from realtime.frame import Rgb
-from realtime.parts.atlas import ATLAS, Atlas, load_atlas
 from realtime.pose.figure.styles import Figure, Style, load_style
 from realtime.pose.normalization.motion_range import MotionRange
 from realtime.pose.normalization.proportions import Proportions
 from realtime.pose.pose import Pose
 from realtime.pose.skeleton import SKELETON_VERSION
+from realtime.references.atlas import ATLAS, Atlas, load_atlas
 
 FORMAT = 3
 MANIFEST = "subject.json"

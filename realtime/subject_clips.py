@@ -11,14 +11,14 @@ from engines.engine import Engine
 from engines.errors import UserError
 from engines.parity import RecordingEngine, Rollout, only_output, rollout_of
 from realtime.frame import Rgb
-from realtime.parts.atlas import Atlas
 from realtime.pose.archive import load_poses, save_poses
 from realtime.pose.figure.styles import Style
 from realtime.pose.pose import Pose
-from realtime.render import Renderer, parts_picture
+from realtime.references.atlas import Atlas
+from realtime.render import Renderer, reference_picture
 from realtime.subject import Subject
 
-FILE = "calibration.npz"
+FILE = "clips.npz"
 """Its name in a subject's folder: the poses, in the subject's pixels, clip after clip."""
 CLIPS, CLIP_FRAMES = 4, 30
 
@@ -59,7 +59,7 @@ class SubjectClips:
 
     def rollouts(self, generator: Engine, face: Engine) -> Mapping[str, Rollout]:
         """The rollout of each network by the graph's name; the face network's is of the pictures of this generator."""
-        picture = parts_picture(self._plate) if self._atlas else only_output
+        picture = reference_picture(self._plate) if self._atlas else only_output
         return {"generator": Rollout(self.play, picture), "face": rollout_of(self.record(generator, face)[1])}
 
 

@@ -13,8 +13,8 @@ from aiohttp import web
 
 from server.access import add_security_headers, same_site_only
 from server.address import ListenError, why_not
-from server.encode import SharedStream
 from server.offer import MAX_OFFER_BYTES
+from server.stream import SharedStream
 from server.whep import Whep
 
 _VIEWER = Path(__file__).parent / "viewer"

@@ -15,8 +15,8 @@ from aiortc import (
 from aiortc.mediastreams import MediaStreamError
 
 from server.control import Control
-from server.encode import SharedStream
 from server.offer import OfferError
+from server.stream import SharedStream
 from server.subscription import Subscription
 from server.vp8 import Packet
 

@@ -9,9 +9,9 @@ from typing import Any
 from aiohttp import web
 
 from server.control import Control
-from server.encode import SharedStream
 from server.offer import OfferError, admit
 from server.peer import Peer
+from server.stream import SharedStream
 
 LOG = logging.getLogger(__name__)
 

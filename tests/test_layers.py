@@ -38,7 +38,12 @@ HEAVY = (
 )
 HOMES = {
     "openvino": {"engines/openvino.py"},
-    "onnx": {"engines/eager.py", "engines/onnx_check.py", "engines/nvidia/onnx_precision.py", "trainer/export/onnx.py"},
+    "onnx": {
+        "engines/torch_eager.py",
+        "engines/onnx_check.py",
+        "engines/nvidia/onnx_precision.py",
+        "trainer/export/onnx.py",
+    },
     "cuda": {"engines/nvidia/cuda.py"},
     "tensorrt": {"engines/nvidia/tensorrt.py"},
     "tensorrt_rtx": {"engines/nvidia/tensorrt_rtx.py"},

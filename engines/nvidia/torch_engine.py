@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engines.backends import Precision
-from engines.eager import OnnxModule
 from engines.engine import Bytes
 from engines.nvidia.onnx_precision import strongly_typed
 from engines.recurrent import RecurrentEngine, channel_copies
+from engines.torch_eager import OnnxModule
 
 Described = list[tuple[str, tuple[int, ...], np.dtype[Any]]]
 """Names, shapes and dtypes, in order."""

@@ -1,4 +1,4 @@
-"""Where rendered frames go: every output takes them at its own pace, and the newest wins."""
+"""Outputs of a session, made in `session.open_session`: each takes frames at its own pace, and the newest wins."""
 
 import threading
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from typing import Protocol
 
 from realtime.frame import Frame
 from realtime.live.latest import Latest
-from server.encode import SharedStream
+from server.stream import SharedStream
 
 STOP_S = 1.0
 """So long an encoder has to end."""

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from engines.errors import UserError
-from realtime.live.config import RunConfig
 from realtime.live.performer_profile import load_profile
+from realtime.live.run_config import RunConfig
 from realtime.live.session import Session, open_session
 from realtime.live.source import open_source
 from realtime.subject import load_subject

@@ -26,7 +26,7 @@ from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.track import PoseTrack
 from realtime.subject import Subject
 from realtime.subject_engines import EngineConfig, choose_engines
-from server.encode import SharedStream
+from server.stream import SharedStream
 
 PREVIEW_WIDTH_PX = 256
 PREVIEW_BPS = 300_000

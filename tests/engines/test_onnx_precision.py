@@ -9,10 +9,10 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from engines.backends import Precision
-from engines.eager import OnnxModule
 from engines.errors import UserError
 from engines.nvidia.onnx_precision import CONVOLUTIONS, PRECISIONS, strongly_typed
 from engines.nvidia.torch_engine import TorchDeviceEngine
+from engines.torch_eager import OnnxModule
 from realtime.render import Renderer
 from realtime.subject import load_subject
 from tests.support.standing_pose import standing

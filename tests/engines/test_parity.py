@@ -90,7 +90,7 @@ def test_clips_are_spread_over_the_footage() -> None:
 
 def test_a_subject_without_clips_and_without_int8(toy_subject: Path, tmp_path: Path) -> None:
     bare = tmp_path / "bare"
-    shutil.copytree(toy_subject, bare, ignore=shutil.ignore_patterns("*.int8.*", "calibration.npz"))
+    shutil.copytree(toy_subject, bare, ignore=shutil.ignore_patterns("*.int8.*", "clips.npz"))
     sign(bare)
     subject = load_subject(str(bare))
     assert load_clips(bare) is None
@@ -99,7 +99,7 @@ def test_a_subject_without_clips_and_without_int8(toy_subject: Path, tmp_path: P
         candidates(subject.graphs, "auto", "int8")
     with pytest.raises(UserError, match=r"no int8 graph.*export"):
         load_engine(subject.generator, precision="int8")
-    assert_refused(command("engines", "build", bare), "no calibration.npz", "export")
+    assert_refused(command("engines", "build", bare), "no clips.npz", "export")
 
 
 def test_recorded_inputs(toy: Subject) -> None:

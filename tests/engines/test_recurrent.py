@@ -5,10 +5,10 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 
-from engines.eager import EagerEngine, OnnxModule
 from engines.engine import Bytes, Engine
 from engines.nvidia.torch_engine import TorchDeviceEngine
 from engines.recurrent import DeviceEngine, HostRecurrentEngine, RecurrentEngine, channel_copies, make_recurrent
+from engines.torch_eager import EagerEngine, OnnxModule
 from realtime.pose.figure.styles import Figure
 from realtime.render import Renderer, to_patches
 from realtime.subject import load_subject

@@ -9,9 +9,9 @@ import onnx
 import pytest
 import torch
 
-from engines.eager import OnnxModule
 from engines.errors import UserError
 from engines.nvidia.onnx_precision import strongly_typed
+from engines.torch_eager import OnnxModule
 from realtime.subject import load_subject
 from tests.support.fake_gpu import needs_no_gpu, needs_rtx
 from trainer.config import CompactConfig, Network, Pix2PixHDConfig

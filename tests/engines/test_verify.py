@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from engines.backends import Precision
-from engines.eager import EagerEngine, OnnxModule
 from engines.engine import Bytes, Engine
 from engines.errors import UserError
 from engines.load import load_engine
 from engines.nvidia.torch_engine import TorchDeviceEngine
+from engines.torch_eager import EagerEngine, OnnxModule
 from engines.verify import Check, ReferenceFrames, VerifyConfig, verify, verify_once
 from realtime.render import to_patches
 from realtime.subject import load_subject

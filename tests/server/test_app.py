@@ -12,7 +12,7 @@ from realtime.frame import Frame
 from realtime.live.latest import Latest
 from server.address import ListenError
 from server.app import Server
-from server.encode import SharedStream
+from server.stream import SharedStream
 
 
 def stream(name: str = "alice") -> SharedStream[Frame]:

@@ -10,7 +10,7 @@ from playwright.async_api import Browser, Page, expect
 
 from realtime.frame import Frame
 from server.app import Server
-from server.encode import SharedStream
+from server.stream import SharedStream
 from tests.support.streams import BITS, BLOCK_PX, moving_streams
 
 READ_NUMBERS = """async ([id, count, bits, block]) => {

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from realtime.frame import Frame
 from server.app import Server
 from server.control import LABEL
-from server.encode import SharedStream
+from server.stream import SharedStream
 from tests.support.streams import moving_streams
 
 

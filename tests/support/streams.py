@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from realtime.frame import Frame
 from realtime.live.latest import Latest
-from server.encode import SharedStream
+from server.stream import SharedStream
 
 BITS = 16
 BLOCK_PX = 16

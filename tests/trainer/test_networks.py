@@ -11,13 +11,13 @@ from engines.backends import BackendName, Precision
 from engines.errors import UserError
 from engines.load import load_engine
 from realtime import render
-from realtime.parts.limb_frames import CHANNELS as COORDINATES
+from realtime.references.limb_frames import CHANNELS as COORDINATES
 from trainer.export.onnx import export_face, export_generator
 from trainer.networks.compact import CompactFace, CompactGenerator, ForRgb
 from trainer.networks.discriminator import MultiScaleDiscriminator, PatchDiscriminator
-from trainer.networks.live import LiveFace, LiveGenerator, LivePartsGenerator, fold
-from trainer.networks.parts import CompactPartsGenerator
+from trainer.networks.live import LiveFace, LiveGenerator, LiveReferenceGenerator, fold
 from trainer.networks.patches import from_bytes, from_patches, to_bytes, to_patches
+from trainer.networks.references import CompactReferenceGenerator
 
 RNG = np.random.default_rng(0)
 
@@ -77,7 +77,9 @@ def test_gradients_flow_back_through_the_previous_output(generator: CompactGener
 @pytest.mark.parametrize("coordinates", [None, 8])
 def test_folding_changes_nothing_but_rounding(coordinates: int | None) -> None:
     shape = (16, 32, 48), (1, 1, 2)
-    network = seasoned(CompactGenerator(*shape) if coordinates is None else CompactPartsGenerator(coordinates, *shape))
+    network = seasoned(
+        CompactGenerator(*shape) if coordinates is None else CompactReferenceGenerator(coordinates, *shape)
+    )
     packed, plate = torch.rand(1, 144 + (coordinates or 0), 16, 16) * 2 - 1, torch.zeros(1, 48, 16, 16)
     folded = fold(network)
     assert not [module for module in folded.modules() if isinstance(module, torch.nn.BatchNorm2d | ForRgb)]
@@ -93,13 +95,13 @@ def test_every_engine_equals_the_network(
 ) -> None:
     plate = RNG.integers(0, 256, (64, 64, 3)).astype(np.uint8)
     export_generator(generator, plate, tmp_path / "generator.onnx")
-    parts = seasoned(CompactPartsGenerator(COORDINATES, (16, 16, 16), (1, 1, 1)))
+    parts = seasoned(CompactReferenceGenerator(COORDINATES, (16, 16, 16), (1, 1, 1)))
     export_generator(parts, plate, tmp_path / "parts.onnx")
     face = seasoned(CompactFace((16, 16, 16), (1, 1, 1)))
     export_face(face, 32, tmp_path / "face.onnx")
     networks = {
         "generator": LiveGenerator(generator, plate),
-        "parts": LivePartsGenerator(parts),
+        "parts": LiveReferenceGenerator(parts),
         "face": LiveFace(face),
     }
     for file, live in ((f"{name}.onnx", network) for name, network in networks.items()):

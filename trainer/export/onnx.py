@@ -11,9 +11,9 @@ from torch import nn
 from engines.files import write_file
 from realtime.frame import Rgb
 from realtime.render import CHANNELS, PATCH
-from trainer.networks.live import LiveFace, LiveGenerator, LivePartsGenerator
+from trainer.networks.live import LiveFace, LiveGenerator, LiveReferenceGenerator
 from trainer.networks.load import packed_channels
-from trainer.networks.parts import PartsGenerator
+from trainer.networks.references import ReferenceGenerator
 
 OPSET = 20
 
@@ -25,8 +25,12 @@ def export_generator(
 ) -> None:
     """Write generator.onnx for a plate uint8 [H, W, 3]."""
     height, width, _ = plate.shape
-    packed = (height // PATCH, width // PATCH, packed_channels(references=isinstance(generator, PartsGenerator)))
-    live = LivePartsGenerator(generator) if isinstance(generator, PartsGenerator) else LiveGenerator(generator, plate)
+    packed = (height // PATCH, width // PATCH, packed_channels(references=isinstance(generator, ReferenceGenerator)))
+    live = (
+        LiveReferenceGenerator(generator)
+        if isinstance(generator, ReferenceGenerator)
+        else LiveGenerator(generator, plate)
+    )
     _export(live, packed, "picture", path)
 
 

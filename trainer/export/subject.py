@@ -9,20 +9,17 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from engines.backends import int8_graph
-from engines.build import check_parity
 from engines.errors import UserError
 from engines.files import sha256
 from engines.load import load_engine
-from engines.openvino import quantize
 from engines.parity import psnr_db
 from realtime.frame import Rgb
-from realtime.parts.atlas import ATLAS
 from realtime.pose.skeleton import SKELETON_VERSION
+from realtime.references.atlas import ATLAS
 from realtime.subject import FORMAT, Consent, Manifest, Training, write_manifest
-from realtime.subject_clips import SubjectClips, choose_clips, save_clips
 from realtime.video import write_picture
 from trainer.config import TrainConfig
+from trainer.export.int8 import add_int8
 from trainer.export.onnx import export_face, export_generator
 from trainer.footage.prepared import Footage, load_prepared
 from trainer.networks.load import averaged_weights, build_face, build_generator
@@ -55,7 +52,7 @@ def export_run(run: Path, name: str, folder: Path, consent: Consent) -> None:
             trained.footage.atlas.save(draft / ATLAS)
         psnrs_db, last = _play_held_out(trained.footage, draft)
         write_picture(draft / "thumbnail.jpg", last)
-        print(_add_int8(trained.footage, draft))
+        print(add_int8(trained.footage, draft))
         training = _describe_training(run, trained, psnrs_db)
         write_manifest(draft, _describe_subject(name, trained.footage, consent, training, draft))
 
@@ -149,37 +146,6 @@ def _play_held_out(footage: Footage, draft: Path) -> tuple[list[float], Rgb]:
         psnrs_db.append(psnr_db(picture, reader.read(index)))
     reader.close()
     return psnrs_db, picture
-
-
-def _add_int8(footage: Footage, draft: Path) -> str:
-    """Write calibration clips and, beside generator.onnx and face.onnx, their int8 graphs if they pass the parity gate.
-
-    Returns:
-        A sentence about how near the int8 graphs are to the reference, or why there are none.
-    """
-    threads = torch.get_num_threads()
-    clips = choose_clips(footage.poses[: footage.training_frames])
-    save_clips(draft, clips)
-    rollout = SubjectClips(clips, footage.style, footage.plate, footage.atlas)
-    graphs = {name: draft / f"{name}.onnx" for name in ("generator", "face")}
-    generator, face = (load_engine(graph, threads=threads) for graph in graphs.values())
-    try:
-        for graph, inputs in zip(graphs.values(), rollout.record(generator, face), strict=True):
-            quantize(graph, inputs)
-        found = {
-            name: check_parity(
-                graphs[name], name=name, backend="openvino", precision="int8", threads=threads, rollout=each
-            )
-            for name, each in rollout.rollouts(generator, face).items()
-        }
-    except UserError as error:
-        for graph in graphs.values():
-            for file in (int8_graph(graph), int8_graph(graph).with_suffix(".bin")):
-                file.unlink(missing_ok=True)
-        return f"No int8: {error}"
-    return "int8 holds: the worst frame of a chain is " + " and ".join(
-        f"{parity.chain_db:.1f} dB ({name})" for name, parity in found.items()
-    )
 
 
 def _describe_training(run: Path, trained: _Trained, psnrs_db: list[float]) -> Training:

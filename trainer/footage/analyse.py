@@ -14,10 +14,10 @@ from realtime.pose.pose import Pose
 from realtime.pose.quality import longest_gap_s
 from realtime.pose.skeleton import FACE, INDEX, LEFT_HAND, RIGHT_HAND
 from realtime.pose.track import PoseTrack
+from trainer.footage.acceptance import FootageReport, PersonMetrics
 from trainer.footage.background import background_shift
 from trainer.footage.coverage import covered, novelty
 from trainer.footage.crop import Crop, best_crop, extent, tight_crop
-from trainer.footage.report import FootageReport, PersonMetrics
 from trainer.footage.scan import FootageScan, FrameStats
 from trainer.footage.source import Timing
 

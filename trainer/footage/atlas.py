@@ -11,12 +11,12 @@ from rich.progress import track
 
 from engines.errors import UserError
 from realtime.frame import Rgb
-from realtime.parts.atlas import ATLAS, Atlas, Reference
-from realtime.parts.bones import BONES, PART_BONES, PARTS, Limbs, far_first, kind, limbs_of
-from realtime.parts.choose import HIDDEN
-from realtime.parts.describe import describe
-from realtime.parts.limb_frames import LimbFrames
 from realtime.pose.pose import Floats, Pose
+from realtime.references.atlas import ATLAS, Atlas, Reference
+from realtime.references.bones import BONES, PART_BONES, PARTS, Limbs, far_first, kind, limbs_of
+from realtime.references.choose import HIDDEN
+from realtime.references.describe import describe
+from realtime.references.limb_frames import LimbFrames
 from trainer.footage.cutout import Cutter, part_distances, window_of
 from trainer.footage.limb_widths import learn_widths
 from trainer.footage.prepared import REFERENCE_GAP_S, Footage, PictureReader

@@ -5,10 +5,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime.frame import Rgb
-from realtime.parts.atlas import Reference, encode
-from realtime.parts.bones import BONE, PART_OF, PARTS, REACH, Limbs, far_first, kind
-from realtime.parts.limb_frames import LimbFrames, Window
 from realtime.pose.pose import Floats
+from realtime.references.atlas import Reference, encode
+from realtime.references.bones import BONE, PART_OF, PARTS, REACH, Limbs, far_first, kind
+from realtime.references.limb_frames import LimbFrames, Window
 
 Mask = NDArray[np.bool_]
 

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime.parts.bones import BONE, BONES, SIDES, B, Limbs, half_widths, kind, limbs_of, plain_widths
 from realtime.pose.pose import Floats
+from realtime.references.bones import BONE, BONES, SIDES, B, Limbs, half_widths, kind, limbs_of, plain_widths
 from trainer.footage.cutout import silhouette
 from trainer.footage.prepared import Footage
 

@@ -18,7 +18,6 @@ import msgspec
 
 from engines.errors import UserError
 from engines.files import write_file
-from realtime.parts.atlas import ATLAS
 from realtime.pose.archive import save_poses
 from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.estimation.estimator import load_estimator
@@ -26,13 +25,14 @@ from realtime.pose.figure.styles import load_style
 from realtime.pose.normalization.motion_range import observe
 from realtime.pose.normalization.proportions import lengths, measure_proportions
 from realtime.pose.openpose import read_openpose
+from realtime.references.atlas import ATLAS
 from realtime.video import write_picture
 from trainer.config import PrepareConfig
+from trainer.footage.acceptance import FootageReport
 from trainer.footage.analyse import Track, analyse_footage
 from trainer.footage.crop import Crop
 from trainer.footage.extract import extract_frames
 from trainer.footage.prepared import Prepared, training_frames
-from trainer.footage.report import FootageReport
 from trainer.footage.report_page import publish
 from trainer.footage.scan import FootageScan, delete_scan, scan
 from trainer.footage.source import FootageSource, Timing, constant_rate, open_footage

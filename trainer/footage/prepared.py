@@ -10,12 +10,12 @@ import numpy as np
 from engines.engine import Engine
 from engines.errors import UserError
 from realtime.frame import Rgb
-from realtime.parts.atlas import ATLAS, Atlas, load_atlas
 from realtime.pose.archive import load_poses
 from realtime.pose.figure.styles import Figure, Style, load_style
 from realtime.pose.normalization.motion_range import MotionRange
 from realtime.pose.normalization.proportions import Proportions
 from realtime.pose.pose import Pose
+from realtime.references.atlas import ATLAS, Atlas, load_atlas
 from realtime.render import Renderer
 
 HELD_OUT_S, HELD_OUT_SHARE = 40.0, 0.15

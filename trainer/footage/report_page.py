@@ -14,9 +14,9 @@ from realtime.frame import Rgb
 from realtime.html import document, image, strips
 from realtime.pose.measure import ankle_line_px, middle, stature_px
 from realtime.pose.skeleton import INDEX
+from trainer.footage.acceptance import FootageReport, PersonMetrics
 from trainer.footage.analyse import VISIBLE_PARTS, Stills, Track
 from trainer.footage.coverage import facing
-from trainer.footage.report import FootageReport, PersonMetrics
 
 MORE = """
 table { border-collapse: collapse } td { padding: .1rem 1rem .1rem 0; vertical-align: top }

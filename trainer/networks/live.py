@@ -16,8 +16,8 @@ from realtime.frame import Rgb
 from realtime.render import NO_RESIDUAL
 from trainer.networks.blocks import ConvBlock
 from trainer.networks.compact import ForRgb
-from trainer.networks.parts import PartsGenerator
 from trainer.networks.patches import CHANNELS, PATCH, from_bytes, to_bytes, to_patches
+from trainer.networks.references import ReferenceGenerator
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -39,10 +39,10 @@ class LiveGenerator(nn.Module):
         return to_bytes(picture).permute(0, 2, 3, 1)
 
 
-class LivePartsGenerator(nn.Module):
-    """A generator with references, folded, up to its outputs, of which `realtime.parts.blend` makes the picture."""
+class LiveReferenceGenerator(nn.Module):
+    """A generator with references, folded, up to its outputs: `realtime.references.blend` makes the picture of them."""
 
-    def __init__(self, generator: PartsGenerator) -> None:
+    def __init__(self, generator: ReferenceGenerator) -> None:
         super().__init__()
         self.generator = fold(generator)
 

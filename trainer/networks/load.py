@@ -2,7 +2,7 @@
 
 The same renderer plays every preset, since all networks take and give 4x4 patches, in [-1, 1]:
 A generator maps (packed, plate B 48 h w) to (picture, mask), both B 48 h w. Packed is B 144 h w, as described in
-`CompactGenerator`, or with references B 144+L h w, as in `PartsGenerator`.
+`CompactGenerator`, or with references B 144+L h w, as in `ReferenceGenerator`.
 A face network maps packed B 96 h w (figure, picture) to a residual B 48 h w.
 """
 
@@ -14,10 +14,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from engines.errors import UserError
-from realtime.parts.limb_frames import CHANNELS as COORDINATES
+from realtime.references.limb_frames import CHANNELS as COORDINATES
 from trainer.config import CompactConfig, Network
 from trainer.networks.compact import CompactFace, CompactGenerator
-from trainer.networks.parts import CompactPartsGenerator, GlobalPartsGenerator
 from trainer.networks.patches import CHANNELS
 from trainer.networks.pix2pixhd import (
     CompositeGenerator,
@@ -26,6 +25,7 @@ from trainer.networks.pix2pixhd import (
     PaperFace,
     WholePictureGenerator,
 )
+from trainer.networks.references import CompactReferenceGenerator, GlobalReferenceGenerator
 
 
 def build_generator(config: Network, *, background: bool, references: bool = False, coarse: bool = False) -> nn.Module:
@@ -40,10 +40,10 @@ def build_generator(config: Network, *, background: bool, references: bool = Fal
     """
     if isinstance(config, CompactConfig):
         if references:
-            return CompactPartsGenerator(COORDINATES, config.widths, config.blocks)
+            return CompactReferenceGenerator(COORDINATES, config.widths, config.blocks)
         return CompactGenerator(config.widths, config.blocks)
     if references:
-        return GlobalPartsGenerator(GlobalGenerator(9, config.ngf, config.downsamplings, config.blocks, 6))
+        return GlobalReferenceGenerator(GlobalGenerator(9, config.ngf, config.downsamplings, config.blocks, 6))
     c_in, c_out = (9, 4) if background else (6, 3)
     network: nn.Module = GlobalGenerator(c_in, config.ngf, config.downsamplings, config.blocks, c_out)
     if config.enhancer_blocks and not coarse:

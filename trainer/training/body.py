@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from realtime.frame import Rgb
-from realtime.parts.inputs import PartsInputs
+from realtime.references.inputs import ReferenceInputs
 from trainer.config import TrainConfig
 from trainer.footage.prepared import Footage
 from trainer.networks.load import build_generator, freeze_statistics, load_matching
@@ -25,7 +25,7 @@ from trainer.networks.patches import PATCH, from_bytes, from_patches, from_rgb, 
 from trainer.training.augment import disturb_chains
 from trainer.training.chain_sampler import CropRect, window_size
 from trainer.training.chains import ChainState, PersistentChains, RecurrentGenerator
-from trainer.training.dataset import Batch, Loader, cropped, downscaled, parts_tensors
+from trainer.training.dataset import Batch, Loader, cropped, downscaled, moved_parts_batch
 from trainer.training.distributed import Fabric
 from trainer.training.losses import DiscriminatorTrainer, StepLosses, load_perceptual, weighted_l1
 from trainer.training.optimize import (
@@ -135,13 +135,13 @@ class BodyStage:
         plate = to_patches(from_rgb(downscaled(footage.plate, self._reduce)).to(device))
         past = ChainState(torch.full_like(plate, self._blank), plate)
         generator = RecurrentGenerator(self.ema.module.eval(), plate, past, temporal=self._config.temporal)
-        inputs = PartsInputs(footage.atlas, footage.plate) if footage.atlas else None
+        inputs = ReferenceInputs(footage.atlas, footage.plate) if footage.atlas else None
         reader = footage.reader()
         for index in footage.held_out(frames):
             figure, truth = (
                 downscaled(picture, self._reduce) for picture in (footage.figure(index).rgb, reader.read(index))
             )
-            parts = parts_tensors([inputs.step(footage.poses[index])]).to(device) if inputs else None
+            parts = moved_parts_batch([inputs.step(footage.poses[index])]).to(device) if inputs else None
             with self._fabric.autocast():
                 picture, _ = generator.step(to_patches(from_rgb(figure).to(device)), parts)
             yield index, figure, truth, from_patches(picture)

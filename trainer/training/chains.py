@@ -30,8 +30,8 @@ class ChainState:
     """B 48 h w: the generator's output for it."""
 
 
-class PartsTensors(NamedTuple):
-    """`realtime.parts.inputs.PartsFrame` of B chains."""
+class MovedPartsBatch(NamedTuple):
+    """`realtime.references.inputs.MovedParts` of B chains."""
 
     coordinates: Tensor
     """B L h w."""
@@ -40,12 +40,12 @@ class PartsTensors(NamedTuple):
     flow: Tensor
     """B 2 h w, in pixels."""
 
-    def to(self, device: torch.device) -> "PartsTensors":
+    def to(self, device: torch.device) -> "MovedPartsBatch":
         """The same on another device."""
-        return PartsTensors(*(part.to(device, non_blocking=True) for part in self))
+        return MovedPartsBatch(*(part.to(device, non_blocking=True) for part in self))
 
 
-def pack_inputs(figure: Tensor, past: ChainState, parts: PartsTensors | None = None) -> Tensor:
+def pack_inputs(figure: Tensor, past: ChainState, parts: MovedPartsBatch | None = None) -> Tensor:
     """The generator's input for one frame: the only place that knows what is in it, and in which order.
 
     Args:
@@ -93,7 +93,7 @@ class RecurrentGenerator:
         self.past = past
         self._generator, self._plate, self._temporal = generator, plate, temporal
 
-    def step(self, figure: Tensor, parts: PartsTensors | None = None) -> tuple[Tensor, Tensor]:
+    def step(self, figure: Tensor, parts: MovedPartsBatch | None = None) -> tuple[Tensor, Tensor]:
         """Render the next frame of a figure, B 48 h w: the picture and the mask, both B 48 h w."""
         picture, mask = self._generator(pack_inputs(figure, self.past, parts), self._plate)
         if self._temporal:

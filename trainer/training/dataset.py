@@ -16,17 +16,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from realtime.frame import Rgb
-from realtime.parts.atlas import Atlas
-from realtime.parts.inputs import PartsFrame, PartsInputs
-from realtime.parts.limb_frames import Window
 from realtime.pose.measure import HeadBox
 from realtime.pose.pose import Pose
+from realtime.references.atlas import Atlas
+from realtime.references.inputs import MovedParts, ReferenceInputs
+from realtime.references.limb_frames import Window
 from trainer.config import TrainConfig
 from trainer.footage.prepared import REFERENCE_GAP_S, Footage, PictureReader
 from trainer.networks.patches import from_bytes, to_patches
 from trainer.training.augment import DROPPABLE_PARTS, drop_part, jitter, smear_figure, zoom
 from trainer.training.chain_sampler import ChainStep, ChainWindow, CropRect, sample_chain
-from trainer.training.chains import PartsTensors
+from trainer.training.chains import MovedPartsBatch
 
 FAR_REFERENCE_GAP_S = 8.0
 """Least time between a frame and its references in `far_references` of the steps, in place of `REFERENCE_GAP_S`."""
@@ -56,7 +56,7 @@ class Batch:
     """The surroundings of a hand, where there is one."""
     heads: list[HeadBox | None]
     """The head in each chain's last frame, unless the window cuts it off."""
-    parts: list[PartsTensors] | None = None
+    parts: list[MovedPartsBatch] | None = None
     """Of each of the R frames, for a generator with references."""
 
     def to(self, device: torch.device) -> "Batch":
@@ -159,10 +159,10 @@ class Loader:
             focus=[step.focus for step in steps],
             hands=[step.hand for step in steps],
             heads=[step.head for step in steps],
-            parts=[parts_tensors(frames) for frames in zip(*parts, strict=True)] or None,
+            parts=[moved_parts_batch(frames) for frames in zip(*parts, strict=True)] or None,
         )
 
-    def _read(self, step: ChainStep, reader: PictureReader) -> tuple[Rgb, Rgb, Rgb, list[PartsFrame]]:
+    def _read(self, step: ChainStep, reader: PictureReader) -> tuple[Rgb, Rgb, Rgb, list[MovedParts]]:
         """Figures and truths, uint8 R H W 3, the plate, H W 3, and the parts of R frames, of one chain."""
         window = step.window
         indices = range(step.start, step.start + self._config.unroll)
@@ -210,7 +210,7 @@ class Loader:
 
     def _parts(
         self, atlas: Atlas, step: ChainStep, indices: range, poses: Sequence[Pose | None], rng: np.random.Generator
-    ) -> list[PartsFrame]:
+    ) -> list[MovedParts]:
         """The parts of all poses but the first in the window. A frame and its neighbours never are their own reference.
 
         Sometimes none near in time is: a performer's poses are farther from all references than the subject's own.
@@ -220,7 +220,7 @@ class Loader:
         apart = round(apart_s * footage.about.fps)
         x, y = (window.x, window.y) if window.k == 1 else (0, 0)
         plate = footage.plate if window.k == 1 else _shrink(footage.plate[window.part], window)
-        inputs = PartsInputs(atlas, plate, Window(x, y, window.width, window.height))
+        inputs = ReferenceInputs(atlas, plate, Window(x, y, window.width, window.height))
         if not step.restart:  # what was shown before decides what is shown now
             for index in range(max(0, indices.start - FOLLOWED_FRAMES), indices.start - 1):
                 pose = footage.poses[index]
@@ -230,7 +230,7 @@ class Loader:
         frames = []
         for index, pose in zip(indices, poses[1:], strict=True):
             frame = inputs.step(pose, frame=index, apart=apart)
-            frames.append(PartsFrame(frame.coordinates.copy(), frame.picture, frame.flow.copy()))
+            frames.append(MovedParts(frame.coordinates.copy(), frame.picture, frame.flow.copy()))
         return frames
 
 
@@ -267,11 +267,11 @@ def _tensor(pictures: Rgb) -> Tensor:
     return from_bytes(torch.from_numpy(np.ascontiguousarray(np.moveaxis(pictures, -1, -3))))
 
 
-def parts_tensors(frames: Sequence[PartsFrame]) -> PartsTensors:
+def moved_parts_batch(frames: Sequence[MovedParts]) -> MovedPartsBatch:
     """One frame of every chain."""
     coordinates = np.stack([frame.coordinates for frame in frames]).transpose(0, 3, 1, 2)
     flow = np.stack([frame.flow for frame in frames]).transpose(0, 3, 1, 2)
-    return PartsTensors(
+    return MovedPartsBatch(
         from_bytes(torch.from_numpy(np.ascontiguousarray(coordinates))),
         to_patches(_tensor(np.stack([frame.picture for frame in frames]))),
         torch.from_numpy(np.ascontiguousarray(flow)),

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from realtime.parts.atlas import Atlas, Reference, encode
-from realtime.parts.bones import PARTS, limbs_of, plain_widths
 from realtime.pose.pose import Floats, Pose
 from realtime.pose.skeleton import INDEX
+from realtime.references.atlas import Atlas, Reference, encode
+from realtime.references.bones import PARTS, limbs_of, plain_widths
 from tests.support.standing_pose import standing
 
 SIZE_PX = 128

@@ -5,15 +5,15 @@ from typing import NamedTuple
 import numpy as np
 
 from realtime.frame import Rgb
-from realtime.parts.atlas import Atlas
-from realtime.parts.bones import Limbs, limbs_of
-from realtime.parts.choose import Chooser
-from realtime.parts.composite import Compositor, PastMover
-from realtime.parts.limb_frames import CHANNELS, Bytes, LimbFrames, Window
 from realtime.pose.pose import Floats, Pose
+from realtime.references.atlas import Atlas
+from realtime.references.bones import Limbs, limbs_of
+from realtime.references.choose import Chooser
+from realtime.references.composite import Compositor, PastMover
+from realtime.references.limb_frames import CHANNELS, Bytes, LimbFrames, Window
 
 
-class PartsFrame(NamedTuple):
+class MovedParts(NamedTuple):
     """One frame's inputs, for a window of H W pixels, in h w positions of 4x4 pixels."""
 
     coordinates: Bytes
@@ -24,7 +24,7 @@ class PartsFrame(NamedTuple):
     """float32 h w 2: offsets in pixels to where the limbs were in the frame before; 0 if there was none."""
 
 
-class PartsInputs:
+class ReferenceInputs:
     """Owns what follows from the poses before: which references are shown, and where the limbs were.
 
     Args:
@@ -60,7 +60,7 @@ class PartsInputs:
             self._limbs = limbs_of(pose, self._widths)
             self._chooser.step(self._limbs, frame=frame, apart=apart)
 
-    def step(self, pose: Pose | None, *, frame: int | None = None, apart: int = 0) -> PartsFrame:
+    def step(self, pose: Pose | None, *, frame: int | None = None, apart: int = 0) -> MovedParts:
         """The inputs of the next frame; coordinates and flow are the same arrays every time.
 
         Args:
@@ -79,7 +79,7 @@ class PartsInputs:
             self._flow[...] = 0
         else:
             self._frames.flow(before, self._flow)
-        return PartsFrame(self._coordinates, self._compositor.compose(self._frames, choices), self._flow)
+        return MovedParts(self._coordinates, self._compositor.compose(self._frames, choices), self._flow)
 
     def move(self, past: Rgb) -> Rgb:
         """The previous output, uint8 [H, W, 3], as the limbs have moved it since; after `step`."""

@@ -27,9 +27,9 @@ from numpy.typing import NDArray
 
 from engines.errors import UserError
 from engines.files import replace_file
-from realtime.parts.bones import PARTS, Limbs, limbs_of
-from realtime.parts.describe import describe
 from realtime.pose.pose import Floats, Pose
+from realtime.references.bones import PARTS, Limbs, limbs_of
+from realtime.references.describe import describe
 
 ATLAS = "atlas.npz"
 """Its file's name, in a subject's folder and in prepared footage."""

@@ -5,17 +5,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from realtime.parts.blend import OUTPUTS, blend
-from realtime.parts.limb_frames import CHANNELS as COORDINATES
+from realtime.references.blend import OUTPUTS, blend
+from realtime.references.limb_frames import CHANNELS as COORDINATES
 from realtime.render import PatchView, from_patches
-from trainer.networks.parts import PartsGenerator
 from trainer.networks.patches import from_bytes, to_bytes
+from trainer.networks.references import ReferenceGenerator
 
 RNG = np.random.default_rng(0)
 H, W = 8, 12
 
 
-class Deciding(PartsGenerator):
+class Deciding(ReferenceGenerator):
     """Puts out what it is told."""
 
     def __init__(self, output: Tensor) -> None:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from engines.errors import UserError
-from realtime.parts.atlas import load_atlas
-from realtime.parts.bones import PARTS, limbs_of
-from realtime.parts.choose import FADE_FRAMES, Chooser
-from tests.support.parts import SIZE_PX, WIDTHS, dancer, toy_atlas
+from realtime.references.atlas import load_atlas
+from realtime.references.bones import PARTS, limbs_of
+from realtime.references.choose import FADE_FRAMES, Chooser
+from tests.support.references import SIZE_PX, WIDTHS, dancer, toy_atlas
 from trainer.footage.atlas import build_atlas, spread
 from trainer.footage.prepared import Footage
 

@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime.parts.bones import BONE, Limbs
 from realtime.pose.pose import Floats
 from realtime.pose.skeleton import FACE, INDEX
+from realtime.references.bones import BONE, Limbs
 
 MOST_STRETCH = 2.5
 """Of a foreshortened bone's length to that in another pose: beyond, it is moved, not stretched."""

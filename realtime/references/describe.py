@@ -6,10 +6,10 @@ how much a difference matters, by eye: a mouth's millimetres count as much as a 
 
 import numpy as np
 
-from realtime.parts.bones import Limbs
 from realtime.pose.measure import middle
 from realtime.pose.pose import Floats, Pose
 from realtime.pose.skeleton import FACE, INDEX, LEFT_HAND, RIGHT_HAND
+from realtime.references.bones import Limbs
 
 TURN, SIZE, SEEN = 0.25, 0.3, 0.25
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from realtime.parts.bones import BONE, PARTS, REACH, B, Limbs, far_first, limbs_of
-from realtime.parts.limb_frames import CHANNELS, ZERO, Bytes, LimbFrames, Window
-from realtime.parts.transfer import similarity, transfer
 from realtime.pose.pose import Floats, Pose
-from tests.support.parts import SIZE_PX, WIDTHS, dancer
+from realtime.references.bones import BONE, PARTS, REACH, B, Limbs, far_first, limbs_of
+from realtime.references.limb_frames import CHANNELS, ZERO, Bytes, LimbFrames, Window
+from realtime.references.transfer import similarity, transfer
+from tests.support.references import SIZE_PX, WIDTHS, dancer
 
 WHOLE = Window(0, 0, SIZE_PX, SIZE_PX)
 

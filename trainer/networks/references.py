@@ -1,8 +1,8 @@
 """Generators with references: they paint, keep their past, copy the moved parts, or leave the background.
 
 Inputs of one step, as 4x4 patches side by side (channels): figure 48 | limb coordinates L | moved parts 48 | moved
-past 48. Outputs: paint 48 | mask 16 | keep 16 | copy 16, from which `realtime.parts.blend` makes the picture live: in
-bytes it takes a tenth of the time that engines need for it.
+past 48. Outputs: paint 48 | mask 16 | keep 16 | copy 16. Live `realtime.references.blend` makes the picture of them: in
+bytes that takes a tenth of the time that engines need for it.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ PIXELS = PATCH * PATCH
 OUTPUTS = CHANNELS + 3 * PIXELS
 
 
-class PartsGenerator(nn.Module):
+class ReferenceGenerator(nn.Module):
     """What both families have in common: the blend of what their networks compute."""
 
     def decide(self, packed: Tensor) -> Tensor:
@@ -43,7 +43,7 @@ class PartsGenerator(nn.Module):
         return mask * person + (1 - mask) * plate, mask
 
 
-class CompactPartsGenerator(PartsGenerator):
+class CompactReferenceGenerator(ReferenceGenerator):
     """On the compact trunk.
 
     Args:
@@ -64,7 +64,7 @@ class CompactPartsGenerator(PartsGenerator):
         return torch.tanh(self.trunk(packed).float())
 
 
-class GlobalPartsGenerator(PartsGenerator):
+class GlobalReferenceGenerator(ReferenceGenerator):
     """On pix2pixHD's global generator, which looks at whole pixels and takes figure, parts and past.
 
     Args:

@@ -4,15 +4,15 @@ import cv2
 import numpy as np
 
 from realtime.frame import Rgb
-from realtime.parts.bones import PART_BONES, REACH, far_first, limbs_of
-from realtime.parts.choose import Choice, Chooser
-from realtime.parts.composite import FADES_FROM, Compositor, PastMover
-from realtime.parts.limb_frames import LimbFrames, Window, offsets
-from realtime.parts.transfer import transfer
 from realtime.pose.measure import middle
 from realtime.pose.pose import Floats, Pose
+from realtime.references.bones import PART_BONES, REACH, far_first, limbs_of
+from realtime.references.choose import Choice, Chooser
+from realtime.references.composite import FADES_FROM, Compositor, PastMover
+from realtime.references.limb_frames import LimbFrames, Window, offsets
+from realtime.references.transfer import transfer
 from tests.support.footage_files import textured
-from tests.support.parts import SIZE_PX, WIDTHS, dancer, toy_atlas
+from tests.support.references import SIZE_PX, WIDTHS, dancer, toy_atlas
 
 WHOLE = Window(0, 0, SIZE_PX, SIZE_PX)
 ROOM = textured(SIZE_PX, SIZE_PX)

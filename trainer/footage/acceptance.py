@@ -1,4 +1,4 @@
-"""The footage report: its numbers, why the footage cannot be used, and advice for better footage."""
+"""What footage is accepted: its numbers, the reasons to refuse it, and advice for better footage."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from realtime.frame import Frame
 from realtime.live.latest import Latest
-from server.encode import KEYFRAME_SPACING_S, SharedStream
+from server.stream import KEYFRAME_SPACING_S, SharedStream
 from server.subscription import BACKLOG, NumberedPacket, Subscription
 from server.vp8 import RTP_CLOCK_HZ, Packet, Vp8Encoder
 from tests.support.streams import ScriptedCamera, in_thread, numbered_picture, read_number

@@ -18,9 +18,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime.parts.bones import BONE, REACH, B, Limbs
-from realtime.parts.transfer import transfer
 from realtime.pose.pose import Floats
+from realtime.references.bones import BONE, REACH, B, Limbs
+from realtime.references.transfer import transfer
 
 CHANNELS = 3 * B + 7
 ZERO = 128

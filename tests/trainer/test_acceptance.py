@@ -10,9 +10,9 @@ from realtime.pose.pose import Pose
 from realtime.pose.skeleton import INDEX
 from tests.support.footage_files import swaying
 from tests.support.standing_pose import standing
+from trainer.footage.acceptance import FootageReport
 from trainer.footage.analyse import Track, cuts, leaps, measure_person, seen_parts
 from trainer.footage.coverage import arm_wide, covered, crouched, facing, foot_lifted, hand_raised, novelty
-from trainer.footage.report import FootageReport
 
 
 def turned(pose: Pose, degrees: float) -> Pose:

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from realtime.parts.atlas import Atlas, Reference
-from realtime.parts.bones import PARTS, Limbs, kind
-from realtime.parts.describe import describe
 from realtime.pose.pose import Floats
+from realtime.references.atlas import Atlas, Reference
+from realtime.references.bones import PARTS, Limbs, kind
+from realtime.references.describe import describe
 
 FADE_FRAMES = 4
 """So many frames a new reference takes to replace the old one."""

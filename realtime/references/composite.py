@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime.frame import Rgb
-from realtime.parts.atlas import Reference, Rgba
-from realtime.parts.bones import PART_BONES, PART_OF, REACH, Limbs, far_first
-from realtime.parts.choose import Choice
-from realtime.parts.limb_frames import Box, Field, LimbFrames, Window, offsets
-from realtime.parts.transfer import transfer
 from realtime.pose.pose import Floats
+from realtime.references.atlas import Reference, Rgba
+from realtime.references.bones import PART_BONES, PART_OF, REACH, Limbs, far_first
+from realtime.references.choose import Choice
+from realtime.references.limb_frames import Box, Field, LimbFrames, Window, offsets
+from realtime.references.transfer import transfer
 
 STEP_PX = 4
 FADES_FROM = 0.7
