@@ -74,7 +74,7 @@ class PosePipeline:
     ) -> None:
         self._track = track
         self._blur: BlurMeter | None = BlurMeter()
-        self._meter, self._profile = meter, profile
+        self._meter = meter
         self._renderer = renderer
         self._retargeter = Retargeter(renderer.subject.manifest, profile)
 
@@ -86,7 +86,8 @@ class PosePipeline:
     def step(self, frame: Frame, renderer: SubjectRenderer) -> FigureFrame:
         """Estimate, fill and smooth, normalize, and draw for whoever `renderer` shows."""
         if renderer is not self._renderer:
-            self._renderer, self._retargeter = renderer, Retargeter(renderer.subject.manifest, self._profile)
+            self._renderer = renderer
+            self._retargeter.exchange(renderer.subject.manifest)
         with self._meter.time("pose"):
             if isinstance(frame, PosedFrame):
                 tracked = self._track.step_seen(frame.pose, frame.captured_at_s)

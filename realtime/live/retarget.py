@@ -44,6 +44,12 @@ class Retargeter:
         if self._normalizer is not None:
             self._normalizer.reset()
 
+    def exchange(self, manifest: Manifest) -> None:
+        """Fit into another subject's picture from now on; what is known of the performer stays."""
+        self._manifest = manifest
+        if self._normalizer is not None:
+            self._normalizer.exchange(manifest.motion, manifest.proportions)
+
     def fit(self, pose: Pose, frame: Frame) -> Pose:
         """Map a pose in the frame's pixels to the subject's; a picture of another size begins anew."""
         height, width, _ = frame.rgb.shape

@@ -2,6 +2,7 @@
 
 import logging
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -59,3 +60,20 @@ def test_another_performer_begins_anew_but_keeps_the_profile() -> None:
         child = [standing(scale=0.7, x=20, y=35)] * 10
         assert feet(fitting, child, 3) == feet(Retargeter(manifest, profile), child, 3)
         assert fitting.notice is None
+
+
+def test_who_is_shown_may_change_while_what_is_known_of_the_performer_stays() -> None:
+    manifest = load_subject("alice").manifest
+    small = msgspec.structs.replace(manifest, motion=manifest.motion.scaled(0.5))
+    rgb = np.zeros((128, 128, 3), np.uint8)
+    walk = [standing(x=15 * np.sin(i / 15), y=10 * np.sin(i / 10)) for i in range(180)]
+    frames = [Frame(rgb=rgb, captured_at_s=i / FPS, number=i) for i in range(len(walk))]
+    stays, changes = Retargeter(manifest), Retargeter(manifest)
+    for pose, frame in zip(walk[:120], frames[:120], strict=True):
+        stays.fit(pose, frame)
+        changes.fit(pose, frame)
+    changes.exchange(small)
+    for pose, frame in zip(walk[120:], frames[120:], strict=True):
+        whole, half = stays.fit(pose, frame), changes.fit(pose, frame)
+        height_px = np.ptp(whole.xy[:, 1])
+        assert np.abs(half.xy - whole.xy / 2).max() < 0.02 * height_px, "the same place in a picture of half the size"

@@ -155,13 +155,18 @@ class RangeEstimator:
     """
 
     def __init__(self, size_px: tuple[int, int], target: MotionRange) -> None:
-        self._size_px, self._target = size_px, target
-        self._least_ratio = max(1.1, target.near_stature / target.far_stature)
+        self._size_px = size_px
+        self.exchange(target)
         self._steps: deque[Stand] = deque(maxlen=round(MEMORY_S / OBSERVATION_S))
         self._step: list[Stand] = []
         self._step_from_s = 0.0
         self.range: MotionRange | None = None
         """The newest estimate; None before the first observation."""
+
+    def exchange(self, target: MotionRange) -> None:
+        """Estimate for another target from now on, from the same observations."""
+        self._target = target
+        self._least_ratio = max(1.1, target.near_stature / target.far_stature)
 
     def add(self, stand: Stand, at_s: float) -> None:
         """Count an observation made at `at_s` seconds."""

@@ -120,6 +120,12 @@ class Normalizer:
         self._p = 0.5
         self._at_s = -math.inf
 
+    def exchange(self, target: MotionRange, proportions: Proportions | None) -> None:
+        """Map to another target from now on; what is known of the performer stays."""
+        self._target, self._proportions = target, proportions
+        self._estimator.exchange(target)
+        self._limbs = LimbFitter(proportions) if proportions else None
+
     @property
     def half_body(self) -> bool:
         """Whether the feet are hidden: hips and shoulders place the figure, and its legs just stand."""
