@@ -124,7 +124,10 @@ class Normalizer:
         """Map to another target from now on; what is known of the performer stays."""
         self._target, self._proportions = target, proportions
         self._estimator.exchange(target)
-        self._limbs = LimbFitter(proportions) if proportions else None
+        if self._limbs is not None and proportions is not None:
+            self._limbs.exchange(proportions)
+        else:
+            self._limbs = LimbFitter(proportions) if proportions else None
 
     @property
     def half_body(self) -> bool:

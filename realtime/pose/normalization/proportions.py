@@ -124,6 +124,12 @@ class LimbFitter:
         self._seen_at_s = -np.inf
         self._shown = self._newest = np.eye(K, dtype=np.float32)
 
+    def exchange(self, target: Proportions) -> None:
+        """Fit to another target from now on, by what is known of the performer."""
+        self._target = target
+        if self._seen:
+            self._shown = self._newest = self._estimate()
+
     def fit(self, pose: Pose, at_s: float, elapsed_s: float) -> Pose:
         """Fit a pose seen at `at_s` seconds, `elapsed_s` after the one before."""
         if at_s - self._seen_at_s >= LENGTHS_STEP_S:
