@@ -1,15 +1,33 @@
 """Run a command line: subcommands, `--version`, exit codes, and errors as one sentence."""
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Mapping
 from importlib import metadata
 from typing import Any
 
+import rich.traceback  # noqa: F401 - the handler imports it at the first error, when there may be no file to open
 import tyro
+from rich.console import Console
 from rich.logging import RichHandler
 
 from engines.errors import UserError
+
+try:
+    import resource
+except ModuleNotFoundError:  # Windows
+    resource = None  # type: ignore[assignment]
+
+
+def _set_up_process() -> None:
+    """What a program that must not end by accident needs: logs that never raise, and all the files it may open."""
+    handler = RichHandler(console=Console(stderr=True), show_time=False, show_path=False)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
+    logging.raiseExceptions = False
+    if resource is not None:  # every viewer takes some: 256 or 1024, as systems allow at first, are few
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def run_commands(
@@ -32,15 +50,16 @@ def run_commands(
     if sys.argv[1:] == ["--version"]:
         print(f"{prog} {metadata.version('bodydouble')}")
         return
-    logging.basicConfig(
-        level=logging.WARNING, format="%(message)s", handlers=[RichHandler(show_time=False, show_path=False)]
-    )
+    _set_up_process()
     try:
         tyro.extras.subcommand_cli_from_dict(dict(commands), prog=prog, description=description)
     except UserError as error:
         if is_told():
             print(f"{prog}: {error}", file=sys.stderr)
         sys.exit(2)
+    except BrokenPipeError:  # `| head`: who reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
     except OSError as error:
         if error.filename is None:
             raise

@@ -22,6 +22,7 @@ SECURITY_HEADERS = {
 async def add_security_headers(_: web.Request, response: web.StreamResponse) -> None:
     """Put the headers on every response, errors included (a handler of `on_response_prepare`)."""
     response.headers.update(SECURITY_HEADERS)
+    response.headers.popall("Server", None)
 
 
 def same_site_only(allowed_hosts: Collection[str]) -> Middleware:

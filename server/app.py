@@ -1,6 +1,7 @@
 """The web server: the viewer page, its stats and the WHEP endpoint."""
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
@@ -19,7 +20,9 @@ from server.whep import Whep
 
 _VIEWER = Path(__file__).parent / "viewer"
 _CONTENT_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
-_SHUTDOWN_S = 0.1
+_SHUTDOWN_S, _KEEP_ALIVE_S = 0.1, 30.0
+_REQUESTS = logging.getLogger("server.requests")
+_REQUESTS.setLevel(logging.CRITICAL)  # anybody can send requests that break: a page of traceback for each helps nobody
 
 
 class Server:
@@ -81,7 +84,9 @@ class Server:
         app.on_response_prepare.append(add_security_headers)
         app.add_routes([*self._whep.routes(), web.get("/stats", self._stats)])
         app.add_routes([web.get(path, file) for path, file in files.items()])
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
+        runner = web.AppRunner(
+            app, access_log=None, logger=_REQUESTS, shutdown_timeout=_SHUTDOWN_S, keepalive_timeout=_KEEP_ALIVE_S
+        )
         await runner.setup()
         try:
             await web.TCPSite(runner, self._host, self._port).start()

@@ -1,6 +1,7 @@
 """One viewer's WebRTC connection: aiortc, with tracks that send the shared, already encoded streams."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,8 @@ from server.offer import OfferError
 from server.stream import SharedStream
 from server.subscription import Subscription
 from server.vp8 import Packet
+
+LOG = logging.getLogger(__name__)
 
 
 class StreamTrack(MediaStreamTrack):
@@ -50,7 +53,9 @@ class StreamTrack(MediaStreamTrack):
 class Peer:
     """A connection that sends the streams in order, the first one to the first media section, and receives commands."""
 
-    def __init__(self, streams: Sequence[SharedStream[Any]], control: Control) -> None:
+    def __init__(self, streams: Sequence[SharedStream[Any]], control: Control, remote: str | None = None) -> None:
+        self.remote = remote
+        """The address that asked for it."""
         # Without a configuration aiortc would contact a public STUN server.
         self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._tracks = [StreamTrack(stream) for stream in streams]
@@ -81,7 +86,10 @@ class Peer:
         self.end()
         for track in self._tracks:  # aiortc leaves a track alone whose connection never came about
             track.stop()
-        await self._connection.close()
+        try:
+            await self._connection.close()
+        except AttributeError as problem:  # measured, of a data channel whose transport never came about
+            LOG.debug("aiortc failed to close a connection: %r", problem)
 
     def end(self) -> None:
         """Ask the task that waits for `ended` to close this peer."""

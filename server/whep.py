@@ -15,6 +15,9 @@ from server.stream import SharedStream
 
 LOG = logging.getLogger(__name__)
 
+HALF_OPEN, HALF_OPEN_PER_ADDRESS = 32, 16
+"""Viewers that may be connecting at a time, and of them from one address."""
+_BODY_S = 5.0
 _CLOSE_S = 0.8
 _RETRY_S = 5
 
@@ -55,14 +58,21 @@ class Whep:
     async def _post(self, request: web.Request) -> web.Response:
         if request.content_type != "application/sdp":
             raise web.HTTPUnsupportedMediaType(text="Send the offer as application/sdp.")
-        body = await request.read()
+        if "Content-Encoding" in request.headers:
+            raise web.HTTPUnsupportedMediaType(text="Send the offer as it is, not compressed.")
+        try:
+            async with asyncio.timeout(_BODY_S):
+                body = await request.read()
+        except TimeoutError as problem:
+            raise web.HTTPRequestTimeout(text=f"The offer did not arrive within {_BODY_S:g} s.") from problem
+        self._check_half_open(request.remote)
         if len(self._peers) >= self._viewers_limit:  # from here to the peer's entry nothing is awaited
             raise web.HTTPServiceUnavailable(
                 text=f"All {self._viewers_limit} places are taken.",
                 headers={"Retry-After": str(_RETRY_S)},
             )
         try:
-            session, answer = await self._open(body)
+            session, answer = await self._open(body, request.remote)
         except OfferError as problem:
             LOG.info("Refused an offer: %s (%r)", problem, problem.__cause__)
             raise web.HTTPBadRequest(text=str(problem)) from problem
@@ -81,9 +91,17 @@ class Whep:
         await asyncio.wait([self._tasks[session]])
         return web.Response(text="The session has ended.")
 
-    async def _open(self, body: bytes) -> tuple[str, str]:
+    def _check_half_open(self, remote: str | None) -> None:
+        """Those who are still connecting have places of their own: they take none from those who watch."""
+        remotes = [peer.remote for peer in self._peers.values() if not peer.settled.is_set()]
+        if len(remotes) >= HALF_OPEN or remotes.count(remote) >= HALF_OPEN_PER_ADDRESS:
+            raise web.HTTPServiceUnavailable(
+                text="Too many are connecting at this moment.", headers={"Retry-After": str(_RETRY_S)}
+            )
+
+    async def _open(self, body: bytes, remote: str | None) -> tuple[str, str]:
         offer, videos = admit(body)
-        peer = Peer(self._streams[:videos], Control(self._commands))
+        peer = Peer(self._streams[:videos], Control(self._commands), remote)
         session = secrets.token_urlsafe(24)
         self._peers[session] = peer
         task = self._tasks[session] = asyncio.create_task(self._close_at_end(session, peer))

@@ -1,6 +1,7 @@
 """WHEP against real peers: pixels, refusals, ends of sessions, and that nothing is left behind."""
 
 import asyncio
+import contextlib
 import gc
 import random
 import re
@@ -11,7 +12,9 @@ from typing import Any
 import pytest
 from aiortc import RTCRtpSender
 
-from server.offer import MAX_CANDIDATES, MAX_OFFER_BYTES, admit
+from server.offer import MAX_CANDIDATES, MAX_OFFER_BYTES, OfferError, admit
+from server.whep import HALF_OPEN_PER_ADDRESS
+from tests.support.commands import DATA
 from tests.support.server_harness import house, offer_of, open_files, receive, until
 from tests.support.streams import read_number
 
@@ -121,8 +124,8 @@ async def test_stop_closes_every_peer_at_once() -> None:
     [
         (lambda _: "", "must begin with v=0"),
         (lambda _: "hello", "must begin with v=0"),
-        (lambda sdp: sdp[: sdp.index("m=")], "0 media sections"),
-        (lambda sdp: sdp + sdp[sdp.index("m=") :] * 2, "3 media sections"),
+        (lambda sdp: sdp[: sdp.index("m=")], "0 video sections"),
+        (lambda sdp: sdp + sdp[sdp.index("m=") :] * 2, "3 video sections"),
         (lambda sdp: sdp + "a=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\n" * (MAX_CANDIDATES + 1), "candidates"),
         (lambda sdp: sdp.replace("a=recvonly", "a=sendonly"), "a=recvonly"),
         (lambda sdp: sdp.replace("VP8/90000", "VP9/90000"), "lacks VP8"),
@@ -133,7 +136,7 @@ async def test_stop_closes_every_peer_at_once() -> None:
         (lambda sdp: sdp + CHANNEL * 2, "2 sections for data channels"),
         (lambda sdp: sdp + CHANNEL.replace("5000", "0"), "a=sctp-port"),
         (lambda sdp: sdp + CHANNEL.replace("UDP/", ""), "UDP/DTLS/SCTP"),
-        (lambda sdp: sdp[: sdp.index("m=")] + CHANNEL, "0 media sections"),
+        (lambda sdp: sdp[: sdp.index("m=")] + CHANNEL, "0 video sections"),
     ],
 )
 async def test_a_bad_offer_is_refused_in_a_sentence(change: Callable[[str], str], sentence: str) -> None:
@@ -148,7 +151,7 @@ async def test_what_is_no_offer_of_video_is_refused() -> None:
     async with house() as inside:
         async with await inside.post(await offer_of(kind="audio")) as response:
             assert response.status == 400
-            assert "only video" in await response.text()
+            assert "0 video sections and 1 others" in await response.text()
         async with await inside.post(b"v=0\xff\xfe") as response:
             assert response.status == 400
         async with await inside.post(b"v=0" + b"\n" * MAX_OFFER_BYTES) as response:
@@ -157,6 +160,63 @@ async def test_what_is_no_offer_of_video_is_refused() -> None:
             assert response.status == 415
         async with await inside.http.patch("/whep/nobody") as response:
             assert response.status == 405
+
+
+async def test_audio_may_be_offered_beside_and_is_refused_in_the_answer() -> None:
+    """As most players of other people do; theirs leaves the transport out of the bundled section."""
+    offer = (DATA / "faults" / "offer_video_audio.sdp").read_bytes()
+    async with house(streams=1) as inside, await inside.post(offer) as response:
+        assert response.status == 201, await response.text()
+        sections = (await response.text()).split("m=")[1:]
+        assert [section.split(" ")[0] for section in sections] == ["video", "audio"]
+        assert "a=sendonly" in sections[0]
+        assert "a=inactive" in sections[1]
+
+
+async def test_no_direction_means_both() -> None:
+    offer = (await offer_of()).replace("a=recvonly\r\n", "")
+    async with house(streams=1) as inside, await inside.post(offer) as response:
+        assert response.status == 201, await response.text()
+
+
+@pytest.mark.parametrize(
+    "worst",
+    [
+        b"a=candidate:" + b".local " * 2_000,
+        b"a=rtpmap:97 VP8/90000\r\n" * 400,
+        b"a=x\r\n" * 500,
+        b"a=\r\n" * 3_000,
+    ],
+)
+async def test_no_offer_holds_up_the_others(worst: bytes) -> None:
+    """In processor time, by that of plain ones."""
+    offer = (await offer_of()).encode() + worst
+    assert len(offer) <= MAX_OFFER_BYTES
+    begun_s = time.process_time()
+    with contextlib.suppress(OfferError):
+        admit(offer)
+    worst_s = time.process_time() - begun_s
+    plain = (await offer_of()).encode()
+    plain_s = time.process_time()
+    for _ in range(20):
+        admit(plain)
+    assert worst_s < 20 * (time.process_time() - plain_s), "it takes as long as four hundred plain ones"
+
+
+async def test_compressed_offers_are_refused_unread() -> None:
+    headers = {"Content-Type": "application/sdp", "Content-Encoding": "gzip"}
+    async with house() as inside, inside.http.post("/whep", data=b"\x1f\x8b junk", headers=headers) as response:
+        assert response.status in (400, 415)
+        assert "Server" not in response.headers
+
+
+async def test_who_does_not_connect_takes_no_place_from_those_who_do() -> None:
+    async with house(streams=1, half_open_s=30, viewers_limit=100) as inside:
+        statuses = []
+        for _ in range(HALF_OPEN_PER_ADDRESS + 3):
+            async with await inside.post(await offer_of()) as response:
+                statuses.append(response.status)
+        assert statuses == [201] * HALF_OPEN_PER_ADDRESS + [503] * 3
 
 
 def mutated(offer: str, random_: random.Random) -> bytes:
@@ -192,7 +252,9 @@ async def test_mutated_offers_are_answered_or_refused_and_leave_nothing() -> Non
         for offer in offers:
             async with await inside.post(offer) as response:
                 statuses.append(response.status)
-                assert response.status in (201, 400), (response.status, offer)
+                assert response.status in (201, 400, 503), (response.status, offer)
+            if statuses[-1] == 503:  # all places for those who are connecting are taken: they become free by themselves
+                await until(lambda: inside.server.viewers == 0)
         assert 10 < statuses.count(400) < 50
         await until(lambda: inside.server.viewers == 0)
         await until(lambda: len(asyncio.all_tasks()) <= tasks_before)
