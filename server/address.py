@@ -1,6 +1,7 @@
 """Addresses to listen on: whether they can be used, found out before anything is loaded."""
 
 import errno
+import ipaddress
 import socket
 
 
@@ -23,6 +24,38 @@ def check_address(host: str, port: int) -> None:
             probe.bind(address)
     except OSError as problem:
         raise ListenError(why_not(problem, host, port)) from problem
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a server that listens there."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def own_names(host: str) -> set[str]:
+    """The names under which others reach a server that listens there; none if nobody else can."""
+    name = socket.gethostname().lower()
+    return set() if is_loopback(host) else {host.lower(), name, f"{name}.local"}
+
+
+def page_urls(host: str, port: int) -> list[str]:
+    """Addresses that a browser can open, this machine's first; `host` may stand for all of its addresses."""
+    hosts = [host] if host not in ("", "0.0.0.0", "::") else ["127.0.0.1", *_lan_addresses()]  # noqa: S104 - compared
+    return [f"http://{f'[{each}]' if ':' in each else each}:{port}/" for each in hosts]
+
+
+def _lan_addresses() -> list[str]:
+    """The address from which this machine reaches others, if it has a network; nothing is sent to find out."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # of no one (RFC 5737)
+        except OSError:
+            return []
+        return [probe.getsockname()[0]]
 
 
 def why_not(problem: OSError, host: str, port: int) -> str:

@@ -13,7 +13,7 @@ import msgspec
 from aiohttp import web
 
 from server.access import add_security_headers, same_site_only
-from server.address import ListenError, why_not
+from server.address import ListenError, own_names, page_urls, why_not
 from server.offer import MAX_OFFER_BYTES
 from server.stream import SharedStream
 from server.whep import Whep
@@ -47,8 +47,8 @@ class Server:
         hold. Two of its keys are shown by the page: `notice`, a sentence over the picture, and `delay_ms`, the time
         from the camera to the encoded picture. `commands` are what viewers may ask for over their data channels, all
         who may watch; they are called on the event loop too. `port` 0 takes a free one. Viewers that do not connect
-        within `half_open_s` are dropped. Names other than `localhost` under which browsers reach this machine go to
-        `allowed_hosts`; addresses always work.
+        within `half_open_s` are dropped. Addresses always work, and this machine's own names where others can reach it;
+        further names, e.g. of a proxy, go to `allowed_hosts`.
         """
         if not 1 <= len(streams) <= 2:
             raise ValueError(f"The server sends one or two streams, not {len(streams)}.")
@@ -62,14 +62,18 @@ class Server:
         self._commands = commands
         self._instance = ""
         self._whep = Whep(self._streams, commands, viewers_limit=viewers_limit, half_open_s=half_open_s)
-        self._allowed_hosts = allowed_hosts
+        self._allowed_hosts = {*allowed_hosts, *own_names(host)}
         self._runner: web.AppRunner | None = None
 
     @property
     def url(self) -> str:
-        """The page's address; with port 0 it is known after `start`."""
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"http://{host}:{self._port}/"
+        """The page's address for this machine; with port 0 it is known after `start`."""
+        return self.urls[0]
+
+    @property
+    def urls(self) -> list[str]:
+        """All addresses of the page that are known."""
+        return page_urls(self._host, self._port)
 
     @property
     def viewers(self) -> int:

@@ -31,6 +31,8 @@ class RunConfig:
     """Address to serve on. Only this machine can watch unless you change it."""
     port: int = 8080
     """Port to serve on."""
+    allow_host: tuple[str, ...] = ()
+    """Names under which browsers may reach the server, besides this machine's own."""
     engines: Annotated[EngineConfig, _Inline] = EngineConfig()
     """How the networks run."""
     pose: Annotated[PoseConfig, _Inline] = PoseConfig()

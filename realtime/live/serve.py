@@ -14,7 +14,7 @@ from realtime.live.run_config import RunConfig
 from realtime.live.session import Session, open_session
 from realtime.live.source import open_source
 from realtime.subject import load_subject
-from server.address import ListenError
+from server.address import ListenError, is_loopback
 from server.app import Server
 
 T = TypeVar("T")
@@ -30,12 +30,20 @@ async def serve(config: RunConfig) -> None:
     session = await _unless(stop, lambda: _load(config))
     title = session.renderer.subject.manifest.name
     server = Server(
-        session.streams, title=title, host=config.host, port=config.port, info=session.info, commands=session.commands
+        session.streams,
+        title=title,
+        host=config.host,
+        port=config.port,
+        info=session.info,
+        commands=session.commands,
+        allowed_hosts=config.allow_host,
     )
     try:
         await server.start()
         session.start()
-        print(f"{title} follows {session.source_name}. Watch at {server.url} (Ctrl-C ends)", flush=True)
+        print(f"{title} follows {session.source_name}. Watch at {' or '.join(server.urls)} (Ctrl-C ends)", flush=True)
+        if not is_loopback(config.host):
+            print("Everybody who reaches these addresses can watch, and sees the performer's picture, too.", flush=True)
         await _until(stop, session)
     except ListenError as error:
         raise UserError(str(error)) from error

@@ -1,6 +1,7 @@
 """The web server around the streams: who may talk to it, what it says, and how it begins and ends."""
 
 import re
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import pytest
 import server
 from realtime.frame import Frame
 from realtime.live.latest import Latest
-from server.address import ListenError
+from server.address import ListenError, page_urls
 from server.app import Server
 from server.stream import SharedStream
+from tests.support.server_harness import running_server
 
 
 def stream(name: str = "alice") -> SharedStream[Frame]:
@@ -162,3 +164,25 @@ def test_impossible_ports(port: int) -> None:
 def test_one_or_two_streams(count: int) -> None:
     with pytest.raises(ValueError, match="one or two streams"):
         Server([stream()] * count)
+
+
+def test_addresses_that_are_printed_can_be_opened() -> None:
+    assert page_urls("127.0.0.1", 80) == ["http://127.0.0.1:80/"]
+    assert page_urls("::1", 80) == ["http://[::1]:80/"]
+    first, *others = page_urls("0.0.0.0", 8080)
+    assert first == "http://127.0.0.1:8080/"
+    assert not any("0.0.0.0" in url for url in others)
+
+
+async def test_own_names_are_answered_where_others_can_reach_the_machine() -> None:
+    name = socket.gethostname()
+    for host, status in (("0.0.0.0", 200), ("127.0.0.1", 421)):
+        async with running_server(streams=1, host=host, allowed_hosts=["stage.example"]) as inside:
+            for named, wanted in (
+                (name, status),
+                (f"{name}.local", status),
+                ("stage.example", 200),
+                ("evil.example", 421),
+            ):
+                async with inside.http.get("/stats", headers={"Host": f"{named}:80"}) as response:
+                    assert response.status == wanted, (host, named)

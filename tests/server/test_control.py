@@ -3,13 +3,13 @@
 import asyncio
 
 from server.control import LABEL, SPACING_S
-from tests.support.server_harness import house, open_files, receive, until
+from tests.support.server_harness import open_files, receive, running_server, until
 
 
 async def test_a_viewer_s_commands_are_carried_out_one_at_a_time() -> None:
     asked: list[str] = []
     commands = {name: lambda name=name: asked.append(name) for name in ("wave", "jump")}
-    async with house(commands=commands) as inside:
+    async with running_server(commands=commands) as inside:
         _, tracks, _ = await inside.peer(channels=[LABEL])
         [channel] = inside.channels
         await until(lambda: channel.readyState == "open")
@@ -25,7 +25,7 @@ async def test_a_viewer_s_commands_are_carried_out_one_at_a_time() -> None:
 
 async def test_a_viewer_has_one_channel() -> None:
     asked: list[str] = []
-    async with house(streams=1, commands={"wave": lambda: asked.append("wave")}) as inside:
+    async with running_server(streams=1, commands={"wave": lambda: asked.append("wave")}) as inside:
         await inside.peer(videos=1, channels=["chat", LABEL, LABEL])
         chat, control, second = inside.channels
         await until(lambda: chat.readyState == second.readyState == "closed" and control.readyState == "open")
@@ -34,7 +34,7 @@ async def test_a_viewer_has_one_channel() -> None:
 
 
 async def test_a_viewer_that_vanishes_leaves_no_channel_behind() -> None:
-    async with house(commands={"wave": lambda: None}) as inside:
+    async with running_server(commands={"wave": lambda: None}) as inside:
         await (await inside.http.get("/stats")).read()
         tasks_before, files_before = len(asyncio.all_tasks()), open_files()
         for _ in range(3):

@@ -15,14 +15,14 @@ from aiortc import RTCRtpSender
 from server.offer import MAX_CANDIDATES, MAX_OFFER_BYTES, OfferError, admit
 from server.whep import HALF_OPEN_PER_ADDRESS
 from tests.support.commands import DATA
-from tests.support.server_harness import house, offer_of, open_files, receive, until
+from tests.support.server_harness import offer_of, open_files, receive, running_server, until
 from tests.support.streams import read_number
 
 CHANNEL = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:9\r\na=sctp-port:5000\r\n"
 
 
 async def test_two_videos_arrive_each_in_its_place() -> None:
-    async with house() as inside:
+    async with running_server() as inside:
         _, tracks, _ = await inside.peer()
         alice, bob = await asyncio.gather(receive(tracks[0], 20), receive(tracks[1], 20))
         assert inside.server.viewers == 1
@@ -33,7 +33,7 @@ async def test_two_videos_arrive_each_in_its_place() -> None:
 
 
 async def test_with_one_media_section_only_the_main_stream_is_sent() -> None:
-    async with house() as inside:
+    async with running_server() as inside:
         _, tracks, _ = await inside.peer(videos=1)
         pictures = await receive(tracks[0], 3)
         assert [stream.viewers for stream in inside.streams] == [1, 0]
@@ -41,14 +41,14 @@ async def test_with_one_media_section_only_the_main_stream_is_sent() -> None:
 
 
 async def test_a_second_media_section_may_stay_empty() -> None:
-    async with house(streams=1) as inside:
+    async with running_server(streams=1) as inside:
         connection, tracks, _ = await inside.peer(videos=2)
         await receive(tracks[0], 3)
         assert connection.getTransceivers()[1].currentDirection == "inactive"
 
 
 async def test_many_viewers_share_one_encode() -> None:
-    async with house(streams=1) as inside:
+    async with running_server(streams=1) as inside:
         tracks = [(await inside.peer(videos=1))[1][0] for _ in range(5)]
         await asyncio.gather(*(receive(track, 5) for track in tracks))
         await asyncio.sleep(1.2)
@@ -60,7 +60,7 @@ async def test_many_viewers_share_one_encode() -> None:
 
 
 async def test_delete_ends_the_session_and_its_subscriptions() -> None:
-    async with house() as inside:
+    async with running_server() as inside:
         _, tracks, location = await inside.peer()
         await receive(tracks[0], 1)
         assert re.fullmatch(r"/whep/[\w-]{30,}", location)
@@ -74,7 +74,7 @@ async def test_delete_ends_the_session_and_its_subscriptions() -> None:
 
 
 async def test_a_viewer_that_closes_its_connection_is_forgotten() -> None:
-    async with house() as inside:
+    async with running_server() as inside:
         connection, tracks, _ = await inside.peer()
         await receive(tracks[0], 1)
         await connection.close()
@@ -84,7 +84,7 @@ async def test_a_viewer_that_closes_its_connection_is_forgotten() -> None:
 
 async def test_a_viewer_that_never_connects_is_dropped() -> None:
     offer = await offer_of()
-    async with house(half_open_s=0.5) as inside:
+    async with running_server(half_open_s=0.5) as inside:
         async with await inside.post(offer) as response:
             assert response.status == 201
         assert inside.server.viewers == 1
@@ -95,7 +95,7 @@ async def test_a_viewer_that_never_connects_is_dropped() -> None:
 
 async def test_when_all_places_are_taken_the_refusal_says_so() -> None:
     offer = await offer_of()
-    async with house(viewers_limit=2) as inside:
+    async with running_server(viewers_limit=2) as inside:
         for status in (201, 201, 503):
             async with await inside.post(offer) as response:
                 assert response.status == status
@@ -106,7 +106,7 @@ async def test_when_all_places_are_taken_the_refusal_says_so() -> None:
 
 
 async def test_stop_closes_every_peer_at_once() -> None:
-    async with house() as inside:
+    async with running_server() as inside:
         viewers = [await inside.peer() for _ in range(3)]
         for _, tracks, _ in viewers:
             await receive(tracks[0], 1)
@@ -140,7 +140,7 @@ async def test_stop_closes_every_peer_at_once() -> None:
     ],
 )
 async def test_a_bad_offer_is_refused_in_a_sentence(change: Callable[[str], str], sentence: str) -> None:
-    async with house() as inside, await inside.post(change(await offer_of())) as response:
+    async with running_server() as inside, await inside.post(change(await offer_of())) as response:
         assert response.status == 400
         assert response.content_type == "text/plain"
         assert sentence in await response.text()
@@ -148,7 +148,7 @@ async def test_a_bad_offer_is_refused_in_a_sentence(change: Callable[[str], str]
 
 
 async def test_what_is_no_offer_of_video_is_refused() -> None:
-    async with house() as inside:
+    async with running_server() as inside:
         async with await inside.post(await offer_of(kind="audio")) as response:
             assert response.status == 400
             assert "0 video sections and 1 others" in await response.text()
@@ -165,7 +165,7 @@ async def test_what_is_no_offer_of_video_is_refused() -> None:
 async def test_audio_may_be_offered_beside_and_is_refused_in_the_answer() -> None:
     """As most players of other people do; theirs leaves the transport out of the bundled section."""
     offer = (DATA / "faults" / "offer_video_audio.sdp").read_bytes()
-    async with house(streams=1) as inside, await inside.post(offer) as response:
+    async with running_server(streams=1) as inside, await inside.post(offer) as response:
         assert response.status == 201, await response.text()
         sections = (await response.text()).split("m=")[1:]
         assert [section.split(" ")[0] for section in sections] == ["video", "audio"]
@@ -175,7 +175,7 @@ async def test_audio_may_be_offered_beside_and_is_refused_in_the_answer() -> Non
 
 async def test_no_direction_means_both() -> None:
     offer = (await offer_of()).replace("a=recvonly\r\n", "")
-    async with house(streams=1) as inside, await inside.post(offer) as response:
+    async with running_server(streams=1) as inside, await inside.post(offer) as response:
         assert response.status == 201, await response.text()
 
 
@@ -205,13 +205,16 @@ async def test_no_offer_holds_up_the_others(worst: bytes) -> None:
 
 async def test_compressed_offers_are_refused_unread() -> None:
     headers = {"Content-Type": "application/sdp", "Content-Encoding": "gzip"}
-    async with house() as inside, inside.http.post("/whep", data=b"\x1f\x8b junk", headers=headers) as response:
+    async with (
+        running_server() as inside,
+        inside.http.post("/whep", data=b"\x1f\x8b junk", headers=headers) as response,
+    ):
         assert response.status in (400, 415)
         assert "Server" not in response.headers
 
 
 async def test_who_does_not_connect_takes_no_place_from_those_who_do() -> None:
-    async with house(streams=1, half_open_s=30, viewers_limit=100) as inside:
+    async with running_server(streams=1, half_open_s=30, viewers_limit=100) as inside:
         statuses = []
         for _ in range(HALF_OPEN_PER_ADDRESS + 3):
             async with await inside.post(await offer_of()) as response:
@@ -243,7 +246,7 @@ def mutated(offer: str, random_: random.Random) -> bytes:
 async def test_mutated_offers_are_answered_or_refused_and_leave_nothing() -> None:
     random_ = random.Random(7)
     offers = [mutated(await offer_of(videos=1 + number % 2, channel=number % 3 == 0), random_) for number in range(60)]
-    async with house(half_open_s=0.5) as inside:
+    async with running_server(half_open_s=0.5) as inside:
         loose_ends: list[dict[str, Any]] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: loose_ends.append(context))
         await (await inside.http.get("/stats")).read()  # so that the client's connection counts as before
@@ -284,7 +287,7 @@ def test_offers_are_tidied_for_aiortc() -> None:
 async def test_aiortc_still_asks_its_sender_for_key_frames() -> None:
     """The contract of the one hook into aiortc's sender: a picture loss calls `_send_keyframe`."""
     assert callable(RTCRtpSender._send_keyframe)
-    async with house(streams=1) as inside:
+    async with running_server(streams=1) as inside:
         connection, tracks, _ = await inside.peer(videos=1)
         await receive(tracks[0], 3)
         await asyncio.sleep(1.3)
@@ -296,7 +299,7 @@ async def test_aiortc_still_asks_its_sender_for_key_frames() -> None:
 
 
 async def test_the_answer_leaves_the_dtls_handshake_to_the_viewer_and_asks_no_stranger_for_our_address() -> None:
-    async with house() as inside, await inside.post(await offer_of(videos=2)) as response:
+    async with running_server() as inside, await inside.post(await offer_of(videos=2)) as response:
         answer = await response.text()
     assert answer.count("a=setup:passive") == 2
     assert set(re.findall(r"typ (\w+)", answer)) <= {"host"}

@@ -21,7 +21,7 @@ from tests.support.streams import moving_streams
 
 
 @dataclass
-class House:
+class ServerHarness:
     """A server with its streams, and a client for it."""
 
     server: Server
@@ -56,13 +56,13 @@ class House:
 
 
 @asynccontextmanager
-async def house(*, streams: int = 2, **options: Any) -> AsyncIterator[House]:
+async def running_server(*, streams: int = 2, **options: Any) -> AsyncIterator[ServerHarness]:
     with moving_streams(streams) as shared:
         server = Server(shared, port=0, **options)
         await server.start()
         try:
             async with aiohttp.ClientSession(server.url) as http:
-                inside = House(server, shared, http)
+                inside = ServerHarness(server, shared, http)
                 yield inside
                 for peer in inside.peers:
                     await peer.close()
