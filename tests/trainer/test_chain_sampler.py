@@ -129,16 +129,18 @@ def test_the_chain_carries_its_own_output_on(footage: Footage, fabric: Fabric) -
     assert (exact | restarted).any()
 
 
-def test_a_resumed_run_goes_on_to_the_bit(footage: Footage, fabric: Fabric, tmp_path: Path) -> None:
-    whole = BodyStage(footage, CONFIG, fabric)
+@pytest.mark.parametrize("references", [False, True])
+def test_a_resumed_run_goes_on_to_the_bit(toy_run: Path, fabric: Fabric, tmp_path: Path, *, references: bool) -> None:
+    footage, config = Footage(toy_run / "data", references=references), replace(CONFIG, references=references)
+    whole = BodyStage(footage, config, fabric)
     losses = [whole.step() for _ in range(10)]
     whole.close()
-    first = BodyStage(footage, CONFIG, fabric)
+    first = BodyStage(footage, config, fabric)
     for _ in range(5):
         first.step()
     torch.save(first.state_dict(), tmp_path / "half.pt")
     first.close()
-    second = BodyStage(footage, CONFIG, fabric)
+    second = BodyStage(footage, config, fabric)
     second.load_state_dict(torch.load(tmp_path / "half.pt", weights_only=True))
     assert [second.step() for _ in range(5)] == losses[5:]
     second.close()

@@ -34,7 +34,7 @@ from trainer.training.distributed import Fabric, assemble
 from trainer.training.face import FaceStage, Heads, crop_heads
 from trainer.training.joint import JointStage
 
-CONFIG = replace(TRAINING, steps=4, face_steps=4, joint_steps=8, window_px=64, face=SMALL)
+CONFIG = replace(TRAINING, steps=4, face_steps=4, joint_steps=8, window_px=64, references=True, face=SMALL)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def fabric() -> Fabric:
 
 @pytest.fixture(scope="module")
 def footage(toy_run: Path) -> Footage:
-    return Footage(toy_run / "data")
+    return Footage(toy_run / "data", references=True)
 
 
 @pytest.fixture(scope="module")
