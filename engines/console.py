@@ -35,6 +35,7 @@ def run_commands(
     *,
     prog: str,
     description: str,
+    examples: Mapping[str, str],
     is_told: Callable[[], bool] = lambda: True,
 ) -> None:
     """Run the one of `commands` that the command line names, with the command line's arguments.
@@ -45,6 +46,7 @@ def run_commands(
         commands: by name.
         prog: the program's name.
         description: for its help.
+        examples: by the names of commands; their help ends with them, and the program's with the first.
         is_told: whether this process prints a mistake; of several that do the same, only one should.
     """
     if sys.argv[1:] == ["--version"]:
@@ -53,6 +55,10 @@ def run_commands(
     _set_up_process()
     try:
         tyro.extras.subcommand_cli_from_dict(dict(commands), prog=prog, description=description)
+    except SystemExit as end:
+        if not end.code and {"-h", "--help"} & {*sys.argv[1:]}:
+            print(f"Example: {examples.get(sys.argv[1], next(iter(examples.values())))}")
+        raise
     except UserError as error:
         if is_told():
             print(f"{prog}: {error}", file=sys.stderr)

@@ -65,15 +65,45 @@ class ChannelCopy(NamedTuple):
 def channel_copies(packed: tuple[int, ...], output: tuple[int, ...]) -> list[ChannelCopy]:
     """What to copy after a run, in order, for the shapes of packed and output."""
     c = output[-1]
-    known = packed[:-1] == output[:-1] and packed[-1] in (2 * c, 3 * c)
-    assert known, f"packed {packed} and output {output} are no recurrent network"
+    assert is_recurrent(packed, output), f"packed {packed} and output {output} are no recurrent network"
     previous_input = [ChannelCopy(from_output=False, target=c)] if packed[-1] == 3 * c else []
     return [*previous_input, ChannelCopy(from_output=True, target=packed[-1] - c)]
 
 
-def make_recurrent(engine: Engine) -> RecurrentEngine:
-    """The recurrent engine of any engine with the input "packed" and one output: on its device if it has one."""
-    return engine.recurrent() if isinstance(engine, DeviceEngine) else HostRecurrentEngine(engine)
+def is_recurrent(packed: tuple[int, ...], output: tuple[int, ...]) -> bool:
+    """Whether the shapes are those of a recurrent network; else all of the input is new in every run."""
+    return packed[:-1] == output[:-1] and packed[-1] in (2 * output[-1], 3 * output[-1])
+
+
+def make_recurrent(engine: Engine, *, on_host: bool = False) -> RecurrentEngine:
+    """The recurrent engine of any engine with the input "packed" and one output.
+
+    Args:
+        engine: with the input "packed" and one output.
+        on_host: keep the past on the host even where the engine has a device.
+    """
+    (output,) = engine.outputs.values()
+    if not is_recurrent(engine.inputs["packed"].shape, output.shape):
+        return StatelessEngine(engine)
+    if isinstance(engine, DeviceEngine) and not on_host:
+        return engine.recurrent()
+    return HostRecurrentEngine(engine)
+
+
+class StatelessEngine:
+    """A network without a past as a `RecurrentEngine`: whoever runs it keeps the past, and writes it to the input."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.input = engine.inputs["packed"]
+        (self.output,) = engine.outputs.values()
+
+    def reset(self, previous_input: Bytes, previous_output: Bytes) -> None:
+        """There is nothing to replace."""
+
+    def run(self) -> None:
+        """Compute `output` from `input`."""
+        self._engine.run()
 
 
 class HostRecurrentEngine:

@@ -15,8 +15,8 @@ import numpy as np
 from engines.backends import Precision
 from engines.engine import Bytes, Engine
 from engines.errors import UserError
-from engines.parity import CHAIN_FLOORS_DB, FLOORS_DB, ComparingEngine, Parity, psnr_db
-from engines.recurrent import DeviceEngine, HostRecurrentEngine, RecurrentEngine, make_recurrent
+from engines.parity import CHAIN_FLOORS_DB, FLOORS_DB, ComparingEngine, Parity, only_output, psnr_db
+from engines.recurrent import DeviceEngine, RecurrentEngine, make_recurrent
 
 LEAK_BYTES = 16 << 20
 """Growth over `VerifyConfig.steps` steps that counts as a leak."""
@@ -63,7 +63,13 @@ class VerifyConfig:
 
 
 def verify(
-    engine: Engine, reference: Engine, frames: ReferenceFrames, *, precision: Precision, config: VerifyConfig
+    engine: Engine,
+    reference: Engine,
+    frames: ReferenceFrames,
+    *,
+    precision: Precision,
+    config: VerifyConfig,
+    picture: Callable[[Engine], Bytes] = only_output,
 ) -> Iterator[Check]:
     """All checks of a recurrent network, one after the other.
 
@@ -73,12 +79,14 @@ def verify(
         frames: what both are given.
         precision: the engine's, which decides how near the reference it has to be.
         config: how long.
+        picture: what people get to see of a run, as in `engines.parity.Rollout`.
     """
-    comparing = ComparingEngine(reference, engine)
-    expected = _outputs(HostRecurrentEngine(comparing), frames)
+    comparing = ComparingEngine(reference, engine, picture)
+    expected = _pictures(make_recurrent(comparing), frames, lambda: picture(reference))
     recurrent = make_recurrent(engine)
+    chain_db = min(map(psnr_db, expected, _pictures(recurrent, frames, lambda: picture(engine))))
     found = _outputs(recurrent, frames)
-    parity = Parity(comparing.worst_db, min(map(psnr_db, expected, found)))
+    parity = Parity(comparing.worst_db, chain_db)
     floors = {"step_floor_db": FLOORS_DB[precision], "chain_floor_db": CHAIN_FLOORS_DB[precision]}
     yield _check("parity", parity.holds(precision), **parity._asdict(), **floors)
     yield _check("latency", True, **_percentiles_ms(lambda: _step(recurrent, frames, 0), config.timed))
@@ -128,7 +136,7 @@ def _verify_device(
         yield _same("piece by piece as replayed", _outputs(recurrent, frames), found)
         timings = _percentiles_ms(lambda: _step(recurrent, frames, 0), config.timed)
         yield _check("latency piece by piece", True, **timings)
-    through_host = _outputs(HostRecurrentEngine(engine), frames)
+    through_host = _outputs(make_recurrent(engine, on_host=True), frames)
     yield _same("state on the host as on the device", through_host, found)
     copies = {"to_device": engine.upload, "to_host": engine.download}
     metrics = {
@@ -171,8 +179,16 @@ def _verify_endurance(recurrent: RecurrentEngine, frames: ReferenceFrames, steps
 
 
 def _outputs(recurrent: RecurrentEngine, frames: ReferenceFrames) -> list[Bytes]:
+    return _pictures(recurrent, frames, lambda: recurrent.output)
+
+
+def _pictures(recurrent: RecurrentEngine, frames: ReferenceFrames, picture: Callable[[], Bytes]) -> list[Bytes]:
     recurrent.reset(frames.previous_input, frames.previous_output)
-    return [_step(recurrent, frames, number).copy() for number in range(len(frames.inputs))]
+    found = []
+    for number in range(len(frames.inputs)):
+        _step(recurrent, frames, number)
+        found.append(picture().copy())
+    return found
 
 
 def _step(recurrent: RecurrentEngine, frames: ReferenceFrames, number: int) -> Bytes:

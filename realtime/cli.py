@@ -15,13 +15,17 @@ from realtime.pose.estimation.config import PoseConfig
 from realtime.subject_engines import EngineConfig
 
 Inline = tyro.conf.arg(name="")
+EXAMPLES = {
+    "run": "realtime run --camera 0 --subject alice",
+    "calibrate": "realtime calibrate maria --camera 0",
+    "pose": "realtime pose dance.mp4 --out dance_pose",
+    "bench": "realtime bench --subject alice --source bob",
+    "bench-pose": "realtime bench-pose --source bob --frames 300",
+}
 
 
 def run(config: Annotated[RunConfig, Inline] = RunConfig()) -> None:
-    """Play a subject live: move in front of the camera, watch in a browser.
-
-    Example: realtime run --camera 0 --subject alice
-    """
+    """Play a subject live: move in front of the camera, watch in a browser."""
     from server.address import ListenError, check_address
 
     try:
@@ -144,4 +148,5 @@ def main() -> None:
         {"run": run, "calibrate": calibrate, "pose": pose, "bench": bench, "bench-pose": bench_pose},
         prog="realtime",
         description="Move in front of a camera, and a browser shows another person making your moves.",
+        examples=EXAMPLES,
     )

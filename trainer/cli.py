@@ -1,7 +1,6 @@
 """`trainer`: from a video of a person to a subject."""
 
 import os
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -180,24 +179,19 @@ def main() -> None:
     """Entry point."""
     # Waiting threads sleep instead of spinning: beside any other program spinning made a step ten times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    try:
-        run_commands(
-            {
-                "fit": fit,
-                "prepare": prepare,
-                "train": train,
-                "export": export,
-                "settings": settings,
-                "evaluate": evaluate,
-                "detector": detector,
-            },
-            prog="trainer",
-            description="Make a subject of a video of a person: fit does it all, prepare, train and export its parts.",
-            # What one process finds, all find: one per machine tells the user.
-            is_told=lambda: first_process(on_machine=True),
-        )
-    except SystemExit as end:
-        arguments = sys.argv[1:]
-        if not end.code and {"-h", "--help"} & {*arguments}:
-            print(f"Example: {EXAMPLES.get(arguments[0], EXAMPLES['fit'])}")
-        raise
+    run_commands(
+        {
+            "fit": fit,
+            "prepare": prepare,
+            "train": train,
+            "export": export,
+            "settings": settings,
+            "evaluate": evaluate,
+            "detector": detector,
+        },
+        prog="trainer",
+        description="Make a subject of a video of a person: fit does it all, prepare, train and export its parts.",
+        examples=EXAMPLES,
+        # What one process finds, all find: one per machine tells the user.
+        is_told=lambda: first_process(on_machine=True),
+    )

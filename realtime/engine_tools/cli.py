@@ -21,6 +21,15 @@ SPARE = max(1, (os.cpu_count() or 2) - 1)
 BASELINE = "trainer.baseline"
 """The module that times the paper's generator; it needs torch."""
 
+EXAMPLES = {
+    "build": "engines build alice --backend tensorrt-rtx --target sm89,sm120",
+    "list": "engines list",
+    "prune": "engines prune --limit-mib 500",
+    "verify": "engines verify alice --backend openvino --precision int8",
+    "doctor": "engines doctor alice",
+    "bench": "engines bench alice --threads 1 2",
+}
+
 
 def build(
     subject: Positional[str] = "alice",
@@ -177,6 +186,7 @@ def main() -> None:
         },
         prog="engines",
         description="Build, verify and measure what runs a subject's networks on this machine.",
+        examples=EXAMPLES,
     )
 
 

@@ -13,13 +13,14 @@ from rich.table import Table
 from tyro.conf import Positional
 
 from engines.backends import BACKENDS, BackendName, Precision, known_backend
-from engines.engine import Bytes
+from engines.engine import Bytes, Engine
 from engines.errors import UserError
 from engines.load import load_engine
+from engines.parity import RecordingEngine, only_output
 from engines.verify import Check, ReferenceFrames, VerifyConfig, verify, verify_once
 from realtime.pose.measure import HeadBox, head_box
 from realtime.pose.pose import Pose
-from realtime.render import PATCH, crop_head, to_patches
+from realtime.render import PATCH, crop_head, reference_picture, to_patches
 from realtime.subject import Subject, load_subject
 from realtime.subject_clips import SubjectClips
 
@@ -74,9 +75,13 @@ def _checks(subject: Subject, backend: BackendName, precision: Precision, config
         )
         yield Check(name=name, passed=True, metrics={"s": round(time.perf_counter() - begun_at_s, 2)})
     other = _reference_backend(backend)
-    poses = SubjectClips.of(subject).poses
-    reference, frames = load_engine(subject.generator, backend=other), _reference_frames(subject, poses)
-    yield from verify(generator, reference, frames, precision=precision, config=config)
+    clips = SubjectClips.of(subject)
+    reference, poses = load_engine(subject.generator, backend=other), clips.poses
+    if subject.atlas:
+        frames, picture = _recorded_frames(clips, reference), reference_picture(subject.plate)
+    else:
+        frames, picture = _figure_frames(subject, poses), only_output
+    yield from verify(generator, reference, frames, precision=precision, config=config, picture=picture)
     inputs = _face_inputs(subject, poses, face.inputs["packed"].shape[1] * PATCH)
     yield verify_once("face", face, load_engine(subject.face, backend=other), inputs, precision=precision)
 
@@ -90,7 +95,18 @@ def _reference_backend(backend: BackendName) -> BackendName:
     return others[0]
 
 
-def _reference_frames(subject: Subject, poses: Sequence[Pose | None]) -> ReferenceFrames:
+def _recorded_frames(clips: SubjectClips, reference: Engine) -> ReferenceFrames:
+    """All that a generator with references sees in the clips; its past is a part of that."""
+    recording = RecordingEngine(reference)
+    for _ in clips.play(recording):
+        pass
+    (output,) = reference.outputs.values()
+    return ReferenceFrames(
+        inputs=recording.recorded, previous_input=recording.recorded[0], previous_output=np.zeros_like(output)
+    )
+
+
+def _figure_frames(subject: Subject, poses: Sequence[Pose | None]) -> ReferenceFrames:
     """The clips' figures, from an empty one over the plate."""
     figures = [to_patches(subject.style.draw(pose, *subject.plate.shape[:2]))[None] for pose in poses]
     blank = np.full_like(figures[0], subject.style.blank)

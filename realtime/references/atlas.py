@@ -83,17 +83,18 @@ class Atlas:
     Args:
         size_px: width and height of the footage's pictures.
         widths: B 2, half-widths in statures.
-        references: by part; every part has some.
+        references: by part; none of a part that the footage never shows.
     """
 
     def __init__(self, size_px: tuple[int, int], widths: Floats, references: dict[str, list[Reference]]) -> None:
         assert references.keys() == PARTS.keys(), f"parts {sorted(references)}, want {sorted(PARTS)}"
         self.size_px, self.widths, self.references = size_px, widths, references
-        self.descriptors = {part: _table(part, rows) for part, rows in references.items()}
-        """By part, N D."""
-        self.frames = {part: np.array([row.frame for row in rows]) for part, rows in references.items()}
+        shown = {part: rows for part, rows in references.items() if rows}
+        self.descriptors = {part: _table(part, rows) for part, rows in shown.items()}
+        """By part that is shown, N D."""
+        self.frames = {part: np.array([row.frame for row in rows]) for part, rows in shown.items()}
         """By part, N."""
-        self.hidden = {part: np.array([row.hidden for row in rows], np.float32) for part, rows in references.items()}
+        self.hidden = {part: np.array([row.hidden for row in rows], np.float32) for part, rows in shown.items()}
         """By part, N."""
 
     def save(self, path: Path) -> None:

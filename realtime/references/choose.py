@@ -62,9 +62,9 @@ class Chooser:
             apart: references from fewer than so many frames away are not allowed.
 
         Returns:
-            By part.
+            By part that the footage shows.
         """
-        return {part: self._step(part, describe(limbs, part), frame, apart) for part in PARTS}
+        return {part: self._step(part, describe(limbs, part), frame, apart) for part in self._atlas.descriptors}
 
     def _step(self, part: str, wanted: Floats, frame: int | None, apart: int) -> Choice:
         away = (

@@ -45,13 +45,13 @@ class Compositor:
 
         Args:
             frames: of the same window, at a step of 4 pixels, with the limbs placed.
-            choices: by part.
+            choices: by part; one that is missing is left to the network.
         """
         np.copyto(self._canvas, self._plate)
         limbs = frames.limbs
         for part in far_first(limbs) if limbs else ():
             fields = [field for field in frames.fields if PART_OF[field.bone] == part]
-            if limbs and fields:
+            if limbs and fields and part in choices:
                 self._lay(part, fields, limbs, choices[part])
         return np.asarray(cv2.cvtColor(self._canvas, cv2.COLOR_RGBA2RGB), np.uint8)
 

@@ -108,7 +108,7 @@ def test_nowhere_to_remember(toy: Subject, tmp_path: Path, monkeypatch: pytest.M
 @pytest.mark.parametrize("backend", ["openvino", "onnxruntime", "torch"])
 def test_nan_is_seen_in_the_bytes(toy: Subject, tmp_path: Path, backend: BackendName) -> None:
     poison(toy.generator, tmp_path / "nan.onnx", np.nan)
-    renderer = Renderer(load_engine(tmp_path / "nan.onnx", backend=backend), None, toy.plate)
+    renderer = Renderer(load_engine(tmp_path / "nan.onnx", backend=backend), None, toy.plate, atlas=toy.atlas)
     with pytest.raises(BrokenOutputError, match="1 of 48 channels"):
         renderer.step(Figure(toy.plate, None))
 

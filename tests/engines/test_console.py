@@ -26,7 +26,7 @@ def interrupted() -> None:
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str, is_told: Callable[[], bool] = lambda: True) -> None:
     monkeypatch.setattr(sys, "argv", ["engines", *arguments])
     commands = {each.__name__.replace("_", "-"): each for each in (user_error, missing_file, interrupted)}
-    run_commands(commands, prog="engines", description="", is_told=is_told)
+    run_commands(commands, prog="engines", description="", examples={"": ""}, is_told=is_told)
 
 
 def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -41,7 +41,7 @@ def test_the_subject_renders(toy_subject: Path) -> None:
     assert "CPU core" in training.machine
     assert subject.manifest.consent.licence == "CC0-1.0"
     generator, face = (load_engine(graph) for graph in (subject.generator, subject.face))
-    renderer = Renderer(generator, face, subject.plate)
+    renderer = Renderer(generator, face, subject.plate, atlas=subject.atlas)
     pose = standing(scale=0.5)
     pictures = [renderer.step(Figure(draw(pose, 64), pose)) for _ in range(3)]
     assert pictures[0].shape == (64, 64, 3)

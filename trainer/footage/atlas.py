@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from engines.errors import UserError
 from realtime.frame import Rgb
 from realtime.pose.pose import Floats, Pose
 from realtime.references.atlas import ATLAS, Atlas, Reference
@@ -38,11 +37,7 @@ ODD = {"hand": 22, "arm": 30, "leg": 30}
 
 
 def ensure_atlas(data: Path) -> None:
-    """Build the atlas of prepared footage, unless it is there already.
-
-    Raises:
-        UserError: a part of the person is never to be seen.
-    """
+    """Build the atlas of prepared footage, unless it is there already."""
     if not (data / ATLAS).exists():
         build_atlas(Footage(data)).save(data / ATLAS)
 
@@ -69,7 +64,7 @@ def build_atlas(footage: Footage, counts: Mapping[str, int] = COUNTS) -> Atlas:
                 references[part].append(reference)
     reader.close()
     for part, rows in references.items():
-        references[part] = _alike(rows, ODD[kind(part)]) if kind(part) in ODD else rows
+        references[part] = _alike(rows, ODD[kind(part)]) if rows and kind(part) in ODD else rows
     return Atlas((footage.about.width_px, footage.about.height_px), widths, references)
 
 
@@ -126,7 +121,7 @@ def _choose(footage: Footage, widths: Floats, counts: Mapping[str, int]) -> dict
     for part in PARTS:
         rows = [i for i, one in enumerate(limbs) if one.sure[PART_BONES[part]].min() >= LEAST_SURE]
         if not rows:
-            raise UserError(f"The {part.replace('_', ' ')} is never to be seen in the footage.")
+            continue
         table = np.stack([describe(limbs[i], part) for i in rows])
         frames = np.array([EVERY * seen[i][0] for i in rows])
         costs = np.array([HIDDEN[kind(part)] * hidden[i][part] for i in rows], np.float32)

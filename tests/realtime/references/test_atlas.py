@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from engines.errors import UserError
-from realtime.references.atlas import load_atlas
+from realtime.references.atlas import Atlas, load_atlas
 from realtime.references.bones import PARTS, limbs_of
 from realtime.references.choose import FADE_FRAMES, Chooser
+from realtime.references.inputs import ReferenceInputs
 from tests.support.references import SIZE_PX, WIDTHS, dancer, toy_atlas
 from trainer.footage.atlas import build_atlas, spread
 from trainer.footage.prepared import Footage
@@ -80,3 +81,14 @@ def test_an_atlas_is_built_from_training_frames_alone(toy_run: Path) -> None:
         assert rows, part
         assert all(0 <= row.frame < footage.training_frames for row in rows)
         assert all((row.picture[..., :3] <= row.picture[..., 3:]).all() for row in rows), "colours are times alpha"
+
+
+def test_a_part_that_the_footage_never_shows_is_left_to_the_network(tmp_path: Path) -> None:
+    atlas = toy_atlas([(0, dancer())])
+    some = Atlas(atlas.size_px, atlas.widths, {**atlas.references, "left_hand": []})
+    some.save(tmp_path / "atlas.npz")
+    inputs = ReferenceInputs(load_atlas(tmp_path / "atlas.npz"), np.zeros((SIZE_PX, SIZE_PX, 3), np.uint8))
+    picture = inputs.step(dancer()).picture
+    whole = ReferenceInputs(atlas, np.zeros((SIZE_PX, SIZE_PX, 3), np.uint8)).step(dancer()).picture
+    assert picture.any()
+    assert not np.array_equal(picture, whole)
