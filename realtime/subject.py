@@ -4,9 +4,10 @@
       subject.json      this manifest
       generator.onnx    the temporal generator
       face.onnx         the face residual network
-      *.int8.xml, .bin  both of them quantized, if that holds
-      clips.npz   clips of the person's own moves, to prove engines on
-      plate.png         the empty room
+      *.int8.xml, .bin  both of them quantized, if that is near enough
+      atlas.npz         reference pictures of the person's parts, if the generator wants them
+      clips.npz         clips of the person's own moves, to calibrate int8 and check engines on
+      plate.png         the empty background
       thumbnail.jpg     the person
 Nothing in it is ever unpickled, and every file is checked against its hash before it is opened.
 """

@@ -74,7 +74,7 @@ class Peer:
                 transceiver = self._connection.addTransceiver(track, direction="sendonly")
                 # aiortc forwards picture losses to its own encoder only, of which there is none here.
                 transceiver.sender._send_keyframe = stream.request_keyframe  # type: ignore[method-assign]
-                _prefer_vp8(transceiver)
+                _allow_only_vp8(transceiver)
             await self._connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
             await self._connection.setLocalDescription(await self._connection.createAnswer())
         except Exception as problem:  # measured: six kinds of exceptions for mutated offers
@@ -104,6 +104,6 @@ class Peer:
             self.end()
 
 
-def _prefer_vp8(transceiver: RTCRtpTransceiver) -> None:
+def _allow_only_vp8(transceiver: RTCRtpTransceiver) -> None:
     codecs = RTCRtpSender.getCapabilities("video").codecs
     transceiver.setCodecPreferences([codec for codec in codecs if codec.mimeType in ("video/VP8", "video/rtx")])

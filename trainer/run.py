@@ -114,7 +114,7 @@ class _Stages:
         path, footage, threads = self.run / "generator.onnx", self.footage, torch.get_num_threads()
         if not path.exists():
             write_generator(_checkpoints(self.run, "body").load_best(), self.config, footage, path)
-        training, held_out = range(footage.training_frames), footage.held_out(len(footage.poses))
+        training, held_out = range(footage.first_held_out), footage.held_out(len(footage.poses))
         return (
             render_heads(footage, path, training, threads=threads),
             render_heads(footage, path, held_out, threads=threads),

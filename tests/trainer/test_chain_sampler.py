@@ -43,7 +43,7 @@ def test_plans_play_onwards_and_start_anew(footage: Footage) -> None:
         if not after.restart:
             assert after.start == before.start + CONFIG.unroll
             assert after.window == before.window
-        assert 0 <= after.start <= footage.training_frames - CONFIG.unroll
+        assert 0 <= after.start <= footage.first_held_out - CONFIG.unroll
         assert after.window.x % 4 == after.window.y % 4 == 0
     assert 60 < sum(segment.restart for segment in segments) < 160
     assert segments == list(islice(sample_chain(footage, CONFIG, 0), 400))
@@ -52,8 +52,8 @@ def test_plans_play_onwards_and_start_anew(footage: Footage) -> None:
 
 def test_held_out_footage_is_never_trained_on(footage: Footage) -> None:
     plan = sample_chain(footage, replace(CONFIG, mean_chain_frames=10**9), 0)
-    assert max(segment.start for segment in islice(plan, 300)) + CONFIG.unroll <= footage.training_frames
-    assert footage.training_frames == round(0.85 * len(footage.poses))
+    assert max(segment.start for segment in islice(plan, 300)) + CONFIG.unroll <= footage.first_held_out
+    assert footage.first_held_out == round(0.85 * len(footage.poses))
 
 
 def test_rarely_filmed_turns_are_seen_oftener() -> None:

@@ -20,7 +20,7 @@ def add_int8(footage: Footage, draft: Path) -> str:
         A sentence about how near the int8 graphs are to the reference, or why there are none.
     """
     threads = torch.get_num_threads()
-    clips = choose_clips(footage.poses[: footage.training_frames])
+    clips = choose_clips(footage.poses[: footage.first_held_out])
     save_clips(draft, clips)
     rollout = SubjectClips(clips, footage.style, footage.plate, footage.atlas)
     graphs = {name: draft / f"{name}.onnx" for name in ("generator", "face")}

@@ -155,7 +155,7 @@ def _describe_training(run: Path, trained: _Trained, psnrs_db: list[float]) -> T
         video=about.video,
         footage_px=about.source_px,
         crop=about.crop,
-        footage_s=trained.footage.training_frames / about.fps,
+        footage_s=trained.footage.first_held_out / about.fps,
         hours=hours,
         machine=machine,
         generator=str(trained.config.generator),

@@ -113,7 +113,7 @@ def spread(table: Floats, frames: NDArray[np.intp], costs: Floats, count: int, a
 
 def _choose(footage: Footage, widths: Floats, counts: Mapping[str, int]) -> dict[int, list[str]]:
     """The parts to be taken from each training frame."""
-    seen = [(n, pose) for n, pose in enumerate(footage.poses[: footage.training_frames : EVERY]) if pose is not None]
+    seen = [(n, pose) for n, pose in enumerate(footage.poses[: footage.first_held_out : EVERY]) if pose is not None]
     limbs = [limbs_of(pose, widths) for _, pose in seen]
     shape = footage.about.height_px, footage.about.width_px
     hidden = [hidden_shares(one, shape) for one in limbs]
@@ -134,7 +134,7 @@ def _sharpest(footage: Footage, reader: PictureReader, number: int) -> tuple[int
     """A frame, or one beside it in which the person is much sharper, and its pose."""
     rows = []
     for n in (number - 1, number, number + 1):
-        pose = footage.poses[n] if 0 <= n < footage.training_frames else None
+        pose = footage.poses[n] if 0 <= n < footage.first_held_out else None
         if pose is not None:
             frame = reader.read(n)
             rows.append((sharpness(frame, pose) * (SHARPER if n == number else 1), n, frame, pose))

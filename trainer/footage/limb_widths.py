@@ -28,7 +28,7 @@ def learn_widths(footage: Footage) -> Floats:
     plain = plain_widths()
     if not footage.about.static:
         return plain
-    seen = [(n, pose) for n, pose in enumerate(footage.poses[: footage.training_frames]) if pose is not None]
+    seen = [(n, pose) for n, pose in enumerate(footage.poses[: footage.first_held_out]) if pose is not None]
     reader, limbs, found = footage.reader(), [], []
     for n, pose in seen[:: max(1, len(seen) // FRAMES)]:
         limbs.append(limbs_of(pose, plain))

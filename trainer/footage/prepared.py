@@ -101,13 +101,13 @@ class Footage:
         self._frames = data / "frames.mp4"
 
     @property
-    def training_frames(self) -> int:
+    def first_held_out(self) -> int:
         """Frames before this number are for training, the others are held out."""
         return training_frames(len(self.poses), self.about.fps)
 
     def held_out(self, frames: int) -> range:
         """Numbers of the first so many held-out frames."""
-        return range(self.training_frames, min(self.training_frames + frames, len(self.poses)))
+        return range(self.first_held_out, min(self.first_held_out + frames, len(self.poses)))
 
     def figure(self, index: int) -> Figure:
         """The figure of a frame."""

@@ -93,7 +93,7 @@ def hand_side_px(footage: Footage) -> int:
 def sample_chain(footage: Footage, config: TrainConfig, chain: int) -> Iterator[ChainStep]:
     """The steps of one chain, without end."""
     rng = np.random.default_rng((config.seed, chain))
-    last = footage.training_frames - config.unroll
+    last = footage.first_held_out - config.unroll
     probabilities = start_probabilities(footage.poses[: last + 1], config.view_balance)
     start, window = last + 1, ChainWindow(0, 0, 0, 0, 1.0)
     while True:

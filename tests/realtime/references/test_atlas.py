@@ -79,7 +79,7 @@ def test_an_atlas_is_built_from_training_frames_alone(toy_run: Path) -> None:
     assert atlas.size_px == (footage.about.width_px, footage.about.height_px)
     for part, rows in atlas.references.items():
         assert rows, part
-        assert all(0 <= row.frame < footage.training_frames for row in rows)
+        assert all(0 <= row.frame < footage.first_held_out for row in rows)
         assert all((row.picture[..., :3] <= row.picture[..., 3:]).all() for row in rows), "colours are times alpha"
 
 
