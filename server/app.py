@@ -21,7 +21,7 @@ from server.whep import Whep
 _VIEWER = Path(__file__).parent / "viewer"
 _CONTENT_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 _SHUTDOWN_S, _KEEP_ALIVE_S = 0.1, 30.0
-_REQUESTS = logging.getLogger("server.requests")
+_REQUESTS = logging.getLogger(f"{__name__}.requests")
 _REQUESTS.setLevel(logging.CRITICAL)  # anybody can send requests that break: a page of traceback for each helps nobody
 
 
