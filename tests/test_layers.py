@@ -104,6 +104,16 @@ def test_reading_prepared_footage_needs_nothing_that_prepares_it() -> None:
     assert not [name for name in imports(ROOT / "trainer/footage/prepared.py") if name.startswith("trainer")]
 
 
+def test_no_class_name_exists_twice() -> None:
+    names = [
+        node.name
+        for path in files()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    ]
+    assert sorted(names) == sorted(set(names))
+
+
 def test_no_string_names_a_module_of_ours() -> None:
     """Arrows that `imports` does not see."""
     pattern = re.compile(rf"({'|'.join(ARROWS)})(\.\w+)+")

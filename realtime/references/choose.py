@@ -23,7 +23,7 @@ NOWHERE = -1
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ChosenReference:
     """What one part is taken from."""
 
     reference: Reference
@@ -53,7 +53,7 @@ class Chooser:
         """Choose anew."""
         self._turns = {part: _Turn() for part in PARTS}
 
-    def step(self, limbs: Limbs, *, frame: int | None = None, apart: int = 0) -> dict[str, Choice]:
+    def step(self, limbs: Limbs, *, frame: int | None = None, apart: int = 0) -> dict[str, ChosenReference]:
         """Choose for the next pose.
 
         Args:
@@ -66,7 +66,7 @@ class Chooser:
         """
         return {part: self._step(part, describe(limbs, part), frame, apart) for part in self._atlas.descriptors}
 
-    def _step(self, part: str, wanted: Floats, frame: int | None, apart: int) -> Choice:
+    def _step(self, part: str, wanted: Floats, frame: int | None, apart: int) -> ChosenReference:
         away = (
             np.linalg.norm(self._atlas.descriptors[part] - wanted, axis=1)
             + HIDDEN[kind(part)] * self._atlas.hidden[part]
@@ -83,4 +83,4 @@ class Chooser:
         rows, fading = self._atlas.references[part], turn.age < FADE_FRAMES
         if fading and gap[turn.old] < apart:
             turn.age, fading = FADE_FRAMES, False
-        return Choice(rows[turn.chosen], turn.age / FADE_FRAMES, rows[turn.old] if fading else None)
+        return ChosenReference(rows[turn.chosen], turn.age / FADE_FRAMES, rows[turn.old] if fading else None)

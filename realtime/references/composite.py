@@ -10,7 +10,7 @@ from realtime.frame import Rgb
 from realtime.pose.pose import Floats
 from realtime.references.atlas import Reference, Rgba
 from realtime.references.bones import PART_BONES, PART_OF, REACH, Limbs, far_first
-from realtime.references.choose import Choice
+from realtime.references.choose import ChosenReference
 from realtime.references.limb_frames import Box, Field, LimbFrames, Window, offsets
 from realtime.references.transfer import transfer
 
@@ -40,7 +40,7 @@ class Compositor:
         self._warp = Warp(window)
         self._moved, self._old = np.empty((2, self._plate.size), np.uint8)
 
-    def compose(self, frames: LimbFrames, choices: Mapping[str, Choice]) -> Rgb:
+    def compose(self, frames: LimbFrames, choices: Mapping[str, ChosenReference]) -> Rgb:
         """A new picture of the window, uint8 [H, W, 3].
 
         Args:
@@ -55,7 +55,7 @@ class Compositor:
                 self._lay(part, fields, limbs, choices[part])
         return np.asarray(cv2.cvtColor(self._canvas, cv2.COLOR_RGBA2RGB), np.uint8)
 
-    def _lay(self, part: str, fields: list[Field], limbs: Limbs, choice: Choice) -> None:
+    def _lay(self, part: str, fields: list[Field], limbs: Limbs, choice: ChosenReference) -> None:
         box = around(fields)
         moved = self._move(part, box, fields, limbs, choice.reference, self._moved)
         if choice.old is not None:

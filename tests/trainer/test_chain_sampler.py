@@ -159,6 +159,21 @@ def test_chains_begin_after_a_blank_figure(toy_run: Path, fabric: Fabric, tmp_pa
     assert (seen[0][:, :48] == 1).float().mean() > 0.5
 
 
+def test_held_out_chains_begin_anew_while_nobody_is_there(toy_run: Path, fabric: Fabric) -> None:
+    """As the live renderer does."""
+    footage = Footage(toy_run / "data")
+    stage = BodyStage(footage, CONFIG, fabric)
+    seen = footage.first_held_out
+    assert footage.poses[seen : seen + 4].count(None) == 0
+    footage.poses[seen + 1] = None
+    left = [picture for *_, picture in stage.play_held_out(4)]
+    footage.poses[seen] = None
+    nobody_before = [picture for *_, picture in stage.play_held_out(4)]
+    assert not torch.equal(left[0], nobody_before[0])
+    for one, other in zip(left[1:], nobody_before[1:], strict=True):
+        assert torch.equal(one, other), "nothing is left of who was there before"
+
+
 def test_disturbing_spoils_some_pictures_and_keeps_most() -> None:
     picture, plate = torch.zeros(400, 48, 8, 8), torch.ones(400, 48, 8, 8)
     spoilt = disturb(picture, plate, 0.4, torch.Generator().manual_seed(0))

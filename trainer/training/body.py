@@ -138,6 +138,8 @@ class BodyStage:
         inputs = ReferenceInputs(footage.atlas, footage.plate) if footage.atlas else None
         reader = footage.reader()
         for index in footage.held_out(frames):
+            if footage.poses[index] is None:  # as `Renderer.step`: while nobody is there every frame starts anew
+                generator.past = past
             figure, truth = (
                 downscaled(picture, self._reduce) for picture in (footage.figure(index).rgb, reader.read(index))
             )

@@ -7,7 +7,7 @@ from realtime.frame import Rgb
 from realtime.pose.measure import middle
 from realtime.pose.pose import Floats, Pose
 from realtime.references.bones import PART_BONES, REACH, far_first, limbs_of
-from realtime.references.choose import Choice, Chooser
+from realtime.references.choose import Chooser, ChosenReference
 from realtime.references.composite import FADES_FROM, Compositor, PastMover
 from realtime.references.limb_frames import LimbFrames, Window, offsets
 from realtime.references.transfer import transfer
@@ -25,11 +25,11 @@ def placed(pose: Pose, window: Window = WHOLE, step_px: int = 4) -> LimbFrames:
     return frames
 
 
-def chosen(pose: Pose) -> dict[str, Choice]:
+def chosen(pose: Pose) -> dict[str, ChosenReference]:
     return Chooser(toy_atlas([(0, OTHER)])).step(limbs_of(pose, WIDTHS))
 
 
-def twin(room: Rgb, pose: Pose, choices: dict[str, Choice]) -> Floats:
+def twin(room: Rgb, pose: Pose, choices: dict[str, ChosenReference]) -> Floats:
     """The same at every pixel, in floats, no boxes."""
     limbs, frames = limbs_of(pose, WIDTHS), placed(pose, Window(0, 0, *room.shape[1::-1]), step_px=1)
     y, x = np.mgrid[: room.shape[0], : room.shape[1]].astype(np.float32)
@@ -89,7 +89,7 @@ def test_half_way_both_references_show() -> None:
     choices = chosen(POSE)
     (first,) = {id(choice.reference): choice.reference for choice in choices.values()}.values()
     other = toy_atlas([(0, OTHER), (9, OTHER)]).references["torso"][1]
-    ways = Choice(first, 1.0, None), Choice(other, 1.0, None), Choice(other, 0.5, first)
+    ways = ChosenReference(first, 1.0, None), ChosenReference(other, 1.0, None), ChosenReference(other, 0.5, first)
     pictures = [Compositor(ROOM, WHOLE).compose(placed(POSE), dict.fromkeys(choices, way)) for way in ways]
     one, two, mixed = (picture.astype(int) for picture in pictures)
     x, y = (int(value) for value in POSE.at("left_hip"))
