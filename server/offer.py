@@ -56,6 +56,9 @@ def admit(body: bytes) -> tuple[str, int]:
         session = SessionDescription.parse(offer)
     except Exception as problem:  # the parser trusts its input and raises whatever comes of that
         raise OfferError("The offer cannot be read as SDP.") from problem
+    mids = {section.rtp.muxId for section in session.media}
+    if any(not mids.issuperset(map(str, group.items)) for group in session.group if group.semantic == "BUNDLE"):
+        raise OfferError("The offer bundles a media section that it does not have (RFC 9143).")
     for section in session.media:
         if section.kind == "application":
             _check_channel(section)

@@ -137,6 +137,7 @@ async def test_stop_closes_every_peer_at_once() -> None:
         (lambda sdp: sdp + CHANNEL.replace("5000", "0"), "a=sctp-port"),
         (lambda sdp: sdp + CHANNEL.replace("UDP/", ""), "UDP/DTLS/SCTP"),
         (lambda sdp: sdp[: sdp.index("m=")] + CHANNEL, "0 video sections"),
+        (lambda sdp: sdp.replace("BUNDLE 0", "BUNDLE 7 0"), "bundles a media section that it does not have"),
     ],
 )
 async def test_a_bad_offer_is_refused_in_a_sentence(change: Callable[[str], str], sentence: str) -> None:
