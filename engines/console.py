@@ -20,14 +20,20 @@ except ModuleNotFoundError:  # Windows
     resource = None  # type: ignore[assignment]
 
 
+OPEN_FILES = 8192
+"""Enough for all viewers; some systems refuse more, or none at all where there is no limit."""
+
+
 def _set_up_process() -> None:
-    """What a program that must not end by accident needs: logs that never raise, and all the files it may open."""
+    """Set up what a program needs that must not end by accident: logs that never raise, and enough open files."""
     handler = RichHandler(console=Console(stderr=True), show_time=False, show_path=False)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
     logging.raiseExceptions = False
     if resource is not None:  # every viewer takes some: 256 or 1024, as systems allow at first, are few
-        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = OPEN_FILES if most == resource.RLIM_INFINITY else min(most, OPEN_FILES)
+        if now != resource.RLIM_INFINITY and now < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def run_commands(

@@ -1,13 +1,13 @@
 """What `realtime` and `engines` offer: a new option is a conscious act. `trainer`: see tests/trainer/test_cli.py."""
 
 import re
-import sys
 from collections.abc import Callable
 
 import pytest
 
 from realtime import cli
 from realtime.engine_tools import cli as engines_cli
+from tests.support.help_text import help_of
 
 POSE = ["--person", "--pose", "--pose-effort", "--pose-parts"]
 ENGINES = ["--backend", "--precision", "--threads"]
@@ -30,20 +30,11 @@ OPTIONS = {
 MAIN: dict[str, Callable[[], None]] = {"realtime": cli.main, "engines": engines_cli.main}
 
 
-def help_of(words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr(sys, "argv", [*words, "--help"])
-    with pytest.raises(SystemExit) as end:
-        MAIN[words[0]]()
-    assert not end.value.code
-    return capsys.readouterr().out
-
-
 @pytest.mark.parametrize("words", OPTIONS)
 def test_the_options_of_every_command(
     words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = help_of(words.split(), monkeypatch, capsys)
+    text = help_of(MAIN[words.split()[0]], words.split(), monkeypatch, capsys)
     assert sorted(re.findall(r"(?m)^[^\w\n-]*(--[a-z][\w-]*)", text)) == sorted(OPTIONS[words])
     assert len(OPTIONS[words]) <= 15
     assert text.splitlines()[-1].startswith(f"Example: {words}"), "help ends with an example"
@@ -53,7 +44,7 @@ def test_the_options_of_every_command(
 def test_every_command_is_listed(
     program: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = help_of([program], monkeypatch, capsys)
+    text = help_of(MAIN[program], [program], monkeypatch, capsys)
     listed = re.search(r"{([\w,-]+)}", text)
     assert listed
     assert {*listed[1].split(",")} == {words.split()[1] for words in OPTIONS if words.startswith(program)}

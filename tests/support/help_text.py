@@ -1,0 +1,18 @@
+"""What a command line prints for --help."""
+
+import sys
+from collections.abc import Callable
+
+import pytest
+
+
+def help_of(
+    main: Callable[[], None], words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> str:
+    """The help of a program's entry point, in lines of 200 columns; `words` are the program and its command."""
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(sys, "argv", [*words, "--help"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert not end.value.code
+    return capsys.readouterr().out
