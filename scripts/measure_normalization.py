@@ -1,10 +1,10 @@
-"""Measure how well a performer's video is fitted into a subject's room, and draw it.
+"""Measure how well a performer's video is fitted to a subject, and draw it.
 
     python scripts/measure_normalization.py alice bob.mp4 --picture out.png
     python scripts/measure_normalization.py alice bob.mp4 --footage runs/alice/data
 
 All errors are in percent of the subject's stature at that place. With the prepared footage of the subject, limbs are
-fitted to hers too, and each figure is compared with the nearest pose that she took herself.
+fitted too, and each figure is compared with the nearest pose of that footage.
 """
 
 import argparse
@@ -72,15 +72,15 @@ def report(
         if observe(pose) is None or at_s - poses[0][1] < SETTLED_S:
             continue
         line = ankle_line_px(shown)
-        hers = target.stature_at(target.nearness(line))
+        stature = target.stature_at(target.nearness(line))
         outside = max(target.far_ankle - line, line - target.near_ankle, 0)
         unlike = np.nan
         if shapes is not None:
             unlike = float(np.sqrt(((shapes - shape(shown)) ** 2).sum(axis=1).min() / len(JOINTS)))
         late = abs(line - ankle_line_px(map_pose(pose, whole, target)))
-        errors.append((outside / hers, late / hers, abs(stature_px(shown) / hers - 1), unlike))
+        errors.append((outside / stature, late / stature, abs(stature_px(shown) / stature - 1), unlike))
     names = (
-        "ankle line outside of her range",
+        "ankle line outside of the subject's range",
         "ankle line against knowing the whole video",
         "height",
         "nearest own pose",

@@ -1,4 +1,4 @@
-"""The performer into the subject's room: whatever the picture's size, with a calibrated profile or without."""
+"""The performer's pose fitted to the subject: whatever the picture's size, with a calibrated profile or without."""
 
 import logging
 

@@ -28,7 +28,7 @@ class Compositor:
     same part of the whole by a fraction of a pixel's movement.
 
     Args:
-        plate: uint8 H W 3, the empty room, whole.
+        plate: uint8 H W 3, the empty background, whole.
         window: the part of the picture to make.
     """
 
