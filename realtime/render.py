@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from engines.engine import Engine, OutputGuard
 from engines.recurrent import make_recurrent
 from realtime.frame import Rgb
+from realtime.patches import CHANNELS, PATCH, PatchView, to_patches
 from realtime.pose.figure.styles import Figure
 from realtime.pose.measure import HeadBox
 from realtime.references.atlas import Atlas
@@ -20,50 +21,8 @@ from realtime.references.blend import blend
 from realtime.references.inputs import ReferenceInputs
 from realtime.references.limb_frames import CHANNELS as COORDINATES
 
-PATCH = 4
-CHANNELS = PATCH * PATCH * 3
 NO_RESIDUAL = 128
 """The face network's uint8 output is the residual plus this."""
-
-
-def to_patches(picture: Rgb) -> NDArray[np.uint8]:
-    """[H, W, 3] to [H/4, W/4, 48]."""
-    h, w = picture.shape[0] // PATCH, picture.shape[1] // PATCH
-    return picture.reshape(h, PATCH, w, PATCH, 3).transpose(0, 2, 1, 3, 4).reshape(h, w, CHANNELS)
-
-
-def from_patches(patches: NDArray[np.uint8]) -> Rgb:
-    """[H/4, W/4, 48] to [H, W, 3]: the inverse of `to_patches`."""
-    h, w, _ = patches.shape
-    return patches.reshape(h, w, PATCH, PATCH, 3).transpose(0, 2, 1, 3, 4).reshape(h * PATCH, w * PATCH, 3)
-
-
-class PatchView:
-    """Copies pictures in and out of 48 channels of a patch buffer; ten times faster than the functions above.
-
-    A row of four RGB pixels is twelve bytes: three uint32, moved at once.
-    """
-
-    def __init__(self, buffer: NDArray[np.uint8], first_channel: int) -> None:
-        _, self._h, self._w, channels = buffer.shape
-        words = buffer.view(np.uint32)[0, :, :, first_channel // 4 : first_channel // 4 + CHANNELS // 4]
-        assert (channels | first_channel) % 4 == 0, f"{channels} channels from {first_channel}: not whole words"
-        self._rows = words.reshape(self._h, self._w, PATCH, 3)
-        assert np.shares_memory(self._rows, buffer)
-
-    def write(self, picture: Rgb) -> None:
-        """Fill the channels from a picture [H, W, 3]."""
-        h, w = self._h, self._w
-        assert picture.shape == (h * PATCH, w * PATCH, 3), f"picture {picture.shape}, want {(h * PATCH, w * PATCH, 3)}"
-        pixels = np.ascontiguousarray(picture).reshape(h * PATCH, w * PATCH * 3)
-        self._rows[...] = pixels.view(np.uint32).reshape(h, PATCH, w, 3).transpose(0, 2, 1, 3)
-
-    def read(self) -> Rgb:
-        """A new picture [H, W, 3] from the channels."""
-        picture = np.empty((self._h * PATCH, self._w * PATCH, 3), np.uint8)
-        pixels = picture.reshape(self._h * PATCH, self._w * PATCH * 3).view(np.uint32)
-        pixels.reshape(self._h, PATCH, self._w, 3).transpose(0, 2, 1, 3)[...] = self._rows
-        return picture
 
 
 class FigureChain:

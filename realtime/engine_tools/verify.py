@@ -18,9 +18,10 @@ from engines.errors import UserError
 from engines.load import load_engine
 from engines.parity import RecordingEngine, only_output
 from engines.verify import Check, ReferenceFrames, VerifyConfig, verify, verify_once
+from realtime.patches import PATCH, to_patches
 from realtime.pose.measure import HeadBox, head_box
 from realtime.pose.pose import Pose
-from realtime.render import PATCH, crop_head, reference_picture, to_patches
+from realtime.render import crop_head, reference_picture
 from realtime.subject import Subject, load_subject
 from realtime.subject_clips import SubjectClips
 

@@ -5,8 +5,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime.frame import Rgb
+from realtime.patches import PATCH, gray_from_patches
 
-PATCH = 4
 PIXELS = PATCH * PATCH
 PAINT = 3 * PIXELS
 OUTPUTS = PAINT + 3 * PIXELS
@@ -23,7 +23,9 @@ def blend(output: NDArray[np.uint8], paint: Rgb, parts: Rgb, past: Rgb, plate: R
         past: uint8 [H, W, 3], the moved previous output.
         plate: uint8 [H, W, 3].
     """
-    mask, keep, copy = (_plane(output[..., first : first + PIXELS]) for first in range(PAINT, OUTPUTS, PIXELS))
+    mask, keep, copy = (
+        gray_from_patches(output[..., first : first + PIXELS]) for first in range(PAINT, OUTPUTS, PIXELS)
+    )
     return _mix(mask, _mix(copy, parts, _mix(keep, past, paint)), plate)
 
 
@@ -31,11 +33,3 @@ def _mix(share: NDArray[np.uint8], one: Rgb, other: Rgb) -> Rgb:
     """`one` where the share is 255, `other` where it is 0."""
     mixed = cv2.multiply(one, share, scale=1 / 255)
     return np.asarray(cv2.add(mixed, cv2.multiply(other, cv2.bitwise_not(share), scale=1 / 255)), np.uint8)
-
-
-def _plane(patches: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """[h, w, 16] to [4h, 4w, 3], every value three times. A row of four pixels is a uint32, moved at once."""
-    h, w, _ = patches.shape
-    words = np.ascontiguousarray(patches).view(np.uint32)
-    pixels = np.ascontiguousarray(words.transpose(0, 2, 1)).view(np.uint8).reshape(h * PATCH, w * PATCH)
-    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB), np.uint8)

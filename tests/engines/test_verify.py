@@ -13,7 +13,7 @@ from engines.load import load_engine
 from engines.nvidia.torch_engine import TorchDeviceEngine
 from engines.torch_eager import EagerEngine, OnnxModule
 from engines.verify import Check, ReferenceFrames, VerifyConfig, verify, verify_once
-from realtime.render import to_patches
+from realtime.patches import to_patches
 from realtime.subject import load_subject
 from tests.support.standing_pose import standing
 

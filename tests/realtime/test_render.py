@@ -6,19 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from realtime.patches import CHANNELS, PatchView, from_patches, to_patches
 from realtime.pose.figure.styles import Figure
 from realtime.pose.measure import HeadBox
-from realtime.render import (
-    CHANNELS,
-    NO_RESIDUAL,
-    FaceRenderer,
-    PatchView,
-    Renderer,
-    crop_head,
-    feather,
-    from_patches,
-    to_patches,
-)
+from realtime.render import NO_RESIDUAL, FaceRenderer, Renderer, crop_head, feather
 from tests.support.standing_pose import standing
 
 SIZE = 64

@@ -10,7 +10,7 @@ import torch
 from engines.backends import BackendName, Precision
 from engines.errors import UserError
 from engines.load import load_engine
-from realtime import render
+from realtime import patches as live_patches
 from realtime.references.limb_frames import CHANNELS as COORDINATES
 from trainer.export.onnx import export_face, export_generator
 from trainer.networks.compact import CompactFace, CompactGenerator, ForRgb
@@ -43,7 +43,7 @@ def test_patches_are_laid_out_as_live() -> None:
     picture = RNG.integers(0, 256, (16, 24, 3)).astype(np.uint8)
     tensor = torch.from_numpy(picture).permute(2, 0, 1)[None]
     patches = to_patches(tensor)
-    assert np.array_equal(patches[0].permute(1, 2, 0).numpy(), render.to_patches(picture))
+    assert np.array_equal(patches[0].permute(1, 2, 0).numpy(), live_patches.to_patches(picture))
     assert torch.equal(from_patches(patches), tensor)
 
 

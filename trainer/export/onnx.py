@@ -10,7 +10,7 @@ from torch import nn
 
 from engines.files import write_file
 from realtime.frame import Rgb
-from realtime.render import CHANNELS, PATCH
+from realtime.patches import CHANNELS, PATCH
 from trainer.networks.live import LiveFace, LiveGenerator, LiveReferenceGenerator
 from trainer.networks.load import packed_channels
 from trainer.networks.references import ReferenceGenerator

@@ -1,11 +1,11 @@
-"""Pictures as networks take them: floats in [-1, 1], in 4x4 patches laid out as by `realtime.render.to_patches`."""
+"""Pictures as networks take them: floats in [-1, 1], in 4x4 patches laid out as by `realtime.patches.to_patches`."""
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from realtime.frame import Rgb
-from realtime.render import CHANNELS, PATCH
+from realtime.patches import CHANNELS, PATCH
 
 __all__ = ["CHANNELS", "PATCH", "from_bytes", "from_patches", "from_rgb", "to_bytes", "to_patches", "to_rgb"]
 

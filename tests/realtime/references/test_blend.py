@@ -5,9 +5,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from realtime.patches import PatchView, from_patches
 from realtime.references.blend import OUTPUTS, blend
 from realtime.references.limb_frames import CHANNELS as COORDINATES
-from realtime.render import PatchView, from_patches
 from trainer.networks.patches import from_bytes, to_bytes
 from trainer.networks.references import ReferenceGenerator
 
