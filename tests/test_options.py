@@ -1,13 +1,12 @@
 """What `realtime` and `engines` offer: a new option is a conscious act. `trainer`: see tests/trainer/test_cli.py."""
 
-import re
 from collections.abc import Callable
 
 import pytest
 
 from realtime import cli
 from realtime.engine_tools import cli as engines_cli
-from tests.support.help_text import help_of
+from tests.support.help_text import commands_in, help_of, options_in
 
 POSE = ["--person", "--pose", "--pose-effort", "--pose-parts"]
 ENGINES = ["--backend", "--precision", "--threads"]
@@ -35,7 +34,7 @@ def test_the_options_of_every_command(
     words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = help_of(MAIN[words.split()[0]], words.split(), monkeypatch, capsys)
-    assert sorted(re.findall(r"(?m)^[^\w\n-]*(--[a-z][\w-]*)", text)) == sorted(OPTIONS[words])
+    assert options_in(text) == sorted(OPTIONS[words])
     assert len(OPTIONS[words]) <= 15
     assert text.splitlines()[-1].startswith(f"Example: {words}"), "help ends with an example"
 
@@ -45,7 +44,5 @@ def test_every_command_is_listed(
     program: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = help_of(MAIN[program], [program], monkeypatch, capsys)
-    listed = re.search(r"{([\w,-]+)}", text)
-    assert listed
-    assert {*listed[1].split(",")} == {words.split()[1] for words in OPTIONS if words.startswith(program)}
+    assert commands_in(text) == {words.split()[1] for words in OPTIONS if words.startswith(program)}
     assert text.splitlines()[-1].startswith(f"Example: {program} ")

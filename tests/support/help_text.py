@@ -1,5 +1,6 @@
 """What a command line prints for --help."""
 
+import re
 import sys
 from collections.abc import Callable
 
@@ -16,3 +17,15 @@ def help_of(
         main()
     assert not end.value.code
     return capsys.readouterr().out
+
+
+def options_in(text: str) -> list[str]:
+    """The names of the options in a help's text, sorted."""
+    return sorted(re.findall(r"(?m)^[^\w\n-]*(--[a-z][\w-]*)", text))
+
+
+def commands_in(text: str) -> set[str]:
+    """The names of the commands in a program's help."""
+    listed = re.search(r"{([\w,-]+)}", text)
+    assert listed
+    return {*listed[1].split(",")}

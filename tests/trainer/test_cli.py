@@ -1,11 +1,9 @@
 """What `trainer` offers: a new option is a conscious act; and who of several processes tells of a mistake."""
 
-import re
-
 import pytest
 
 from tests.support.commands import DATA, assert_refused, command
-from tests.support.help_text import help_of
+from tests.support.help_text import commands_in, help_of, options_in
 from trainer.cli import main
 from trainer.config import first_process
 
@@ -34,16 +32,14 @@ def test_the_options_of_every_command(
     words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = help_of(main, ["trainer", *words.split()], monkeypatch, capsys)
-    assert sorted(re.findall(r"(?m)^[^\w\n-]*(--[a-z][\w-]*)", text)) == sorted(OPTIONS[words])
+    assert options_in(text) == sorted(OPTIONS[words])
     assert len(OPTIONS[words]) <= 15
     assert text.splitlines()[-1].startswith(f"Example: trainer {words.split()[0]} "), "help ends with an example"
 
 
 def test_every_command_is_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     text = help_of(main, ["trainer"], monkeypatch, capsys)
-    listed = re.search(r"{([\w,]+)}", text)
-    assert listed
-    assert {*listed[1].split(",")} == {words.split()[0] for words in OPTIONS}
+    assert commands_in(text) == {words.split()[0] for words in OPTIONS}
     assert text.splitlines()[-1].startswith("Example: trainer fit ")
 
 

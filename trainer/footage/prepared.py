@@ -22,8 +22,6 @@ HELD_OUT_S, HELD_OUT_SHARE = 40.0, 0.15
 """The last seconds of the footage, at most this share of it, are held out: never trained on, only measured on."""
 PLATE_GREY = 128
 """Value of every pixel of the plate where the background is not known: EDN's chains begin with it."""
-
-
 REFERENCE_GAP_S = 1.5
 """References are at least so far from the frame that they help to render: nearer ones are nearly that frame."""
 
