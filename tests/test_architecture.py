@@ -16,7 +16,7 @@ def test_every_path_exists(path: str) -> None:
     assert (ROOT / path).is_file()
 
 
-def test_it_names_most_of_the_house() -> None:
+def test_it_names_most_files() -> None:
     assert len(PATHS) > 50
 
 

@@ -82,10 +82,22 @@ def test_packages_import_only_downwards() -> None:
         assert ours <= ARROWS[package] | {package}, path
 
 
+def is_application(module: str) -> bool:
+    return f"{module}.".startswith(tuple(f"{part}." for part in APPLICATION))
+
+
 def test_trainer_imports_only_the_library_of_realtime() -> None:
     for path in (ROOT / "trainer").rglob("*.py"):
         for name in imports(path):
-            assert not f"{name}.".startswith(tuple(f"{part}." for part in APPLICATION)), f"{path} imports {name}"
+            assert not is_application(name), f"{path} imports {name}"
+
+
+def test_the_library_of_realtime_imports_neither_its_application_nor_the_server() -> None:
+    for path in (ROOT / "realtime").rglob("*.py"):
+        if not is_application(".".join(path.relative_to(ROOT).with_suffix("").parts)):
+            for name in imports(path):
+                assert not is_application(name), f"{path} imports {name}"
+                assert name.split(".")[0] != "server", f"{path} imports {name}"
 
 
 def test_the_folders_of_trainer_import_only_lower_ones() -> None:

@@ -9,8 +9,6 @@ from engines.backends import Precision
 from engines.nvidia.plan_builder import Log, Progress, build_plan, make_log
 from engines.nvidia.plan_engine import PlanEngine
 
-VERSION = str(trt.__version__)
-
 
 @cache
 def log() -> Log:

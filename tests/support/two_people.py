@@ -12,9 +12,9 @@ from tests.support.commands import DATA
 BEGIN = 100
 """From here on bob stands in his picture, at x 500 to 630."""
 ALICE = (slice(60, 500), slice(40, 330))
-"""The part of her picture that she is in."""
+"""The part of alice's picture that she fills."""
 ALICE_X = 150
-"""Where she stands in that part."""
+"""Where she stands in it."""
 FAR_LEFT, FAR_RIGHT = 30, 660
 """Where the part lies beside bob."""
 

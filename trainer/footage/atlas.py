@@ -23,7 +23,7 @@ from trainer.footage.prepared import REFERENCE_GAP_S, Footage, PictureReader
 COUNTS = {"torso": 384, "head": 448, "arm": 256, "hand": 384, "leg": 224}
 """References of each part, of arms, hands and legs on each side."""
 EVERY = 3
-"""Every so manieth frame is a candidate; the frames beside it are looked at, too, for the sharpest."""
+"""One frame in so many is a candidate; the frames beside it are looked at, too, for the sharpest."""
 LEAST_SURE = 0.6
 """Of every bone of the part."""
 BEFORE = 0.4

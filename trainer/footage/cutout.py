@@ -1,4 +1,4 @@
-"""Cut the parts of a person out of a frame: who covers a pixel is told by the room behind, which part by the bones."""
+"""Cut the parts of a person out of a frame: who covers a pixel is told by the background, which part by the bones."""
 
 import cv2
 import numpy as np
@@ -13,9 +13,9 @@ from realtime.references.limb_frames import LimbFrames, Window
 Mask = NDArray[np.bool_]
 
 DARKEST = 0.4
-"""What a shadow leaves of the room's light."""
+"""What a shadow leaves of the background's light."""
 NOISE, CERTAIN = 10, 24
-"""Grey levels from the room, in any shade, at which a pixel begins to count as the person and surely does."""
+"""Grey levels from the background, in any shade, at which a pixel begins to count as the person and surely does."""
 CORE = 0.4
 """Half-widths from a bone (not the head's, which may end early) that are the person whatever the colour."""
 CLAIM = {"hand": 1.5}
@@ -27,10 +27,10 @@ _NAMES = tuple(PARTS)
 
 
 def silhouette(frame: Rgb, plate: Rgb) -> Floats:
-    """How surely each pixel is not the room, not even in shadow, H W, 0..1."""
-    seen, room = (cv2.GaussianBlur(picture, (3, 3), 0.7).astype(np.float32) for picture in (frame, plate))
-    shade = np.clip((seen * room).sum(2) / np.maximum((room * room).sum(2), 1), DARKEST, 1)
-    away = np.abs(seen - shade[..., None] * room).max(2)
+    """How surely each pixel is not the background, not even in shadow, H W, 0..1."""
+    seen, behind = (cv2.GaussianBlur(picture, (3, 3), 0.7).astype(np.float32) for picture in (frame, plate))
+    shade = np.clip((seen * behind).sum(2) / np.maximum((behind * behind).sum(2), 1), DARKEST, 1)
+    away = np.abs(seen - shade[..., None] * behind).max(2)
     mask = np.clip((away - NOISE) / (CERTAIN - NOISE), 0, 1)
     return np.asarray(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((5, 5))), np.float32)
 
@@ -60,7 +60,7 @@ class Cutter:
 
     Args:
         frame: uint8 H W 3.
-        plate: the same of the empty room; None where the camera moves: then flesh ends where the bones' widths say.
+        plate: the same without the person; None where the camera moves: then flesh ends where the bones' widths say.
         limbs: of the pose in the frame.
     """
 
@@ -95,7 +95,7 @@ class Cutter:
         return Reference(number, corner, encode(rgba), self._limbs, hidden)
 
     def _person(self, plate: Rgb | None) -> Floats:
-        """H W, 0..1, without what else differs from the room."""
+        """H W, 0..1, without what else differs from the background."""
         nearest = self._away.min(axis=0)
         if plate is None:
             return np.asarray(np.clip(2.5 - 2 * nearest, 0, 1), np.float32)

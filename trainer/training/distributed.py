@@ -1,9 +1,10 @@
 """Training in one process or many, on CPUs or GPUs, on one machine or several, with Lightning Fabric.
 
 The processes share each batch, and the gradients are averaged: what is learnt does not depend on how many there are.
+Their number divides the body's batch and the face's, which is 8.
 Several machines: start the same command on each with torchrun or SLURM, the run's folder on a shared disk.
 
-    torchrun --nproc-per-node 8 --nnodes 2 ... --no-python trainer train RUN
+    torchrun --nproc-per-node 4 --nnodes 2 ... --no-python trainer train RUN --preset gpu
 """
 
 import inspect
