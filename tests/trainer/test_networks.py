@@ -95,12 +95,14 @@ def test_every_engine_equals_the_network(
 ) -> None:
     plate = RNG.integers(0, 256, (64, 64, 3)).astype(np.uint8)
     export_generator(generator, plate, tmp_path / "generator.onnx")
+    export_generator(generator, plate, tmp_path / "alone.onnx", alone=-1.0)
     parts = seasoned(CompactReferenceGenerator(COORDINATES, (16, 16, 16), (1, 1, 1)))
     export_generator(parts, plate, tmp_path / "parts.onnx")
     face = seasoned(CompactFace((16, 16, 16), (1, 1, 1)))
     export_face(face, 32, tmp_path / "face.onnx")
     networks = {
         "generator": LiveGenerator(generator, plate),
+        "alone": LiveGenerator(generator, plate, alone=-1.0),
         "parts": LiveReferenceGenerator(parts),
         "face": LiveFace(face),
     }
@@ -115,6 +117,21 @@ def test_every_engine_equals_the_network(
         error = np.square(output.astype(float) - want).mean()
         assert error <= 255**2 / 10 ** (least_db / 10), f"{file}: mean squared error {error:.2f}"
         assert want.std() > 1, "a flat picture proves nothing"
+
+
+def test_without_time_only_the_figure_counts(generator: CompactGenerator) -> None:
+    plate = RNG.integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    packed = RNG.integers(0, 256, (2, 1, 16, 16, 144)).astype(np.uint8)
+    packed[1, ..., :48] = packed[0, ..., :48]
+    first, other = packed.copy()
+    first[..., 48:96], first[..., 96:] = 0, live_patches.to_patches(plate)
+    with torch.no_grad():
+        alone = LiveGenerator(generator, plate, alone=-1.0)
+        got = [alone(torch.from_numpy(each)) for each in packed]
+        want = LiveGenerator(generator, plate)(torch.from_numpy(first))
+    assert torch.equal(got[0], got[1])
+    assert torch.equal(got[0], want)
+    assert not torch.equal(LiveGenerator(generator, plate)(torch.from_numpy(other)), want)
 
 
 def test_graphs_tell_nothing_of_the_machine_they_were_made_on(generator: CompactGenerator, tmp_path: Path) -> None:

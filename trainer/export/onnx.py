@@ -22,14 +22,16 @@ def export_generator(
     generator: nn.Module,
     plate: Rgb,
     path: Path,
+    *,
+    alone: float | None = None,
 ) -> None:
-    """Write generator.onnx for a plate uint8 [H, W, 3]."""
+    """Write generator.onnx for a plate uint8 [H, W, 3]; `alone` as in `LiveGenerator`."""
     height, width, _ = plate.shape
     packed = (height // PATCH, width // PATCH, packed_channels(references=isinstance(generator, ReferenceGenerator)))
     live = (
         LiveReferenceGenerator(generator)
         if isinstance(generator, ReferenceGenerator)
-        else LiveGenerator(generator, plate)
+        else LiveGenerator(generator, plate, alone=alone)
     )
     _export(live, packed, "picture", path)
 

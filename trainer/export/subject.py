@@ -78,7 +78,8 @@ def write_generator(body: State, config: TrainConfig, footage: Footage, path: Pa
     """Write the graph of the averaged generator in a checkpoint of the body."""
     network = build_generator(config.generator, background=config.background, references=config.references)
     network.load_state_dict(averaged_weights(body["ema"]))
-    export_generator(network, footage.plate, path)
+    alone = None if config.temporal else footage.style.blank / 127.5 - 1
+    export_generator(network, footage.plate, path, alone=alone)
 
 
 def _load_trained(run: Path) -> _Trained:
@@ -112,6 +113,7 @@ def _replaced(folder: Path) -> Iterator[Path]:
     try:
         yield draft
         if folder.exists():
+            shutil.rmtree(old, ignore_errors=True)  # of an export that was killed here
             folder.rename(old)
         draft.rename(folder)
     finally:

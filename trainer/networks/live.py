@@ -1,6 +1,6 @@
 """Trained networks as the live renderer calls them: uint8 patches in and out, BatchNorm folded, plate built in.
 
-[1, h, w, C] is `realtime.render`'s layout: patches of 4x4 pixels, channels last.
+[1, h, w, C] is `realtime.patches`'s layout: patches of 4x4 pixels, channels last.
 """
 
 import copy
@@ -23,19 +23,33 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class LiveGenerator(nn.Module):
-    """Any preset's generator, folded, with the plate, uint8 [H, W, 3], as a constant: generator.onnx."""
+    """Any preset's generator, folded, with the plate, uint8 [H, W, 3], as a constant: generator.onnx.
+
+    One that was trained without `temporal` sees in every frame what a chain begins with, whatever came before: a figure
+    of `alone`, -1..1, and the plate.
+    """
 
     plate: Tensor
+    past: Tensor | None
 
-    def __init__(self, generator: nn.Module, plate: Rgb) -> None:
+    def __init__(self, generator: nn.Module, plate: Rgb, *, alone: float | None = None) -> None:
         super().__init__()
         self.generator = fold(generator)
         picture = from_bytes(torch.from_numpy(plate).permute(2, 0, 1)[None])
         self.register_buffer("plate", to_patches(picture).contiguous())
+        past = None
+        if alone is not None:
+            figure = torch.full_like(self.plate, alone)
+            past = torch.cat([torch.zeros_like(figure), figure, self.plate], dim=1)
+        self.register_buffer("past", past)
 
     def forward(self, packed: Tensor) -> Tensor:
         """uint8 [1, H/4, W/4, C] to uint8 [1, H/4, W/4, 48]; C as in `trainer.networks.load.packed_channels`."""
-        picture, _ = self.generator(from_bytes(packed.permute(0, 3, 1, 2)), self.plate)
+        seen = from_bytes(packed.permute(0, 3, 1, 2))
+        if self.past is not None:
+            is_figure = torch.arange(seen.shape[1]) < CHANNELS
+            seen = seen * is_figure[:, None, None].float() + self.past
+        picture, _ = self.generator(seen, self.plate)
         return to_bytes(picture).permute(0, 2, 3, 1)
 
 
