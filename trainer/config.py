@@ -34,6 +34,8 @@ class PrepareConfig:
     """Pictures per second of a folder of pictures; by default 30."""
 
     def __post_init__(self) -> None:
+        if self.fps is not None and not 0 < self.fps < float("inf"):
+            raise UserError(f"--fps must be more than 0, not {self.fps:g}.")
         width, height = self.size_px
         if any(side < 64 or side % 32 for side in (width, height)):
             raise UserError(f"--size must be multiples of 32 and at least 64 pixels, not {width} x {height}.")
@@ -102,6 +104,9 @@ class Pix2PixHDConfig(msgspec.Struct, frozen=True, kw_only=True, tag="pix2pixhd"
 
 
 Network = CompactConfig | Pix2PixHDConfig
+
+LEAST_PERCEPTUAL_PX = 16
+"""VGG halves its pictures four times."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,14 +207,18 @@ class TrainConfig:
     """Probability that a chain sees a larger part of the picture, made smaller to the window's size."""
 
     def __post_init__(self) -> None:
+        for name in ("steps", "face_steps", "batch", "mean_chain_frames", "ndf", "scales"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} must be at least 1, not {getattr(self, name)}.")
         if self.unroll < 2:
             raise UserError(f"unroll must be at least 2, not {self.unroll}.")
         if self.chains < self.batch:
             raise UserError(f"chains must be at least batch, {self.batch}, not {self.chains}.")
-        if self.references and (self.coarse_steps or not self.background):
-            raise UserError("references need a background, and no coarse_steps: set references to False.")
-        if self.joint_steps and not self.face_steps:
-            raise UserError("joint_steps trains the face network further: face_steps must be more than 0.")
+        enhancer = isinstance(self.generator, Pix2PixHDConfig) and self.generator.enhancer_blocks
+        if self.references and (self.coarse_steps or enhancer or not self.background or not self.temporal):
+            raise UserError("references need background and temporal, and no local enhancer: set references to false.")
+        if 0 < self.perceptual_px < LEAST_PERCEPTUAL_PX:
+            raise UserError(f"perceptual_px must be 0 or at least {LEAST_PERCEPTUAL_PX}, not {self.perceptual_px}.")
         if self.window_px % 32 or (self.window_px and self.perceptual_px > self.window_px):
             raise UserError(
                 f"window_px must be a multiple of 32 and at least perceptual_px ({self.perceptual_px}), "

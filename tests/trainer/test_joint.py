@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from engines.errors import UserError
 from engines.files import sha256
 from realtime.frame import Rgb
 from realtime.pose.measure import HeadBox, head_box
@@ -185,11 +184,6 @@ def test_a_resumed_run_goes_on_to_the_bit(footage: Footage, fabric: Fabric, tmp_
     mended = (shown[0] != bare[0]).any(axis=2)
     assert mended[:, 128:].any(), "the face network does something"
     assert not mended[:, :128].any()
-
-
-def test_it_needs_a_face() -> None:
-    with pytest.raises(UserError, match="face_steps"):
-        replace(CONFIG, face_steps=0)
 
 
 TOGETHER = {"joint_steps": 2}

@@ -23,6 +23,7 @@ def test_values_get_their_types() -> None:
         [
             "batch=4",
             "learning_rate=1e-3",
+            "references=false",
             "temporal=false",
             "lr_schedule=linear",
             "vgg19=/vgg.pth",
@@ -38,6 +39,7 @@ def test_values_get_their_types() -> None:
         batch=4,
         chains=8,
         learning_rate=1e-3,
+        references=False,
         temporal=False,
         lr_schedule="linear",
         vgg19=Path("/vgg.pth"),
@@ -55,6 +57,10 @@ def test_values_get_their_types() -> None:
         ("lr_schedule=step", "lr_schedule must be cosine or linear, not 'step'."),
         ("face.blocks=1,1", "face.blocks must be 3 whole numbers with commas between, not '1,1'."),
         ("chains=1", "chains must be at least batch, 3, not 1."),
+        ("batch=0", "batch must be at least 1, not 0."),
+        ("face_steps=0", "face_steps must be at least 1, not 0."),
+        ("perceptual_px=8", "perceptual_px must be 0 or at least 16, not 8."),
+        ("temporal=false", "references need background and temporal, and no local enhancer: set references to false."),
         ("batch", "--set must be NAME=VALUE, like --set batch=4, not 'batch'."),
         ("face_step=3", "There is no setting 'face_step': did you mean face_steps"),
         ("generator.ngf=3", "There is no setting 'generator.ngf': did you mean generator."),
@@ -102,7 +108,8 @@ def test_options_come_after_assignments_after_the_file(tmp_path: Path) -> None:
 def test_the_list_of_settings_is_a_file_for_them(preset: TrainConfig, tmp_path: Path) -> None:
     file = tmp_path / "preset.toml"
     file.write_text(list_settings(preset, Machine(), CheckpointConfig()))
-    changed = replace(preset, steps=1, view_balance=0.9, temporal=not preset.temporal, lr_schedule="cosine")
+    other = not preset.background
+    changed = replace(preset, steps=1, view_balance=0.9, background=other, references=False, lr_schedule="cosine")
     overrides = Overrides([], file)
     assert overrides.apply(changed) == preset
     overrides.apply(Machine())
