@@ -75,7 +75,8 @@ def bench_baseline(name: str, command: Sequence[str], threads: int) -> Row:
     """
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - the caller's own
     if done.returncode:
-        raise UserError(f"The baseline does not run: {done.stderr.strip().splitlines()[-1]}")
+        said = done.stderr.strip() or f"it ended with exit code {done.returncode}"
+        raise UserError(f"The baseline does not run: {said.splitlines()[-1]}")
     found = msgspec.json.decode(done.stdout, type=Baseline)
     return _row(name, "f32", threads, found.durations_ms, found.gmac, None)
 

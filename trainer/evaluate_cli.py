@@ -76,7 +76,8 @@ def evaluate(
     out.mkdir(parents=True, exist_ok=True)
     results = []
     for performance in performances:
-        path = out / f"{played.manifest.name}_{performance.video.stem}.mp4"
+        driven = "" if performance.self_driven else "_driver"
+        path = out / f"{played.manifest.name}_{performance.video.stem}{driven}.mp4"
         with disk_full_message("the videos", out):
             result = measure(
                 performance, path, engines, pose, ablation=ablation, every=every, drift_frames=drift_frames
@@ -131,6 +132,8 @@ def detector(
     if isinstance(action, DetectorRun):
         show(run_detector(action.model, action.video, action.engines, action.pose))
         return
+    if not action.real:
+        raise UserError("--real needs a video of the person at least.")
     about = make_detector(load_subject(action.subject), action.real, action.out, action.engines, action.pose)
     print(
         f"{action.out}: of {2 * about.held_out_clips} held-out clips {about.accuracy:.1%} are told rightly, of their "

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from engines.errors import UserError
 from trainer.config import CheckpointConfig, Machine, TrainConfig
 from trainer.export.subject import write_generator
 from trainer.footage.atlas import ensure_atlas
@@ -42,7 +43,7 @@ def train_run(
         config: what it was begun with.
         machine: where to train.
         checkpointing: how often to validate and to save.
-        start_from: folder of another run, whose weights the body starts with where they fit.
+        start_from: folder of another run, whose weights a new body starts with where they fit.
 
     Returns:
         Whether everything is finished, in the first process; False after Ctrl-C, and in all other processes.
@@ -78,13 +79,16 @@ class _Stages:
 
     def train_body(self, start_from: Path | None) -> bool:
         body = BodyStage(self.footage, self.config, self.fabric)
-        if self.config.coarse_steps and not _checkpoints(self.run, "body").exist:
+        if _checkpoints(self.run, "body").exist:
+            return self._train(body)
+        if start_from is not None:
+            if not body.initialize_from(_checkpoints(start_from, "body").load_best()):
+                raise UserError(f"Nothing of {start_from} fits these networks: train without --start-from.")
+        elif self.config.coarse_steps:
             coarse = BodyStage(self.footage, self.config, self.fabric, coarse=True)
             if not self._train(coarse):
                 return False
             body.initialize_from(coarse.state_dict())
-        elif start_from is not None:
-            body.initialize_from(_checkpoints(start_from, "body").load_best())
         return self._train(body)
 
     def train_face(self) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from engines.load import load_engine
 from realtime.pose.archive import load_poses
@@ -65,6 +66,9 @@ def test_export_replaces_a_subject_but_nothing_else(toy_run: Path, toy_subject: 
     shutil.copytree(toy_subject, copy)
     assert command("trainer", "export", toy_run, "--name", "toy", "--out", tmp_path).returncode == 0
     assert load_subject(str(copy)).manifest.name == "toy"
+    shutil.copytree(copy, tmp_path / ".toy.old")  # as an export that is killed may leave it
+    assert command("trainer", "export", toy_run, "--name", "toy", "--out", tmp_path).returncode == 0
+    assert not (tmp_path / ".toy.old").exists()
     (tmp_path / "precious").mkdir()
     refused = command("trainer", "export", toy_run, "--name", "precious", "--out", tmp_path)
     assert_refused(refused, "precious", "not a subject")
@@ -166,8 +170,37 @@ def test_a_size_the_networks_cannot_take(tmp_path: Path) -> None:
 
 
 def test_training_without_footage(tmp_path: Path) -> None:
-    assert_refused(command("trainer", "train", tmp_path), "trainer prepare")
+    assert_refused(command("trainer", "train", tmp_path), f"trainer prepare VIDEO --out {tmp_path}`")
     assert not list(tmp_path.iterdir())
+
+
+def test_preparing_a_trained_run_again(toy_run: Path) -> None:
+    before = (toy_run / "data" / "prepare.json").stat().st_mtime_ns
+    refused = command("trainer", "prepare", DATA / "bob_clip.mp4", "--out", toy_run, "--size", "64")
+    assert_refused(refused, "was trained", "another folder")
+    assert (toy_run / "data" / "prepare.json").stat().st_mtime_ns == before
+
+
+def test_training_starts_from_another_run(toy_run: Path, toy_flags: list[str], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(toy_run / "data", run / "data")
+    flags = [*toy_flags[2:], "--steps", "1", *chosen(learning_rate=0.0, ema_decay=0.0)]
+    assert command("trainer", "train", run, *flags, "--start-from", toy_run).returncode == 0
+    ours, theirs = (
+        torch.load(each / "checkpoints" / "body_best.pt", weights_only=True)["network"] for each in (run, toy_run)
+    )
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items() if name.endswith("weight"))
+    finished = command("trainer", "train", run, *flags, "--start-from", tmp_path / "deleted")
+    assert "Finished" in finished.stdout, "weights that are trained on need no others"
+
+
+def test_nothing_fits_of_another_run(toy_run: Path, toy_flags: list[str], tmp_path: Path) -> None:
+    run, other = tmp_path / "run", tmp_path / "other"
+    shutil.copytree(toy_run / "data", run / "data")
+    (other / "checkpoints").mkdir(parents=True)
+    state = torch.load(toy_run / "checkpoints" / "body_best.pt", weights_only=True)
+    torch.save({**state, "network": {}}, other / "checkpoints" / "body_best.pt")
+    assert_refused(command("trainer", "train", run, *toy_flags, "--start-from", other), "Nothing of", "fits")
 
 
 def test_a_damaged_checkpoint(toy_run: Path, toy_flags: list[str], tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_evaluate_on_the_truth_and_with_a_driver(tmp_path: Path) -> None:
     assert driven["body"] is driven["face"] is driven["drift"] is None
     assert driven["pose_distance"] > 0
     assert driven["flicker"] > 0
-    for name, frames in (("alice_alice_clip.mp4", 24), ("alice_bob_clip.mp4", 24)):
+    for name, frames in (("alice_alice_clip.mp4", 24), ("alice_bob_clip_driver.mp4", 24)):
         pictures = list(read_video(tmp_path / name))
         assert len(pictures) == frames
         assert pictures[0][0].shape == (SIDE_PX, 3 * SIDE_PX, 3)

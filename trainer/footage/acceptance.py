@@ -117,6 +117,8 @@ class FootageReport:
                 f"the person is in it for {self.person_s:.1f} s: {LEAST_S:.0f} s are the least, {GOOD_S:.0f} s make a "
                 "subject"
             )
+        if person.novelty is None:
+            yield "the person is missing from its last part, on which a training is measured: cut the end off"
         if person.motion is None:
             yield "the feet are never seen: film the whole body, head to toes"
         if person.stature < LEAST_STATURE:

@@ -50,8 +50,11 @@ def prepare(config: PrepareConfig, run: Path, *, only_report: bool = False) -> P
         None after `only_report`.
 
     Raises:
-        UserError: the video or the poses cannot be read or do not belong together, or it is not fit for training.
+        UserError: the video or the poses cannot be read or do not belong together, or it is not fit for training, or
+            the run was trained already.
     """
+    if (run / "checkpoints").exists() and not only_report:
+        raise UserError(f"{run} was trained on what was prepared there: choose another folder.")
     source = open_footage(config.video, config.fps)
     if config.crop_box is not None:
         for rgb, _ in islice(source.read(), 1):  # tell of a wrong crop before minutes of scanning

@@ -67,7 +67,9 @@ def load_prepared(data: Path) -> Prepared:
     try:
         return msgspec.json.decode((data / "prepare.json").read_bytes(), type=Prepared)
     except (OSError, msgspec.DecodeError) as error:
-        raise UserError(f"{data} holds no prepared footage: run `trainer prepare VIDEO --out {data}` first.") from error
+        raise UserError(
+            f"{data} holds no prepared footage: run `trainer prepare VIDEO --out {data.parent}` first."
+        ) from error
 
 
 def training_frames(frames: int, fps: float) -> int:
