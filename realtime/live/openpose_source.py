@@ -8,6 +8,7 @@ import numpy as np
 
 from engines.errors import UserError
 from realtime.frame import Frame
+from realtime.live.pace import Pace
 from realtime.pose.figure.limbs import draw
 from realtime.pose.openpose import FOUND, read_openpose
 from realtime.pose.pose import Pose
@@ -37,17 +38,12 @@ class PoseSource:
         self.name = folder.name
         self._poses = _fit(read_openpose(folder), folder)
         self._step_s = 1 / fps
-        self._began_at_s: float | None = None
-        self._number = 0
-        self._open = True
+        self._number, self._pace = 0, Pace()
 
     def read(self) -> PosedFrame | None:
-        """Wait until the next pose is due."""
-        if not self._open:
+        """Wait until the next pose is due; None once the source was closed."""
+        if not self._pace.wait(self._number * self._step_s):
             return None
-        due_s = self._number * self._step_s
-        self._began_at_s = self._began_at_s or time.perf_counter() - due_s
-        time.sleep(max(0.0, self._began_at_s + due_s - time.perf_counter()))
         captured_at_s = time.perf_counter()
         pose = self._poses[self._number % len(self._poses)]
         self._number += 1
@@ -55,7 +51,7 @@ class PoseSource:
 
     def close(self) -> None:
         """Stop playing."""
-        self._open = False
+        self._pace.close()
 
 
 def _fit(poses: list[Pose | None], folder: Path) -> list[Pose | None]:

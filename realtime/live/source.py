@@ -15,12 +15,11 @@ from engines.errors import UserError
 from realtime.frame import Frame, Rgb
 from realtime.live.camera import REOPEN_S, CameraSource, has_camera
 from realtime.live.openpose_source import PoseSource
+from realtime.live.pace import Pace
 from realtime.video import read_video
 
 PERFORMERS = Path(__file__).parents[1] / "performers"
 POSES = "poses:"
-LATE_S = 1.0
-"""A file that is so late goes on from where it is."""
 OPEN_S, SILENCE_S = 5.0, 2.0
 """How long a stream may take to open, and may be silent, before it counts as gone."""
 LOG = logging.getLogger(__name__)
@@ -51,31 +50,23 @@ class FileSource:
         self.name = path.stem
         self._path, self._loop = path, loop
         self._pictures = self._play()
-        self._next = next(self._pictures, None)
-        if self._next is None:
+        self._first = next(self._pictures, None)
+        if self._first is None:
             raise UserError(f"The video {path} has no picture in it: give another one.")
-        self._begin_s: float | None = None
-        """When the picture at 0 s was due."""
-        self._number, self._closed = 0, threading.Event()
+        self._number, self._pace = 0, Pace()
 
     def read(self) -> Frame | None:
         """Wait until the next picture is due; None after the last one, or once the source was closed."""
-        if self._next is None or self._closed.is_set():
+        picture, self._first = self._first or next(self._pictures, None), None
+        if picture is None or not self._pace.wait(picture[1]):
             self._pictures.close()
             return None
-        rgb, due_s = self._next
-        now_s = time.perf_counter()
-        if self._begin_s is None or now_s - (self._begin_s + due_s) > LATE_S:
-            self._begin_s = now_s - due_s  # the program was stopped meanwhile: what was missed is not made up for
-        self._closed.wait(max(0.0, self._begin_s + due_s - time.perf_counter()))
-        frame = Frame(rgb=rgb, captured_at_s=time.perf_counter(), number=self._number)
-        self._next = next(self._pictures, None)
         self._number += 1
-        return frame
+        return Frame(rgb=picture[0], captured_at_s=time.perf_counter(), number=self._number - 1)
 
     def close(self) -> None:
         """Let `read` end, which closes the file."""
-        self._closed.set()
+        self._pace.close()
 
     def _play(self) -> Generator[tuple[Rgb, float], None, None]:
         """The pictures and when they are due, in seconds; a repeat goes on one frame after the end."""
@@ -85,7 +76,7 @@ class FileSource:
             for rgb, time_s in read_video(self._path, note=note):
                 at_s, step_s = time_s, max(time_s - at_s, 1e-3)
                 yield rgb, offset_s + at_s
-            if not self._loop:
+            if not self._loop or not step_s:  # nothing to repeat
                 return
             offset_s, note = offset_s + at_s + step_s, LOG.debug  # said once is enough
 
@@ -146,6 +137,8 @@ class StreamSource:
     def _open(self) -> Iterator[av.VideoFrame]:
         options = {"rtsp_transport": "tcp", "fflags": "nobuffer", "flags": "low_delay"}
         container = av.open(self.name, options=options, timeout=(OPEN_S, SILENCE_S))
+        if not container.streams.video:
+            raise OSError("it has no picture")
         return container.decode(video=0)
 
 

@@ -2,16 +2,20 @@
 
 import itertools
 import time
+import wave
 from pathlib import Path
+from types import SimpleNamespace
 
+import av
 import numpy as np
 import pytest
 
 from engines.errors import UserError
 from realtime.frame import Rgb
 from realtime.live.openpose_source import PoseSource
+from realtime.live.pace import Pace
 from realtime.live.pipeline import STAGES, PosePipeline
-from realtime.live.source import FileSource, open_source, performers
+from realtime.live.source import FileSource, StreamSource, open_source, performers
 from realtime.meter import Meter
 from realtime.pose.openpose import write_frame
 from realtime.pose.pose import Pose
@@ -118,6 +122,48 @@ def test_poses_that_cannot_be_played(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"--fps must be from 1 to 240, not 0\."):
         open_source(None, f"poses:{tmp_path}", fps=0)
     assert open_source(None, f"poses:{DATA / 'openpose'}")[0].name == "openpose"
+
+
+@pytest.fixture
+def header_only(video: Path, tmp_path: Path) -> Path:
+    """A video whose download broke off before its first picture."""
+    whole, path = tmp_path / "whole.mp4", tmp_path / "begun.mp4"
+    with av.open(video) as old, av.open(whole, "w", options={"movflags": "faststart"}) as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        for packet in old.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                new.mux(packet)
+    data = whole.read_bytes()
+    path.write_bytes(data[: data.index(b"mdat") + 4])
+    return path
+
+
+@pytest.mark.parametrize("loop", [False, True])
+def test_a_video_without_a_picture(header_only: Path, *, loop: bool) -> None:
+    with pytest.raises(UserError, match=r"begun\.mp4"):
+        FileSource(header_only, loop=loop)
+
+
+def test_a_stream_of_sound(tmp_path: Path) -> None:
+    with wave.open(str(tmp_path / "sound.wav"), "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(8000)
+        sound.writeframes(bytes(8000))
+    with pytest.raises(UserError, match=r"sound\.wav cannot be opened \(it has no picture\)"):
+        StreamSource(str(tmp_path / "sound.wav"), reopen=False)
+
+
+def test_what_is_missed_while_the_program_stands_still_is_not_made_up_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s, waits_s = 100.0, list[float]()
+    monkeypatch.setattr("realtime.live.pace.time", SimpleNamespace(perf_counter=lambda: now_s))
+    pace = Pace()
+    monkeypatch.setattr(pace, "_closed", SimpleNamespace(wait=waits_s.append))
+    for due_s, at_s in ((0.0, 100.0), (0.5, 100.25), (1.0, 101.5), (1.5, 131.5), (2.0, 131.75)):
+        now_s = at_s
+        assert pace.wait(due_s)
+    assert waits_s == [0, 0.25, 0, 0, 0.25]
 
 
 def test_files_that_are_no_video(tmp_path: Path) -> None:
