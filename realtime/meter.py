@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import numpy as np
 
 KEEP = 3600
-"""Newest durations that count: two minutes at 30 fps."""
+"""Newest durations that the percentiles are of: two minutes at 30 fps."""
 
 
 class Meter:
@@ -16,6 +16,7 @@ class Meter:
 
     def __init__(self, *stages: str) -> None:
         self._durations_s = {stage: deque[float](maxlen=KEEP) for stage in stages}
+        self._counts = dict.fromkeys(stages, 0)
 
     @contextmanager
     def time(self, stage: str) -> Iterator[None]:
@@ -27,15 +28,17 @@ class Meter:
     def add(self, stage: str, duration_s: float) -> None:
         """Count a duration that was measured elsewhere."""
         self._durations_s[stage].append(duration_s)
+        self._counts[stage] += 1
 
     def count(self, stage: str) -> int:
-        """How many durations are kept of a stage."""
-        return len(self._durations_s[stage])
+        """How many durations of a stage there have been since `clear`."""
+        return self._counts[stage]
 
     def clear(self) -> None:
         """Forget everything, e.g. the first, cold frames."""
-        for durations_s in self._durations_s.values():
+        for stage, durations_s in self._durations_s.items():
             durations_s.clear()
+            self._counts[stage] = 0
 
     def percentiles_ms(self, stage: str, *percents: int) -> dict[str, float]:
         """{"p50": ...} in milliseconds, to 1/100; empty while nothing was measured."""

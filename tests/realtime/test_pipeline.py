@@ -11,7 +11,7 @@ from engines.choose import Choice
 from realtime.frame import Frame, Rgb
 from realtime.live.failover import FailoverRenderer
 from realtime.live.pipeline import STAGES, PosePipeline, RenderPipeline
-from realtime.meter import Meter
+from realtime.meter import KEEP, Meter
 from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.estimation.estimator import PoseEstimator
 from realtime.pose.track import PoseTrack
@@ -90,3 +90,13 @@ def test_who_comes_into_an_empty_room_begins_anew_unless_it_is_the_one_who_left(
     after, want = (figures(each, comes, from_s=4) for each in (followed, fresh))
     assert all(figure.any() for figure in want)
     assert np.array_equal(after[0], want[0]) is not returns
+
+
+def test_counts_go_on_where_percentiles_forget() -> None:
+    meter = Meter("render")
+    for number in range(KEEP + 10):
+        meter.add("render", 1.0 if number < 10 else 2.0)
+    assert meter.count("render") == KEEP + 10
+    assert meter.percentiles_ms("render", 0) == {"p0": 2000.0}
+    meter.clear()
+    assert meter.count("render") == 0
