@@ -22,6 +22,8 @@ def check_address(host: str, port: int) -> None:
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
+    except UnicodeError as problem:  # a name that DNS cannot spell
+        raise ListenError(f"{host} is no address of this machine: choose another with --host.") from problem
     except OSError as problem:
         raise ListenError(why_not(problem, host, port)) from problem
 
@@ -44,15 +46,23 @@ def own_names(host: str) -> set[str]:
 
 def page_urls(host: str, port: int) -> list[str]:
     """Addresses that a browser can open, this machine's first; `host` may stand for all of its addresses."""
-    hosts = [host] if host not in ("", "0.0.0.0", "::") else ["127.0.0.1", *_lan_addresses()]  # noqa: S104 - compared
+    if host == "::":
+        hosts = ["::1", *_lan_addresses(socket.AF_INET6, "2001:db8::1")]
+    elif host in ("", "0.0.0.0"):  # noqa: S104 - compared
+        hosts = ["127.0.0.1", *_lan_addresses(socket.AF_INET, "192.0.2.1")]
+    else:
+        hosts = [host]
     return [f"http://{f'[{each}]' if ':' in each else each}:{port}/" for each in hosts]
 
 
-def _lan_addresses() -> list[str]:
-    """The address from which this machine reaches others, if it has a network; nothing is sent to find out."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+def _lan_addresses(family: socket.AddressFamily, nobody: str) -> list[str]:
+    """The address from which this machine reaches others, if it has a network; nothing is sent to find out.
+
+    `nobody` is an address for documentation (RFC 5737, RFC 3849).
+    """
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect(("192.0.2.1", 9))  # of no one (RFC 5737)
+            probe.connect((nobody, 9))
         except OSError:
             return []
         return [probe.getsockname()[0]]

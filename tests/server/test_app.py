@@ -11,7 +11,7 @@ import pytest
 import server
 from realtime.frame import Frame
 from realtime.live.latest import Latest
-from server.address import ListenError, page_urls
+from server.address import ListenError, check_address, page_urls
 from server.app import Server
 from server.stream import SharedStream
 from tests.support.server_harness import running_server
@@ -172,6 +172,14 @@ def test_addresses_that_are_printed_can_be_opened() -> None:
     first, *others = page_urls("0.0.0.0", 8080)
     assert first == "http://127.0.0.1:8080/"
     assert not any("0.0.0.0" in url for url in others)
+    assert page_urls("::", 8080)[0] == "http://[::1]:8080/"
+    assert not [url for url in page_urls("::", 8080) if "[" not in url], "IPv4 does not reach it"
+
+
+@pytest.mark.parametrize("host", ["a..b", 64 * "a" + ".example"])
+def test_a_name_that_cannot_be_spelt(host: str) -> None:
+    with pytest.raises(ListenError, match="choose another with --host"):
+        check_address(host, 8080)
 
 
 async def test_own_names_are_answered_where_others_can_reach_the_machine() -> None:
