@@ -45,18 +45,21 @@ class SharedStream(Generic[P]):
         *,
         fps: int = 30,
         bitrate_bps: int = 2_500_000,
+        width_px: int | None = None,
         always: bool = False,
         on_encoded: Callable[[P, float], None] | None = None,
     ) -> None:
         """Prepare the stream; nothing is encoded before `run`.
 
-        `fps` is what the encoder budgets its bits for, `always` encodes even when nobody watches. `on_encoded` is
-        called in the encoding thread with each picture from the slot, once it is encoded, and the seconds that took.
+        `fps` is what the encoder budgets its bits for, wider pictures are shrunk to `width_px`, `always` encodes even
+        when nobody watches. `on_encoded` is called in the encoding thread with each picture from the slot, once it is
+        encoded, and the seconds that took.
         """
         self.name = name
         self._slot = slot
         self._fps = fps
         self._bitrate_bps = bitrate_bps
+        self._width_px = width_px
         self._always = always
         self._on_encoded = on_encoded
         self._subscriptions: tuple[Subscription, ...] = ()  # replaced on the loop, read by the encoding thread
@@ -98,7 +101,7 @@ class SharedStream(Generic[P]):
 
     def run(self, stop: threading.Event) -> None:
         """Encode until `stop` is set: the body of a thread. Errors of the slot or the encoder reach the caller."""
-        encoder = Vp8Encoder(fps=self._fps, bitrate_bps=self._bitrate_bps)
+        encoder = Vp8Encoder(fps=self._fps, bitrate_bps=self._bitrate_bps, width_px=self._width_px)
         window = _Window(self._stats)
         last: P | None = None
         number = 0

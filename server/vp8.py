@@ -22,12 +22,14 @@ class Vp8Encoder:
     """Encodes pictures for live viewing: no look-ahead, no buffered frames, constant bit rate.
 
     VP8 carries its colours at half the resolution, so the last row or column of an odd size is not sent.
-    A picture of another size than the one before starts a new encoder, hence a key frame.
+    A picture of another size than the one before starts a new encoder, hence a key frame. Pictures that are wider than
+    `width_px` are shrunk to it.
     """
 
-    def __init__(self, *, fps: int, bitrate_bps: int) -> None:
+    def __init__(self, *, fps: int, bitrate_bps: int, width_px: int | None = None) -> None:
         self._fps = fps
         self._bitrate_bps = bitrate_bps
+        self._width_px = width_px
         self._codec: VideoCodecContext | None = None
         self._last_pts = -1
 
@@ -38,6 +40,9 @@ class Vp8Encoder:
         """
         assert rgb.ndim == 3, rgb.shape
         assert rgb.shape[2] == 3, rgb.shape
+        if self._width_px is not None and rgb.shape[1] > self._width_px:
+            shrunk_px = self._width_px, max(2, round(rgb.shape[0] * self._width_px / rgb.shape[1]))
+            rgb = np.asarray(cv2.resize(rgb, shrunk_px, interpolation=cv2.INTER_AREA), np.uint8)
         height_px, width_px = rgb.shape[0] & ~1, rgb.shape[1] & ~1
         assert height_px, rgb.shape
         assert width_px, rgb.shape

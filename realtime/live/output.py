@@ -36,6 +36,7 @@ class StreamOutput:
     Args:
         name: what viewers call it.
         bitrate_bps: what the encoder aims at.
+        width_px: what wider frames are shrunk to.
         always: encode even while nobody watches.
         on_encoded: called in the encoding thread with each frame, once it is encoded, and the seconds that took.
     """
@@ -45,11 +46,14 @@ class StreamOutput:
         name: str,
         *,
         bitrate_bps: int = 2_500_000,
+        width_px: int | None = None,
         always: bool = False,
         on_encoded: Callable[[Frame, float], None] | None = None,
     ) -> None:
         self._frames = Latest[Frame]()
-        self.stream = SharedStream(name, self._frames, bitrate_bps=bitrate_bps, always=always, on_encoded=on_encoded)
+        self.stream = SharedStream(
+            name, self._frames, bitrate_bps=bitrate_bps, width_px=width_px, always=always, on_encoded=on_encoded
+        )
         self._stop = threading.Event()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._encode, name=f"encode {name}", daemon=True)

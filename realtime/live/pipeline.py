@@ -94,7 +94,7 @@ class PosePipeline:
             else:
                 tracked = self._track.step(frame.rgb, frame.captured_at_s)
         with self._meter.time("figure"):
-            if self._blur is not None:
+            if self._blur is not None and not isinstance(frame, PosedFrame):
                 self._blur.see(frame.rgb, tracked.seen)
                 if self._blur.blurred:
                     LOG.warning(ADVICE)
@@ -104,9 +104,9 @@ class PosePipeline:
             pose = self._retargeter.fit(tracked.pose, frame) if tracked.pose else None
             return FigureFrame(frame, renderer.subject.figure(pose), renderer)
 
-    def idle(self, frame: Frame) -> FigureFrame:
+    def idle(self, frame: Frame, renderer: SubjectRenderer) -> FigureFrame:
         """The frame as if nobody were in it: what is shown while the source gives no pictures."""
-        return FigureFrame(frame, self._renderer.subject.figure(None), self._renderer)
+        return FigureFrame(frame, renderer.subject.figure(None), renderer)
 
 
 class RenderPipeline:

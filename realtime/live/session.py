@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import cv2
-import numpy as np
 
 from realtime.frame import Frame
 from realtime.live.failover import FailoverRenderer
@@ -49,7 +48,7 @@ class Session:
         track: follows them.
         renderer: of the subject that is shown first.
         outputs: what takes the rendered frames.
-        previews: what takes the source's own pictures, made small.
+        previews: what takes the source's own pictures.
         meter: where durations go.
         profile: the performer's, if it was calibrated.
     """
@@ -171,10 +170,8 @@ class Session:
     def _capture(self) -> None:
         while not self._stop.is_set() and (frame := self._source.read()) is not None:
             self._frames.put(frame)
-            if self._previews:
-                small = _preview(frame)
-                for output in self._previews:
-                    output.write(small)
+            for output in self._previews:
+                output.write(frame)
 
     def _estimate(self) -> None:
         last: Frame | None = None
@@ -186,7 +183,7 @@ class Session:
                 self._nobody = drawn.no_person
                 self._figures.put(drawn)
             elif last is not None and self._silent_s > IDLE_S:
-                self._figures.put(self._pose.idle(replace(last, captured_at_s=time.perf_counter())))
+                self._figures.put(self._pose.idle(replace(last, captured_at_s=time.perf_counter()), self._renderer))
 
     def _draw(self) -> None:
         while not self._stop.is_set():
@@ -195,12 +192,6 @@ class Session:
                 picture = self._render.step(drawn)
                 for output in self._outputs:
                     output.write(picture)
-
-
-def _preview(frame: Frame) -> Frame:
-    height, width, _ = frame.rgb.shape
-    size_px = PREVIEW_WIDTH_PX, max(2, round(PREVIEW_WIDTH_PX * height / width / 2) * 2)
-    return replace(frame, rgb=np.asarray(cv2.resize(frame.rgb, size_px, interpolation=cv2.INTER_AREA), np.uint8))
 
 
 def open_session(
@@ -243,7 +234,7 @@ def open_session(
         PoseTrack.of(pose),
         renderer,
         [StreamOutput(subject.manifest.name, always=always, on_encoded=encoded)],
-        previews=[StreamOutput(source.name, bitrate_bps=PREVIEW_BPS)],
+        previews=[StreamOutput(source.name, bitrate_bps=PREVIEW_BPS, width_px=PREVIEW_WIDTH_PX)],
         meter=meter,
         profile=profile,
     )

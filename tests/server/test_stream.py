@@ -30,6 +30,17 @@ def decode(packets: Iterable[Packet]) -> list[NDArray[np.uint8]]:
     ]
 
 
+def test_wide_pictures_are_shrunk() -> None:
+    vp8 = Vp8Encoder(fps=30, bitrate_bps=1_500_000, width_px=64)
+    picture = np.zeros((90, 320, 3), np.uint8)
+    picture[:, 160:] = 200
+    (shrunk,) = decode(vp8.encode(picture, 0.0, key=True))
+    assert shrunk.shape == (18, 64, 3)
+    assert abs(int(shrunk[9, 16, 0])) < 20 < 180 < int(shrunk[9, 48, 0])
+    narrow = decode(vp8.encode(np.zeros((32, 48, 3), np.uint8), 0.1, key=True))
+    assert narrow[0].shape == (32, 48, 3)
+
+
 def test_every_picture_becomes_one_packet_with_its_time() -> None:
     vp8 = encoder()
     times_s = [1000 + number / 30 for number in range(40)]
