@@ -38,11 +38,11 @@ class FigureChain:
     def __init__(self, generator: Engine, plate: Rgb, blank: int) -> None:
         self._engine = make_recurrent(generator)
         self._figure, self._output = PatchView(self._engine.input, 0), PatchView(self._engine.output, 0)
-        self._plate, self._blank = plate, blank
+        self._start = np.full_like(self._engine.input, blank), to_patches(plate)[None]
 
     def reset(self) -> None:
         """Start a new chain: its past is the plate with nobody in it."""
-        self._engine.reset(np.full_like(self._engine.input, self._blank), to_patches(self._plate)[None])
+        self._engine.reset(*self._start)
 
     def step(self, figure: Figure) -> Rgb:
         """Run the generator; returns a new picture, uint8 [H, W, 3]."""

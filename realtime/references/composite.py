@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime.frame import Rgb
+from realtime.patches import PATCH
 from realtime.pose.pose import Floats
 from realtime.references.atlas import Reference, Rgba
 from realtime.references.bones import PART_BONES, PART_OF, REACH, Limbs, far_first
@@ -14,7 +15,6 @@ from realtime.references.choose import ChosenReference
 from realtime.references.limb_frames import Box, Field, LimbFrames, Window, offsets
 from realtime.references.transfer import transfer
 
-STEP_PX = 4
 FADES_FROM = 0.7
 """Of its reach, where a moved part begins to fade, to nothing at the reach."""
 _ELSEWHERE = np.float32(1e-5)
@@ -33,7 +33,7 @@ class Compositor:
     """
 
     def __init__(self, plate: Rgb, window: Window) -> None:
-        assert not any(side % STEP_PX for side in window), f"{window} is not made of whole positions"
+        assert not any(side % PATCH for side in window), f"{window} is not made of whole positions"
         x, y, width, height = window
         self._plate = np.asarray(cv2.cvtColor(plate[y : y + height, x : x + width], cv2.COLOR_RGB2RGBA), np.uint8)
         self._canvas = np.empty_like(self._plate)
@@ -70,8 +70,8 @@ class Compositor:
         self, part: str, box: Box, fields: list[Field], limbs: Limbs, reference: Reference, out: NDArray[np.uint8]
     ) -> Rgba:
         """A part of the person in a box, written to the beginning of `out`."""
-        dx, dy = blend(box, fields, transfer(limbs, reference.limbs, PART_BONES[part]))
-        limit = cv2.resize(fade(box, fields), None, fx=STEP_PX, fy=STEP_PX, interpolation=cv2.INTER_LINEAR)
+        dx, dy = part_offsets(box, fields, transfer(limbs, reference.limbs, PART_BONES[part]))
+        limit = cv2.resize(fade(box, fields), None, fx=PATCH, fy=PATCH, interpolation=cv2.INTER_LINEAR)
         moved = self._warp.warp(reference.picture, reference.corner, box, dx, dy, out)
         cv2.multiply(moved, cv2.merge([limit] * 4), moved, 1 / 255)
         return moved
@@ -129,7 +129,6 @@ class PastMover:
     """
 
     def __init__(self, window: Window) -> None:
-        self._size = window.width, window.height
         self._warp = Warp(Window(0, 0, window.width, window.height))
         self._moved = np.empty(4 * window.width * window.height, np.uint8)
 
@@ -147,20 +146,20 @@ class PastMover:
             rgba = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2RGBA), np.uint8)
             dx, dy = (np.ascontiguousarray(flow[box][..., axis]) for axis in (0, 1))
             part = self._warp.warp(rgba, (0, 0), box, dx, dy, self._moved, cv2.BORDER_REPLICATE)
-            moved[_pixels(box)] = part[..., :3]
+            moved[_pixels(box)] = cv2.cvtColor(part, cv2.COLOR_RGBA2RGB)  # thrice as fast as part[..., :3]
         return moved
 
 
 def around(fields: list[Field]) -> Box:
     """The box around all fields."""
-    rows, columns = ([field.box[axis] for field in fields] for axis in (0, 1))
-    return (
-        slice(min(part.start for part in rows), max(part.stop for part in rows)),
-        slice(min(part.start for part in columns), max(part.stop for part in columns)),
+    rows, columns = (
+        slice(min(field.box[axis].start for field in fields), max(field.box[axis].stop for field in fields))
+        for axis in (0, 1)
     )
+    return rows, columns
 
 
-def blend(box: Box, fields: list[Field], maps: Floats) -> tuple[Floats, Floats]:
+def part_offsets(box: Box, fields: list[Field], maps: Floats) -> tuple[Floats, Floats]:
     """The offsets x and y of a part's positions, each h w: every bone counts by the square of its membership.
 
     Args:
@@ -206,5 +205,5 @@ def _within(inner: Box, outer: Box) -> Box:
 
 
 def _pixels(box: Box) -> Box:
-    rows, columns = (slice(STEP_PX * part.start, STEP_PX * part.stop) for part in box)
+    rows, columns = (slice(PATCH * side.start, PATCH * side.stop) for side in box)
     return rows, columns

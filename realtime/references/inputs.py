@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from realtime.frame import Rgb
+from realtime.patches import PATCH
 from realtime.pose.pose import Floats, Pose
 from realtime.references.atlas import Atlas
 from realtime.references.bones import Limbs, limbs_of
@@ -42,7 +43,7 @@ class ReferenceInputs:
         self._widths = atlas.widths
         self._frames, self._chooser = LimbFrames(window), Chooser(atlas)
         self._compositor, self._mover = Compositor(plate, window), PastMover(window)
-        shape = window.height // 4, window.width // 4
+        shape = window.height // PATCH, window.width // PATCH
         self._coordinates = np.empty((*shape, CHANNELS), np.uint8) if coordinates is None else coordinates
         self._flow = np.zeros((*shape, 2), np.float32)
         self._limbs: Limbs | None = None
