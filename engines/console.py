@@ -1,4 +1,4 @@
-"""Run a command line: subcommands, `--version`, exit codes, and errors as one sentence."""
+"""Command lines: subcommands, `--version`, exit codes, errors as one sentence, and progress bars."""
 
 import logging
 import os
@@ -11,6 +11,7 @@ import rich.traceback  # noqa: F401 - the handler imports it at the first error,
 import tyro
 from rich.console import Console
 from rich.logging import RichHandler
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
 from engines.errors import UserError
 
@@ -83,3 +84,21 @@ def run_commands(
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def progress_bar(*columns: ProgressColumn, transient: bool = False) -> Progress:
+    """A bar for long work: what is done, how many of how many, and how long the rest takes.
+
+    Args:
+        columns: more of them, at the end.
+        transient: whether it vanishes when the work is done.
+    """
+    bar = BarColumn(bar_width=20)
+    return Progress(
+        TextColumn("{task.description}"),
+        bar,
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        *columns,
+        transient=transient,
+    )

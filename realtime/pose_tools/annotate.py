@@ -11,8 +11,8 @@ from pathlib import Path
 import cv2
 import msgspec
 import numpy as np
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from engines.console import progress_bar
 from engines.errors import UserError
 from engines.files import write_file
 from realtime.frame import Rgb
@@ -78,12 +78,11 @@ def _against(truth: Truth, recorded: RecordedTrack) -> dict[str, TruthReport]:
 
 
 def _record(video: Path, track: PoseTrack, annotated: Path, total: int, start_s: float, end_s: float) -> RecordedTrack:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     fps = frame_rate(video)
     wanted = max(0, min(total, round(min(end_s, total / fps) * fps)) - round(start_s * fps))
     recorded, still_every = RecordedTrack(fps), max(1, wanted // STILL_COUNT)
     blur = BlurMeter(memory=10_000)
-    with Progress(*columns, transient=True) as progress, VideoWriter(annotated, fps, crf=23) as writer:
+    with progress_bar(transient=True) as progress, VideoWriter(annotated, fps, crf=23) as writer:
         task = progress.add_task("Watching", total=wanted or None)
         for number, (rgb, at_s) in enumerate(read_video(video)):
             if at_s >= end_s:

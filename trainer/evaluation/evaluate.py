@@ -7,9 +7,10 @@ import msgspec
 import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 from rich.table import Table
 
+from engines.console import progress_bar
 from engines.errors import UserError
 from realtime.frame import Rgb
 from realtime.pose.estimation.config import PoseConfig
@@ -81,8 +82,7 @@ def evaluate(
     subject, rows = playback.subject, ABLATION if ablation else {AS_LIVE: ABLATION[AS_LIVE]}
     chains = {name: PlaybackChain(subject, engines, **how) for name, how in rows.items()}
     networks = MetricNetworks(load_estimator(pose, threads=engines.threads))
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, transient=True) as progress:
+    with progress_bar(transient=True) as progress:
         metrics, poses = _measure(playback, chains, networks, out, every, progress)
         plan = plan_drift(poses, drift_frames, every) if playback.self_driven else None
         drift = _measure_drift(plan, playback, poses, chains[AS_LIVE], progress) if plan else None

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import av
 import numpy as np
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from engines.console import progress_bar
 from engines.files import replace_file
 from realtime.frame import Rgb
 from realtime.pose.pose import Pose
@@ -50,8 +50,7 @@ def extract_frames(
     copied = plain and crop == Crop(0, 0, width, height, crop.size_px) and remux(source.path, out, timing.fps, frames)
     counts = np.bincount(timing.picked)
     estimator = PlateEstimator(frames)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns) as progress, nullcontext() if copied else _writer(source, timing, out) as video:
+    with progress_bar() as progress, nullcontext() if copied else _writer(source, timing, out) as video:
         task, done = progress.add_task("Extracting", total=frames), 0
         for count, (rgb, _) in zip(counts.tolist(), source.read(), strict=False):
             if not count:

@@ -16,8 +16,8 @@ import cv2
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from engines.console import progress_bar
 from engines.errors import UserError
 from engines.files import replace_file
 from realtime.frame import Rgb
@@ -156,8 +156,7 @@ def _scan_rest(source: FootageSource, estimate: Estimate, folder: Path) -> None:
     times_s = FootageScan(folder).times_s
     chunks = len(list(folder.glob("*.npz")))
     every = max(1, source.frames // SCAN_STILLS)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns) as progress:
+    with progress_bar() as progress:
         task = progress.add_task("Scanning", total=source.frames or None, completed=len(times_s))
         new = (row for row in _rows(source, estimate, times_s) if row.number >= len(times_s))
         for _, rows in groupby(new, key=lambda row: int(row.at_s // CHUNK_S)):

@@ -9,11 +9,12 @@ from types import TracebackType
 from typing import TextIO
 
 import numpy as np
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import TextColumn
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard.summary import image, scalar
 
+from engines.console import progress_bar
 from engines.files import replace_file
 from realtime.frame import Rgb
 from realtime.video import VideoWriter, write_picture
@@ -35,8 +36,7 @@ class TrainingLog:
         self._smooth: dict[str, float] = {}
         self._since_s: float | None = None
         self._step_s = 0.0
-        columns = TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(), TimeRemainingColumn()
-        self._progress = Progress(*columns, TextColumn("{task.fields[status]}"))
+        self._progress = progress_bar(TextColumn("{task.fields[status]}"))
         self._task = self._progress.add_task(f"Training {stage.name}", total=stage.steps, status="")
         self._open()
         self._progress.start()
