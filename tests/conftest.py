@@ -7,11 +7,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from playwright.async_api import Browser, async_playwright
 
 from tests.support.commands import DATA, chosen, command
 
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp()  # no engine of the user's, and none for the user
+settings.register_profile("patient", deadline=None)  # no test asserts how long anything takes
+settings.load_profile("patient")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch is imported: as `trainer` does
 
 CHROMIUM_FLAGS = [

@@ -10,7 +10,8 @@ from engines.errors import UserError
 from realtime.frame import Frame
 from realtime.live.pace import Pace
 from realtime.pose.figure.limbs import draw
-from realtime.pose.openpose import FOUND, read_openpose
+from realtime.pose.openpose import FOUND
+from realtime.pose.openpose_folder import read_openpose
 from realtime.pose.pose import Pose
 
 CANVAS_PX = 512

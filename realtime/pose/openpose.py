@@ -1,14 +1,18 @@
-"""Poses as OpenPose writes them (`--write_json`): one JSON file per frame, e.g. take_000000000012_keypoints.json.
+"""Poses as OpenPose writes them: the files of one frame.
+
+`--write_json`: one JSON file, e.g. take_000000000012_keypoints.json. `--write_keypoint`, as for the labels that came
+with Everybody Dance Now: a YAML file of OpenCV for each part, e.g. frame020001_pose.yml, frame020001_face.yml.
 
 Format: github.com/CMU-Perceptual-Computing-Lab/openpose, doc/02_output.md. A keypoint is x, y in pixels and a
-confidence; 0, 0, 0 was not found. Body: BODY_25 (75 numbers) or COCO (54); face 210, hands 63 each, or none.
+confidence; 0, 0, 0 was not found. Body: one of `ORDERS`; face 70 keypoints, hands 21 each, or none.
 """
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
+import cv2
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -29,12 +33,27 @@ COCO = (
     "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle",
     "right_eye", "left_eye", "right_ear", "left_ear",
 )  # fmt: skip
+BODY_25B = (
+    "nose", "left_eye", "right_eye", "left_ear", "right_ear",
+    "left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist",
+    "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle", "", "",
+    "left_foot_index", "", "left_heel", "right_foot_index", "", "right_heel",
+)  # fmt: skip
+BODY_23 = (
+    "", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist",
+    "", "right_hip", "right_knee", "right_ankle", "right_foot_index", "",
+    "left_hip", "left_knee", "left_ankle", "left_foot_index", "",
+    "nose", "right_eye", "right_ear", "left_eye", "left_ear",
+)  # fmt: skip
+ORDERS = {"BODY_25": (BODY_25, 1), "BODY_25B": (BODY_25B, 17), "COCO": (COCO, 1), "BODY_23": (BODY_23, 0)}
+"""The orders of body keypoints, and where each has the neck; BODY_23 is that of the labels of Everybody Dance Now."""
+NECK_NEAR = 0.25
+"""The neck is nearer to the middle of the shoulders than so many of their distances."""
 _MIDDLES = {1: "shoulder", 8: "hip"}
 """Where BODY_25 has neck and middle hip."""
 
 FOUND = 0.05
 """Least confidence of a keypoint that says where a person is; OpenPose draws from here on."""
-MOST_FRAMES = 10_000_000
 
 
 class _Person(msgspec.Struct):
@@ -49,48 +68,60 @@ class _File(msgspec.Struct, kw_only=True):
     people: list[_Person]
 
 
-def read_openpose(folder: Path) -> list[Pose | None]:
-    """Read a folder of files, in the order of the frame numbers at the end of their names.
+class Person(NamedTuple):
+    """One of the people in a frame, as OpenPose has written them: rows of x, y, confidence."""
 
-    Returns:
-        One pose per frame from the first file's number to the last one's; None where there is nobody or no file.
+    body: Floats
+    """N 3, in one of `ORDERS`."""
+    face: Floats
+    """70 3, or none."""
+    left_hand: Floats
+    right_hand: Floats
+    """21 3, or none."""
+
+
+def read_people(paths: Sequence[Path]) -> list[Person]:
+    """Read the files of one frame: a JSON file, or YAML files, one of them named *_pose.
 
     Raises:
-        UserError: there are no files, or one cannot be read; it is named with the reason.
+        UserError: they are not such files; one is named, with the reason.
     """
-    files: dict[int, Path] = {}
-    for path in sorted(folder.glob("*.json")):
-        numbers = re.findall(r"\d+", path.stem)
-        if not numbers:
-            raise UserError(
-                f"{path} has no frame number in its name: name it as OpenPose does, NAME_000012_keypoints.json."
-            )
-        other = files.setdefault(int(numbers[-1]), path)
-        if other is not path:
-            raise UserError(f"{path} and {other.name} are of the same frame: keep the files of one video in a folder.")
-    if not files:
-        raise UserError(f"{folder} holds no OpenPose files: give the folder that OpenPose's --write_json wrote.")
-    first, last = min(files), max(files)
-    if last - first >= MOST_FRAMES:
-        raise UserError(f"{files[first]} and {files[last].name} are {last - first} frames apart: rename the files.")
-    return [read_frame(files[n]) if n in files else None for n in range(first, last + 1)]
+    if paths[0].suffix.lower() == ".json":
+        return _read_json(paths[0])
+    return _read_yaml(paths)
 
 
-def read_frame(path: Path) -> Pose | None:
-    """Read one file; of several people the one with the largest box around the body.
+def recognized_order(people: Sequence[Person]) -> str:
+    """The order, of `ORDERS`, in which the bodies of a recording are. All have the same number of keypoints.
+
+    BODY_25 and BODY_25B have as many: it is the latter if the neck is between the shoulders only then.
+    """
+    bodies = np.stack([person.body for person in people])
+    usual, *others = (name for name, (names, _) in ORDERS.items() if len(names) == bodies.shape[1])
+    errors = {name: _neck_error(bodies, *ORDERS[name]) for name in (usual, *others)}
+    best = min(errors, key=lambda name: errors[name])
+    return best if errors[best] < NECK_NEAR else usual
+
+
+def keypoints(person: Person, order: str) -> Floats:
+    """K 3: x, y, confidence of a person; zeros for what was not found."""
+    names, _ = ORDERS[order]
+    points = np.zeros((K, 3), np.float32)
+    points[[INDEX[name] for name in names if name]] = person.body[[i for i, name in enumerate(names) if name]]
+    for part, rows in ((FACE, person.face), (LEFT_HAND, person.left_hand), (RIGHT_HAND, person.right_hand)):
+        points[part] = rows if len(rows) else 0
+    points[:, 2] = np.clip(points[:, 2], 0, 1)
+    points[points[:, 2] == 0] = 0
+    return points
+
+
+def pose_of(points: Floats) -> Pose | None:
+    """The pose of `keypoints`, K 3; None if nothing of the body was found.
 
     What OpenPose did not find has confidence 0 and a likely position. The depth of all is 0. The first keypoint of a
     hand or face, which stands for the whole of it in figures, is at least as sure as the median.
-
-    Raises:
-        UserError: it is not such a file.
     """
-    try:
-        people = [_keypoints(person) for person in msgspec.json.decode(path.read_bytes(), type=_File).people]
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is not a file of OpenPose ({error}): write it again with --write_json.") from error
-    points = max(people, key=_box_px2, default=None)
-    if points is None or not points[_BODY, 2].any():
+    if not points[BODY_ROWS, 2].any():
         return None
     xy, confidence = points[:, :2].copy(), points[:, 2].copy()
     impute(xy, (confidence > 0).tolist())
@@ -112,33 +143,35 @@ def write_frame(path: Path, pose: Pose | None) -> None:
     path.write_bytes(msgspec.json.encode(_File(people=people)) + b"\n")
 
 
-_BODY = sorted({INDEX[name] for name in BODY_25 if name})
+BODY_ROWS = sorted({INDEX[name] for name in BODY_25 if name})
+"""The keypoints of the body that OpenPose finds."""
 
 
-def _keypoints(person: _Person) -> Floats:
-    """K 3: x, y, confidence; zeros for what was not found.
+def _read_json(path: Path) -> list[Person]:
+    try:
+        return [_parsed(person) for person in msgspec.json.decode(path.read_bytes(), type=_File).people]
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is not a file of OpenPose ({error}): write it again with --write_json.") from error
+
+
+def _parsed(person: _Person) -> Person:
+    """The person of a JSON file.
 
     Raises:
         ValueError: a list has a wrong length or a number that is none.
     """
-    points = np.zeros((K, 3), np.float32)
-    body = _triples(person.pose_keypoints_2d, "pose_keypoints_2d", len(BODY_25), len(COCO))
-    names = BODY_25 if len(body) == len(BODY_25) else COCO
-    points[[INDEX[name] for name in names if name]] = body[[i for i, name in enumerate(names) if name]]
-    for part, numbers, name in (
-        (FACE, person.face_keypoints_2d, "face_keypoints_2d"),
-        (LEFT_HAND, person.hand_left_keypoints_2d, "hand_left_keypoints_2d"),
-        (RIGHT_HAND, person.hand_right_keypoints_2d, "hand_right_keypoints_2d"),
-    ):
-        points[part] = _triples(numbers, name, part.stop - part.start) if numbers else 0
-    points[:, 2] = np.clip(points[:, 2], 0, 1)
-    points[points[:, 2] == 0] = 0
-    return points
+    return Person(
+        _triples(person.pose_keypoints_2d, "pose_keypoints_2d", *sorted({len(names) for names, _ in ORDERS.values()})),
+        _triples(person.face_keypoints_2d, "face_keypoints_2d", 0, 70),
+        _triples(person.hand_left_keypoints_2d, "hand_left_keypoints_2d", 0, 21),
+        _triples(person.hand_right_keypoints_2d, "hand_right_keypoints_2d", 0, 21),
+    )
 
 
 def _triples(numbers: list[float], name: str, *counts: int) -> Floats:
     if len(numbers) not in [3 * count for count in counts]:
-        raise ValueError(f"{name} has {len(numbers)} numbers, not {' or '.join(str(3 * count) for count in counts)}")
+        wanted = " or ".join(str(3 * count) for count in counts if count)
+        raise ValueError(f"{name} has {len(numbers)} numbers, not {wanted}")
     with np.errstate(over="ignore"):
         triples = np.array(numbers, np.float32).reshape(-1, 3)
     if not np.isfinite(triples).all():
@@ -146,11 +179,43 @@ def _triples(numbers: list[float], name: str, *counts: int) -> Floats:
     return triples
 
 
-def _box_px2(points: Floats) -> float:
-    """Area of the box around a body."""
-    body = points[_BODY]
-    found = body[body[:, 2] >= FOUND, :2]
-    return float(np.prod(np.ptp(found, axis=0))) if len(found) else 0.0
+def _read_yaml(paths: Sequence[Path]) -> list[Person]:
+    parts = {path.stem.rpartition("_")[2]: path for path in paths}
+    body, face, left, right = (_matrix(parts.get(part)) for part in ("pose", "face", "left", "right"))
+    return [
+        Person(rows, *(part[i] if i < len(part) else np.zeros((0, 3), np.float32) for part in (face, left, right)))
+        for i, rows in enumerate(body)
+    ]
+
+
+def _matrix(path: Path | None) -> Floats:
+    """People x keypoints x 3 of a YAML file; no people without one."""
+    if path is None:
+        return np.zeros((0, 0, 3), np.float32)
+    try:
+        storage = cv2.FileStorage(str(path), cv2.FILE_STORAGE_READ)
+        root = storage.root()
+        matrix = root.getNode(root.keys()[0]).mat() if root.isMap() else None
+        storage.release()
+    except (cv2.error, SystemError) as error:  # the latter is how the constructor fails
+        raise UserError(f"{path} is not a file of OpenPose: write it again with --write_keypoint.") from error
+    if matrix is None:  # nobody was found
+        return np.zeros((0, 0, 3), np.float32)
+    known = {len(names) for names, _ in ORDERS.values()} | {21, 70}
+    if matrix.ndim != 3 or matrix.shape[1] not in known or matrix.shape[2] != 3 or not np.isfinite(matrix).all():
+        raise UserError(f"{path} holds no people of OpenPose, but {matrix.shape} numbers: write it again.")
+    return np.asarray(matrix, np.float32)
+
+
+def _neck_error(bodies: Floats, names: tuple[str, ...], neck: int) -> float:
+    """Distance of the neck from the middle of the shoulders, in their distances; infinite if they never are found."""
+    rows = [neck, names.index("left_shoulder"), names.index("right_shoulder")]
+    found = bodies[(bodies[:, rows, 2] > 0).all(axis=1)]
+    if not len(found):
+        return float("inf")
+    middle = (found[:, rows[1], :2] + found[:, rows[2], :2]) / 2
+    wide = np.linalg.norm(found[:, rows[1], :2] - found[:, rows[2], :2], axis=1)
+    return float(np.median(np.linalg.norm(found[:, neck, :2] - middle, axis=1) / np.maximum(wide, 1e-6)))
 
 
 def _numbers(rows: NDArray[np.float32]) -> list[float]:

@@ -119,7 +119,7 @@ def test_a_folder_of_pictures(corners: Rgb, tmp_path: Path) -> None:
 
 def test_videos_know_their_rate(tmp_path: Path) -> None:
     path = write_film(tmp_path / "film.mp4", [textured(64, 64)] * 3, 1 / 30)
-    with pytest.raises(UserError, match="--fps"):
+    with pytest.raises(UserError, match="fps is for"):
         open_footage(path, 25)
 
 

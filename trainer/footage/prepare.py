@@ -10,6 +10,7 @@ RUN/
     scanned/       the scan, until all of this is there
 """
 
+import logging
 import os
 from itertools import islice
 from pathlib import Path
@@ -24,7 +25,7 @@ from realtime.pose.estimation.estimator import load_estimator
 from realtime.pose.figure.styles import load_style
 from realtime.pose.normalization.motion_range import observe
 from realtime.pose.normalization.proportions import lengths, measure_proportions
-from realtime.pose.openpose import read_openpose
+from realtime.pose.openpose_folder import read_openpose
 from realtime.references.atlas import ATLAS
 from realtime.video import write_picture
 from trainer.config import PrepareConfig
@@ -36,6 +37,8 @@ from trainer.footage.prepared import Prepared, training_frames
 from trainer.footage.report_page import publish
 from trainer.footage.scan import FootageScan, delete_scan, scan
 from trainer.footage.source import FootageSource, Timing, constant_rate, open_footage
+
+LOG = logging.getLogger(__name__)
 
 
 def prepare(config: PrepareConfig, run: Path, *, only_report: bool = False) -> Prepared | None:
@@ -120,12 +123,16 @@ def _scan(source: FootageSource, config: PrepareConfig, folder: Path) -> Footage
     if config.openpose is None:
         estimator = load_estimator(PoseConfig(estimator=config.pose), threads=os.cpu_count() or 1)
         return scan(source, lambda _, rgb: estimator.estimate(rgb), folder, by=config.pose)
-    labels = read_openpose(config.openpose)
-    newest_ns = max(file.stat().st_mtime_ns for file in config.openpose.glob("*.json"))
+    first, _ = next(source.read())
+    size_px = first.shape[1], first.shape[0]
+    labels = read_openpose(config.openpose, stems=source.stems, frames=source.frames or None, size_px=size_px)
+    newest_ns = max(file.stat().st_mtime_ns for file in config.openpose.iterdir())
     by = f"{config.openpose.resolve()} {len(labels)} {newest_ns}"
     scanned = scan(source, lambda n, _: labels[n] if n < len(labels) else None, folder, by=by)
     frames = len(scanned.times_s)
-    if frames != len(labels):
+    if abs(frames - len(labels)) == 1:
+        LOG.warning("%s has poses for %d frames, but %s has %d.", config.openpose, len(labels), source.path, frames)
+    elif frames != len(labels):
         delete_scan(folder)
         raise UserError(
             f"{config.openpose} has poses for {len(labels)} frames, but {source.path} has {frames}: run OpenPose on "

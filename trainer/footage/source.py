@@ -1,7 +1,7 @@
 """The footage, a video or a folder of pictures, and which of its pictures make a constant rate."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -42,6 +42,10 @@ class FootageSource(Protocol):
     def size_bytes(self) -> int:
         """Its size on the disk."""
 
+    @property
+    def stems(self) -> Sequence[str]:
+        """The pictures' file names without suffixes; none of a video's."""
+
     def read(self, start_s: float = 0.0) -> Iterator[tuple[Rgb, float]]:
         """Every picture, uint8 [H, W, 3] RGB, from `start_s` seconds on, and its time in seconds."""
 
@@ -55,6 +59,7 @@ class VideoFile:
 
     def __init__(self, path: Path) -> None:
         self.path, self.frames = path, count_frames(path)
+        self.stems: Sequence[str] = ()
         self.size_bytes = path.stat().st_size
 
     @property
@@ -75,10 +80,12 @@ class PictureFolder:
     """
 
     def __init__(self, path: Path, fps: float) -> None:
-        self._files = sorted((file for file in path.iterdir() if file.suffix.lower() in PICTURES), key=_order)
+        visible = (file for file in path.iterdir() if not file.name.startswith("."))
+        self._files = sorted((file for file in visible if file.suffix.lower() in PICTURES), key=_order)
         if not self._files:
             raise UserError(f"{path} holds no pictures (png, jpg): give a video, or a folder of numbered pictures.")
         self.path, self.frames, self.fps = path, len(self._files), fps
+        self.stems = [file.stem for file in self._files]
         self.size_bytes = sum(file.stat().st_size for file in self._files)
 
     def read(self, start_s: float = 0.0) -> Iterator[tuple[Rgb, float]]:
@@ -105,7 +112,7 @@ def open_footage(path: Path, fps: float | None) -> FootageSource:
     if path.is_dir():
         return PictureFolder(path, fps or WANTED_FPS)
     if fps is not None:
-        raise UserError(f"--fps is for folders of pictures: {path} has times of its own.")
+        raise UserError(f"fps is for folders of pictures: {path} has times of its own.")
     return VideoFile(path)
 
 

@@ -26,7 +26,7 @@ def moves(seed: int, count: int = 6) -> list[Pose | None]:
     return [*poses, None, poses[0]]
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["limbs", "edn"]))
 def test_figures_stay_the_same_to_the_pixel(tmp_path_factory: pytest.TempPathFactory, seed: int, name: str) -> None:
     path, style, poses = tmp_path_factory.getbasetemp() / "poses.npz", load_style(name), moves(seed)

@@ -36,7 +36,7 @@ def test_a_complete_pose_passes_unchanged() -> None:
         assert np.array_equal(filled.confidence, pose.confidence)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     missing=st.lists(st.sets(st.integers(0, K - 1)), min_size=2, max_size=8),
     speed=floats(-300, 300),

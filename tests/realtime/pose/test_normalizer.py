@@ -117,7 +117,7 @@ def test_fault_e_nothing_looks_ahead() -> None:
         max_size=40,
     )
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_new_statistic_never_makes_anybody_jump(history: list[tuple[float, float, float]]) -> None:
     normalizer, at_s = Normalizer(TARGET, SIZE_PX), 0.0
     for p, x, elapsed_s in history:
@@ -133,7 +133,7 @@ def test_a_new_statistic_never_makes_anybody_jump(history: list[tuple[float, flo
 
 
 @given(scale=floats(0.2, 4))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_the_resolution_of_the_source_does_not_matter(scale: float) -> None:
     steps = walk(15, 6)
     large = [(framed(pose, scale), at_s) for pose, at_s in steps]
@@ -144,7 +144,7 @@ def test_the_resolution_of_the_source_does_not_matter(scale: float) -> None:
 
 
 @given(scale=floats(0.6, 1.1), x=floats(-60, 60), y=floats(-60, 60))
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 def test_the_framing_of_the_source_does_not_matter_for_long(scale: float, x: float, y: float) -> None:
     steps = walk(6, 90)
     one = play(Normalizer(TARGET, SIZE_PX), steps)

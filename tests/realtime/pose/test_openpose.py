@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 
 from engines.errors import UserError
 from realtime.pose.measure import head_box, stature_px
-from realtime.pose.openpose import BODY_25, COCO, impute, read_frame, read_openpose, write_frame
+from realtime.pose.openpose import BODY_25, COCO, ORDERS, impute, write_frame
+from realtime.pose.openpose_folder import read_openpose
 from realtime.pose.pose import Pose
 from realtime.pose.skeleton import BODY, FACE, INDEX, LEFT_HAND, NAMES, RIGHT_HAND, K
 from tests.support.commands import DATA
@@ -25,6 +27,12 @@ SHARED = [i for i, name in enumerate(NAMES) if name in BODY_25 or i >= BODY.stop
 """What both OpenPose and we have."""
 
 losses = st.lists(st.sampled_from(SHARED), max_size=len(SHARED) - 1, unique=True)
+
+
+def read_frame(path: Path) -> Pose | None:
+    """The only file of its folder."""
+    (pose,) = read_openpose(path.parent)
+    return pose
 
 
 def losing(pose: Pose, lost: list[int]) -> Pose:
@@ -147,9 +155,95 @@ def test_confidences_are_from_0_to_1(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("people", [[], [{"pose_keypoints_2d": [0] * 75}]])
 def test_nobody(tmp_path: Path, people: list[dict[str, Any]]) -> None:
-    assert read_frame(saved(tmp_path / "1.json", *people)) is None
+    saved(tmp_path / "1.json", *people)
     write_frame(tmp_path / "2.json", None)
-    assert read_frame(tmp_path / "2.json") is None
+    assert read_openpose(tmp_path) == [None, None]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_the_order_is_recognized(tmp_path: Path, order: str) -> None:
+    (names, neck), pose = ORDERS[order], standing()
+    numbers = body(names, pose)
+    middle = np.add(pose.at("left_shoulder"), pose.at("right_shoulder")) / 2
+    numbers[3 * neck : 3 * neck + 2] = middle.tolist()
+    read = read_frame(saved(tmp_path / "1.json", {"pose_keypoints_2d": numbers}))
+    assert read is not None
+    for name in filter(None, names):
+        assert read.at(name) == pose.at(name), name
+
+
+def test_a_phantom_never_wins(tmp_path: Path) -> None:
+    """OpenPose sometimes sees a few points of somebody in the corners, far apart."""
+    phantom = [0.0] * 75
+    for index, (x, y) in enumerate([(5, 5), (900, 8), (4, 700)]):
+        phantom[3 * index : 3 * index + 3] = [x, y, 0.11]
+    for number in range(5):
+        people = [{"pose_keypoints_2d": phantom}, {"pose_keypoints_2d": body(BODY_25, standing(x=number))}]
+        saved(tmp_path / f"{number}.json", *(people if number != 3 else people[:1]))
+    poses = read_openpose(tmp_path)
+    assert [pose and pose.at("nose") for pose in poses] == [
+        standing(x=number).at("nose") if number != 3 else None for number in range(5)
+    ]
+
+
+def test_somebody_nearer_does_not_take_over(tmp_path: Path) -> None:
+    """Who is there for longer is followed, even while somebody larger walks by, and the one is lost for a moment."""
+    for number in range(40):
+        people = [] if 12 <= number < 15 else [{"pose_keypoints_2d": body(BODY_25, standing(x=number))}]
+        if 10 <= number < 20:
+            people.insert(0, {"pose_keypoints_2d": body(BODY_25, standing(x=600 - 10 * number, scale=1.4))})
+        saved(tmp_path / f"{number}.json", *people)
+    expected = [None if 12 <= number < 15 else standing(x=number).at("nose") for number in range(40)]
+    assert [pose and pose.at("nose") for pose in read_openpose(tmp_path)] == expected
+
+
+@pytest.mark.parametrize("low", [0, -1])
+def test_coordinates_relative_to_the_picture(tmp_path: Path, low: int) -> None:
+    rows = np.array(body(BODY_25, standing()), np.float32).reshape(-1, 3)
+    pixels = rows.copy()
+    rows[:, :2] = rows[:, :2] / (640, 480) * (1 - low) + low
+    saved(tmp_path / "1.json", {"pose_keypoints_2d": rows.ravel().tolist()})
+    (pose,) = read_openpose(tmp_path, size_px=(640, 480))
+    assert pose is not None
+    assert np.allclose(pose.at("right_wrist"), pixels[4, :2], atol=1e-2)
+    with pytest.raises(UserError, match="keypoint_scale"):
+        read_openpose(tmp_path)
+
+
+def test_the_labels_of_everybody_dance_now(tmp_path: Path) -> None:
+    """YAML files of OpenCV, one for each part, for every fourth frame (github.com/carolineec/EverybodyDanceNow)."""
+    for number in (20001, 20005):
+        pose = standing(x=number - 20000)
+        hand = [value for row in pose.xy[LEFT_HAND] for value in (*row.tolist(), 0.5)]
+        for part, numbers in {"pose": body(ORDERS["BODY_23"][0], pose), "hand_left": hand}.items():
+            storage = cv2.FileStorage(str(tmp_path / f"frame{number:06d}_{part}.yml"), cv2.FILE_STORAGE_WRITE)
+            storage.write(f"{part}_0", np.array(numbers, np.float32).reshape(1, -1, 3))
+            storage.release()
+    (tmp_path / "frame020009_pose.yml").write_text("%YAML:1.0\n---\n")
+    poses = read_openpose(tmp_path, stems=["frame020001", "frame020005", "frame020009"])
+    assert [pose and pose.at("left_knee") for pose in poses] == [
+        *(standing(x=x).at("left_knee") for x in (1, 5)),
+        None,
+    ]
+    assert poses[0] is not None
+    assert np.allclose(poses[0].xy[LEFT_HAND], standing(x=1).xy[LEFT_HAND])
+    (tmp_path / "frame020005_pose.yml").write_text("%YAML:1.0\n---\npose_0: [ 1, 2")
+    with pytest.raises(UserError, match=r"frame020005_pose\.yml is not a file of OpenPose"):
+        read_openpose(tmp_path)
+
+
+def test_files_belong_to_pictures_by_name_else_by_order(tmp_path: Path) -> None:
+    for number in (20001, 20005, 20009):
+        write_frame(tmp_path / f"frame{number:06d}_keypoints.json", standing(x=number - 20000))
+    (tmp_path / "._frame020001_keypoints.json").write_bytes(b"\0\5\26\7")  # a Mac leaves such behind
+    stems = [f"frame{number:06d}" for number in (19997, 20001, 20005, 20009)]
+
+    def noses(poses: list[Pose | None]) -> list[int | None]:
+        return [round(pose.at("nose")[0] - standing().at("nose")[0]) if pose else None for pose in poses]
+
+    assert noses(read_openpose(tmp_path, stems=stems)) == [None, 1, 5, 9]
+    assert noses(read_openpose(tmp_path, frames=3)) == [1, 5, 9]
+    assert noses(read_openpose(tmp_path, frames=9)) == [1, None, None, None, 5, None, None, None, 9]
 
 
 def test_files_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:
@@ -172,7 +266,7 @@ def person(**changes: object) -> bytes:
         (b"{}", "missing required field `people`"),
         (b'{"people": [{}]}', "missing required field `pose_keypoints_2d`"),
         (b"\xff\xfe", "malformed"),
-        (person(pose_keypoints_2d=[1.0] * 74), "pose_keypoints_2d has 74 numbers, not 75 or 54"),
+        (person(pose_keypoints_2d=[1.0] * 74), "pose_keypoints_2d has 74 numbers, not 54 or 69 or 75"),
         (person(pose_keypoints_2d=[]), "has 0 numbers"),
         (person(pose_keypoints_2d=["x"] * 75), "Expected `float`, got `str`"),
         (person(pose_keypoints_2d=[1e300] * 75), "too large"),

@@ -60,7 +60,7 @@ def test_a_long_legged_performer_drives_a_short_legged_target_without_broken_fee
 
 
 @given(thigh=floats(0.6, 1.6), arm=floats(0.6, 1.6))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_learning_proportions_never_makes_anybody_jump(thigh: float, arm: float) -> None:
     target = measure_proportions([lengths(stands_at(0.5))])
     normalizer = Normalizer(TARGET, SIZE_PX, proportions=target)

@@ -60,7 +60,7 @@ def track(fps: int, hz: float, reach_px: float, seconds: int = 1) -> Floats:
     return np.array(shown, np.float32)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(hz=floats(0.1, 1.5), reach_px=floats(1, 25))
 def test_all_frame_rates_give_nearly_the_same_track(hz: float, reach_px: float) -> None:
     """One motion, filmed at 24 to 120 fps: less than 0.3 % of the stature lies between the tracks."""

@@ -1,0 +1,202 @@
+"""A folder of OpenPose's files: which of them is of which frame, and one person followed through all."""
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from engines.errors import UserError
+from realtime.pose.openpose import BODY_ROWS, FOUND, keypoints, pose_of, read_people, recognized_order
+from realtime.pose.pose import Floats, Pose
+
+MOST_FRAMES = 10_000_000
+PARTS = re.compile(r"_(keypoints|pose|face|hand_left|hand_right)$")
+"""The end of a file's name without its suffix, after the name of the frame."""
+LEAST_EVIDENCE = 0.3
+"""Of the evidence for the most evident person: with less one is not followed. OpenPose sees people in bottles."""
+NEAR = 0.5
+"""A person moves less than so many of the own heights from one frame to the next, or to the one after a gap."""
+LONGEST_GAP = 30
+"""Frames for which a person may not be found, and is followed nevertheless."""
+
+
+class FrameFiles(NamedTuple):
+    """The files of one frame."""
+
+    name: str
+    """Of the frame: what their names begin with."""
+    number: int
+    """The last number in the name."""
+    paths: list[Path]
+
+
+def read_openpose(
+    folder: Path,
+    *,
+    stems: Sequence[str] = (),
+    frames: int | None = None,
+    size_px: tuple[int, int] | None = None,
+) -> list[Pose | None]:
+    """Read a folder of files as one person's poses, frame by frame.
+
+    Args:
+        folder: has files as in `realtime.pose.openpose`; hidden files are passed over.
+        stems: names of the pictures without their suffixes. Where all files are named after pictures, so they belong.
+        frames: how many the footage has, if that is known. Where it has as many as there are files, and not as many as
+            the files' numbers reach, the files belong to its frames in their order.
+        size_px: width and height of the footage, for coordinates that are relative to it.
+
+    Returns:
+        One pose per picture, or per number from the first file's to the last one's; None where there is nobody or no
+        file.
+
+    Raises:
+        UserError: there are no files, or one cannot be read; it is named with the reason.
+    """
+    files = _frames_in(folder)
+    slots, count = _slots(files, stems, frames)
+    people = [read_people(each.paths) for each in files]
+    everybody = [person for frame in people for person in frame]
+    if not everybody:
+        return [None] * count
+    sizes = {len(person.body) for person in everybody}
+    if len(sizes) > 1:
+        raise UserError(f"The files of {folder} have bodies of {sizes} keypoints: keep those of one run of OpenPose.")
+    order = recognized_order(everybody)
+    found: list[list[Floats]] = [[] for _ in range(count)]
+    for slot, frame in zip(slots, people, strict=True):
+        found[slot] = [keypoints(person, order) for person in frame]
+    _to_pixels([points for frame in found for points in frame], folder, size_px)
+    return [None if points is None else pose_of(points) for points in follow(found)]
+
+
+def _frames_in(folder: Path) -> list[FrameFiles]:
+    """The files in the order of their numbers."""
+    frames: dict[str, list[Path]] = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if path.suffix.lower() in (".json", ".yml", ".yaml") and not path.name.startswith("."):
+            frames.setdefault(PARTS.sub("", path.stem), []).append(path)
+    if not frames:
+        raise UserError(f"{folder} holds no OpenPose files: give the folder that OpenPose's --write_json wrote.")
+    numbered: dict[int, FrameFiles] = {}
+    for name, paths in frames.items():
+        numbers = re.findall(r"\d+", name)
+        if not numbers:
+            raise UserError(
+                f"{paths[0]} has no frame number in its name: name it as OpenPose does, NAME_000012_keypoints.json."
+            )
+        files = FrameFiles(name, int(numbers[-1]), paths)
+        other = numbered.setdefault(files.number, files)
+        if other is not files:
+            raise UserError(
+                f"{paths[0]} and {other.paths[0].name} are of the same frame: keep the files of one video in a folder."
+            )
+    return [numbered[number] for number in sorted(numbered)]
+
+
+def _slots(files: Sequence[FrameFiles], stems: Sequence[str], frames: int | None) -> tuple[list[int], int]:
+    """The index of the frame that each of the files belongs to, and how many frames there are."""
+    places = {stem: index for index, stem in enumerate(stems)}
+    if stems and all(each.name in places for each in files):
+        return [places[each.name] for each in files], len(stems)
+    first, last = files[0].number, files[-1].number
+    reach = last - first + 1
+    if frames is not None and abs(reach - frames) > 1 and abs(len(files) - frames) <= 1:
+        return list(range(len(files))), len(files)
+    if reach > MOST_FRAMES:
+        ends = f"{files[0].paths[0]} and {files[-1].paths[0].name}"
+        raise UserError(f"{ends} are {reach} frames apart: rename the files.")
+    return [each.number - first for each in files], reach
+
+
+def _to_pixels(people: Sequence[Floats], folder: Path, size_px: tuple[int, int] | None) -> None:
+    """Turn coordinates that are relative to the picture, in 0..1 or -1..1, into pixels, in place."""
+    xy = np.concatenate([points[points[:, 2] > 0, :2] for points in people])
+    if not len(xy) or np.abs(xy).max() > 2:  # a little outside of the picture may be found, too
+        return
+    if size_px is None:
+        raise UserError(f"{folder} has coordinates from 0 to 1, not in pixels: write it again with --keypoint_scale 0.")
+    low, size = float(xy.min()), np.array(size_px, np.float32)
+    for points in people:
+        relative = (points[:, :2] + 1) / 2 if low < -0.5 else points[:, :2]
+        points[:, :2] = np.where(points[:, 2:] > 0, relative * size, 0)
+
+
+class _Track:
+    """One person's keypoints by frame."""
+
+    def __init__(self) -> None:
+        self.points: dict[int, Floats] = {}
+        self.evidence = 0.0
+
+    def add(self, frame: int, points: Floats) -> None:
+        self.points[frame] = points
+        self.evidence += _evidence(points)
+
+    def distance(self, frame: int, points: Floats) -> float:
+        """From its last keypoints, in heights; infinite if those are too long ago or none are in common."""
+        last = max(self.points)
+        both = (points[BODY_ROWS, 2] > 0) & (self.points[last][BODY_ROWS, 2] > 0)
+        if not both.any() or frame - last > LONGEST_GAP:
+            return float("inf")
+        moved_px = np.linalg.norm(points[BODY_ROWS, :2] - self.points[last][BODY_ROWS, :2], axis=1)[both]
+        return float(np.median(moved_px)) / max(_height_px(points), _height_px(self.points[last]), 1e-6)
+
+
+def follow(frames: Sequence[Sequence[Floats]]) -> list[Floats | None]:
+    """One of the people in every frame: the same one as long as that one is there.
+
+    The people of all frames are linked to tracks, nearest first. The track with the most evidence is followed, and
+    before it begins and after it ends the next: nobody takes over while the followed one is lost for a moment.
+
+    Args:
+        frames: the keypoints, K 3, of the people in each frame.
+    """
+    tracks: list[_Track] = []
+    for frame, people in enumerate(frames):
+        _extend(tracks, frame, people)
+    chosen: list[Floats | None] = [None] * len(frames)
+    free = np.ones(len(frames), bool)
+    ranked = sorted(tracks, key=lambda track: track.evidence, reverse=True)
+    for track in ranked:
+        mean = track.evidence / len(track.points)
+        if mean >= LEAST_EVIDENCE * ranked[0].evidence / len(ranked[0].points):
+            for frame, points in track.points.items():
+                chosen[frame] = points if free[frame] else chosen[frame]
+            free[min(track.points) : max(track.points) + 1] = False
+    return chosen
+
+
+def _extend(tracks: list[_Track], frame: int, people: Iterable[Floats]) -> None:
+    """Give each of the people in a frame to the nearest track, or to a new one."""
+    pairs = sorted(
+        (
+            (distance, index, track)
+            for index, points in enumerate(people)
+            for track in tracks
+            if (distance := track.distance(frame, points)) < NEAR
+        ),
+        key=lambda pair: pair[0],
+    )
+    taken: set[int] = set()
+    for _, index, track in pairs:
+        if index not in taken and frame not in track.points:
+            track.add(frame, list(people)[index])
+            taken.add(index)
+    for index, points in enumerate(people):
+        if index not in taken and points[BODY_ROWS, 2].any():
+            tracks.append(_Track())
+            tracks[-1].add(frame, points)
+
+
+def _evidence(points: Floats) -> float:
+    """Of a person: the sum of the body's confidences, times the height."""
+    return float(points[BODY_ROWS, 2].sum()) * _height_px(points)
+
+
+def _height_px(points: Floats) -> float:
+    body = points[BODY_ROWS]
+    found = body[body[:, 2] >= FOUND, :2]
+    return float(np.ptp(found, axis=0).max()) if len(found) else 0.0
