@@ -100,7 +100,7 @@ def choose(
         say(f"Finding out what runs {name} fastest on this machine (once, a few seconds).")
         found = dict(_measure(graphs, play, tried, threads, say))
         if not found:
-            raise UserError(f"Nothing that is installed here runs {name} as it should: see `engines doctor {name}`.")
+            raise UserError(f"Nothing that is installed here runs {name} as it should: see `engines doctor`.")
         best = min(found, key=found.__getitem__)
         say(f"{name} runs on {best}, {found[best]} ms a picture.")
         return {" ".join(each): ms for each, ms in found.items()}

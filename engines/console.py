@@ -61,7 +61,8 @@ def run_commands(
         return
     _set_up_process()
     try:
-        tyro.extras.subcommand_cli_from_dict(dict(commands), prog=prog, description=description)
+        config = (tyro.conf.FlagCreatePairsOff,)
+        tyro.extras.subcommand_cli_from_dict(dict(commands), prog=prog, description=description, config=config)
     except SystemExit as end:
         if not end.code and {"-h", "--help"} & {*sys.argv[1:]}:
             print(f"Example: {examples.get(sys.argv[1], next(iter(examples.values())))}")

@@ -3,8 +3,8 @@
     alice/
       subject.json      this manifest
       generator.onnx    the temporal generator
-      face.onnx         the face residual network
-      *.int8.xml, .bin  both of them quantized, if that is near enough
+      face.onnx         the face residual network, if it has one
+      *.int8.xml, .bin  them quantized, if that is near enough
       atlas.npz         reference pictures of the person's parts, if the generator wants them
       clips.npz         clips of the person's own moves, to calibrate int8 and check engines on
       plate.png         the empty background
@@ -14,10 +14,12 @@ Nothing in it is ever unpickled, and every file is checked against its hash befo
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import cv2
 import msgspec
 import numpy as np
+import tyro
 
 from engines.errors import UserError
 from engines.files import data_folder, sha256, write_file
@@ -31,7 +33,7 @@ from realtime.references.atlas import ATLAS, Atlas, load_atlas
 
 FORMAT = 3
 MANIFEST = "subject.json"
-REQUIRED = ("generator.onnx", "face.onnx", "plate.png")
+GENERATOR, FACE, PLATE = "generator.onnx", "face.onnx", "plate.png"
 OPENED = ("*.onnx", "*.xml", "*.bin", "*.npz")
 """What is opened by its name alone has to be in the manifest."""
 BUNDLED = Path(__file__).parent / "subjects"
@@ -40,13 +42,16 @@ MetricValue = float | str | dict[str, float]
 """One that was measured, or what was measured on; or several of one kind."""
 
 
-class Consent(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """Who agreed to be played by others."""
+class Consent(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True, omit_defaults=True):
+    """Who agreed to be played by others, and what of them the folder holds."""
 
     person: str
     """Who is shown, e.g. "fictional person"."""
     licence: str
     """What the subject may be used for, e.g. "CC0-1.0"."""
+    pictures: Annotated[bool, tyro.conf.Suppress] = False
+    """Whether the folder holds pictures of the person, cut out of the footage; networks and a thumbnail it always
+    holds."""
 
 
 class Training(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True, omit_defaults=True):
@@ -69,7 +74,7 @@ class Training(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     steps: int
     """Steps of the generator."""
     face_steps: int
-    """Steps of the face network."""
+    """Steps of the face network; 0: there is none."""
     chain_psnr_db: tuple[float, float]
     """On held-out footage, running on its own outputs: the first and the last tenth of the chain."""
     metrics: dict[str, MetricValue] | None = None
@@ -125,19 +130,19 @@ class Subject:
         return self.style.figure(pose, self.manifest.height_px, self.manifest.width_px)
 
     @property
-    def graphs(self) -> tuple[Path, Path]:
-        """The graphs of the generator and of the face network."""
-        return self.generator, self.face
+    def graphs(self) -> tuple[Path, ...]:
+        """The graphs of the generator and, if it has one, of the face network."""
+        return (self.generator, self.face) if self.face else (self.generator,)
 
     @property
     def generator(self) -> Path:
         """The temporal generator's graph."""
-        return self.folder / "generator.onnx"
+        return self.folder / GENERATOR
 
     @property
-    def face(self) -> Path:
-        """The face network's graph."""
-        return self.folder / "face.onnx"
+    def face(self) -> Path | None:
+        """The face network's graph, if it has one."""
+        return self.folder / FACE if FACE in self.manifest.files else None
 
 
 def subject_folders() -> dict[str, Path]:
@@ -172,9 +177,9 @@ def load_subject(name: str) -> Subject:
     except UserError as error:
         raise UserError(f"The subject {folder} cannot be played: {error}") from error
     found = {path.name for pattern in OPENED for path in folder.glob(pattern)}
-    for file in sorted({*REQUIRED, *manifest.files, *found}):
+    for file in sorted({GENERATOR, PLATE, *manifest.files, *found}):
         _check_file(folder, file, manifest.files.get(file))
-    plate = cv2.imread(str(folder / "plate.png"), cv2.IMREAD_COLOR_RGB)
+    plate = cv2.imread(str(folder / PLATE), cv2.IMREAD_COLOR_RGB)
     if plate is None or plate.shape != (manifest.height_px, manifest.width_px, 3):
         raise UserError(
             f"The plate of the subject {folder} is not a picture of {manifest.width_px} x {manifest.height_px} pixels: "

@@ -50,17 +50,19 @@ class SubjectClips:
                 renderer.reset()
             yield renderer.step(self._style.figure(pose, *self._plate.shape[:2]))
 
-    def record(self, generator: Engine, face: Engine) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]]:
-        """What the two networks see, in every second frame."""
-        recorders = RecordingEngine(generator, every=2), RecordingEngine(face, every=2)
+    def record(self, generator: Engine, face: Engine | None = None) -> list[list[NDArray[np.uint8]]]:
+        """What each network sees, in every second frame."""
+        recorders = [RecordingEngine(engine, every=2) for engine in (generator, face) if engine]
         for _ in self.play(*recorders):
             pass
-        return recorders[0].recorded, recorders[1].recorded
+        return [recorder.recorded for recorder in recorders]
 
-    def rollouts(self, generator: Engine, face: Engine) -> Mapping[str, Rollout]:
+    def rollouts(self, generator: Engine, face: Engine | None = None) -> Mapping[str, Rollout]:
         """The rollout of each network by the graph's name; the face network's is of the pictures of this generator."""
-        picture = reference_picture(self._plate) if self._atlas else only_output
-        return {"generator": Rollout(self.play, picture), "face": rollout_of(self.record(generator, face)[1])}
+        rollouts = {"generator": Rollout(self.play, reference_picture(self._plate) if self._atlas else only_output)}
+        if face:
+            rollouts["face"] = rollout_of(self.record(generator, face)[1])
+        return rollouts
 
 
 def choose_clips(poses: Sequence[Pose | None]) -> list[Pose | None]:

@@ -1,6 +1,7 @@
 """`trainer`: from a video of a person to a subject."""
 
 import os
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,23 +11,22 @@ from tyro.conf import Positional, UseAppendAction, arg
 from engines.console import run_commands
 from engines.files import disk_full_message
 from realtime.pose.figure.styles import StyleName
-from realtime.subject import Consent, user_subjects
-from trainer.config import CheckpointConfig, Machine, PrepareConfig, TrainConfig, first_process
+from realtime.references.atlas import ATLAS
+from trainer.config import CheckpointConfig, ExportConfig, Machine, PrepareConfig, TrainConfig, first_process
 from trainer.evaluate_cli import Inline, detector, evaluate
 from trainer.settings import PRESETS, Overrides, PresetName, list_settings
 
 RunFolder = Annotated[Positional[Path], arg(metavar="RUN")]
 Folder = Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="")]
-NOT_STATED = Consent(person="not stated", licence="not stated")
 
 EXAMPLES = {
-    "fit": "trainer fit alice.mp4 --name alice --person 'Alice, fictional' --licence CC0-1.0",
-    "prepare": "trainer prepare alice.mp4 --out runs/alice --only-report",
-    "train": "trainer train runs/alice --steps 20000 --set batch=4 --set generator.widths=64,128,256",
-    "export": "trainer export runs/alice --name alice",
+    "fit": "trainer fit eva.mp4 --name eva --person 'Eva, who agreed' --licence 'this show only'",
+    "prepare": "trainer prepare eva.mp4 --out runs/eva --only-report",
+    "train": "trainer train runs/eva --steps 20000 --set batch=4 --set generator.widths=64,128,256",
+    "export": "trainer export runs/eva --name eva",
     "settings": "trainer settings --preset gpu > my.toml",
     "evaluate": "trainer evaluate --subject alice --video alice.mp4 --last-s 40",
-    "detector": "trainer detector train --real alice.mp4 --out alice.safetensors",
+    "detector": "trainer detector train --real eva.mp4 --out eva.safetensors",
 }
 
 
@@ -64,46 +64,43 @@ class TrainOptions:
 
 def fit(
     prepare: Annotated[PrepareConfig, Inline],
-    name: str,
+    subject: Annotated[ExportConfig, Inline],
     train: Annotated[TrainOptions, Inline] = TrainOptions(),
-    out: Folder = None,
     run: Folder = None,
-    consent: Annotated[Consent, Inline] = NOT_STATED,
+    instant: bool = False,
 ) -> None:
     """Make a subject of a video: prepare, train and export. Ctrl-C saves; the same command goes on.
 
     Args:
         prepare: What to prepare.
-        name: The subject's name.
+        subject: What to write.
         train: How to train.
-        out: Where to put the subject's folder; by default among your own subjects.
         run: Folder for everything that comes before; by default runs/NAME.
-        consent: For the manifest.
+        instant: Train nothing: the generator of this package, trained on many people, plays the subject in minutes.
+            The same command without it trains, and replaces the subject.
     """
     from trainer.fit import fit as fit_video
 
     overrides = train.overrides()
-    prepare = overrides.apply(prepare, "figure")
+    prepare = overrides.apply(prepare, "figure", "fps")
     config, machine, checkpointing = train.settings(overrides)
-    folder = (out or user_subjects()) / name
     done = fit_video(
         prepare,
-        run or Path("runs") / name,
-        folder,
-        name=name,
-        train=config,
+        run or Path("runs") / subject.name,
+        subject,
+        train=None if instant else config,
         machine=machine,
         checkpointing=checkpointing,
-        consent=consent,
     )
     if done:
-        print(f"Subject {name} is in {folder}. Next: realtime run --subject {folder if out else name}")
+        _say_finished(subject)
 
 
 def prepare(
     config: Annotated[PrepareConfig, Inline],
     out: Annotated[Path, arg(metavar="RUN")],
     figure: Annotated[StyleName | None, arg(help_behavior_hint="")] = None,
+    fps: Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint="")] = None,
     only_report: bool = False,
 ) -> None:
     """Find the person in every frame of a video, and the background without the person; report on the footage.
@@ -114,17 +111,18 @@ def prepare(
         config: What to prepare.
         out: The run's folder; train and export take the same one. Its report.html is for you.
         figure: How poses are drawn: limbs, our own way, or edn, the paper's; by default edn with --openpose.
+        fps: Pictures per second of a folder of pictures; by default 30.
         only_report: Stop once the report is written.
     """
     from trainer.footage.prepare import prepare as prepare_video
 
     with disk_full_message("the prepared footage", out):
-        about = prepare_video(replace(config, figure=figure), out, only_report=only_report)
+        about = prepare_video(replace(config, figure=figure, fps=fps), out, only_report=only_report)
     if about is None:
         print(f"Look at {out / 'report.html'}. Next: the same without --only-report")
     else:
         print(f"Look at {out / 'report.html'}")
-        print(f"{about.frames} frames, the person in {about.seen}. Next: trainer train {out}")
+        print(f"{about.frames} frames, the person in {about.seen}. Next: trainer train {shlex.quote(str(out))}")
 
 
 def train(
@@ -146,24 +144,28 @@ def train(
 
     config, machine, checkpointing = options.settings(options.overrides())
     if train_run(run, config, machine=machine, checkpointing=checkpointing, start_from=start_from):
-        print(f"Finished. Next: trainer export {run} --name NAME")
+        print(f"Finished. Next: trainer export {shlex.quote(str(run))} --name NAME")
 
 
-def export(run: RunFolder, /, name: str, out: Folder = None, consent: Annotated[Consent, Inline] = NOT_STATED) -> None:
+def export(run: RunFolder, /, subject: Annotated[ExportConfig, Inline]) -> None:
     """Make a subject of a trained run; `realtime run --subject NAME` then plays it.
 
     Args:
         run: Folder of a finished `trainer train`.
-        name: The subject's name.
-        out: Where to put the subject's folder; by default among your own subjects.
-        consent: For the manifest.
+        subject: What to write.
     """
     from trainer.export.subject import export_run
 
-    folder = (out or user_subjects()) / name
-    with disk_full_message("the subject", folder.parent):
-        export_run(run, name, folder, consent)
-    print(f"Subject {name} is in {folder}. Next: realtime run --subject {folder if out else name}")
+    with disk_full_message("the subject", subject.folder.parent):
+        export_run(run, subject)
+    _say_finished(subject)
+
+
+def _say_finished(subject: ExportConfig) -> None:
+    folder, typed = subject.folder, str(subject.folder) if subject.out else subject.name
+    print(f"Subject {subject.name} is in {folder}. Next: realtime run --subject {shlex.quote(typed)}")
+    if (folder / ATLAS).exists():
+        print("It contains pictures of the person: give it to nobody whom they would not give those.")
 
 
 def settings(preset: PresetName = "live") -> None:

@@ -11,6 +11,7 @@ from tyro.conf import Positional, Suppress, arg
 from engines.errors import UserError
 from realtime.pose.estimation.config import EstimatorName
 from realtime.pose.figure.styles import StyleName
+from realtime.subject import BUNDLED, Consent, user_subjects
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,12 +31,12 @@ class PrepareConfig:
     figure: Annotated[StyleName | None, Suppress] = None
     """How poses are drawn: limbs, in this program's own way, or edn, as in the paper; by default edn with --openpose,
     else limbs."""
-    fps: Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint="")] = None
+    fps: Annotated[float | None, Suppress] = None
     """Pictures per second of a folder of pictures; by default 30."""
 
     def __post_init__(self) -> None:
         if self.fps is not None and not 0 < self.fps < float("inf"):
-            raise UserError(f"--fps must be more than 0, not {self.fps:g}.")
+            raise UserError(f"fps must be more than 0, not {self.fps:g}.")
         width, height = self.size_px
         if any(side < 64 or side % 32 for side in (width, height)):
             raise UserError(f"--size must be multiples of 32 and at least 64 pixels, not {width} x {height}.")
@@ -59,6 +60,34 @@ class PrepareConfig:
     def style_name(self) -> StyleName:
         """How poses are drawn, a name for `load_style`."""
         return self.figure or ("edn" if self.openpose else "limbs")
+
+
+NOT_STATED = Consent(person="not stated", licence="not stated")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig:
+    """Which subject to write, and where."""
+
+    name: str
+    """The subject's name."""
+    out: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="")] = None
+    """Where to put the subject's folder; by default among your own subjects."""
+    replace: bool = False
+    """Replace the subject of this name, if you have one already."""
+    consent: Annotated[Consent, arg(name="")] = NOT_STATED
+    """For the manifest."""
+
+    def __post_init__(self) -> None:
+        if Path(self.name).name != self.name:
+            raise UserError(f"{self.name!r} cannot be a subject's name: choose one without slashes.")
+        if self.out is None and (BUNDLED / self.name).exists():
+            raise UserError(f"{self.name} is a subject of this program: choose another --name.")
+
+    @property
+    def folder(self) -> Path:
+        """The subject's folder."""
+        return (self.out or user_subjects()) / self.name
 
 
 def parse_crop(text: str) -> tuple[int, int, int, int]:
@@ -118,7 +147,7 @@ class TrainConfig:
     coarse_steps: int = 0
     """Steps of the global generator alone, at half the size, before the local enhancer joins it."""
     face_steps: int = 2000
-    """Steps of the face network, after the body's."""
+    """Steps of the face network, after the body's; 0 leaves it out."""
     joint_steps: int = 0
     """Steps of both networks together, after the face's, at a tenth of the learning rates; the losses on the head then
     reach the body's generator, too."""
@@ -137,6 +166,12 @@ class TrainConfig:
     """How evenly chains start at all views of the body: 0 as often as they were filmed, 1 all equally often."""
     seed: int = 0
     """Of all random numbers."""
+
+    more_runs: tuple[Path, ...] = ()
+    """Other prepared runs, of the same size, whose people some of the chains show: the network is then a start for
+    anybody's training."""
+    pretrained: bool = True
+    """Start with the generator that comes with this package, trained on many people, if it has this shape."""
 
     temporal: bool = True
     """The generator sees the previous output, and pairs of frames are judged; without it every frame stands alone
@@ -207,9 +242,14 @@ class TrainConfig:
     """Probability that a chain sees a larger part of the picture, made smaller to the window's size."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "face_steps", "batch", "mean_chain_frames", "ndf", "scales"):
+        for name in ("steps", "batch", "mean_chain_frames", "ndf", "scales"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be at least 1, not {getattr(self, name)}.")
+        for name in ("coarse_steps", "face_steps", "joint_steps"):
+            if getattr(self, name) < 0:
+                raise UserError(f"{name} must be at least 0, not {getattr(self, name)}.")
+        if self.joint_steps and not self.face_steps:
+            raise UserError("joint_steps need a face network: set face_steps.")
         if self.unroll < 2:
             raise UserError(f"unroll must be at least 2, not {self.unroll}.")
         if self.chains < self.batch:

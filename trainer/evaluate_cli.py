@@ -1,6 +1,7 @@
 """`trainer evaluate` and `trainer detector`: measure a subject, and tell its videos from footage."""
 
 import os
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -135,8 +136,9 @@ def detector(
     if not action.real:
         raise UserError("--real needs a video of the person at least.")
     about = make_detector(load_subject(action.subject), action.real, action.out, action.engines, action.pose)
+    model = shlex.quote(str(action.out))
     print(
         f"{action.out}: of {2 * about.held_out_clips} held-out clips {about.accuracy:.1%} are told rightly, of their "
-        f"pairs of frames {about.pair_accuracy:.1%}. Next: trainer detector run --model {action.out} VIDEO"
+        f"pairs of frames {about.pair_accuracy:.1%}. Next: trainer detector run --model {model} VIDEO"
     )
     print(msgspec.json.encode(about).decode())

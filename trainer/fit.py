@@ -3,21 +3,23 @@
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+import msgspec
 from rich.console import Console
 
 from engines.errors import UserError
 from engines.files import disk_full_message, sha256
-from realtime.subject import Consent, load_subject
+from realtime.subject import GENERATOR, load_subject
 from trainer.config import (
     CheckpointConfig,
     CompactConfig,
+    ExportConfig,
     Machine,
     PrepareConfig,
     TrainConfig,
     first_process,
     several_started,
 )
-from trainer.export.subject import check_place, export_run, final_generator
+from trainer.export.subject import UNTRAINED, check_place, export_run, export_untrained, final_generator
 from trainer.footage.prepare import prepare
 from trainer.footage.source import FootageSource, open_footage
 from trainer.run import train_run
@@ -45,17 +47,16 @@ class PreparedFrom(PrepareConfig):
 def fit(
     config: PrepareConfig,
     run: Path,
-    folder: Path,
+    subject: ExportConfig,
     *,
-    name: str,
-    train: TrainConfig,
+    train: TrainConfig | None,
     machine: Machine,
     checkpointing: CheckpointConfig,
-    consent: Consent,
 ) -> bool:
-    """Make the subject `folder`, with everything that comes before it in `run`.
+    """Make a subject, with everything that comes before it in `run`.
 
-    What is not explained here is as in `prepare`, `train_run` and `export_run`.
+    What is not explained here is as in `prepare`, `train_run` and `export_run`. Without settings to `train` with, the
+    subject is that of `export_untrained`; the same run can be trained afterwards.
 
     Returns:
         Whether the subject is there; False after Ctrl-C, and in all processes but the first.
@@ -63,43 +64,51 @@ def fit(
     Raises:
         UserError: the video or the settings will not do, or the run was begun with others.
     """
-    check_place(name, folder)
+    check_place(run, subject)
     source = open_footage(config.video, config.fps)
     record = PreparedFrom.of(config, source)
     check_settings(run / "fit.json", record)
-    check_settings(run / "config.json", train)
+    if train:
+        check_settings(run / "config.json", train)
     prepared = (run / "data" / "prepare.json").exists() and (run / "fit.json").exists()
     if not prepared and several_started():
         raise UserError("Several processes were started from outside: run this once without, to prepare the video.")
     if first_process():
-        _announce(source, run, folder, train, prepared=prepared)
+        _announce(source, run, subject.folder, train, prepared=prepared)
     if not prepared:
         with disk_full_message("the prepared footage", run):
             prepare(config, run)
         write_settings(run / "fit.json", record)  # only now, so that a mistake in them can be mended
-    if not train_run(run, train, machine=machine, checkpointing=checkpointing):
+    if train and not train_run(run, train, machine=machine, checkpointing=checkpointing):
         return False
-    if not _is_exported(final_generator(run, train), folder, consent):
-        with disk_full_message("the subject", folder.parent):
-            export_run(run, name, folder, consent)
+    generator, export = (final_generator(run, train), export_run) if train else (run / UNTRAINED, export_untrained)
+    if not _is_exported(generator, subject):
+        with disk_full_message("the subject", subject.folder.parent):
+            export(run, subject)
     return True
 
 
-def _announce(source: FootageSource, run: Path, folder: Path, config: TrainConfig, *, prepared: bool) -> None:
-    """Say what will happen and roughly how long it takes."""
-    frames, joint = source.frames, f" + {config.joint_steps}" if config.joint_steps else ""
-    steps = f"{config.coarse_steps + config.steps} + {config.face_steps}{joint} steps"
-    train_s = (config.steps + config.joint_steps) * BODY_STEP_S + config.face_steps * FACE_STEP_S
-    compact = isinstance(config.generator, CompactConfig)
-    train_time = f"about {_time(train_s)} on two cores" if compact else "hours on a GPU"
+def _announce(source: FootageSource, run: Path, folder: Path, config: TrainConfig | None, *, prepared: bool) -> None:
+    """Say what will happen and roughly how long it takes; without a `config` nothing is trained."""
+    frames = source.frames
     lines = (
         f"{source.path.name}, {_time(frames / source.fps)}, becomes the subject {folder.name}:",
         f"  1. prepare  {frames} frames, {'done' if prepared else 'about ' + _time(frames * PREPARE_FRAME_S)}",
-        f"  2. train    {steps}, {train_time}; previews in {run / 'previews'}",
+        f"  2. train    {_training(config, run) if config else 'not at all: the generator of this package plays'}",
         f"  3. export   to {folder}",
         f"All of it is kept in {run}. Ctrl-C saves; the same command goes on.",
     )
     Console(highlight=False, soft_wrap=True).print("\n".join(lines), markup=False)
+
+
+def _training(config: TrainConfig, run: Path) -> str:
+    """What will be trained, and how long it takes."""
+    joint = f" + {config.joint_steps}" if config.joint_steps else ""
+    steps = f"{config.coarse_steps + config.steps} + {config.face_steps}{joint} steps"
+    train_s = (config.steps + config.joint_steps) * BODY_STEP_S + config.face_steps * FACE_STEP_S
+    compact = isinstance(config.generator, CompactConfig)
+    train_time = f"about {_time(train_s)} on two cores" if compact else "hours on a GPU"
+    return f"{steps}, {train_time}; previews in {run / 'previews'}"
 
 
 def _time(seconds: float) -> str:
@@ -108,10 +117,11 @@ def _time(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
 
 
-def _is_exported(generator: Path, folder: Path, consent: Consent) -> bool:
+def _is_exported(generator: Path, subject: ExportConfig) -> bool:
     """Whether the subject is there, whole, with this run's generator and this consent."""
     try:
-        manifest = load_subject(str(folder)).manifest
+        manifest = load_subject(str(subject.folder)).manifest
     except UserError:
         return False
-    return manifest.consent == consent and generator.exists() and manifest.files["generator.onnx"] == sha256(generator)
+    agreed = msgspec.structs.replace(manifest.consent, pictures=False) == subject.consent
+    return agreed and generator.exists() and manifest.files[GENERATOR] == sha256(generator)

@@ -4,10 +4,11 @@ RUN/
   data/        made by `prepare`
   config.json  `TrainConfig`; fit.json: what `fit` was told
   checkpoints/, previews/, tensorboard/, *.jsonl   made by `train`, for each stage
-  generator.onnx   the trained body, whose outputs the face network is trained on
+  generator.onnx   the trained body, on whose outputs the face network is trained
   joint.onnx       made by `export` where body and face were trained together
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,13 +59,20 @@ def train_run(
         if fabric.is_global_zero:
             write_settings(run / "config.json", config)
     config = config.for_footage(about.size_px, static=about.static)
+    runs = [run, *config.more_runs]
+    _check_alike(runs)
     with fail_together(fabric):
         if fabric.is_global_zero and config.references:
-            ensure_atlas(run / "data")
-    footage = Footage(run / "data", background=config.background, references=config.references)
-    stages = _Stages(run, config, footage, fabric, checkpointing)
-    finished = stages.train_body(start_from) and stages.train_face() and stages.train_joint()
-    return finished and fabric.is_global_zero
+            for each in runs:
+                ensure_atlas(each / "data")
+    footage, *others = (
+        Footage(each / "data", background=config.background, references=config.references) for each in runs
+    )
+    stages = _Stages(run, config, footage, others, fabric, checkpointing)
+    if not stages.train_body(start_from):
+        return False
+    stages.write_generator()
+    return stages.train_face() and stages.train_joint() and fabric.is_global_zero
 
 
 @dataclass(frozen=True)
@@ -74,25 +82,36 @@ class _Stages:
     run: Path
     config: TrainConfig
     footage: Footage
+    others: Sequence[Footage]
     fabric: Fabric
     checkpointing: CheckpointConfig
 
     def train_body(self, start_from: Path | None) -> bool:
-        body = BodyStage(self.footage, self.config, self.fabric)
+        body = BodyStage(self.footage, self.config, self.fabric, others=self.others)
         if _checkpoints(self.run, "body").exist:
             return self._train(body)
         if start_from is not None:
             if not body.initialize_from(_checkpoints(start_from, "body").load_best()):
                 raise UserError(f"Nothing of {start_from} fits these networks: train without --start-from.")
         elif self.config.coarse_steps:
-            coarse = BodyStage(self.footage, self.config, self.fabric, coarse=True)
+            coarse = BodyStage(self.footage, self.config, self.fabric, others=self.others, coarse=True)
             if not self._train(coarse):
                 return False
             body.initialize_from(coarse.state_dict())
+        elif self.config.pretrained:
+            body.initialize_pretrained()
         return self._train(body)
 
+    def write_generator(self) -> None:
+        """Write the graph of the finished body."""
+        path = self.run / "generator.onnx"
+        with fail_together(self.fabric):
+            if self.fabric.is_global_zero and not path.exists():
+                write_generator(_checkpoints(self.run, "body").load_best(), self.config, self.footage, path)
+
     def train_face(self) -> bool:
-        if _checkpoints(self.run, "face").reached(self.config.face_steps):
+        steps = self.config.face_steps
+        if not steps or _checkpoints(self.run, "face").reached(steps):
             return True
         with fail_together(self.fabric):
             heads = self._render_heads() if self.fabric.is_global_zero else None
@@ -116,13 +135,23 @@ class _Stages:
     def _render_heads(self) -> tuple[Heads, Heads]:
         """The heads that the best generator renders, for training and held out."""
         path, footage, threads = self.run / "generator.onnx", self.footage, torch.get_num_threads()
-        if not path.exists():
-            write_generator(_checkpoints(self.run, "body").load_best(), self.config, footage, path)
         training, held_out = range(footage.first_held_out), footage.held_out(len(footage.poses))
         return (
             render_heads(footage, path, training, threads=threads),
             render_heads(footage, path, held_out, threads=threads),
         )
+
+
+def _check_alike(runs: Sequence[Path]) -> None:
+    """Check that runs are prepared so that they can be trained on together.
+
+    Raises:
+        UserError: one is not.
+    """
+    first, *others = (load_prepared(run / "data") for run in runs)
+    for run, about in zip(runs[1:], others, strict=True):
+        if (about.size_px, about.static, about.figure_style) != (first.size_px, first.static, first.figure_style):
+            raise UserError(f"{run} is of another size, kind of camera or figure than {runs[0]}: prepare it alike.")
 
 
 def _checkpoints(run: Path, stage: str) -> Checkpoints:

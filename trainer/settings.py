@@ -35,6 +35,7 @@ PAPER = TrainConfig(
     view_balance=0.0,
     background=False,
     references=False,
+    pretrained=False,
     generator=Pix2PixHDConfig(enhancer_blocks=3),
     face=Pix2PixHDConfig(downsamplings=3, blocks=5),
     ndf=64,
@@ -228,6 +229,8 @@ def _describe(kind: Any) -> str:
     arguments = get_args(kind)
     if get_origin(kind) is Literal:
         return " or ".join(map(str, arguments))
+    if get_origin(kind) is tuple and arguments[-1] is Ellipsis:
+        return f"{_describe(arguments[0])}, or several with commas between"
     if get_origin(kind) is tuple:
         return f"{len(arguments)} whole numbers with commas between"
     if arguments:

@@ -34,8 +34,7 @@ def build_subject(
     choices = candidates(subject.graphs, backend, precision)
     if load_clips(subject.folder) is None:
         raise UserError(f"{subject.folder} has no {FILE}, the clips to check engines on: export the subject again.")
-    generator, face = (load_engine(graph, threads=threads) for graph in subject.graphs)
-    rollouts = SubjectClips.of(subject).rollouts(generator, face)
+    rollouts = SubjectClips.of(subject).rollouts(*(load_engine(graph, threads=threads) for graph in subject.graphs))
     table = Table(
         "backend", "precision", "network", "worst step, dB", "of a chain", title=f"{subject.manifest.name}'s engines"
     )
@@ -70,7 +69,7 @@ def build_subject(
 
 
 def build_plans(subject: Subject, *, precision: Precision, targets: Sequence[str] | None, cache: Cache) -> None:
-    """Build TensorRT-RTX plans for other people's GPUs, of both networks; prints a table, and one line of JSON.
+    """Build TensorRT-RTX plans for other people's GPUs, of all networks; prints a table, and one line of JSON.
 
     Args:
         subject: whose networks.

@@ -71,9 +71,7 @@ def _checks(subject: Subject, backend: BackendName, precision: Precision, config
         yield Check(name="device", passed=True, metrics=describe_gpu(backend))
     for name in ("build and load", "load again"):
         begun_at_s = time.perf_counter()
-        generator, face = (
-            load_engine(graph, backend=backend, precision=precision) for graph in (subject.generator, subject.face)
-        )
+        generator, *faces = (load_engine(graph, backend=backend, precision=precision) for graph in subject.graphs)
         yield Check(name=name, passed=True, metrics={"s": round(time.perf_counter() - begun_at_s, 2)})
     other = _reference_backend(backend)
     clips = SubjectClips.of(subject)
@@ -83,8 +81,9 @@ def _checks(subject: Subject, backend: BackendName, precision: Precision, config
     else:
         frames, picture = _figure_frames(subject, poses), only_output
     yield from verify(generator, reference, frames, precision=precision, config=config, picture=picture)
-    inputs = _face_inputs(subject, poses, face.inputs["packed"].shape[1] * PATCH)
-    yield verify_once("face", face, load_engine(subject.face, backend=other), inputs, precision=precision)
+    for face, graph in zip(faces, subject.graphs[1:], strict=True):
+        inputs = _face_inputs(subject, poses, face.inputs["packed"].shape[1] * PATCH)
+        yield verify_once("face", face, load_engine(graph, backend=other), inputs, precision=precision)
 
 
 def _reference_backend(backend: BackendName) -> BackendName:

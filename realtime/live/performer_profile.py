@@ -1,6 +1,7 @@
 """Performers' profiles, made by `realtime calibrate`: where they stand near and far in their camera's picture."""
 
 import re
+import shlex
 from pathlib import Path
 
 import msgspec
@@ -59,7 +60,7 @@ def load_profile(name: str) -> Profile:
         UserError: there is none, or it is damaged or of another version.
     """
     path = _path(name)
-    again = f"run `realtime calibrate {name}`"
+    again = f"run `realtime calibrate {shlex.quote(name)}`"
     if not path.is_file():
         known = ", ".join(sorted(each.stem for each in profiles_folder().glob("*.json"))) or "(none yet)"
         raise UserError(f"There is no profile of a performer {name!r} among {known}: {again} first.")

@@ -13,7 +13,7 @@ from engines.nvidia.load import PLAN, build_ahead, describe_gpu, find_ahead, loa
 from realtime.subject import load_subject
 from tests.support.fake_gpu import needs_no_gpu, needs_rtx
 
-FACE = load_subject("alice").face
+FACE = load_subject("alice").graphs[1]
 
 
 @needs_rtx

@@ -103,12 +103,15 @@ def test_a_subject_without_clips_and_without_int8(toy_subject: Path, tmp_path: P
 
 
 def test_recorded_inputs(toy: Subject) -> None:
-    recorder = RecordingEngine(load_engine(toy.face), every=2)
+    recorder = RecordingEngine(load_engine(toy.graphs[1]), every=2)
     inputs = [np.full_like(recorder.inputs["packed"], value) for value in range(5)]
     outputs = [each.copy() for each in rollout_of(inputs).play(recorder)]
     assert [int(each.flat[0]) for each in recorder.recorded] == [0, 2, 4]
     assert psnr_db(outputs[0], outputs[0]) == SAME_DB
-    assert measure_parity(load_engine(toy.face), load_engine(toy.face), rollout_of(inputs)) == (SAME_DB, SAME_DB)
+    assert measure_parity(load_engine(toy.graphs[1]), load_engine(toy.graphs[1]), rollout_of(inputs)) == (
+        SAME_DB,
+        SAME_DB,
+    )
 
 
 def test_the_gate_refuses_a_wrong_engine_and_keeps_nothing(toy: Subject, tmp_path: Path) -> None:
@@ -165,7 +168,7 @@ print(quantize(graph, [np.zeros_like(engine.inputs["packed"])]).name)
 def test_neither_nncf_nor_onnx_runtime_leaves_an_identity(toy: Subject, tmp_path: Path) -> None:
     home, graph = tmp_path / "home", tmp_path / "face.onnx"
     home.mkdir()
-    graph.write_bytes(toy.face.read_bytes())
+    graph.write_bytes(toy.graphs[1].read_bytes())
     environment = {name: value for name, value in os.environ.items() if name not in ("CI", "XDG_CACHE_HOME")}
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, graph],

@@ -100,9 +100,8 @@ def test_device_host_and_renderer_give_the_same_pictures() -> None:
 
 def test_device_engine_runs_like_any_engine() -> None:
     subject = load_subject("alice")
-    assert subject.face is not None
-    module = OnnxModule(subject.face)
-    device, host = TorchDeviceEngine(module, module.inputs, module.outputs, "cpu"), EagerEngine(subject.face, 1)
+    module = OnnxModule(subject.graphs[1])
+    device, host = TorchDeviceEngine(module, module.inputs, module.outputs, "cpu"), EagerEngine(subject.graphs[1], 1)
     for engine in (device, host):
         engine.inputs["packed"][...] = np.arange(256, dtype=np.uint8)[: engine.inputs["packed"].shape[-1]]
         engine.run()

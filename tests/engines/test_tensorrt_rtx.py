@@ -48,7 +48,7 @@ def graphs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def plan(rtx: ModuleType) -> bytes:
-    built = rtx.build(load_subject("alice").face, targets=("sm89",))
+    built = rtx.build(load_subject("alice").graphs[1], targets=("sm89",))
     assert isinstance(built, bytes)
     return built
 
@@ -83,11 +83,11 @@ def test_networks_in_half_precision_stay_with_f32(network: str, graphs: dict[str
 
 
 def test_f32_is_larger_than_f16(rtx: ModuleType, plan: bytes) -> None:
-    assert len(rtx.build(load_subject("alice").face, targets=("sm89",), precision="f32")) > 1.5 * len(plan)
+    assert len(rtx.build(load_subject("alice").graphs[1], targets=("sm89",), precision="f32")) > 1.5 * len(plan)
 
 
 def test_the_same_graph_gives_the_same_plan(rtx: ModuleType, plan: bytes) -> None:
-    assert rtx.build(load_subject("alice").face, targets=("sm89",)) == plan
+    assert rtx.build(load_subject("alice").graphs[1], targets=("sm89",)) == plan
 
 
 def test_damaged_and_foreign_plans_are_refused(rtx: ModuleType, plan: bytes) -> None:
@@ -108,11 +108,11 @@ def test_damaged_and_foreign_plans_are_refused(rtx: ModuleType, plan: bytes) -> 
 @pytest.mark.parametrize("targets", [("sm90",), ("sm89", "ampere"), ()])
 def test_unknown_targets_are_refused(rtx: ModuleType, targets: tuple[str, ...]) -> None:
     with pytest.raises(UserError, match=f"builds for {', '.join(TARGETS)}, not for"):
-        rtx.build(load_subject("alice").face, targets=targets)
+        rtx.build(load_subject("alice").graphs[1], targets=targets)
 
 
 def test_unknown_operators_are_named(rtx: ModuleType, tmp_path: Path) -> None:
-    model = onnx.load(load_subject("alice").face)
+    model = onnx.load(load_subject("alice").graphs[1])
     node = next(node for node in model.graph.node if node.op_type == "Relu")
     node.op_type = "Frobnicate"
     path = tmp_path / "odd.onnx"
@@ -123,7 +123,7 @@ def test_unknown_operators_are_named(rtx: ModuleType, tmp_path: Path) -> None:
 
 def test_unknown_precisions_are_refused(rtx: ModuleType) -> None:
     with pytest.raises(ValueError, match="precision must be one of f32, f16 for tensorrt_rtx, not 'int4'"):
-        rtx.build(load_subject("alice").face, precision="int4")
+        rtx.build(load_subject("alice").graphs[1], precision="int4")
 
 
 @needs_no_gpu

@@ -46,12 +46,12 @@ def test_openvino_passes_against_torch() -> None:
 
 
 def test_an_engine_with_memory_of_its_own_has_more_to_show() -> None:
-    module = OnnxModule(ALICE.face)  # half of what it takes has the shape of what it gives
+    module = OnnxModule(ALICE.graphs[1])  # half of what it takes has the shape of what it gives
     device = TorchDeviceEngine(module, module.inputs, module.outputs, "cpu")
     rng, shape = np.random.default_rng(0), device.outputs["residual"].shape
     noise = [rng.integers(0, 256, shape).astype(np.uint8) for _ in range(6)]
     frames = ReferenceFrames(inputs=noise[:4], previous_input=noise[4], previous_output=noise[5])
-    reference = load_engine(ALICE.face)
+    reference = load_engine(ALICE.graphs[1])
     checks = {check.name: check for check in verify(device, reference, frames, precision="f32", config=QUICK)}
     assert all(check.passed for check in checks.values()), checks
     assert checks["piece by piece as replayed"].metrics == {"different_frames": 0, "frames": 4}
@@ -90,9 +90,9 @@ def test_faults_are_found(fault: str, name: str) -> None:
 
 
 def test_networks_without_a_past_are_compared_too() -> None:
-    shape = load_engine(ALICE.face).inputs["packed"].shape
+    shape = load_engine(ALICE.graphs[1]).inputs["packed"].shape
     inputs = [np.full(shape, value, np.uint8) for value in (0, 100, 255)]
-    check = verify_once("face", load_engine(ALICE.face), EagerEngine(ALICE.face, 1), inputs, precision="f32")
+    check = verify_once("face", load_engine(ALICE.graphs[1]), EagerEngine(ALICE.graphs[1], 1), inputs, precision="f32")
     assert check.passed
     assert check.name == "parity of face"
 

@@ -120,7 +120,7 @@ def test_some_chains_see_more_of_the_room(footage: Footage) -> None:
 
 
 def first_figures(footage: Footage, **changes: float) -> np.ndarray:
-    loader = Loader(footage, replace(CONFIG, **changes), 0)  # type: ignore[arg-type]
+    loader = Loader([footage], replace(CONFIG, **changes), 0)  # type: ignore[arg-type]
     figures = to_bytes(loader.next().figures).numpy()
     loader.close()
     return figures

@@ -67,7 +67,7 @@ def test_rarely_filmed_turns_are_seen_oftener() -> None:
 
 
 def test_batches_hold_what_the_plan_says(footage: Footage) -> None:
-    loader = Loader(footage, CONFIG, 0)
+    loader = Loader([footage], CONFIG, 0)
     plans = [sample_chain(footage, CONFIG, chain) for chain in range(CONFIG.chains)]
     reader = footage.reader()
     for step in range(4):
@@ -91,7 +91,7 @@ def test_batches_hold_what_the_plan_says(footage: Footage) -> None:
 
 
 def test_a_later_start_sees_the_same_batches(footage: Footage) -> None:
-    one, two = Loader(footage, CONFIG, 0), Loader(footage, CONFIG, 3)
+    one, two = Loader([footage], CONFIG, 0), Loader([footage], CONFIG, 3)
     for _ in range(3):
         one.next()
     for _ in range(3):

@@ -8,12 +8,12 @@ from trainer.cli import main
 from trainer.config import first_process
 
 TRAIN = ["--config", "--devices", "--preset", "--set", "--steps"]
-PREPARE = ["--crop", "--fps", "--openpose", "--pose", "--size"]
-SUBJECT = ["--licence", "--name", "--out", "--person"]
+PREPARE = ["--crop", "--openpose", "--pose", "--size"]
+SUBJECT = ["--licence", "--name", "--out", "--person", "--replace"]
 ENGINES = ["--backend", "--person", "--pose", "--pose-effort", "--pose-parts", "--precision", "--threads"]
 OPTIONS = {
-    "fit": [*SUBJECT, *PREPARE, *TRAIN, "--run"],
-    "prepare": [*PREPARE, "--figure", "--only-report", "--out"],
+    "fit": [*SUBJECT, *PREPARE, *TRAIN, "--instant", "--run"],
+    "prepare": [*PREPARE, "--figure", "--fps", "--only-report", "--out"],
     "train": [*TRAIN, "--start-from"],
     "export": SUBJECT,
     "settings": ["--preset"],
@@ -33,7 +33,7 @@ def test_the_options_of_every_command(
 ) -> None:
     text = help_of(main, ["trainer", *words.split()], monkeypatch, capsys)
     assert options_in(text) == sorted(OPTIONS[words])
-    assert len(OPTIONS[words]) <= 15
+    assert len(OPTIONS[words]) <= 16
     assert text.splitlines()[-1].startswith(f"Example: trainer {words.split()[0]} "), "help ends with an example"
 
 

@@ -41,7 +41,7 @@ def test_the_subject_renders(toy_subject: Path) -> None:
     assert training.machine
     assert "CPU core" in training.machine
     assert subject.manifest.consent.licence == "CC0-1.0"
-    generator, face = (load_engine(graph) for graph in (subject.generator, subject.face))
+    generator, face = (load_engine(graph) for graph in (subject.generator, subject.graphs[1]))
     renderer = Renderer(generator, face, subject.plate, atlas=subject.atlas)
     pose = standing(scale=0.5)
     pictures = [renderer.step(Figure(draw(pose, 64), pose)) for _ in range(3)]
@@ -63,11 +63,18 @@ def test_other_settings_are_refused(toy_run: Path, toy_flags: list[str]) -> None
 
 def test_export_replaces_a_subject_but_nothing_else(toy_run: Path, toy_subject: Path, tmp_path: Path) -> None:
     copy = tmp_path / "toy"
+    again: list[str | Path] = ["trainer", "export", toy_run, "--name", "toy", "--out", tmp_path]
     shutil.copytree(toy_subject, copy)
-    assert command("trainer", "export", toy_run, "--name", "toy", "--out", tmp_path).returncode == 0
+    assert command(*again).returncode == 0, "it came of this run"
     assert load_subject(str(copy)).manifest.name == "toy"
+    (copy / "generator.onnx").write_bytes(b"of another run")
+    assert_refused(command(*again), "There is a subject toy", "--replace")
+    assert (copy / "generator.onnx").read_bytes() == b"of another run"
+    assert command(*again, "--replace").returncode == 0
+    assert load_subject(str(copy)).manifest.name == "toy"
+    assert_refused(command("trainer", "export", toy_run, "--name", "alice"), "alice is a subject of this program")
     shutil.copytree(copy, tmp_path / ".toy.old")  # as an export that is killed may leave it
-    assert command("trainer", "export", toy_run, "--name", "toy", "--out", tmp_path).returncode == 0
+    assert command(*again).returncode == 0
     assert not (tmp_path / ".toy.old").exists()
     (tmp_path / "precious").mkdir()
     refused = command("trainer", "export", toy_run, "--name", "precious", "--out", tmp_path)

@@ -9,12 +9,13 @@ from engines.build import check_parity
 from engines.errors import UserError
 from engines.load import load_engine
 from engines.openvino import quantize
+from realtime.subject import FACE, GENERATOR
 from realtime.subject_clips import SubjectClips, choose_clips, save_clips
 from trainer.footage.prepared import Footage
 
 
 def add_int8(footage: Footage, draft: Path) -> str:
-    """Write calibration clips and, beside generator.onnx and face.onnx, their int8 graphs if they pass the parity gate.
+    """Write calibration clips and, beside the networks' graphs, their int8 graphs if they pass the parity gate.
 
     Returns:
         A sentence about how near the int8 graphs are to the reference, or why there are none.
@@ -23,16 +24,16 @@ def add_int8(footage: Footage, draft: Path) -> str:
     clips = choose_clips(footage.poses[: footage.first_held_out])
     save_clips(draft, clips)
     rollout = SubjectClips(clips, footage.style, footage.plate, footage.atlas)
-    graphs = {name: draft / f"{name}.onnx" for name in ("generator", "face")}
-    generator, face = (load_engine(graph, threads=threads) for graph in graphs.values())
+    graphs = {file.stem: file for file in (draft / GENERATOR, draft / FACE) if file.exists()}
+    engines = [load_engine(graph, threads=threads) for graph in graphs.values()]
     try:
-        for graph, inputs in zip(graphs.values(), rollout.record(generator, face), strict=True):
+        for graph, inputs in zip(graphs.values(), rollout.record(*engines), strict=True):
             quantize(graph, inputs)
         found = {
             name: check_parity(
                 graphs[name], name=name, backend="openvino", precision="int8", threads=threads, rollout=each
             )
-            for name, each in rollout.rollouts(generator, face).items()
+            for name, each in rollout.rollouts(*engines).items()
         }
     except UserError as error:
         for graph in graphs.values():

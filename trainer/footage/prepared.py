@@ -1,5 +1,6 @@
 """Prepared footage: what `trainer prepare` has written, and how training reads it."""
 
+import shlex
 from pathlib import Path
 
 import av
@@ -67,9 +68,8 @@ def load_prepared(data: Path) -> Prepared:
     try:
         return msgspec.json.decode((data / "prepare.json").read_bytes(), type=Prepared)
     except (OSError, msgspec.DecodeError) as error:
-        raise UserError(
-            f"{data} holds no prepared footage: run `trainer prepare VIDEO --out {data.parent}` first."
-        ) from error
+        run = shlex.quote(str(data.parent))
+        raise UserError(f"{data} holds no prepared footage: run `trainer prepare VIDEO --out {run}` first.") from error
 
 
 def training_frames(frames: int, fps: float) -> int:

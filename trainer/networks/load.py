@@ -27,6 +27,9 @@ from trainer.networks.pix2pixhd import (
 )
 from trainer.networks.references import CompactReferenceGenerator, GlobalReferenceGenerator
 
+BASE = Path(__file__).with_name("base.safetensors")
+"""The generator that trainings start with; `scripts/make_base.py` writes it."""
+
 
 def build_generator(config: Network, *, background: bool, references: bool = False, coarse: bool = False) -> nn.Module:
     """A new generator.
@@ -64,6 +67,23 @@ def build_face(config: Network) -> nn.Module:
     return PaperFace(GlobalGenerator(6, config.ngf, config.downsamplings, config.blocks))
 
 
+def load_base(network: nn.Module) -> bool:
+    """Load the generator that comes with the package, trained on many people, if `network` has its shape.
+
+    Returns:
+        Whether it has, so whether it is loaded.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    weights = _load_tensors(BASE)
+    if {name: tuple(value.shape) for name, value in weights.items()} != shapes:
+        return False
+    network.load_state_dict(weights)
+    return True
+
+
 def load_pretrained(path: Path, shapes: Mapping[str, tuple[int, ...]], name: str) -> dict[str, Tensor]:
     """The tensors of a safetensors file that comes with the package.
 
@@ -75,15 +95,19 @@ def load_pretrained(path: Path, shapes: Mapping[str, tuple[int, ...]], name: str
     Raises:
         UserError: the file is missing, damaged, or holds other tensors.
     """
-    if not path.is_file():
-        raise UserError(f"The network {path} is missing: install bodydouble again.")
-    try:
-        tensors = load_file(path)
-    except SafetensorError as error:
-        raise UserError(f"The network {path} cannot be read ({error}): install bodydouble again.") from error
+    tensors = _load_tensors(path)
     if {key: tuple(tensor.shape) for key, tensor in tensors.items()} != shapes:
         raise UserError(f"{path} does not hold the convolutions of {name}: install bodydouble again.")
     return tensors
+
+
+def _load_tensors(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise UserError(f"The network {path} is missing: install bodydouble again.")
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise UserError(f"The network {path} cannot be read ({error}): install bodydouble again.") from error
 
 
 def load_matching(network: nn.Module, state: Mapping[str, Tensor]) -> int:

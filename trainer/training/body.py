@@ -20,7 +20,7 @@ from realtime.frame import Rgb
 from realtime.references.inputs import ReferenceInputs
 from trainer.config import TrainConfig
 from trainer.footage.prepared import Footage
-from trainer.networks.load import build_generator, freeze_statistics, load_matching
+from trainer.networks.load import build_generator, freeze_statistics, load_base, load_matching
 from trainer.networks.patches import PATCH, from_bytes, from_patches, from_rgb, to_patches, to_rgb
 from trainer.training.augment import disturb_chains
 from trainer.training.chain_sampler import CropRect, window_size
@@ -43,15 +43,28 @@ from trainer.training.stage import ChainValidation, Score
 class BodyStage:
     """The generator, its moving average, the chains that it renders, and its losses.
 
-    With `coarse` it is the global generator alone, at half the size (pix2pixHD's first stage).
+    Args:
+        footage: of the person; a part of it is held out, and the stage is scored on it.
+        config: what is learnt and how.
+        fabric: what computes.
+        others: footage of other people, whom some of the chains show.
+        coarse: train the global generator alone, at half the size (pix2pixHD's first stage).
     """
 
-    def __init__(self, footage: Footage, config: TrainConfig, fabric: Fabric, *, coarse: bool = False) -> None:
+    def __init__(
+        self,
+        footage: Footage,
+        config: TrainConfig,
+        fabric: Fabric,
+        *,
+        others: Sequence[Footage] = (),
+        coarse: bool = False,
+    ) -> None:
         torch.manual_seed(config.seed)
         self.name, self._reduce = ("coarse", 2) if coarse else ("body", 1)
         self.steps, self.step_number = config.coarse_steps if coarse else config.steps, 0
         self.fps, self.pictures_per_step, self.lr_scale = footage.about.fps, config.batch * config.unroll, 1.0
-        self._footage, self._config, self._fabric = footage, config, fabric
+        self._footage, self._config, self._fabric, self._others = footage, config, fabric, others
         width, height = (side // PATCH // self._reduce for side in window_size(footage, config))
         self._blank = float(from_bytes(torch.tensor(footage.style.blank)))
         self._chains = PersistentChains((height, width), self._blank, config, fabric)
@@ -70,6 +83,11 @@ class BodyStage:
         self._losses.initialize_from(state["losses"])
         return matched
 
+    def initialize_pretrained(self) -> None:
+        """Take over the generator that comes with the package, if this one has its shape."""
+        load_base(self.generator)
+        self.ema.module.load_state_dict(self.generator.state_dict())
+
     def step(self) -> dict[str, float]:
         """Train one step; returns the losses by name, the mean over all processes. May raise `DivergedError`."""
         losses, _, _ = self.roll_out()
@@ -84,7 +102,7 @@ class BodyStage:
         config, fabric = self._config, self._fabric
         if self._loader is None:
             share = (fabric.global_rank, fabric.world_size)
-            self._loader = Loader(self._footage, config, self.step_number, share)
+            self._loader = Loader([self._footage, *self._others], config, self.step_number, share)
         batch = self._loader.next().to(fabric.device).reduced(self._reduce)
         self._prepare()
         outputs, masks = self._render(batch)

@@ -22,7 +22,7 @@ from realtime.references.atlas import Atlas
 from realtime.references.inputs import MovedParts, ReferenceInputs
 from realtime.references.limb_frames import Window
 from trainer.config import TrainConfig
-from trainer.footage.prepared import REFERENCE_GAP_S, Footage, PictureReader
+from trainer.footage.prepared import REFERENCE_GAP_S, Footage
 from trainer.networks.patches import from_bytes, to_patches
 from trainer.training.augment import DROPPABLE_PARTS, drop_part, jitter, smear_figure, zoom
 from trainer.training.chain_sampler import ChainStep, ChainWindow, CropRect, sample_chain
@@ -93,22 +93,25 @@ class Loader:
     """Decodes, draws and stacks batches ahead of training, in one thread of its own, in order.
 
     Args:
-        footage: where the frames come from.
+        footage: where the frames come from; of several people the chains show one after the other.
         config: how many chains there are, how many of them take part in a step, and the augmentation.
         first_step: the step of the first batch.
         share: (i, n) loads the i-th of n equal parts of every batch.
     """
 
-    def __init__(self, footage: Footage, config: TrainConfig, first_step: int, share: tuple[int, int] = (0, 1)) -> None:
-        self._footage, self._config = footage, config
+    def __init__(
+        self, footage: Sequence[Footage], config: TrainConfig, first_step: int, share: tuple[int, int] = (0, 1)
+    ) -> None:
+        self._config = config
         part, parts = share
         rows = config.batch // parts
         self._rows = slice(part * rows, (part + 1) * rows)
-        self._samplers = [sample_chain(footage, config, chain) for chain in range(config.chains)]
+        shown = [footage[chain % len(footage)] for chain in range(config.chains)]
+        self._samplers = [sample_chain(each, config, chain) for chain, each in enumerate(shown)]
         self._step = first_step
         for turn in range(first_step * config.batch):
             next(self._samplers[turn % config.chains])
-        self._readers = [footage.reader() for _ in self._samplers]
+        self._readers = [ChainReader(each, config) for each in shown]
         self._ready: queue.Queue[Batch | BaseException] = queue.Queue(maxsize=3)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="loader", daemon=True)
@@ -148,7 +151,7 @@ class Loader:
         chains = [turn % self._config.chains for turn in turns][self._rows]
         self._step += 1
         steps = [next(self._samplers[chain]) for chain in chains]
-        rows = [self._read(step, self._readers[chain]) for chain, step in zip(chains, steps, strict=True)]
+        rows = [self._readers[chain].read(step) for chain, step in zip(chains, steps, strict=True)]
         figures, truths, plates, parts = zip(*rows, strict=True)
         return Batch(
             figures=_tensor(np.stack(figures, axis=1)),
@@ -162,11 +165,27 @@ class Loader:
             parts=[moved_parts_batch(frames) for frames in zip(*parts, strict=True)] or None,
         )
 
-    def _read(self, step: ChainStep, reader: PictureReader) -> tuple[Rgb, Rgb, Rgb, list[MovedParts]]:
-        """Figures and truths, uint8 R H W 3, the plate, H W 3, and the parts of R frames, of one chain."""
+
+class ChainReader:
+    """Reads, draws and augments the frames of one chain, and moves the references to them.
+
+    Args:
+        footage: where the frames come from.
+        config: the length of steps, and the augmentation.
+    """
+
+    def __init__(self, footage: Footage, config: TrainConfig) -> None:
+        self._footage, self._config, self._pictures = footage, config, footage.reader()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._pictures.close()
+
+    def read(self, step: ChainStep) -> tuple[Rgb, Rgb, Rgb, list[MovedParts]]:
+        """Figures and truths, uint8 R H W 3, the plate, H W 3, and the parts of R frames."""
         window = step.window
         indices = range(step.start, step.start + self._config.unroll)
-        truths = np.stack([_shrink(reader.read(index)[window.part], window) for index in indices])
+        truths = np.stack([_shrink(self._pictures.read(index)[window.part], window) for index in indices])
         rng, plate = np.random.default_rng(step.seed), _shrink(self._footage.plate[window.part], window)
         poses = self._poses(step, indices, rng)
         figures = self._figures(window, poses, smeared=rng.random() < self._config.motion_blur)
