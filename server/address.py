@@ -38,6 +38,15 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def is_ip_address(name: str) -> bool:
+    """Whether it is an IP address and no name."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
 def own_names(host: str) -> set[str]:
     """The names under which others reach a server that listens there; none if nobody else can."""
     name = socket.gethostname().lower()
