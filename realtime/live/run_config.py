@@ -22,9 +22,10 @@ class RunConfig:
     performer dances."""
     source: Annotated[str | None, tyro.conf.arg(metavar="SOURCE")] = None
     """What to play instead of a camera: a video's path, a bundled performer's name (bob), an URL (rtsp://, http://), a
-    named pipe, or poses:FOLDER, the JSON files of OpenPose."""
+    named pipe, poses:FOLDER, the JSON files of OpenPose, or whip, which waits for whoever publishes to /whip or presses
+    "Use this camera" on the page."""
     fps: float = 30.0
-    """How many of these are played per second."""
+    """How many poses of OpenPose are played per second."""
     performer: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Whose profile to use, made by `realtime calibrate`; without one your range is learnt while you move."""
     host: str = "127.0.0.1"
@@ -33,6 +34,8 @@ class RunConfig:
     """Port to serve on."""
     allow_host: tuple[str, ...] = ()
     """Names under which browsers may reach the server, besides this machine's own."""
+    ice_server: tuple[str, ...] = ()
+    """STUN or TURN servers that help browsers in other networks: stun:HOST:PORT, turn:USER:PASSWORD@HOST:PORT."""
     engines: Annotated[EngineConfig, _Inline] = EngineConfig()
     """How the networks run."""
     pose: Annotated[PoseConfig, _Inline] = PoseConfig()

@@ -12,10 +12,12 @@ from engines.errors import UserError
 from realtime.live.performer_profile import load_profile
 from realtime.live.run_config import RunConfig
 from realtime.live.session import Session, open_session
-from realtime.live.source import open_source
+from realtime.live.source import Source, open_source
+from realtime.live.whip_source import WHIP, WhipSource
 from realtime.subject import load_subject
 from server.address import ListenError, is_loopback
 from server.app import Server
+from server.ice_server import IceServer
 
 T = TypeVar("T")
 
@@ -26,8 +28,10 @@ async def serve(config: RunConfig) -> None:
     Raises:
         UserError: the subject, the source, the performer's profile or the address cannot be used.
     """
+    ice_servers = [_ice_server(text) for text in config.ice_server]
+    publisher = WhipSource() if config.source == WHIP and config.camera is None else None
     stop = _stopping()
-    session = await _unless(stop, lambda: _load(config))
+    session = await _unless(stop, lambda: _load(config, publisher))
     title = session.renderer.subject.manifest.name
     server = Server(
         session.streams,
@@ -37,11 +41,15 @@ async def serve(config: RunConfig) -> None:
         info=session.info,
         commands=session.commands,
         allowed_hosts=config.allow_host,
+        inlet=None if publisher is None else publisher.inlet,
+        ice_servers=ice_servers,
     )
     try:
         await server.start()
         session.start()
         print(f"{title} follows {session.source_name}. Watch at {' or '.join(server.urls)} (Ctrl-C ends)", flush=True)
+        if publisher is not None:
+            print(f'Publish by WHIP to {server.url}whip, or press "Use this camera" on the page.', flush=True)
         if not is_loopback(config.host):
             print("Everybody who reaches these addresses can watch, and sees the performer's picture, too.", flush=True)
         await _until(stop, session)
@@ -52,13 +60,21 @@ async def serve(config: RunConfig) -> None:
         await asyncio.to_thread(session.stop)
 
 
-def _load(config: RunConfig) -> Session:
+def _ice_server(text: str) -> IceServer:
+    try:
+        return IceServer.parse(text)
+    except ValueError as error:
+        raise UserError(f"--ice-server {error}") from error
+
+
+def _load(config: RunConfig, source: Source | None) -> Session:
     """Everything that takes its time."""
     subject = load_subject(config.subject)
     profile = None if config.performer is None else load_profile(config.performer)
-    source, remark = open_source(config.camera, config.source, fps=config.fps)
-    if remark:
-        print(remark)
+    if source is None:
+        source, remark = open_source(config.camera, config.source, fps=config.fps)
+        if remark:
+            print(remark)
     return open_session(subject, source, config.engines, config.pose, profile=profile, say=print)
 
 

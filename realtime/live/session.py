@@ -174,7 +174,7 @@ class Session:
                 output.write(frame)
 
     def _estimate(self) -> None:
-        last: Frame | None = None
+        last = Frame(rgb=self._renderer.subject.plate, captured_at_s=time.perf_counter(), number=0)
         while not self._stop.is_set():
             frame = self._frames.take(WAIT_S)
             if frame is not None:
@@ -182,7 +182,7 @@ class Session:
                 drawn = self._pose.step(frame, self._renderer)
                 self._nobody = drawn.no_person
                 self._figures.put(drawn)
-            elif last is not None and self._silent_s > IDLE_S:
+            elif self._silent_s > IDLE_S:
                 self._figures.put(self._pose.idle(replace(last, captured_at_s=time.perf_counter()), self._renderer))
 
     def _draw(self) -> None:

@@ -44,6 +44,8 @@ def free_port() -> int:
         (["--source", str(Path(__file__))], ["test_serve.py", "cannot be opened"]),
         (["--port", "99999"], ["99999"]),
         (["--threads", "0"], ["threads"]),
+        (["--source", "whip", "--camera", "0"], ["--camera", "--source", "both"]),
+        (["--ice-server", "stun.example"], ["--ice-server", "stun.example", "stun:HOST:PORT"]),
         (["--source", "poses:nowhere"], ["nowhere", "OpenPose"]),
         (["--source", f"poses:{DATA / 'openpose'}", "--fps", "1000"], ["--fps", "1000"]),
     ],

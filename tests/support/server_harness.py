@@ -60,17 +60,6 @@ class ServerHarness:
     async def post(self, offer: str | bytes, path: str = "/whep", **headers: str) -> aiohttp.ClientResponse:
         return await self.http.post(path, data=offer, headers={"Content-Type": "application/sdp", **headers})
 
-    async def publish(self, track: MediaStreamTrack, path: str = "/whip") -> tuple[RTCPeerConnection, str]:
-        """Connect a publisher; returns its session's path too."""
-        connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        self.peers.append(connection)
-        connection.addTransceiver(track, direction="sendonly")
-        await connection.setLocalDescription(await connection.createOffer())
-        async with await self.post(connection.localDescription.sdp, path) as response:
-            assert response.status == 201, await response.text()
-            await connection.setRemoteDescription(RTCSessionDescription(await response.text(), "answer"))
-        return connection, response.headers["Location"]
-
     async def peer(
         self, videos: int = 2, channels: Sequence[str] = ()
     ) -> tuple[RTCPeerConnection, list[MediaStreamTrack], str]:
@@ -78,18 +67,45 @@ class ServerHarness:
         connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self.channels = [connection.createDataChannel(label) for label in channels]
         self.peers.append(connection)
-        tracks: list[MediaStreamTrack] = []
-        connection.on("track", tracks.append)
-        for _ in range(videos):
-            connection.addTransceiver("video", direction="recvonly")
-        await connection.setLocalDescription(await connection.createOffer())
-        async with await self.post(connection.localDescription.sdp) as response:
-            assert response.status == 201, await response.text()
-            assert response.content_type == "application/sdp"
-            answer = await response.text()
-            location = response.headers["Location"]
-        await connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
-        return connection, tracks, location
+        return await watch(self.http, connection, videos)
+
+    async def publish(self, track: MediaStreamTrack, path: str = "/whip") -> tuple[RTCPeerConnection, str]:
+        """Connect a publisher; returns its session's path too."""
+        connection, location = await publish(self.http, track, path)
+        self.peers.append(connection)
+        return connection, location
+
+
+async def watch(
+    http: aiohttp.ClientSession, connection: RTCPeerConnection | None = None, videos: int = 2
+) -> tuple[RTCPeerConnection, list[MediaStreamTrack], str]:
+    """Connect a viewer; returns its session's path too."""
+    connection = connection or RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    tracks: list[MediaStreamTrack] = []
+    connection.on("track", tracks.append)
+    for _ in range(videos):
+        connection.addTransceiver("video", direction="recvonly")
+    return connection, tracks, await _exchange(http, connection, "/whep")
+
+
+async def publish(
+    http: aiohttp.ClientSession, track: MediaStreamTrack, path: str = "/whip"
+) -> tuple[RTCPeerConnection, str]:
+    """Connect a publisher; returns its session's path too."""
+    connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    connection.addTransceiver(track, direction="sendonly")
+    return connection, await _exchange(http, connection, path)
+
+
+async def _exchange(http: aiohttp.ClientSession, connection: RTCPeerConnection, path: str) -> str:
+    await connection.setLocalDescription(await connection.createOffer())
+    offer, headers = connection.localDescription.sdp, {"Content-Type": "application/sdp"}
+    async with http.post(path, data=offer, headers=headers) as response:
+        assert response.status == 201, await response.text()
+        assert response.content_type == "application/sdp"
+        answer = await response.text()
+    await connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+    return response.headers["Location"]
 
 
 @asynccontextmanager
