@@ -68,7 +68,7 @@ class Access:
             if given := _bearer(request):
                 await self._pause()
             raise web.HTTPUnauthorized(
-                text="This needs a token: open the link that the server printed, or send it as a Bearer token.",
+                text="This needs a token: open the link that the server printed.",
                 headers={"WWW-Authenticate": 'Bearer error="invalid_token"' if given else "Bearer"},
             )
         if role < needed:

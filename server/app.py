@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import secrets
+import ssl
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -49,6 +50,7 @@ class Server:
         access: Access | None = None,
         inlet: Inlet | None = None,
         ice_servers: Sequence[IceServer] = (),
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         """Prepare the server; nothing listens before `start`.
 
@@ -59,7 +61,7 @@ class Server:
         everything. `port` 0 takes a free one. Peers that do not connect within `half_open_s` are dropped. Addresses
         always work, and this machine's own names where others can reach it; further names, e.g. of a proxy, go to
         `allowed_hosts`. With an `inlet` one publisher at a time may send pictures to it. `ice_servers` are used on both
-        sides.
+        sides. `tls` serves https instead of http.
         """
         if not 1 <= len(streams) <= 2:
             raise ValueError(f"The server sends one or two streams, not {len(streams)}.")
@@ -75,6 +77,7 @@ class Server:
         self._access = access or Access()
         self._inlet, self._ice_servers = inlet, tuple(ice_servers)
         self._publisher: PublisherPeer | None = None
+        self._tls = tls
         watch = Endpoint(path=WHEP, role=Role.WATCH, admission=WATCH, make_peer=self._make_viewer, limit=viewers_limit)
         # The one that is left and the one that takes over.
         publish = Endpoint(path=WHIP, role=Role.CONTROL, admission=PUBLISH, make_peer=self._make_publisher, limit=2)
@@ -91,7 +94,12 @@ class Server:
     @property
     def urls(self) -> list[str]:
         """All addresses of the page that are known."""
-        return page_urls(self._host, self._port)
+        return page_urls(self._host, self._port, "http" if self._tls is None else "https")
+
+    def links(self, role: Role) -> list[str]:
+        """The same, with the token that gives the role if there are tokens."""
+        token = self._access.tokens.get(role)
+        return self.urls if token is None else [f"{url}?token={token}" for url in self.urls]
 
     @property
     def viewers(self) -> int:
@@ -113,7 +121,7 @@ class Server:
         )
         await runner.setup()
         try:
-            await web.TCPSite(runner, self._host, self._port).start()
+            await web.TCPSite(runner, self._host, self._port, ssl_context=self._tls).start()
         except OSError as problem:
             await runner.cleanup()
             raise ListenError(why_not(problem, self._host, self._port)) from problem

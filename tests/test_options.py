@@ -12,8 +12,8 @@ POSE = ["--person", "--pose", "--pose-effort", "--pose-parts"]
 ENGINES = ["--backend", "--precision", "--threads"]
 OPTIONS = {
     "realtime run": [
-        *(*POSE, *ENGINES, "--allow-host", "--camera", "--fps", "--host", "--ice-server", "--performer"),
-        *("--port", "--source", "--subject"),
+        *(*POSE, *ENGINES, "--allow-host", "--camera", "--fps", "--host", "--ice-server", "--no-token"),
+        *("--performer", "--port", "--source", "--subject", "--tls"),
     ],
     "realtime calibrate": [*POSE, "--camera", "--source"],
     "realtime pose": [*POSE, "--end-s", "--out", "--start-s", "--truth"],

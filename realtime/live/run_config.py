@@ -29,11 +29,17 @@ class RunConfig:
     performer: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Whose profile to use, made by `realtime calibrate`; without one your range is learnt while you move."""
     host: str = "127.0.0.1"
-    """Address to serve on. Only this machine can watch unless you change it."""
+    """Address to serve on. Only this machine can watch unless you change it; then links with tokens are printed: one
+    to watch, and one to control and publish, too."""
     port: int = 8080
     """Port to serve on."""
     allow_host: tuple[str, ...] = ()
     """Names under which browsers may reach the server, besides this machine's own."""
+    no_token: bool = False
+    """Let everybody who reaches another address watch, control and publish."""
+    tls: bool = False
+    """Serve https by a certificate of its own, so that phones may use their camera. It is made once; browsers warn of
+    it, and its fingerprint is printed to compare."""
     ice_server: tuple[str, ...] = ()
     """STUN or TURN servers that help browsers in other networks: stun:HOST:PORT, turn:USER:PASSWORD@HOST:PORT."""
     engines: Annotated[EngineConfig, _Inline] = EngineConfig()

@@ -4,6 +4,7 @@ import { Camera } from "./camera.js";
 import { Link } from "./link.js";
 import { Source } from "./source.js";
 import { Stats } from "./stats.js";
+import { request } from "./token.js";
 import { Viewing } from "./viewing.js";
 
 const STATS_MS = 1000;
@@ -78,7 +79,8 @@ function showStats({ fps, delayMs }) {
 
 async function askServer() {
   try {
-    const response = await fetch("/stats", { signal: AbortSignal.timeout(5000) });
+    const response = await request("/stats", { signal: AbortSignal.timeout(5000) });
+    if (!response.ok) return;
     const answer = await response.json();
     if (server.instance && answer.instance !== server.instance) link.renew();  // it was restarted
     server = answer;

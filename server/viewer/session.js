@@ -1,5 +1,7 @@
 // One session of WHEP (draft-ietf-wish-whep) or WHIP (RFC 9725): offer, answer, and how it ended.
 
+import { request } from "./token.js";
+
 const CONNECT_MS = 10_000;
 const DISCONNECTED_MS = 3_000;
 const ICE_SERVER = /<([^>]+)>; rel="ice-server"(?:; username="([^"]+)"; credential="([^"]+)")?/g;
@@ -38,7 +40,7 @@ export class Session {
     await this.#useIceServers();
     // Posted without waiting for candidates: the server hears ours from the first connectivity check.
     await this.#connection.setLocalDescription();
-    const response = await fetch(this.#path, {
+    const response = await request(this.#path, {
       method: "POST",
       headers: { "Content-Type": "application/sdp" },
       body: this.#connection.localDescription.sdp,
@@ -70,7 +72,7 @@ export class Session {
   }
 
   async #useIceServers() {
-    const response = await fetch(this.#path, { method: "OPTIONS", signal: AbortSignal.timeout(CONNECT_MS) });
+    const response = await request(this.#path, { method: "OPTIONS", signal: AbortSignal.timeout(CONNECT_MS) });
     const links = response.headers.get("Link") ?? "";
     const iceServers = [...links.matchAll(ICE_SERVER)].map(([, urls, username, credential]) => {
       return { urls, username, credential };
@@ -79,7 +81,7 @@ export class Session {
   }
 
   #leave() {
-    if (this.#url) fetch(this.#url, { method: "DELETE", keepalive: true }).catch(() => { /* it has gone already */ });
+    if (this.#url) request(this.#url, { method: "DELETE", keepalive: true }).catch(() => { /* it has gone already */ });
   }
 
   #note() {
