@@ -17,6 +17,7 @@ from server.access import Access, Role, response_headers, same_site_only
 from server.address import ListenError, own_names, page_urls, why_not
 from server.control import Control
 from server.ice_server import IceServer
+from server.metrics import CONTENT_TYPE, metrics_text
 from server.offer import MAX_OFFER_BYTES, PUBLISH, WATCH, Offer
 from server.protocols import Inlet
 from server.publisher_peer import PublisherPeer
@@ -56,7 +57,8 @@ class Server:
 
         `info` is called on the event loop for each look at the stats, so it must be quick; it returns what JSON can
         hold. Two of its keys are shown by the page: `notice`, a sentence over the picture, and `delay_ms`, the time
-        from the camera to the encoded picture. `commands` are what viewers may ask for over their data channels if
+        from the camera to the encoded picture. Others are for /healthz (`flowing`) and /metrics (see `server.metrics`).
+        `commands` are what viewers may ask for over their data channels if
         `access` gives them control; they are called on the event loop too. Without `access` everybody may do
         everything. `port` 0 takes a free one. Peers that do not connect within `half_open_s` are dropped. Addresses
         always work, and this machine's own names where others can reach it; further names, e.g. of a proxy, go to
@@ -114,7 +116,9 @@ class Server:
             client_max_size=MAX_OFFER_BYTES, middlewares=[same_site_only(self._access, self._allowed_hosts)]
         )
         app.on_response_prepare.append(response_headers(self._access, camera=self._inlet is not None))
-        app.add_routes([*self._sessions.routes(), web.get("/stats", self._stats)])
+        app.add_routes(self._sessions.routes())
+        pages = {"/stats": self._stats, "/metrics": self._metrics, "/healthz": self._health}
+        app.add_routes([web.get(path, handler) for path, handler in pages.items()])
         app.add_routes([web.get(path, file) for path, file in files.items()])
         runner = web.AppRunner(
             app, access_log=None, logger=_REQUESTS, shutdown_timeout=_SHUTDOWN_S, keepalive_timeout=_KEEP_ALIVE_S
@@ -158,15 +162,33 @@ class Server:
     async def _stats(self, request: web.Request) -> web.Response:
         await self._access.check(request, Role.WATCH)
         controls = self._access.role(request) == Role.CONTROL
-        streams = [{"name": each.name, "viewers": each.viewers, **asdict(each.stats)} for each in self._streams]
-        own = {"title": self._title, "instance": self._instance, "viewers": self.viewers, "streams": streams}
-        own["commands"] = list(self._commands) if controls else []
-        own["publisher"] = None if self._inlet is None or not controls else "live" if self._publishing else "awaited"
+        publisher = None if self._inlet is None or not controls else "live" if self._publishing else "awaited"
+        allowed = {"commands": list(self._commands) if controls else [], "publisher": publisher}
         return web.Response(
-            body=msgspec.json.encode({**self._info(), **own}),
+            body=msgspec.json.encode({**self._figures(), **allowed}),
             content_type="application/json",
             headers={"Cache-Control": "no-store"},
         )
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        await self._access.check(request, Role.WATCH)
+        return web.Response(body=metrics_text(self._figures()).encode(), headers={"Content-Type": CONTENT_TYPE})
+
+    async def _health(self, _: web.Request) -> web.Response:
+        """For whoever watches over the program: no token is needed, for it says next to nothing."""
+        flowing = bool(self._info().get("flowing"))
+        return web.Response(status=200 if flowing else 503, text="Frames flow." if flowing else "No frames flow.")
+
+    def _figures(self) -> dict[str, Any]:
+        streams = [{"name": each.name, "viewers": each.viewers, **asdict(each.stats)} for each in self._streams]
+        return {
+            **self._info(),
+            "title": self._title,
+            "instance": self._instance,
+            "viewers": self.viewers,
+            "streams": streams,
+            "rejected_offers": dict(self._sessions.rejected),
+        }
 
 
 def _read_viewer() -> dict[str, Callable[[web.Request], Any]]:

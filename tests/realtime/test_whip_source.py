@@ -62,6 +62,7 @@ def test_the_newest_picture_is_read_with_its_time() -> None:
 def test_a_session_outlives_its_publishers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("realtime.live.session.SILENT_S", 0.3)
     monkeypatch.setattr("realtime.live.session.IDLE_S", 0.6)
+    monkeypatch.setattr("realtime.live.session.FLOW_S", 0.5)
 
     class Present(ScriptedRenderer):
         def step(self, figure: Figure) -> Rgb:
@@ -73,6 +74,7 @@ def test_a_session_outlives_its_publishers(monkeypatch: pytest.MonkeyPatch) -> N
     session.start()
     for size_px in ((320, 240), (240, 320), (640, 480)):  # a phone, the phone turned, another publisher
         until(lambda: bool(output.frames) and (output.frames[-1].rgb == 0).all())
+        assert not session.info()["flowing"]
         assert session.info()["notice"] == "No picture from the publisher. Waiting for it…"
 
         def shown(size_px: tuple[int, int] = size_px) -> bool:
@@ -84,6 +86,7 @@ def test_a_session_outlives_its_publishers(monkeypatch: pytest.MonkeyPatch) -> N
 
         until(shown, send)
         assert "notice" not in session.info()
+        assert session.info()["flowing"]
     session.stop()
 
 
