@@ -52,7 +52,7 @@ class Access:
         """The role of the Bearer token (RFC 6750) that a request carries; None if it is wrong or missing."""
         if not self.tokens:
             return Role.CONTROL
-        given = _bearer(request).encode()
+        given = _bearer(request).encode(errors="surrogateescape")  # which is how bytes that are no text arrive
         # Every token is compared, each in constant time: how long it takes says nothing about them.
         found = [role for role, token in self.tokens.items() if hmac.compare_digest(token.encode(), given)]
         return max(found, default=None)

@@ -58,12 +58,11 @@ class Server:
         `info` is called on the event loop for each look at the stats, so it must be quick; it returns what JSON can
         hold. Two of its keys are shown by the page: `notice`, a sentence over the picture, and `delay_ms`, the time
         from the camera to the encoded picture. Others are for /healthz (`flowing`) and /metrics (see `server.metrics`).
-        `commands` are what viewers may ask for over their data channels if
-        `access` gives them control; they are called on the event loop too. Without `access` everybody may do
-        everything. `port` 0 takes a free one. Peers that do not connect within `half_open_s` are dropped. Addresses
-        always work, and this machine's own names where others can reach it; further names, e.g. of a proxy, go to
-        `allowed_hosts`. With an `inlet` one publisher at a time may send pictures to it. `ice_servers` are used on both
-        sides. `tls` serves https instead of http.
+        `commands` are what viewers may ask for over their data channels if `access` gives them control; they are called
+        on the event loop too. Without `access` everybody may do everything. `port` 0 takes a free one. Peers that do
+        not connect within `half_open_s` are dropped. Addresses always work, and this machine's own names where others
+        can reach it; further names, e.g. of a proxy, go to `allowed_hosts`. With an `inlet` one publisher at a time may
+        send pictures to it. `ice_servers` are used on both sides. `tls` serves https instead of http.
         """
         if not 1 <= len(streams) <= 2:
             raise ValueError(f"The server sends one or two streams, not {len(streams)}.")
@@ -81,8 +80,8 @@ class Server:
         self._publisher: PublisherPeer | None = None
         self._tls = tls
         watch = Endpoint(path=WHEP, role=Role.WATCH, admission=WATCH, make_peer=self._make_viewer, limit=viewers_limit)
-        # The one that is left and the one that takes over.
-        publish = Endpoint(path=WHIP, role=Role.CONTROL, admission=PUBLISH, make_peer=self._make_publisher, limit=2)
+        # One publishes; the others are being closed, because somebody took over or they never connected.
+        publish = Endpoint(path=WHIP, role=Role.CONTROL, admission=PUBLISH, make_peer=self._make_publisher, limit=4)
         endpoints = [watch] if inlet is None else [watch, publish]
         self._sessions = Sessions(endpoints, self._access, self._ice_servers, half_open_s=half_open_s)
         self._allowed_hosts = {*allowed_hosts, *own_names(host)}

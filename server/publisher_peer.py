@@ -1,4 +1,4 @@
-"""A publisher's connection: its pictures go to an inlet as they come, the newest at once; its sound is let pass."""
+"""A publisher's connection: its pictures go to an inlet as they come, the newest at once; its sound is dropped."""
 
 import asyncio
 import queue

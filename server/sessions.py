@@ -142,7 +142,7 @@ class Sessions:
         matched = request.headers.get("If-Match")
         if matched is None:
             raise web.HTTPPreconditionRequired(text="Send the session's ETag as If-Match.")
-        if matched != "*" and _tag(request.path) not in matched:
+        if not {"*", _tag(request.path)} & {tag.strip() for tag in matched.split(",")}:
             raise web.HTTPPreconditionFailed(text="If-Match names another ICE session than the present one.")
         try:
             fragment = read_fragment(await _read(request, FRAGMENT))

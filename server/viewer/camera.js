@@ -5,6 +5,7 @@ import { Session } from "./session.js";
 
 const WANTED = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30 } };
 const TAKEN = 409;
+const NOTICE_MS = 8000;
 
 export class Camera {
   #stream = null;
@@ -13,6 +14,7 @@ export class Camera {
   #asking = false;
 
   #notice = "";
+  #timer = 0;
 
   /**
    * @param {HTMLButtonElement} button
@@ -26,7 +28,7 @@ export class Camera {
     button.addEventListener("click", () => this.toggle());
   }
 
-  /** What is to be told; empty if nothing is. */
+  /** What is to be told, for a while; empty if nothing is. */
   get notice() {
     return this.#notice;
   }
@@ -88,6 +90,8 @@ export class Camera {
 
   #tell(notice) {
     this.#notice = notice;
+    clearTimeout(this.#timer);
+    if (notice) this.#timer = setTimeout(() => this.#tell(""), NOTICE_MS);
     this.onNotice();
   }
 

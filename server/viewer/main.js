@@ -109,7 +109,8 @@ function wake() {
   document.body.classList.remove("idle");
   clearTimeout(idleTimer);
   idleTimer = setTimeout(() => {
-    document.body.classList.toggle("idle", document.body.dataset.state === "live" && !$("help").open);
+    const awaited = server.publisher === "awaited";  // then the button for it has to be seen
+    document.body.classList.toggle("idle", document.body.dataset.state === "live" && !awaited && !$("help").open);
   }, IDLE_MS);
 }
 

@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 from cryptography import x509
 from playwright.async_api import Browser, expect
+from yarl import URL
 
 from realtime.live.latest import Latest
 from server import access as access_module
@@ -44,6 +45,14 @@ def test_tokens_cannot_be_guessed() -> None:
     tokens = [token for _ in range(20) for token in Access.by_new_tokens().tokens.values()]
     assert len(set(tokens)) == 40
     assert all(len(token) >= 32 for token in tokens)
+
+
+async def test_a_token_that_is_no_text_is_wrong(inside: ServerHarness) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", URL(inside.server.url).port)
+    writer.write(b"GET /stats HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \xff\xfe\r\n\r\n")
+    assert b" 401 " in await reader.readline()
+    writer.close()
+    await writer.wait_closed()
 
 
 async def test_without_a_token_there_is_the_page_and_nothing_else(inside: ServerHarness) -> None:

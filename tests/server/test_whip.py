@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpReceiver, RTCSessionDescription
@@ -74,6 +75,7 @@ async def test_the_size_may_change_as_phones_are_turned() -> None:
             await take(inlet)
 
 
+@pytest.mark.skipif("whip" not in av.formats_available, reason="this build of ffmpeg has no WHIP muxer")
 async def test_ffmpeg_publishes(tmp_path: Path) -> None:
     """H264 by a program that is not ours. Its own certificate has a curve that OpenSSL refuses, so it gets one."""
     certificate, key = write_certificate(tmp_path)
@@ -200,7 +202,9 @@ async def test_the_statuses_of_patch() -> None:
         assert await status(fragment + unusable, tag) == 204
         assert await status(fragment + candidate.format("udp", "127.0.0.1", 9) * 32, tag) == 204
         assert await status(fragment, None) == 428
+        assert await status(fragment, f'"other", {tag}') == 204
         assert await status(fragment, '"other"') == 412
+        assert await status(fragment, f"W/{tag}") == 412
         assert await status(fragment, tag, "application/sdp") == 415
         assert await status(fragment + "a=candidate:nonsense", tag) == 400
         assert await status(fragment + candidate.format("udp", "127.0.0.1", 9) * 33, tag) == 400
