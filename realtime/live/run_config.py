@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import tyro
+from tyro.conf import FlagCreatePairsOff
 
 from realtime.pose.estimation.config import PoseConfig
 from realtime.subject_engines import EngineConfig
@@ -35,9 +36,9 @@ class RunConfig:
     """Port to serve on."""
     allow_host: tuple[str, ...] = ()
     """Names under which browsers may reach the server, besides this machine's own."""
-    no_token: bool = False
+    no_token: FlagCreatePairsOff[bool] = False
     """Let everybody who reaches another address watch, control and publish."""
-    tls: bool = False
+    tls: FlagCreatePairsOff[bool] = False
     """Serve https by a certificate of its own, so that phones may use their camera. It is made once; browsers warn of
     it, and its fingerprint is printed to compare."""
     ice_server: tuple[str, ...] = ()
