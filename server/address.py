@@ -38,21 +38,33 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def is_ip_address(name: str) -> bool:
+    """Whether it is an IP address and no name."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
 def own_names(host: str) -> set[str]:
     """The names under which others reach a server that listens there; none if nobody else can."""
     name = socket.gethostname().lower()
     return set() if is_loopback(host) else {host.lower(), name, f"{name}.local"}
 
 
-def page_urls(host: str, port: int) -> list[str]:
-    """Addresses that a browser can open, this machine's first; `host` may stand for all of its addresses."""
+def page_hosts(host: str) -> list[str]:
+    """Where a browser finds a server that listens at `host`, this machine's first; it may stand for all addresses."""
     if host == "::":
-        hosts = ["::1", *_lan_addresses(socket.AF_INET6, "2001:db8::1")]
-    elif host in ("", "0.0.0.0"):  # noqa: S104 - compared
-        hosts = ["127.0.0.1", *_lan_addresses(socket.AF_INET, "192.0.2.1")]
-    else:
-        hosts = [host]
-    return [f"http://{f'[{each}]' if ':' in each else each}:{port}/" for each in hosts]
+        return ["::1", *_lan_addresses(socket.AF_INET6, "2001:db8::1")]
+    if host in ("", "0.0.0.0"):  # noqa: S104 - compared
+        return ["127.0.0.1", *_lan_addresses(socket.AF_INET, "192.0.2.1")]
+    return [host]
+
+
+def page_urls(host: str, port: int, scheme: str = "http") -> list[str]:
+    """Addresses that a browser can open, of `page_hosts`."""
+    return [f"{scheme}://{f'[{each}]' if ':' in each else each}:{port}/" for each in page_hosts(host)]
 
 
 def _lan_addresses(family: socket.AddressFamily, nobody: str) -> list[str]:

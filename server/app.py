@@ -1,8 +1,9 @@
-"""The web server: the viewer page, its stats and the WHEP endpoint."""
+"""The web server: the viewer page, its stats, and the endpoints of those who watch (WHEP) and publish (WHIP)."""
 
 import asyncio
 import logging
 import secrets
+import ssl
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,15 +13,22 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from server.access import add_security_headers, same_site_only
+from server.access import Access, Role, response_headers, same_site_only
 from server.address import ListenError, own_names, page_urls, why_not
-from server.offer import MAX_OFFER_BYTES
+from server.control import Control
+from server.ice_server import IceServer
+from server.metrics import CONTENT_TYPE, metrics_text
+from server.offer import MAX_OFFER_BYTES, PUBLISH, WATCH, Offer
+from server.protocols import Inlet
+from server.publisher_peer import PublisherPeer
+from server.sessions import Endpoint, Sessions
 from server.stream import SharedStream
-from server.whep import Whep
+from server.viewer_peer import ViewerPeer
 
 _VIEWER = Path(__file__).parent / "viewer"
 _CONTENT_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 _SHUTDOWN_S, _KEEP_ALIVE_S = 0.1, 30.0
+WHEP, WHIP = "/whep", "/whip"
 _REQUESTS = logging.getLogger(f"{__name__}.requests")
 _REQUESTS.setLevel(logging.CRITICAL)  # anybody can send requests that break: a page of traceback for each helps nobody
 
@@ -40,15 +48,21 @@ class Server:
         viewers_limit: int = 100,
         half_open_s: float = 10.0,
         allowed_hosts: Collection[str] = (),
+        access: Access | None = None,
+        inlet: Inlet | None = None,
+        ice_servers: Sequence[IceServer] = (),
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         """Prepare the server; nothing listens before `start`.
 
         `info` is called on the event loop for each look at the stats, so it must be quick; it returns what JSON can
         hold. Two of its keys are shown by the page: `notice`, a sentence over the picture, and `delay_ms`, the time
-        from the camera to the encoded picture. `commands` are what viewers may ask for over their data channels, all
-        who may watch; they are called on the event loop too. `port` 0 takes a free one. Viewers that do not connect
-        within `half_open_s` are dropped. Addresses always work, and this machine's own names where others can reach it;
-        further names, e.g. of a proxy, go to `allowed_hosts`.
+        from the camera to the encoded picture. Others are for /healthz (`flowing`) and /metrics (see `server.metrics`).
+        `commands` are what viewers may ask for over their data channels if `access` gives them control; they are called
+        on the event loop too. Without `access` everybody may do everything. `port` 0 takes a free one. Peers that do
+        not connect within `half_open_s` are dropped. Addresses always work, and this machine's own names where others
+        can reach it; further names, e.g. of a proxy, go to `allowed_hosts`. With an `inlet` one publisher at a time may
+        send pictures to it. `ice_servers` are used on both sides. `tls` serves https instead of http.
         """
         if not 1 <= len(streams) <= 2:
             raise ValueError(f"The server sends one or two streams, not {len(streams)}.")
@@ -61,7 +75,15 @@ class Server:
         self._info = info
         self._commands = commands
         self._instance = ""
-        self._whep = Whep(self._streams, commands, viewers_limit=viewers_limit, half_open_s=half_open_s)
+        self._access = access or Access()
+        self._inlet, self._ice_servers = inlet, tuple(ice_servers)
+        self._publisher: PublisherPeer | None = None
+        self._tls = tls
+        watch = Endpoint(path=WHEP, role=Role.WATCH, admission=WATCH, make_peer=self._make_viewer, limit=viewers_limit)
+        # One publishes; the others are being closed, because somebody took over or they never connected.
+        publish = Endpoint(path=WHIP, role=Role.CONTROL, admission=PUBLISH, make_peer=self._make_publisher, limit=4)
+        endpoints = [watch] if inlet is None else [watch, publish]
+        self._sessions = Sessions(endpoints, self._access, self._ice_servers, half_open_s=half_open_s)
         self._allowed_hosts = {*allowed_hosts, *own_names(host)}
         self._runner: web.AppRunner | None = None
 
@@ -73,27 +95,36 @@ class Server:
     @property
     def urls(self) -> list[str]:
         """All addresses of the page that are known."""
-        return page_urls(self._host, self._port)
+        return page_urls(self._host, self._port, "http" if self._tls is None else "https")
+
+    def links(self, role: Role) -> list[str]:
+        """The same, with the token that gives the role if there are tokens."""
+        token = self._access.tokens.get(role)
+        return self.urls if token is None else [f"{url}?token={token}" for url in self.urls]
 
     @property
     def viewers(self) -> int:
         """How many viewers there are, those that are still connecting included."""
-        return self._whep.viewers
+        return self._sessions.count(WHEP)
 
     async def start(self) -> None:
         """Listen. Raises `ListenError`, for example when the port is in use."""
         assert self._runner is None
         files = await asyncio.to_thread(_read_viewer)
-        app = web.Application(client_max_size=MAX_OFFER_BYTES, middlewares=[same_site_only(self._allowed_hosts)])
-        app.on_response_prepare.append(add_security_headers)
-        app.add_routes([*self._whep.routes(), web.get("/stats", self._stats)])
+        app = web.Application(
+            client_max_size=MAX_OFFER_BYTES, middlewares=[same_site_only(self._access, self._allowed_hosts)]
+        )
+        app.on_response_prepare.append(response_headers(self._access, camera=self._inlet is not None))
+        app.add_routes(self._sessions.routes())
+        pages = {"/stats": self._stats, "/metrics": self._metrics, "/healthz": self._health}
+        app.add_routes([web.get(path, handler) for path, handler in pages.items()])
         app.add_routes([web.get(path, file) for path, file in files.items()])
         runner = web.AppRunner(
             app, access_log=None, logger=_REQUESTS, shutdown_timeout=_SHUTDOWN_S, keepalive_timeout=_KEEP_ALIVE_S
         )
         await runner.setup()
         try:
-            await web.TCPSite(runner, self._host, self._port).start()
+            await web.TCPSite(runner, self._host, self._port, ssl_context=self._tls).start()
         except OSError as problem:
             await runner.cleanup()
             raise ListenError(why_not(problem, self._host, self._port)) from problem
@@ -107,17 +138,56 @@ class Server:
             return
         runner, self._runner = self._runner, None
         await runner.cleanup()  # first, so that nobody comes in behind those who leave
-        await self._whep.close()
+        await self._sessions.close()
 
-    async def _stats(self, _: web.Request) -> web.Response:
-        streams = [{"name": each.name, "viewers": each.viewers, **asdict(each.stats)} for each in self._streams]
-        own = {"title": self._title, "instance": self._instance, "viewers": self._whep.viewers, "streams": streams}
-        own["commands"] = list(self._commands)
+    def _make_viewer(self, request: web.Request, offer: Offer) -> ViewerPeer:
+        control = Control(self._commands if self._access.role(request) == Role.CONTROL else {})
+        return ViewerPeer(self._streams[: offer.videos], control, request.remote, self._ice_servers)
+
+    def _make_publisher(self, request: web.Request, _: Offer) -> PublisherPeer:
+        """The publisher that is live keeps its place, unless `?takeover` asks for it."""
+        assert self._inlet is not None
+        if self._publishing and "takeover" not in request.query:
+            raise web.HTTPConflict(text="Somebody else publishes now: take over with ?takeover.")
+        if self._publisher is not None:
+            self._publisher.end()
+        self._publisher = PublisherPeer(self._inlet, request.remote, self._ice_servers)
+        return self._publisher
+
+    @property
+    def _publishing(self) -> bool:
+        return self._publisher is not None and self._publisher.live
+
+    async def _stats(self, request: web.Request) -> web.Response:
+        await self._access.check(request, Role.WATCH)
+        controls = self._access.role(request) == Role.CONTROL
+        publisher = None if self._inlet is None or not controls else "live" if self._publishing else "awaited"
+        allowed = {"commands": list(self._commands) if controls else [], "publisher": publisher}
         return web.Response(
-            body=msgspec.json.encode({**self._info(), **own}),
+            body=msgspec.json.encode({**self._figures(), **allowed}),
             content_type="application/json",
             headers={"Cache-Control": "no-store"},
         )
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        await self._access.check(request, Role.WATCH)
+        return web.Response(body=metrics_text(self._figures()).encode(), headers={"Content-Type": CONTENT_TYPE})
+
+    async def _health(self, _: web.Request) -> web.Response:
+        """For whoever watches over the program: no token is needed, for it says next to nothing."""
+        flowing = bool(self._info().get("flowing"))
+        return web.Response(status=200 if flowing else 503, text="Frames flow." if flowing else "No frames flow.")
+
+    def _figures(self) -> dict[str, Any]:
+        streams = [{"name": each.name, "viewers": each.viewers, **asdict(each.stats)} for each in self._streams]
+        return {
+            **self._info(),
+            "title": self._title,
+            "instance": self._instance,
+            "viewers": self.viewers,
+            "streams": streams,
+            "rejected_offers": dict(self._sessions.rejected),
+        }
 
 
 def _read_viewer() -> dict[str, Callable[[web.Request], Any]]:

@@ -1,17 +1,20 @@
-"""Check SDP offers, and remove what aiortc stumbles over, before any socket is opened for them.
+"""Check SDP offers and fragments, and remove what aiortc stumbles over, before any socket is opened for them.
 
 All of it works line by line: an offer comes from anybody, and a regular expression over the whole of it can be made to
 take seconds.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from aiortc.sdp import MediaDescription, SessionDescription
+from aiortc import RTCIceCandidate
+from aiortc.sdp import MediaDescription, SessionDescription, candidate_from_sdp
+
+from server.address import is_ip_address
 
 MAX_OFFER_BYTES = 16 * 1024
 """Browsers send 3 to 7 KB."""
 MAX_LINES = 600
-MAX_VIDEOS = 2
 MAX_CANDIDATES = 32
 USED_CANDIDATES = 8
 """Every one that is tried makes packets to whatever address it names, so only the first few are."""
@@ -21,36 +24,75 @@ TRANSPORT = ("a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:", "a=setup:")
 
 
 class OfferError(ValueError):
-    """An offer that cannot be answered; the message is one sentence for the person who sent it."""
+    """An offer or fragment that is malformed; the message is one sentence for the person who sent it."""
+
+    status = 400
+    """Of the HTTP response."""
 
 
-def admit(body: bytes) -> tuple[str, int]:
-    """Check an SDP offer (RFC 8866, RFC 9429) and return it as aiortc should read it, with its number of videos.
+class UnsupportedOfferError(OfferError):
+    """An offer that is well-formed, but asks for what there is not."""
 
-    Audio may be offered beside; it is answered as inactive.
+    status = 422
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """What an endpoint wants of an offer's video sections."""
+
+    most_videos: int
+    directions: frozenset[str]
+    wrong_direction: str
+    """What to say to other directions."""
+    codecs: frozenset[str]
+
+
+WATCH = Admission(
+    most_videos=2,
+    directions=frozenset({"recvonly", "sendrecv"}),
+    wrong_direction="The offer must ask to receive video: a=recvonly.",
+    codecs=frozenset({"VP8"}),
+)
+PUBLISH = Admission(
+    most_videos=1,
+    directions=frozenset({"sendonly", "sendrecv"}),
+    wrong_direction="The offer must send video: a=sendonly.",
+    codecs=frozenset({"VP8", "H264"}),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """An offer that was admitted."""
+
+    sdp: str
+    """As aiortc should read it."""
+    videos: int
+    """Its number of video sections."""
+    ice_users: frozenset[str]
+    """The user name fragments of its ICE session; more than one if it is not bundled."""
+
+
+def admit(body: bytes, admission: Admission) -> Offer:
+    """Check an SDP offer (RFC 8866, RFC 9429).
+
+    Audio may be offered beside the video.
 
     Raises:
         OfferError: it cannot be answered.
     """
-    try:
-        lines = body.decode().splitlines()
-    except UnicodeDecodeError as problem:
-        raise OfferError("The offer is not text in UTF-8.") from problem
+    lines = _lines(body)
     if not lines or not lines[0].startswith("v=0"):
         raise OfferError("The body is not an SDP offer: it must begin with v=0.")
-    if len(lines) > MAX_LINES:
-        raise OfferError(f"The offer has more than {MAX_LINES} lines.")
     kinds = [line[2:].split(" ")[0] for line in lines if line.startswith("m=")]
     videos, audios, channels = (kinds.count(kind) for kind in ("video", "audio", "application"))
-    if len(kinds) > videos + audios + channels or audios > 1 or not 1 <= videos <= MAX_VIDEOS:
-        raise OfferError(
-            f"The offer has {videos} video sections and {len(kinds) - videos - channels} others; one or {MAX_VIDEOS} "
-            "for video and one for audio are possible."
+    if len(kinds) > videos + audios + channels or audios > 1 or not 1 <= videos <= admission.most_videos:
+        raise UnsupportedOfferError(
+            f"The offer has {videos} video sections and {len(kinds) - videos - channels} others; "
+            f"{' or '.join(('one', 'two')[: admission.most_videos])} for video and one for audio are possible."
         )
     if channels > 1:
-        raise OfferError(f"The offer has {channels} sections for data channels; one is possible.")
-    if sum(line.startswith("a=candidate:") for line in lines) > MAX_CANDIDATES:
-        raise OfferError(f"The offer has more than {MAX_CANDIDATES} candidates.")
+        raise UnsupportedOfferError(f"The offer has {channels} sections for data channels; one is possible.")
     offer = "".join(f"{line}\r\n" for line in _tidied(lines))
     try:
         session = SessionDescription.parse(offer)
@@ -63,10 +105,61 @@ def admit(body: bytes) -> tuple[str, int]:
         if section.kind == "application":
             _check_channel(section)
         elif section.kind == "video":
-            _check_video(section)
+            _check_video(section, admission)
         if section.dtls is None or not section.dtls.fingerprints:
             raise OfferError("The offer lacks a=setup or a=fingerprint.")
-    return offer, videos
+    return Offer(sdp=offer, videos=videos, ice_users=_ice_users(lines))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fragment:
+    """What a client adds to its offer's ICE session (RFC 8840)."""
+
+    ice_users: frozenset[str]
+    """The user name fragments it is meant for; those of another session ask for an ICE restart."""
+    candidates: tuple[RTCIceCandidate, ...]
+    """Those that can be used here."""
+
+
+def read_fragment(body: bytes) -> Fragment:
+    """Read an SDP fragment of trickle ICE.
+
+    That no more candidates follow is left out, as in offers.
+
+    Raises:
+        OfferError: it is malformed.
+    """
+    lines, mid, candidates = _lines(body), None, []
+    if not (users := _ice_users(lines)):
+        raise OfferError("The fragment lacks a=ice-ufrag (RFC 8840).")
+    for line in lines:
+        if line.startswith("a=mid:"):
+            mid = line.removeprefix("a=mid:")
+        elif line.startswith("a=candidate:"):
+            try:
+                candidate = candidate_from_sdp(line.removeprefix("a=candidate:"))
+            except (AssertionError, ValueError) as problem:
+                raise OfferError("The fragment has a candidate that cannot be read.") from problem
+            if candidate.protocol.lower() == "udp" and is_ip_address(candidate.ip) and 0 < candidate.port < 65536:
+                candidate.sdpMid, candidate.sdpMLineIndex = mid, None if mid else 0
+                candidates.append(candidate)
+    return Fragment(ice_users=users, candidates=tuple(candidates))
+
+
+def _lines(body: bytes) -> list[str]:
+    try:
+        lines = body.decode().splitlines()
+    except UnicodeDecodeError as problem:
+        raise OfferError("The body is not text in UTF-8.") from problem
+    if len(lines) > MAX_LINES:
+        raise OfferError(f"The body has more than {MAX_LINES} lines.")
+    if sum(line.startswith("a=candidate:") for line in lines) > MAX_CANDIDATES:
+        raise OfferError(f"The body has more than {MAX_CANDIDATES} candidates.")
+    return lines
+
+
+def _ice_users(lines: list[str]) -> frozenset[str]:
+    return frozenset(line.removeprefix("a=ice-ufrag:") for line in lines if line.startswith("a=ice-ufrag:"))
 
 
 def _tidied(lines: list[str]) -> Iterator[str]:
@@ -99,11 +192,13 @@ def _sections(lines: list[str]) -> Iterator[list[str]]:
         yield lines[start:end]
 
 
-def _check_video(section: MediaDescription) -> None:
-    if section.direction not in ("recvonly", "sendrecv"):
-        raise OfferError("The offer must ask to receive video: a=recvonly.")
-    if not any(codec.mimeType.lower() == "video/vp8" for codec in section.rtp.codecs):
-        raise OfferError("The offer lacks VP8, the only codec that is sent here.")
+def _check_video(section: MediaDescription, admission: Admission) -> None:
+    if section.direction not in admission.directions:
+        raise UnsupportedOfferError(admission.wrong_direction)
+    offered = {codec.mimeType.removeprefix("video/").upper() for codec in section.rtp.codecs}
+    if not offered & admission.codecs:
+        wanted = " or ".join(sorted(admission.codecs, reverse=True))
+        raise UnsupportedOfferError(f"The offer lacks {wanted}: no other codec is possible here.")
 
 
 def _check_channel(section: MediaDescription) -> None:

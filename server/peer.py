@@ -1,91 +1,65 @@
-"""One viewer's WebRTC connection: aiortc, with tracks that send the shared, already encoded streams."""
+"""One client's WebRTC connection by aiortc, whatever is sent over it: from its offer to its end."""
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
-from aiortc import (
-    MediaStreamTrack,
-    RTCConfiguration,
-    RTCPeerConnection,
-    RTCRtpSender,
-    RTCRtpTransceiver,
-    RTCSessionDescription,
-)
-from aiortc.mediastreams import MediaStreamError
+from aiortc import RTCConfiguration, RTCIceCandidate, RTCPeerConnection, RTCSessionDescription
 
-from server.control import Control
-from server.offer import OfferError
-from server.stream import SharedStream
-from server.subscription import Subscription
-from server.vp8 import Packet
+from server.ice_server import IceServer
+from server.offer import USED_CANDIDATES, Offer, OfferError
 
 LOG = logging.getLogger(__name__)
 
 
-class StreamTrack(MediaStreamTrack):
-    """A track of packets that are encoded already; it subscribes at its first `recv`, when the peer is connected."""
-
-    kind = "video"
-
-    def __init__(self, stream: SharedStream[Any]) -> None:
-        super().__init__()
-        self._stream = stream
-        self._subscription: Subscription | None = None
-
-    async def recv(self) -> Packet:
-        """Wait for the next packet; the first is a key frame. Raises MediaStreamError once stopped."""
-        if self.readyState != "live":
-            raise MediaStreamError
-        if self._subscription is None:
-            self._subscription = self._stream.subscribe()
-        return await self._subscription.next()
-
-    def stop(self) -> None:
-        """End the subscription."""
-        super().stop()
-        if self._subscription is not None:
-            self._stream.unsubscribe(self._subscription)
-            self._subscription = None
-
-
 class Peer:
-    """A connection that sends the streams in order, the first one to the first media section, and receives commands."""
+    """A connection that answers an offer. Lives on the event loop.
 
-    def __init__(self, streams: Sequence[SharedStream[Any]], control: Control, remote: str | None = None) -> None:
+    Args:
+        remote: the address that asked for it.
+        ice_servers: what helps to find a way to the client.
+    """
+
+    def __init__(self, remote: str | None, ice_servers: Sequence[IceServer] = ()) -> None:
         self.remote = remote
-        """The address that asked for it."""
-        # Without a configuration aiortc would contact a public STUN server.
-        self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        self._tracks = [StreamTrack(stream) for stream in streams]
-        self._streams, self._control = streams, control
+        self.ice_users: frozenset[str] = frozenset()
+        """The user name fragments of the client's ICE session."""
         self.settled = asyncio.Event()
         """The connection is established, or has ended."""
         self.ended = asyncio.Event()
-        """The connection failed, was closed by the viewer, or shall be closed."""
+        """The connection failed, was closed by the client, or shall be closed."""
+        # Without a configuration aiortc would contact a public STUN server.
+        self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[each.for_aiortc for each in ice_servers]))
+        self._candidates_left = USED_CANDIDATES
 
-    async def answer(self, offer: str) -> str:
+    @property
+    def live(self) -> bool:
+        """The connection is established, and has not ended."""
+        return self.settled.is_set() and not self.ended.is_set()
+
+    async def answer(self, offer: Offer) -> str:
         """Answer an admitted offer. Raises `OfferError`; the peer must be closed in any case."""
+        self.ice_users = offer.ice_users
         self._connection.on("connectionstatechange", self._note_state)
-        self._connection.on("datachannel", self._control.listen)
         try:
-            for track, stream in zip(self._tracks, self._streams, strict=True):
-                transceiver = self._connection.addTransceiver(track, direction="sendonly")
-                # aiortc forwards picture losses to its own encoder only, of which there is none here.
-                transceiver.sender._send_keyframe = stream.request_keyframe  # type: ignore[method-assign]
-                _allow_only_vp8(transceiver)
-            await self._connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+            self._prepare()
+            await self._connection.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
             await self._connection.setLocalDescription(await self._connection.createAnswer())
         except Exception as problem:  # measured: six kinds of exceptions for mutated offers
             raise OfferError("The offer cannot be answered: it contradicts itself.") from problem
         return self._connection.localDescription.sdp
 
+    async def add_candidates(self, candidates: Iterable[RTCIceCandidate]) -> None:
+        """Try more ways to the client; only the first few of a session, as each makes packets to where it says."""
+        for candidate in candidates:
+            if self._candidates_left and not self.ended.is_set():
+                self._candidates_left -= 1
+                await self._connection.addIceCandidate(candidate)
+
     async def close(self) -> None:
         """End the connection and everything that belongs to it."""
         self.end()
-        for track in self._tracks:  # aiortc leaves a track alone whose connection never came about
-            track.stop()
+        self._release()
         try:
             await self._connection.close()
         except AttributeError as problem:  # measured, of a data channel whose transport never came about
@@ -96,14 +70,17 @@ class Peer:
         self.ended.set()
         self.settled.set()
 
+    def _prepare(self) -> None:
+        """Add what is sent, and handlers of what is received."""
+        raise NotImplementedError
+
+    def _release(self) -> None:
+        """Let go of what aiortc leaves alone if the connection never came about."""
+        raise NotImplementedError
+
     def _note_state(self) -> None:
         state = self._connection.connectionState
         if state == "connected":
             self.settled.set()
         elif state in ("failed", "closed"):
             self.end()
-
-
-def _allow_only_vp8(transceiver: RTCRtpTransceiver) -> None:
-    codecs = RTCRtpSender.getCapabilities("video").codecs
-    transceiver.setCodecPreferences([codec for codec in codecs if codec.mimeType in ("video/VP8", "video/rtx")])

@@ -1,7 +1,9 @@
-"""What the server needs of the pictures that it sends: pixels and time."""
+"""What the server needs of the pictures that it sends and receives: pixels and time."""
 
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+import av
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,4 +31,21 @@ class Slot(Protocol[P_co]):
 
     def take(self, timeout_s: float) -> P_co | None:
         """Take the newest picture, waiting at most `timeout_s`; None when nothing came."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedPicture:
+    """A publisher's picture, decoded."""
+
+    frame: av.VideoFrame
+    received_at_s: float
+    """`time.perf_counter()` when it was decoded."""
+
+
+class Inlet(Protocol):
+    """Where a publisher's pictures go: a one-place hand-over whose newest value wins."""
+
+    def put(self, value: ReceivedPicture) -> None:
+        """Take a picture and return at once."""
         ...

@@ -6,6 +6,7 @@ Every hand-over is a `Latest`, and every output takes frames at its own pace: th
 """
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -34,6 +35,10 @@ SILENT_S = 1.0
 """A source that gives nothing for so long is said to be gone; the last picture stays ..."""
 IDLE_S = 3.0
 """... until then; afterwards the subject's empty background is shown."""
+FLOW_S = 2.0
+"""Frames flow while the newest one of the source, and the newest picture, are not older."""
+FIGURES_S = 1.0
+"""So old the quantiles of the stages may be that are shown."""
 STOP_S = 1.5
 """So long threads have to end."""
 LOG = logging.getLogger(__name__)
@@ -75,6 +80,8 @@ class Session:
         self._nobody = False
         self._seen_at_s = time.perf_counter()
         """When the newest frame of the source was there."""
+        self._rendered_at_s = self._measured_at_s = -math.inf
+        self._stages_ms: dict[str, dict[str, float]] = {}
         self._stop = threading.Event()
         self._error: BaseException | None = None
         bodies = {"capture": self._capture, "pose": self._estimate, "render": self._draw}
@@ -140,16 +147,26 @@ class Session:
         return self._frames.dropped + self._figures.dropped + sum(each.dropped for each in self._outputs[:1])
 
     def info(self) -> dict[str, object]:
-        """What the viewer's page shows beside the picture."""
+        """What the viewer's page shows beside the picture, and the figures of operation."""
         if self._silent_s > SILENT_S:
             notice: str | None = f"No picture from {self._source.name}. Waiting for it…"
         else:
             notice = NOBODY if self._nobody else self._pose.notice
-        info: dict[str, object] = {"notice": notice} if notice else {}
+        now_s = time.perf_counter()
+        if now_s - self._measured_at_s > FIGURES_S:
+            self._measured_at_s = now_s
+            self._stages_ms = {stage: self.meter.percentiles_ms(stage, 50, 95, 99) for stage in STAGES}
+        info: dict[str, object] = {
+            "flowing": self._silent_s <= FLOW_S and now_s - self._rendered_at_s <= FLOW_S,
+            "rendered": self.meter.count("render"),
+            "dropped": self.dropped,
+            "stages_ms": self._stages_ms,
+        }
+        if notice:
+            info["notice"] = notice
         if self._renderer.replaced:
             info["replaced"] = self._renderer.replaced
-        latency = self.meter.percentiles_ms("latency", 50)
-        if latency:
+        if latency := self._stages_ms["latency"]:
             info["delay_ms"] = latency["p50"]
         return info
 
@@ -174,7 +191,7 @@ class Session:
                 output.write(frame)
 
     def _estimate(self) -> None:
-        last: Frame | None = None
+        last = Frame(rgb=self._renderer.subject.plate, captured_at_s=time.perf_counter(), number=0)
         while not self._stop.is_set():
             frame = self._frames.take(WAIT_S)
             if frame is not None:
@@ -182,7 +199,7 @@ class Session:
                 drawn = self._pose.step(frame, self._renderer)
                 self._nobody = drawn.no_person
                 self._figures.put(drawn)
-            elif last is not None and self._silent_s > IDLE_S:
+            elif self._silent_s > IDLE_S:
                 self._figures.put(self._pose.idle(replace(last, captured_at_s=time.perf_counter()), self._renderer))
 
     def _draw(self) -> None:
@@ -190,6 +207,7 @@ class Session:
             drawn = self._figures.take(WAIT_S)
             if drawn is not None:
                 picture = self._render.step(drawn)
+                self._rendered_at_s = time.perf_counter()
                 for output in self._outputs:
                     output.write(picture)
 

@@ -1,6 +1,6 @@
 // Keeps a session alive: connects, and connects again, a little more patiently each time.
 
-import { Session, SessionError } from "./whep.js";
+import { SessionError } from "./session.js";
 
 const BACKOFF_MS = [300, 700, 1500, 3000, 5000];
 
@@ -10,11 +10,12 @@ export class Link {
   #wake = () => {};
 
   /**
-   * @param {(stream: MediaStream, index: number) => void} onPicture
-   * @param {(state: "connecting" | "live" | "waiting", sentence: string) => void} onState
+   * @param {() => Session} makeSession
+   * @param {(state: "connecting" | "live" | "waiting", sentence: string, status: number) => void} onState
+   *   `status` is that of the server's refusal, 0 if there was none
    */
-  constructor(onPicture, onState) {
-    this.onPicture = onPicture;
+  constructor(makeSession, onState) {
+    this.makeSession = makeSession;
     this.onState = onState;
   }
 
@@ -22,22 +23,25 @@ export class Link {
     this.#wanted = true;
     let sentence = "Connecting…";
     for (let failures = 0; this.#wanted; failures += 1) {
-      this.onState("connecting", sentence);
-      const session = this.#session = new Session((stream, index) => this.onPicture(stream, index));
+      let status = 0;
+      this.onState("connecting", sentence, status);
+      const session = this.#session = this.makeSession();
       try {
         await session.open();
-        this.onState("live", "");
+        this.onState("live", "", status);
         failures = 0;
         await session.ended;
         sentence = "The connection was lost. Trying again…";
       } catch (problem) {
+        status = problem.status ?? 0;
         if (problem instanceof SessionError) sentence = `${problem.message} Trying again…`;
         else sentence = "The server does not answer. Trying again…";
       }
       session.close();
       this.#session = null;
       if (!this.#wanted) return;
-      this.onState("waiting", sentence);
+      this.onState("waiting", sentence, status);
+      if (!this.#wanted) return;
       await this.#pause(BACKOFF_MS[Math.min(failures, BACKOFF_MS.length - 1)]);
     }
   }

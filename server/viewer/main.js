@@ -1,8 +1,11 @@
 // The page: what is shown, said and pressed.
 
-import { Stats } from "./stats.js";
+import { Camera } from "./camera.js";
 import { Link } from "./link.js";
 import { Source } from "./source.js";
+import { Stats } from "./stats.js";
+import { request } from "./token.js";
+import { Viewing } from "./viewing.js";
 
 const STATS_MS = 1000;
 const ASK_EVERY = 2;
@@ -14,14 +17,18 @@ const $ = (id) => document.getElementById(id);
 const person = $("person");
 const source = new Source($("source"), $("source-video"), $("source-name"), $("source-button"));
 const stats = new Stats(person);
-const link = new Link(showPicture, showState);
+const link = new Link(() => new Viewing(showPicture), showState);
+const camera = new Camera($("camera-button"), (stream) => { source.own = stream; }, showNotice);
 let server = {};
 let idleTimer = 0;
 
 function showPicture(stream, index) {
-  const video = index === 0 ? person : source.video;
-  video.srcObject = stream;
-  video.play().catch((problem) => {
+  if (index > 0) {
+    source.sent = stream;
+    return;
+  }
+  person.srcObject = stream;
+  person.play().catch((problem) => {
     if (problem.name === "NotAllowedError") askToPlay();
   });
 }
@@ -47,14 +54,17 @@ function showState(state, sentence) {
   $("state").textContent = { connecting: "Connecting", live: "Live", waiting: "Reconnecting" }[state];
   if (state !== "live") {
     $("stats").textContent = "";
-    showNotice("");
     wake();
   } else if (person.paused && person.srcObject) {
     person.play().catch(askToPlay);
   }
+  showNotice();
 }
 
-function showNotice(sentence) {
+function showNotice() {
+  const stalled = stats.stalledMs > STALLED_MS && !document.hidden;
+  const live = document.body.dataset.state === "live";
+  const sentence = camera.notice || (live && (server.notice || (stalled && "Waiting for a picture…")));
   $("notice").hidden = !sentence;
   if (sentence) $("notice").textContent = sentence;
 }
@@ -69,7 +79,8 @@ function showStats({ fps, delayMs }) {
 
 async function askServer() {
   try {
-    const response = await fetch("/stats", { signal: AbortSignal.timeout(5000) });
+    const response = await request("/stats", { signal: AbortSignal.timeout(5000) });
+    if (!response.ok) return;
     const answer = await response.json();
     if (server.instance && answer.instance !== server.instance) link.renew();  // it was restarted
     server = answer;
@@ -79,6 +90,7 @@ async function askServer() {
     for (const row of document.querySelectorAll("[data-command]")) {
       row.hidden = !server.commands.includes(row.dataset.command);
     }
+    for (const row of document.querySelectorAll("[data-publish]")) row.hidden = !server.publisher;
   } catch {
     if (stats.stalledMs > STATS_MS) link.renew();  // neither answers nor pictures: it has gone
   }
@@ -88,7 +100,7 @@ async function refresh(round) {
   if (round % ASK_EVERY === 0) await askServer();
   if (document.body.dataset.state === "live") {
     showStats(stats.read(await link.stats()));
-    showNotice(server.notice || (stats.stalledMs > STALLED_MS && !document.hidden ? "Waiting for a picture…" : ""));
+    showNotice();
   }
   setTimeout(refresh, STATS_MS, round + 1);
 }
@@ -97,7 +109,8 @@ function wake() {
   document.body.classList.remove("idle");
   clearTimeout(idleTimer);
   idleTimer = setTimeout(() => {
-    document.body.classList.toggle("idle", document.body.dataset.state === "live" && !$("help").open);
+    const awaited = server.publisher === "awaited";  // then the button for it has to be seen
+    document.body.classList.toggle("idle", document.body.dataset.state === "live" && !awaited && !$("help").open);
   }, IDLE_MS);
 }
 
@@ -115,7 +128,13 @@ function nextPerson() {
   link.ask(NEXT_PERSON);
 }
 
-const KEYS = { f: toggleFullscreen, s: () => source.toggle(), c: () => source.move(), n: nextPerson, "?": toggleHelp };
+function useCamera() {
+  if (server.publisher) camera.toggle();
+}
+
+const KEYS = {
+  f: toggleFullscreen, s: () => source.toggle(), c: () => source.move(), v: useCamera, n: nextPerson, "?": toggleHelp,
+};
 
 document.addEventListener("keydown", (event) => {
   wake();
@@ -129,7 +148,10 @@ $("fullscreen-button").hidden = !document.fullscreenEnabled;
 person.addEventListener("resize", () => {
   $("frame").style.setProperty("--aspect", person.videoWidth / person.videoHeight);
 });
-addEventListener("pagehide", () => link.stop());
+addEventListener("pagehide", () => {
+  camera.stop();
+  link.stop();
+});
 addEventListener("pageshow", (event) => {
   if (event.persisted) link.run();
 });

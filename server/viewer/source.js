@@ -1,4 +1,5 @@
 // The small picture of what the camera sees: shown, hidden, and moved from corner to corner.
+// While this device's own camera is used that is its own picture, mirrored.
 
 const CORNERS = ["top left", "top right", "bottom right", "bottom left"];
 
@@ -6,6 +7,8 @@ export class Source {
   #name = "";
   #wanted = true;
   #arrived = false;
+  #sent = null;
+  #own = null;
 
   constructor(box, video, label, button) {
     this.box = box;
@@ -29,6 +32,18 @@ export class Source {
     this.#show();
   }
 
+  /** The picture that the server sends. */
+  set sent(stream) {
+    this.#sent = stream;
+    this.#play();
+  }
+
+  /** This device's camera, if it is used. */
+  set own(stream) {
+    this.#own = stream;
+    this.#play();
+  }
+
   toggle() {
     this.#wanted = !this.#wanted;
     this.#show();
@@ -39,13 +54,21 @@ export class Source {
     this.#show();
   }
 
+  #play() {
+    this.video.srcObject = this.#own ?? this.#sent;
+    this.video.play().catch(() => { /* asked by the large picture */ });
+    this.box.classList.toggle("own", this.#own !== null);
+    this.#show();
+  }
+
   #show() {
-    const there = this.#arrived && this.#name !== "";
+    const name = this.#own ? "your camera, mirrored" : this.#name;
+    const there = this.#arrived && name !== "";
     this.box.hidden = !(there && this.#wanted);
     this.button.hidden = !there;
     this.button.setAttribute("aria-pressed", String(this.#wanted));
-    this.label.textContent = this.#name;
+    this.label.textContent = name;
     const corner = CORNERS[Number(this.box.dataset.corner)];
-    this.box.setAttribute("aria-label", `${this.#name}, the source picture, ${corner}. Press to move it.`);
+    this.box.setAttribute("aria-label", `${name}, the source picture, ${corner}. Press to move it.`);
   }
 }

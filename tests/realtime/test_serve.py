@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import shutil
 import signal
 import socket
@@ -10,6 +11,7 @@ import sys
 from collections import deque
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,12 +22,19 @@ from playwright.async_api import Browser
 
 from realtime.frame import Frame
 from realtime.live.bench import BenchResult
-from realtime.live.session import open_session
+from realtime.live.output import StreamOutput
+from realtime.live.pipeline import STAGES
+from realtime.live.run_config import RunConfig
+from realtime.live.serve import serve
+from realtime.live.session import Session, open_session
 from realtime.live.source import FileSource, performers
+from realtime.meter import Meter
+from realtime.pose.track import PoseTrack
 from realtime.subject import load_subject
 from realtime.subject_engines import EngineConfig
 from server.app import Server
 from tests.support.commands import DATA, assert_refused, command
+from tests.support.scripted import ScriptedEstimator, ScriptedRenderer, ScriptedSource
 from trainer.evaluation.metrics import ssim
 
 
@@ -44,6 +53,8 @@ def free_port() -> int:
         (["--source", str(Path(__file__))], ["test_serve.py", "cannot be opened"]),
         (["--port", "99999"], ["99999"]),
         (["--threads", "0"], ["threads"]),
+        (["--source", "whip", "--camera", "0"], ["--camera", "--source", "both"]),
+        (["--ice-server", "stun.example"], ["--ice-server", "stun.example", "stun:HOST:PORT"]),
         (["--source", "poses:nowhere"], ["nowhere", "OpenPose"]),
         (["--source", f"poses:{DATA / 'openpose'}", "--fps", "1000"], ["--fps", "1000"]),
     ],
@@ -193,3 +204,39 @@ main()
         assert process.stdout.readline() == "loading\n"
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said", "unsaid"),
+    [
+        ({}, r"Watch at http://127.0.0.1:\d+/ \(Ctrl-C ends\)", "token"),
+        ({"source": "whip"}, r"Publish by WHIP to http://127.0.0.1:\d+/whip", "token"),
+        (
+            {"host": "0.0.0.0"},
+            r"Watch at http://127\S+/\?token=(\S{32}) (.|\n)*publish at http://127\S+token=(?!\1)",
+            "Without",
+        ),
+        ({"host": "0.0.0.0", "no_token": True}, "Without tokens everybody", "?token="),
+        ({"tls": True}, r"SHA-256 fingerprint: ([0-9A-F]{2}:){31}(.|\n)*Watch at https://127", "token"),
+    ],
+)
+async def test_what_is_said_of_where_to_watch(
+    options: dict[str, Any],
+    said: str,
+    unsaid: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def scripted(*_: object, **__: object) -> Session:
+        source = ScriptedSource([np.zeros((64, 64, 3), np.uint8)] * 10)
+        track = PoseTrack(ScriptedEstimator())
+        return Session(source, track, ScriptedRenderer(), [StreamOutput("alice")], meter=Meter(*STAGES))
+
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.setattr("realtime.live.serve.open_session", scripted)
+    await serve(RunConfig(**{"port": 0, "source": "bob", **options}))
+    text = capsys.readouterr().out + caplog.text
+    assert re.search(said, text), text
+    assert unsaid not in text

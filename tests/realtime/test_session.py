@@ -49,6 +49,20 @@ def test_every_output_gets_the_frames_and_is_closed() -> None:
         assert all((frame.rgb == 50).all() for frame in output.frames)
 
 
+def test_its_figures_are_of_every_stage() -> None:
+    output = StreamOutput("alice", always=True)
+    session = session_of(output)
+    assert not session.info()["flowing"], "nothing has begun"
+    session.start()
+    until(lambda: bool(session.info()["flowing"]))
+    until(lambda: bool(session.info()["rendered"]))
+    stages_ms = session.info()["stages_ms"]
+    assert isinstance(stages_ms, dict)
+    assert stages_ms.keys() == set(STAGES)
+    until(lambda: bool(session.info()["stages_ms"]["render"]))  # type: ignore[index]
+    session.stop()
+
+
 def test_an_output_that_fails_ends_the_session_and_its_owner_hears_of_it() -> None:
     class Full(KeptOutput):
         def write(self, frame: Frame) -> None:

@@ -11,6 +11,7 @@ import pytest
 import server
 from realtime.frame import Frame
 from realtime.live.latest import Latest
+from server.access import Access
 from server.address import ListenError, check_address, page_urls
 from server.app import Server
 from server.stream import SharedStream
@@ -46,6 +47,60 @@ async def test_stats_carry_what_the_caller_knows_and_what_the_server_counts(runn
     assert [each["name"] for each in stats["streams"]] == ["alice", "bob"]
     assert stats["streams"][0]["encoded_frames"] == 0
     assert stats["commands"] == ["wave"]
+
+
+async def test_metrics_are_the_figures_of_stats_in_the_format_of_prometheus() -> None:
+    info = {
+        "flowing": True,
+        "rendered": 300,
+        "dropped": 7,
+        "stages_ms": {"pose": {"p50": 20.0, "p99": 31.5}, "render": {}, "latency": {"p95": 90.0}},
+    }
+    house = Server([stream('the "best"'), stream("bob")], port=0, info=lambda: info)
+    await house.start()
+    try:
+        async with aiohttp.ClientSession(house.url) as http:
+            for body in ("v=1", "v=2", "v=0"):
+                await http.post("/whep", data=body, headers={"Content-Type": "application/sdp"})
+        status, text, headers = await get(house, "metrics")
+    finally:
+        await house.stop()
+    assert status == 200
+    assert headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    lines = text.splitlines()
+    for line in (
+        "bodydouble_flowing 1.0",
+        "bodydouble_rendered_frames_total 300.0",
+        "bodydouble_dropped_frames_total 7.0",
+        'bodydouble_stage_seconds{stage="pose",quantile="0.5"} 0.02',
+        'bodydouble_stage_seconds{stage="pose",quantile="0.99"} 0.0315',
+        'bodydouble_latency_seconds{quantile="0.95"} 0.09',
+        'bodydouble_stream_fps{stream="the \\"best\\""} 0.0',
+        'bodydouble_stream_viewers{stream="bob"} 0.0',
+        'bodydouble_rejected_offers_total{status="400"} 2.0',
+        'bodydouble_rejected_offers_total{status="422"} 1.0',
+    ):
+        assert line in lines, text
+    families = [line.split()[2] for line in lines if line.startswith("# TYPE")]
+    assert len(families) == len(set(families))
+    label = r'\w+="(?:[^"\\\n]|\\.)*"'
+    sample = re.compile(rf"(\w+)(?:{{{label}(?:,{label})*}})? \S+")
+    for line in lines:
+        match = sample.fullmatch(line)
+        assert line.startswith("# ") or (match and match[1] in families), line
+
+
+async def test_it_is_healthy_only_while_frames_flow() -> None:
+    info: dict[str, object] = {}
+    house = Server([stream()], port=0, info=lambda: info, access=Access.by_new_tokens())
+    await house.start()
+    try:
+        assert (await get(house, "healthz"))[0] == 503
+        info["flowing"] = True
+        assert (await get(house, "healthz"))[0] == 200
+        assert (await get(house, "metrics"))[0] == 401
+    finally:
+        await house.stop()
 
 
 async def test_every_response_carries_the_security_headers(running: Server) -> None:

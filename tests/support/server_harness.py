@@ -9,15 +9,41 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import av
 import numpy as np
-from aiortc import MediaStreamTrack, RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessionDescription
+from aiortc import (
+    MediaStreamTrack,
+    RTCConfiguration,
+    RTCDataChannel,
+    RTCPeerConnection,
+    RTCSessionDescription,
+    VideoStreamTrack,
+)
 from numpy.typing import NDArray
 
 from realtime.frame import Frame
 from server.app import Server
 from server.control import LABEL
 from server.stream import SharedStream
-from tests.support.streams import moving_streams
+from tests.support.streams import moving_streams, numbered_picture
+
+
+class NumberedTrack(VideoStreamTrack):
+    """A publisher's numbered pictures at 30 fps; their size may be changed meanwhile."""
+
+    def __init__(self, width_px: int = 256, height_px: int = 256) -> None:
+        super().__init__()
+        self.size_px = width_px, height_px
+        self._number = 0
+
+    async def recv(self) -> av.VideoFrame:
+        pts, time_base = await self.next_timestamp()
+        width_px, height_px = self.size_px
+        rgb = numbered_picture(self._number, width_px=width_px, height_px=height_px)
+        self._number += 1
+        frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
+        frame.pts, frame.time_base = pts, time_base
+        return frame
 
 
 @dataclass
@@ -31,8 +57,8 @@ class ServerHarness:
     channels: list[RTCDataChannel] = field(default_factory=list)
     """Of the newest peer."""
 
-    async def post(self, offer: str | bytes) -> aiohttp.ClientResponse:
-        return await self.http.post("/whep", data=offer, headers={"Content-Type": "application/sdp"})
+    async def post(self, offer: str | bytes, path: str = "/whep", **headers: str) -> aiohttp.ClientResponse:
+        return await self.http.post(path, data=offer, headers={"Content-Type": "application/sdp", **headers})
 
     async def peer(
         self, videos: int = 2, channels: Sequence[str] = ()
@@ -41,18 +67,45 @@ class ServerHarness:
         connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self.channels = [connection.createDataChannel(label) for label in channels]
         self.peers.append(connection)
-        tracks: list[MediaStreamTrack] = []
-        connection.on("track", tracks.append)
-        for _ in range(videos):
-            connection.addTransceiver("video", direction="recvonly")
-        await connection.setLocalDescription(await connection.createOffer())
-        async with await self.post(connection.localDescription.sdp) as response:
-            assert response.status == 201, await response.text()
-            assert response.content_type == "application/sdp"
-            answer = await response.text()
-            location = response.headers["Location"]
-        await connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
-        return connection, tracks, location
+        return await watch(self.http, connection, videos)
+
+    async def publish(self, track: MediaStreamTrack, path: str = "/whip") -> tuple[RTCPeerConnection, str]:
+        """Connect a publisher; returns its session's path too."""
+        connection, location = await publish(self.http, track, path)
+        self.peers.append(connection)
+        return connection, location
+
+
+async def watch(
+    http: aiohttp.ClientSession, connection: RTCPeerConnection | None = None, videos: int = 2
+) -> tuple[RTCPeerConnection, list[MediaStreamTrack], str]:
+    """Connect a viewer; returns its session's path too."""
+    connection = connection or RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    tracks: list[MediaStreamTrack] = []
+    connection.on("track", tracks.append)
+    for _ in range(videos):
+        connection.addTransceiver("video", direction="recvonly")
+    return connection, tracks, await _exchange(http, connection, "/whep")
+
+
+async def publish(
+    http: aiohttp.ClientSession, track: MediaStreamTrack, path: str = "/whip"
+) -> tuple[RTCPeerConnection, str]:
+    """Connect a publisher; returns its session's path too."""
+    connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    connection.addTransceiver(track, direction="sendonly")
+    return connection, await _exchange(http, connection, path)
+
+
+async def _exchange(http: aiohttp.ClientSession, connection: RTCPeerConnection, path: str) -> str:
+    await connection.setLocalDescription(await connection.createOffer())
+    offer, headers = connection.localDescription.sdp, {"Content-Type": "application/sdp"}
+    async with http.post(path, data=offer, headers=headers) as response:
+        assert response.status == 201, await response.text()
+        assert response.content_type == "application/sdp"
+        answer = await response.text()
+    await connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+    return response.headers["Location"]
 
 
 @asynccontextmanager

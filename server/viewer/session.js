@@ -1,28 +1,35 @@
-// One WHEP session (draft-ietf-wish-whep): offer, answer, and how it ended.
+// One session of WHEP (draft-ietf-wish-whep) or WHIP (RFC 9725): offer, answer, and how it ended.
+
+import { request } from "./token.js";
 
 const CONNECT_MS = 10_000;
 const DISCONNECTED_MS = 3_000;
+const ICE_SERVER = /<([^>]+)>; rel="ice-server"(?:; username="([^"]+)"; credential="([^"]+)")?/g;
 
 /** A refusal or failure whose message may be shown as it is. */
-export class SessionError extends Error {}
+export class SessionError extends Error {
+  constructor(message, status = 0) {
+    super(message);
+    this.status = status;
+  }
+}
 
 export class Session {
+  #path;
   #url = null;
   #closed = false;
   #connection = new RTCPeerConnection();
-  #control;
   #timer = 0;
 
-  /** @param {(stream: MediaStream, index: number) => void} onPicture called for each video the server sends. */
-  constructor(onPicture) {
+  /**
+   * @param {string} path the endpoint's
+   * @param {(connection: RTCPeerConnection) => void} prepare adds what is sent and received
+   */
+  constructor(path, prepare) {
+    this.#path = path;
     this.ended = new Promise((resolve) => { this.end = resolve; });
     this.connected = new Promise((resolve) => { this.#settle = resolve; });
-    const transceivers = [0, 1].map(() => this.#connection.addTransceiver("video", { direction: "recvonly" }));
-    this.#control = this.#connection.createDataChannel("control");
-    for (const { receiver } of transceivers) receiver.jitterBufferTarget = 0;
-    this.#connection.addEventListener("track", ({ track, transceiver }) => {
-      onPicture(new MediaStream([track]), transceivers.indexOf(transceiver));
-    });
+    prepare(this.#connection);
     this.#connection.addEventListener("connectionstatechange", () => this.#note());
   }
 
@@ -30,16 +37,17 @@ export class Session {
 
   /** Connect; rejects with a SessionError, or a TypeError when the server cannot be reached. */
   async open() {
+    await this.#useIceServers();
     // Posted without waiting for candidates: the server hears ours from the first connectivity check.
     await this.#connection.setLocalDescription();
-    const response = await fetch("/whep", {
+    const response = await request(this.#path, {
       method: "POST",
       headers: { "Content-Type": "application/sdp" },
       body: this.#connection.localDescription.sdp,
       signal: AbortSignal.timeout(CONNECT_MS),
     });
     const text = await response.text();
-    if (response.status !== 201) throw new SessionError(text);
+    if (response.status !== 201) throw new SessionError(text, response.status);
     this.#url = response.headers.get("Location");
     if (this.#closed) return this.#leave();
     await this.#connection.setRemoteDescription({ type: "answer", sdp: text });
@@ -47,11 +55,6 @@ export class Session {
     await Promise.race([this.connected, this.ended]);
     clearTimeout(this.#timer);
     if (this.#connection.connectionState !== "connected") throw new SessionError("The picture cannot get through.");
-  }
-
-  /** Send a command, if the connection stands. */
-  ask(command) {
-    if (this.#control.readyState === "open") this.#control.send(command);
   }
 
   stats() {
@@ -68,8 +71,17 @@ export class Session {
     this.end();
   }
 
+  async #useIceServers() {
+    const response = await request(this.#path, { method: "OPTIONS", signal: AbortSignal.timeout(CONNECT_MS) });
+    const links = response.headers.get("Link") ?? "";
+    const iceServers = [...links.matchAll(ICE_SERVER)].map(([, urls, username, credential]) => {
+      return { urls, username, credential };
+    });
+    if (iceServers.length && !this.#closed) this.#connection.setConfiguration({ iceServers });
+  }
+
   #leave() {
-    if (this.#url) fetch(this.#url, { method: "DELETE", keepalive: true }).catch(() => { /* it has gone already */ });
+    if (this.#url) request(this.#url, { method: "DELETE", keepalive: true }).catch(() => { /* it has gone already */ });
   }
 
   #note() {

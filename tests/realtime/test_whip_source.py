@@ -1,0 +1,113 @@
+"""Publishers as a session's source: they come, turn their phones, leave, and others go on."""
+
+import asyncio
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import aiohttp
+import av
+import numpy as np
+import pytest
+
+from realtime.frame import Rgb
+from realtime.live.pipeline import STAGES
+from realtime.live.session import Session
+from realtime.live.whip_source import WhipSource
+from realtime.meter import Meter
+from realtime.pose.figure.styles import Figure
+from realtime.pose.track import PoseTrack
+from server.protocols import ReceivedPicture
+from tests.realtime.test_serve import free_port
+from tests.support.scripted import KeptOutput, ScriptedEstimator, ScriptedRenderer
+from tests.support.server_harness import NumberedTrack, publish, receive, watch
+from tests.support.standing_pose import standing
+from tests.support.streams import read_number
+
+
+def picture(width_px: int, height_px: int, grey: int = 90) -> ReceivedPicture:
+    rgb = np.full((height_px, width_px, 3), grey, np.uint8)
+    return ReceivedPicture(
+        av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(format="yuv420p"), time.perf_counter()
+    )
+
+
+def until(condition: Callable[[], bool], meanwhile: Callable[[], None] = lambda: None) -> None:
+    ends_at_s = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < ends_at_s
+        meanwhile()
+        time.sleep(0.01)
+
+
+def test_the_newest_picture_is_read_with_its_time() -> None:
+    source = WhipSource()
+    source.inlet.put(picture(64, 48))
+    newest = picture(48, 64, 200)
+    source.inlet.put(newest)
+    frame = source.read()
+    assert frame is not None
+    assert frame.rgb.shape == (64, 48, 3)
+    assert abs(int(frame.rgb.mean()) - 200) < 3
+    assert frame.captured_at_s == newest.received_at_s
+    closing = threading.Timer(0.1, source.close)
+    closing.start()
+    assert source.read() is None
+    closing.join()
+
+
+def test_a_session_outlives_its_publishers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("realtime.live.session.SILENT_S", 0.3)
+    monkeypatch.setattr("realtime.live.session.IDLE_S", 0.6)
+    monkeypatch.setattr("realtime.live.session.FLOW_S", 0.5)
+
+    class Present(ScriptedRenderer):
+        def step(self, figure: Figure) -> Rgb:
+            return np.full_like(figure.rgb, 0 if figure.pose is None else 50)
+
+    source, output, preview = WhipSource(), KeptOutput(), KeptOutput()
+    track = PoseTrack(ScriptedEstimator(standing(scale=0.5)))
+    session = Session(source, track, Present(), [output], previews=[preview], meter=Meter(*STAGES))
+    session.start()
+    for size_px in ((320, 240), (240, 320), (640, 480)):  # a phone, the phone turned, another publisher
+        until(lambda: bool(output.frames) and (output.frames[-1].rgb == 0).all())
+        assert not session.info()["flowing"]
+        assert session.info()["notice"] == "No picture from the publisher. Waiting for it…"
+
+        def shown(size_px: tuple[int, int] = size_px) -> bool:
+            sent = bool(preview.frames) and preview.frames[-1].rgb.shape == (size_px[1], size_px[0], 3)
+            return sent and bool((output.frames[-1].rgb == 50).all())
+
+        def send(size_px: tuple[int, int] = size_px) -> None:
+            source.inlet.put(picture(*size_px))
+
+        until(shown, send)
+        assert "notice" not in session.info()
+        assert session.info()["flowing"]
+    session.stop()
+
+
+async def test_the_command_line_plays_what_is_published() -> None:
+    port = free_port()
+    command = [str(Path(sys.executable).with_name("realtime")), "run", "--source", "whip", "--port", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            while f"http://127.0.0.1:{port}/whip" not in (line := await asyncio.to_thread(process.stdout.readline)):
+                assert line, "it ended"
+            async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http:
+                viewer, tracks, _ = await watch(http)
+                idle = (await receive(tracks[0], 1))[0]
+                publisher, _ = await publish(http, NumberedTrack())
+                numbers = [read_number(rgb) for rgb in await receive(tracks[1], 10)]
+                await publisher.close()
+                await viewer.close()
+        finally:
+            process.terminate()
+            assert process.wait(10) == 0
+    assert idle.std() > 5, "the empty room"
+    assert numbers == sorted(numbers)
+    assert len(set(numbers)) > 5
