@@ -1,4 +1,4 @@
-"""Torch modules as engines with device memory, and Torch-TensorRT, which compiles graphs to such modules.
+"""Torch modules as engines with device memory: graphs in plain torch, and what Torch-TensorRT compiles of them.
 
 The only file that imports Torch-TensorRT, inside the functions that need it: the rest is tested without it.
 """
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from engines.backends import Precision
 from engines.engine import Bytes
+from engines.errors import UserError
 from engines.nvidia.onnx_precision import strongly_typed
 from engines.recurrent import RecurrentEngine, channel_copies
 from engines.torch_eager import OnnxModule
@@ -164,6 +165,38 @@ class _TorchStep:
             with torch.cuda.graph(self._recording):
                 self._enqueue()  # nothing runs
         self._engine.wait()
+
+
+class TorchCudaEngine(TorchDeviceEngine):
+    """An `Engine` on plain torch, whose kernels a CUDA graph replays: fast where there is no TensorRT.
+
+    Args:
+        graph: the ONNX graph.
+        precision: "f16" (inside; the last steps stay in f32) or "f32" (without TF32).
+
+    Raises:
+        UserError: this torch has no CUDA, or does not know the graph.
+    """
+
+    def __init__(self, graph: Path, precision: Precision) -> None:
+        if not torch.cuda.is_available():
+            raise UserError(
+                f"The torch-cuda backend needs an NVIDIA GPU, and torch {torch.__version__} finds none: install its "
+                "driver and a torch with CUDA, or use --backend openvino."
+            )
+        module = OnnxModule(graph, strongly_typed(graph, precision)).cuda().eval()
+        super().__init__(_exactly(module), module.inputs, module.outputs)
+
+
+def _exactly(module: OnnxModule) -> Callable[..., tuple[Tensor, ...]]:
+    """The module without TF32, and with the kernels of convolutions chosen by a measurement in the first run."""
+
+    def compute(*inputs: Tensor) -> tuple[Tensor, ...]:
+        with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False):
+            results: tuple[Tensor, ...] = module(*inputs)
+        return results
+
+    return compute
 
 
 def build(graph: Path, out: Path, *, precision: Precision = "f16") -> None:
