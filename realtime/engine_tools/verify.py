@@ -52,7 +52,7 @@ def verify_subject(
     played = load_subject(subject)
     checks = []
     table = Table("check", "", "metrics", title=f"{played.manifest.name} on {backend}")
-    for check in _checks(played, backend, precision or known.precisions[0], config):
+    for check in check_subject(played, backend, precision or known.precisions[0], config):
         checks.append(check)
         metrics = "  ".join(f"{name} {value}" for name, value in check.metrics.items())
         table.add_row(check.name, "ok" if check.passed else "FAILED", metrics)
@@ -64,7 +64,14 @@ def verify_subject(
         sys.exit(1)
 
 
-def _checks(subject: Subject, backend: BackendName, precision: Precision, config: VerifyConfig) -> Iterator[Check]:
+def check_subject(
+    subject: Subject, backend: BackendName, precision: Precision, config: VerifyConfig
+) -> Iterator[Check]:
+    """All checks of a subject's networks on one backend, one after the other.
+
+    Raises:
+        UserError: they do not load there, or there is nothing to compare them with.
+    """
     if known_backend(backend).device == "cuda":
         from engines.nvidia.load import describe_gpu
 
