@@ -54,7 +54,7 @@ Figures = dict[str, Any]
 Part = Callable[..., Iterator[Figures]]
 """A part of the work: a function of a module that yields figures as soon as it has them."""
 
-ENGINES_SHARE, TRIAL_SHARE, FINISH_SHARE = 0.2, 0.12, 0.25
+ENGINES_SHARE, TRIAL_SHARE, FINISH_SHARE = 0.2, 0.12, 0.3
 """Of the time: for the engines, to find the batch, and for face network, export and the new subject's engines."""
 GRACE_S = 30.0
 """So long a part may take to save when its time is up."""

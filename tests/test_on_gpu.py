@@ -49,7 +49,8 @@ def test_what_fails_is_told_in_a_line(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_trial(toy_run: Path, toy_flags: list[str], tmp_path: Path) -> None:
     """A few steps on the processor; the unknown subject takes nothing else along."""
     out = tmp_path / "out"
-    command = [sys.executable, SCRIPT, toy_run, "--out", out, "--name", "new", "--steps", "2", "--minutes", "8"]
+    command: list[str | Path] = [sys.executable, SCRIPT, toy_run, "--out", out, "--name", "new"]
+    command += ["--steps", "2", "--minutes", "8"]
     command += ["--subject", "nobody", "--backend", "openvino", *toy_flags[2:]]
     done = subprocess.run(command, capture_output=True, text=True, timeout=480, check=False)
     assert done.returncode == 0, done.stderr

@@ -19,8 +19,9 @@ from trainer.footage.prepared import Footage
 from trainer.networks.patches import to_bytes
 from trainer.training.augment import disturb
 from trainer.training.body import BodyStage
+from trainer.training.chain_reader import SHADOW_REACH, within_reach
 from trainer.training.chain_sampler import sample_chain, start_probabilities
-from trainer.training.dataset import SHADOW_REACH, Loader, within_reach
+from trainer.training.dataset import Loader
 from trainer.training.distributed import Fabric, assemble
 
 CONFIG = replace(TRAINING, steps=12, warmup_steps=2, part_dropout=0, keypoint_noise=0, motion_blur=0, zoom_out=0)
@@ -101,6 +102,29 @@ def test_a_later_start_sees_the_same_batches(footage: Footage) -> None:
         assert a.focus == b.focus
     one.close()
     two.close()
+
+
+def test_processes_read_the_same_as_the_thread(toy_run: Path) -> None:
+    footage, config = Footage(toy_run / "data", references=True), replace(CONFIG, references=True)
+    one, two = Loader(footage, config, 1), Loader(footage, config, 1, processes=2)
+    for _ in range(4):
+        a, b = one.next(), two.next()
+        assert a.parts
+        assert b.parts
+        for ours, theirs in ((a.figures, b.figures), (a.truths, b.truths), *zip(a.parts[1], b.parts[1], strict=True)):
+            assert torch.equal(ours, theirs)
+    one.close()
+    two.close()
+
+
+def test_what_a_process_cannot_read_is_raised_here(footage: Footage, toy_run: Path, tmp_path: Path) -> None:
+    shutil.copytree(toy_run / "data", tmp_path / "data")
+    footage = Footage(tmp_path / "data")
+    (tmp_path / "data" / "frames.mp4").unlink()
+    loader = Loader(footage, CONFIG, 0, processes=1)
+    with pytest.raises(FileNotFoundError, match=r"frames\.mp4"):
+        loader.next()
+    loader.close()
 
 
 def test_pictures_are_read_in_any_order(footage: Footage, toy_run: Path) -> None:

@@ -26,7 +26,7 @@ from trainer.training.augment import disturb_chains
 from trainer.training.chain_sampler import CropRect, window_size
 from trainer.training.chains import ChainState, PersistentChains, RecurrentGenerator
 from trainer.training.dataset import Batch, Loader, cropped, downscaled, moved_parts_batch
-from trainer.training.distributed import Fabric
+from trainer.training.distributed import Fabric, spare_cores
 from trainer.training.losses import DiscriminatorTrainer, StepLosses, load_perceptual, weighted_l1
 from trainer.training.optimize import (
     CLIP_NORM,
@@ -83,9 +83,15 @@ class BodyStage:
         """
         config, fabric = self._config, self._fabric
         if self._loader is None:
-            share = (fabric.global_rank, fabric.world_size)
-            self._loader = Loader(self._footage, config, self.step_number, share)
-        batch = self._loader.next().to(fabric.device).reduced(self._reduce)
+            self._loader = Loader(
+                self._footage,
+                config,
+                self.step_number,
+                device=fabric.device,
+                share=(fabric.global_rank, fabric.world_size),
+                processes=min(spare_cores(fabric), config.batch // fabric.world_size),
+            )
+        batch = self._loader.next().reduced(self._reduce)
         self._prepare()
         outputs, masks = self._render(batch)
         return self._losses.compute(batch, outputs, masks, self.step_number), batch, outputs[-1]
@@ -143,7 +149,7 @@ class BodyStage:
             figure, truth = (
                 downscaled(picture, self._reduce) for picture in (footage.figure(index).rgb, reader.read(index))
             )
-            parts = moved_parts_batch([inputs.step(footage.poses[index])]).to(device) if inputs else None
+            parts = moved_parts_batch([inputs.step(footage.poses[index])], device) if inputs else None
             with self._fabric.autocast():
                 picture, _ = generator.step(to_patches(from_rgb(figure).to(device)), parts)
             yield index, figure, truth, from_patches(picture)
