@@ -16,8 +16,9 @@ from torch import Tensor
 from engines.backends import Precision
 from engines.engine import Bytes
 from engines.errors import UserError
+from engines.nvidia.moved_past import RGB, Mover, blend
 from engines.nvidia.onnx_precision import strongly_typed
-from engines.recurrent import RecurrentEngine, channel_copies
+from engines.recurrent import MovingRecurrentEngine, RecurrentEngine, channel_copies
 from engines.torch_eager import OnnxModule
 
 Described = list[tuple[str, tuple[int, ...], np.dtype[Any]]]
@@ -78,6 +79,10 @@ class TorchDeviceEngine:
     def recurrent(self) -> RecurrentEngine:
         """The same network with its past on the device."""
         return RecurrentTorchEngine(self)
+
+    def moving(self, plate: Bytes) -> MovingRecurrentEngine:
+        """The same network with references, its past on the device, over a plate [1, h, w, 48]."""
+        return MovingTorchEngine(self, plate)
 
     def compute(self) -> None:
         """The network alone, on the device."""
@@ -143,6 +148,47 @@ class RecurrentTorchEngine:
         for copy in self._copies:
             source = self._result if copy.from_output else self._packed[..., :c]
             self._packed[..., copy.target : copy.target + c].copy_(source)
+
+
+class MovingTorchEngine:
+    """A `MovingRecurrentEngine`: in a run new input and flow go in, picture and output come out, each copied once."""
+
+    def __init__(self, engine: TorchDeviceEngine, plate: Bytes) -> None:
+        self._engine = engine
+        (name,) = engine.outputs
+        self._packed, self._result, self._host_result = engine.device["packed"], engine.device[name], engine.host[name]
+        _, h, w, channels = self._packed.shape
+        self._host_input = engine.buffer((1, h, w, channels - RGB), plate.dtype)
+        self._host_flow = engine.buffer((1, h, w, 2), np.dtype(np.float32))
+        self._host_picture = engine.buffer(plate.shape, plate.dtype)
+        self.input: Bytes = self._host_input.numpy()
+        self.flow: NDArray[np.float32] = self._host_flow.numpy()
+        self.picture: Bytes = self._host_picture.numpy()
+        device = self._packed.device
+        self._flow, self._picture = (each.to(device, copy=True) for each in (self._host_flow, self._host_picture))
+        self._plate = torch.from_numpy(plate).to(device).float()
+        self._mover = Mover(h, w, device)
+        self._step = _TorchStep(engine, self._enqueue)
+
+    def reset(self, picture: Bytes) -> None:
+        """Replace the past by this, [1, h, w, 48]."""
+        self.picture[...] = picture
+        self._picture.copy_(self._host_picture)
+
+    def run(self) -> None:
+        """Compute `picture`, and the engine's own output, from `input`, `flow` and the past."""
+        self._step()
+
+    def _enqueue(self) -> None:
+        new = self._packed[..., :-RGB]
+        new.copy_(self._host_input, non_blocking=True)
+        self._flow.copy_(self._host_flow, non_blocking=True)
+        past = self._mover.move(self._picture, self._flow)
+        self._packed[..., -RGB:].copy_(past)
+        self._engine.compute()
+        self._picture.copy_(blend(self._result, new[..., -RGB:].float(), past, self._plate))
+        self._host_picture.copy_(self._picture, non_blocking=True)
+        self._host_result.copy_(self._result, non_blocking=True)
 
 
 class _TorchStep:

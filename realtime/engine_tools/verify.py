@@ -16,7 +16,8 @@ from engines.backends import BACKENDS, BackendName, Precision, known_backend
 from engines.engine import Bytes, Engine
 from engines.errors import UserError
 from engines.load import load_engine
-from engines.parity import RecordingEngine, only_output
+from engines.parity import CHAIN_FLOORS_DB, RecordingEngine, only_output, psnr_db
+from engines.recurrent import MovingEngine
 from engines.verify import Check, ReferenceFrames, VerifyConfig, verify, verify_once
 from realtime.patches import PATCH, to_patches
 from realtime.pose.measure import HeadBox, head_box
@@ -90,8 +91,19 @@ def check_subject(
     else:
         frames, picture = _figure_frames(subject, poses), only_output
     yield from verify(generator, reference, frames, precision=precision, config=config, picture=picture)
+    if subject.atlas and isinstance(generator, MovingEngine):
+        yield check_moving(clips, generator, precision)
     inputs = _face_inputs(subject, poses, face.inputs["packed"].shape[1] * PATCH)
     yield verify_once("face", face, load_engine(subject.face, backend=other), inputs, precision=precision)
+
+
+def check_moving(clips: SubjectClips, generator: MovingEngine, precision: Precision) -> Check:
+    """Whether a chain that moves its past on the device shows what one does that moves it on the host."""
+    on_host = list(clips.play(RecordingEngine(generator, every=len(clips.poses))))  # which has no device to be seen
+    worst_db = min(map(psnr_db, on_host, clips.play(generator)))
+    floor_db = CHAIN_FLOORS_DB[precision]
+    metrics = {"worst_db": round(worst_db, 3), "floor_db": floor_db, "frames": float(len(on_host))}
+    return Check(name="past moved on the device as on the host", passed=worst_db >= floor_db, metrics=metrics)
 
 
 def _reference_backend(backend: BackendName) -> BackendName:
