@@ -215,8 +215,9 @@ def finish(run: Path, config: TrainConfig, folder: Path, checkpointing: Checkpoi
 
 
 def with_batch(config: TrainConfig, batch: int) -> TrainConfig:
-    """The same with another batch, and with chains enough to take turns."""
-    return replace(config, batch=batch, chains=max(2 * batch, config.chains))
+    """The same with another batch, as many crops for it, and chains enough to take turns."""
+    crops = max(1, batch * config.crops // config.batch)
+    return replace(config, batch=batch, crops=crops, chains=max(2 * batch, config.chains))
 
 
 def read_log(path: Path) -> Figures:

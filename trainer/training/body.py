@@ -6,7 +6,7 @@ that goes on from its own last output for hundreds of frames before it starts an
 Letters: R frames of B chains in a step, H W pixels.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import repeat
@@ -181,6 +181,21 @@ class BodyStage:
             self._loader = None
 
 
+def turns_of(step_number: int, config: TrainConfig, *, share: tuple[int, int]) -> list[int]:
+    """The chains of this process whose crops are compared in a step: of a batch `config.crops` in turns.
+
+    Args:
+        step_number: the step's.
+        config: the training's.
+        share: (i, n) for the i-th of n processes that share each batch; chains are counted within it.
+    """
+    part, parts = share
+    here = config.batch // parts
+    first = step_number * config.crops
+    chains = (turn % config.batch for turn in range(first, first + config.crops))
+    return [chain % here for chain in chains if chain // here == part]
+
+
 class BodyLosses:
     """All losses of the body's stage, with the discriminators, which train on the way.
 
@@ -235,16 +250,18 @@ class BodyLosses:
         return weighted_l1(outputs, batch.truths, 1 + 4 * (5 * person).clamp(max=1))
 
     def _crop_losses(self, batch: Batch, output: Tensor, step_number: int) -> StepLosses:
-        """Perceptual, texture, image-GAN and hand losses on crops of one chain's last frame.
+        """Perceptual, texture, image-GAN and hand losses on crops of some chains' last frames.
 
-        The chains take turns, for VGG's cost. In every process the crop of one of its chains goes through all networks,
-        since all processes train the image discriminator, but all losses but that of the chain whose turn it is are 0.
+        The chains take turns. A process with none whose turn it is sends a crop through all networks nevertheless,
+        since all processes train the image discriminator, but its losses are 0.
         """
-        config, fabric, here = self._config, self._fabric, len(batch.focus)
-        owner, chain = divmod(step_number % (here * fabric.world_size), here)
-        scale = float(fabric.world_size) if owner == fabric.global_rank else 0.0
-        last = [frames[chain : chain + 1] for frames in (batch.figures[-1], output, batch.truths[-1])]
-        figure, fake, real = (cropped(picture, batch.focus[chain]) for picture in last)
+        config, fabric = self._config, self._fabric
+        turns = turns_of(step_number, config, share=(fabric.global_rank, fabric.world_size))
+        scale, chains = fabric.world_size * len(turns) / config.crops, turns or [0]
+        figure, fake, real = (
+            torch.cat([cropped(pictures[chain : chain + 1], batch.focus[chain]) for chain in chains])
+            for pictures in (batch.figures[-1], output, batch.truths[-1])
+        )
         with fabric.autocast():
             perceptual, texture = self._perceptual.compare(fake, real, texture=config.texture_weight > 0)
         terms = {"vgg": scale * config.perceptual_weight * perceptual}
@@ -254,18 +271,23 @@ class BodyLosses:
         if self._image_discriminator and step_number >= config.warmup_steps:
             losses = losses.merge(self._image_discriminator.step(figure, fake, real, scale=scale), "image ")
         if config.hand_weight:
-            hand = self._hand_loss(last[1], last[2], batch.hands[chain])
+            hand = self._hand_loss(output, batch.truths[-1], {chain: batch.hands[chain] for chain in chains})
             losses = losses.merge(StepLosses({"hand": scale * config.hand_weight * hand}))
         return losses
 
-    def _hand_loss(self, output: Tensor, truth: Tensor, hand: CropRect | None) -> Tensor:
-        """L1 and perceptual loss on the crop around a hand; 0 without a hand."""
-        if hand is None:
+    def _hand_loss(self, output: Tensor, truth: Tensor, hands: Mapping[int, CropRect | None]) -> Tensor:
+        """L1 and perceptual loss on the crops around chains' hands, the mean over the chains; 0 without a hand."""
+        found = {chain: hand for chain, hand in hands.items() if hand}
+        if not found:
             return torch.zeros((), device=output.device)
-        fake, real = (cropped(picture, hand) for picture in (output, truth))
+        fake, real = (
+            torch.cat([cropped(pictures[chain : chain + 1], hand) for chain, hand in found.items()])
+            for pictures in (output, truth)
+        )
         with self._fabric.autocast():
             perceptual: Tensor = self._perceptual(fake, real)
-        return self._config.l1_weight * (fake - real).abs().mean() + self._config.perceptual_weight * perceptual
+        loss = self._config.l1_weight * (fake - real).abs().mean() + self._config.perceptual_weight * perceptual
+        return loss * (len(found) / len(hands))
 
     def state_dict(self) -> dict[str, Any]:
         """The discriminators' weights and optimizers."""
