@@ -104,7 +104,7 @@ def test_a_chain_on_the_device_is_that_on_the_host(graph: Path) -> None:
     for pose in (*poses, None, *poses[:2]):
         figure = STYLE.figure(pose, SIZE_PX, SIZE_PX)
         one, other = by_host.step(figure), by_device.step(figure)
-        assert psnr_db(one, other) > 45
+        assert psnr_db(one, other) > 60, "46 dB if the past stayed where it was"
         assert pose is None or (one != PLATE).mean() > 0.05
 
 

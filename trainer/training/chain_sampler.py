@@ -90,11 +90,18 @@ def hand_side_px(footage: Footage) -> int:
     return max(16, footage.about.height_px // 8 // 8 * 8)
 
 
-def sample_chain(footage: Footage, config: TrainConfig, chain: int) -> Iterator[ChainStep]:
-    """The steps of one chain, without end."""
-    rng = np.random.default_rng((config.seed, chain))
+def sample_chains(footage: Footage, config: TrainConfig) -> list[Iterator[ChainStep]]:
+    """The steps of every chain, without end."""
     last = footage.first_held_out - config.unroll
     probabilities = start_probabilities(footage.poses[: last + 1], config.view_balance)
+    return [_sample_chain(footage, config, chain, probabilities) for chain in range(config.chains)]
+
+
+def _sample_chain(
+    footage: Footage, config: TrainConfig, chain: int, probabilities: NDArray[np.float64]
+) -> Iterator[ChainStep]:
+    rng = np.random.default_rng((config.seed, chain))
+    last = footage.first_held_out - config.unroll
     start, window = last + 1, ChainWindow(0, 0, 0, 0, 1.0)
     while True:
         restart = start > last or rng.random() < config.unroll / config.mean_chain_frames

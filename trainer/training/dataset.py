@@ -21,7 +21,7 @@ from trainer.config import TrainConfig
 from trainer.footage.prepared import Footage
 from trainer.networks.patches import from_bytes, to_patches
 from trainer.training.chain_reader import LocalReader, ProcessReader, Reader
-from trainer.training.chain_sampler import ChainStep, CropRect, sample_chain
+from trainer.training.chain_sampler import ChainStep, CropRect, sample_chains
 from trainer.training.chains import MovedPartsBatch
 
 CPU = torch.device("cpu")
@@ -100,7 +100,7 @@ class Loader:
         part, parts = share
         rows = config.batch // parts
         self._rows = slice(part * rows, (part + 1) * rows)
-        self._samplers = [sample_chain(footage, config, chain) for chain in range(config.chains)]
+        self._samplers = sample_chains(footage, config)
         self._step = first_step
         for turn in range(first_step * config.batch):
             next(self._samplers[turn % config.chains])
