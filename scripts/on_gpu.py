@@ -97,11 +97,12 @@ class Report:
         process.start()
         sender.close()
         try:
-            if not self._listen(name, receiver, limit_s):
+            ended = self._listen(name, receiver, limit_s)
+            if not ended:
                 self.add(name, {"failed": f"its {limit_s:.0f} s were up"})
                 process.terminate()
-                self._listen(name, receiver, GRACE_S)
-            process.join(GRACE_S)
+                ended = self._listen(name, receiver, GRACE_S)
+            process.join(GRACE_S if ended else 0)
             if process.exitcode and "failed" not in self.parts[name]:
                 self.add(name, {"failed": f"its process ended with exit code {process.exitcode}"})
         finally:
@@ -129,9 +130,10 @@ def _work(sender: Connection, part: Part, arguments: Sequence[Any]) -> None:
         sender.send({"failed": line if isinstance(error, UserError) else f"{type(error).__name__}: {line}"})
 
 
-def describe_machine() -> Figures:
-    """What the figures are measured on."""
+def describe_machine(choices: Sequence[Choice]) -> Figures:
+    """What the figures are measured on, and with."""
     figures: Figures = {"cpu": cpu_name(), "cores": os.cpu_count(), "torch": torch.__version__}
+    figures |= {choice.backend: BACKENDS[choice.backend].versions for choice in choices}
     if torch.cuda.is_available():
         gpu = torch.cuda.get_device_properties(0)
         figures |= {"gpu": gpu.name, "gpu_gib": round(gpu.total_memory / 2**30, 1), "cuda": torch.version.cuda}
@@ -164,7 +166,7 @@ def try_batches(run: Path, config: TrainConfig, batches: Sequence[int]) -> Itera
         except torch.OutOfMemoryError:
             tried = {"failed": "it does not fit into the memory"}
         yield {str(batch): tried}
-        if tried.get("images_per_s", 0.0) < WORTH_IT * last:
+        if "failed" in tried or tried["images_per_s"] < WORTH_IT * last:
             break
         last = tried["images_per_s"]
 
@@ -293,7 +295,7 @@ class Work:
         about = load_prepared(self.run / "data")
         data_mb = _size_mb(self.run / "data" / name for name in DATA_FILES)
         report.add("data", {"mb": data_mb, "frames": about.frames, "size_px": list(about.size_px)})
-        report.add("machine", describe_machine())
+        report.add("machine", describe_machine(self.choices))
         self.engines(subject, ENGINES_SHARE * self.limit_s)
         run.mkdir()
         (run / "data").symlink_to((self.run / "data").resolve())
@@ -317,7 +319,8 @@ class Work:
         body_s = self.left_s - FINISH_SHARE * self.limit_s
         rows = {int(batch): row for batch, row in tried.items() if isinstance(row, dict) and "step_s" in row}
         batch = max(rows, key=lambda each: rows[each]["images_per_s"], default=self.config.batch)
-        steps = self.steps or max(1, int(MARGIN * body_s / rows[batch]["step_s"])) if rows else self.config.steps
+        fitting = max(1, int(MARGIN * body_s / rows[batch]["step_s"])) if rows else self.config.steps
+        steps = self.steps or fitting
         face_steps = min(self.config.face_steps, self.steps or self.config.face_steps)
         warmup_steps = min(self.config.warmup_steps, steps // 20)
         chosen = replace(self.config, steps=steps, face_steps=face_steps, warmup_steps=warmup_steps)
@@ -369,7 +372,7 @@ def main() -> None:
         print(f"on_gpu: {error}", file=sys.stderr)
         sys.exit(2)
     asked.out.mkdir(parents=True)
-    Work(
+    work = Work(
         report=Report(asked.out),
         run=asked.run,
         out=asked.out,
@@ -379,7 +382,11 @@ def main() -> None:
         choices=usable_choices(asked.backend),
         end_s=end_s,
         limit_s=limit_s,
-    ).do(asked.subject)
+    )
+    try:
+        work.do(asked.subject)
+    except KeyboardInterrupt:  # the part that ran has been told, too
+        sys.exit(130)
 
 
 if __name__ == "__main__":
