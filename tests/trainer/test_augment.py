@@ -95,7 +95,7 @@ def test_only_what_moves_is_smeared() -> None:
 def test_crops_lie_in_the_window_and_on_the_hands(footage: Footage) -> None:
     config, side = replace(CONFIG, zoom_out=0.5), hand_side_px(footage)
     hands = 0
-    for segment in islice(sample_chains(footage, config)[0], 300):
+    for segment in islice(sample_chains([footage], config)[0], 300):
         window, pose = segment.window, footage.poses[segment.start]
         rows, columns = window.part
         assert 0 <= rows.start < rows.stop <= 64
@@ -113,14 +113,14 @@ def test_crops_lie_in_the_window_and_on_the_hands(footage: Footage) -> None:
 
 
 def test_some_chains_see_more_of_the_room(footage: Footage) -> None:
-    scales = {segment.window.k for segment in islice(sample_chains(footage, replace(CONFIG, zoom_out=0.5))[0], 400)}
+    scales = {segment.window.k for segment in islice(sample_chains([footage], replace(CONFIG, zoom_out=0.5))[0], 400)}
     assert 1.0 in scales
     assert len(scales) > 2
     assert min(scales) > 1 / 1.41
 
 
 def first_figures(footage: Footage, **changes: float) -> np.ndarray:
-    loader = Loader(footage, replace(CONFIG, **changes), 0)  # type: ignore[arg-type]
+    loader = Loader([footage], replace(CONFIG, **changes), 0)  # type: ignore[arg-type]
     figures = to_bytes(loader.next().figures).numpy()
     loader.close()
     return figures

@@ -38,7 +38,7 @@ def footage(toy_run: Path) -> Footage:
 
 
 def test_plans_play_onwards_and_start_anew(footage: Footage) -> None:
-    segments = list(islice(sample_chains(footage, CONFIG)[0], 400))
+    segments = list(islice(sample_chains([footage], CONFIG)[0], 400))
     assert segments[0].restart
     for before, after in pairwise(segments):
         if not after.restart:
@@ -47,12 +47,12 @@ def test_plans_play_onwards_and_start_anew(footage: Footage) -> None:
         assert 0 <= after.start <= footage.first_held_out - CONFIG.unroll
         assert after.window.x % 4 == after.window.y % 4 == 0
     assert 60 < sum(segment.restart for segment in segments) < 160
-    assert segments == list(islice(sample_chains(footage, CONFIG)[0], 400))
-    assert segments != list(islice(sample_chains(footage, CONFIG)[1], 400))
+    assert segments == list(islice(sample_chains([footage], CONFIG)[0], 400))
+    assert segments != list(islice(sample_chains([footage], CONFIG)[1], 400))
 
 
 def test_held_out_footage_is_never_trained_on(footage: Footage) -> None:
-    plan = sample_chains(footage, replace(CONFIG, mean_chain_frames=10**9))[0]
+    plan = sample_chains([footage], replace(CONFIG, mean_chain_frames=10**9))[0]
     assert max(segment.start for segment in islice(plan, 300)) + CONFIG.unroll <= footage.first_held_out
     assert footage.first_held_out == round(0.85 * len(footage.poses))
 
@@ -68,8 +68,8 @@ def test_rarely_filmed_turns_are_seen_oftener() -> None:
 
 
 def test_batches_hold_what_the_plan_says(footage: Footage) -> None:
-    loader = Loader(footage, CONFIG, 0)
-    plans = sample_chains(footage, CONFIG)
+    loader = Loader([footage], CONFIG, 0)
+    plans = sample_chains([footage], CONFIG)
     reader = footage.reader()
     for step in range(4):
         batch = loader.next()
@@ -92,7 +92,7 @@ def test_batches_hold_what_the_plan_says(footage: Footage) -> None:
 
 
 def test_a_later_start_sees_the_same_batches(footage: Footage) -> None:
-    one, two = Loader(footage, CONFIG, 0), Loader(footage, CONFIG, 3)
+    one, two = Loader([footage], CONFIG, 0), Loader([footage], CONFIG, 3)
     for _ in range(3):
         one.next()
     for _ in range(3):
@@ -106,7 +106,7 @@ def test_a_later_start_sees_the_same_batches(footage: Footage) -> None:
 
 def test_processes_read_the_same_as_the_thread(toy_run: Path) -> None:
     footage, config = Footage(toy_run / "data", references=True), replace(CONFIG, references=True)
-    one, two = Loader(footage, config, 1), Loader(footage, config, 1, processes=2)
+    one, two = Loader([footage], config, 1), Loader([footage], config, 1, processes=2)
     for _ in range(4):
         a, b = one.next(), two.next()
         assert a.parts
@@ -121,7 +121,7 @@ def test_what_a_process_cannot_read_is_raised_here(footage: Footage, toy_run: Pa
     shutil.copytree(toy_run / "data", tmp_path / "data")
     footage = Footage(tmp_path / "data")
     (tmp_path / "data" / "frames.mp4").unlink()
-    loader = Loader(footage, CONFIG, 0, processes=1)
+    loader = Loader([footage], CONFIG, 0, processes=1)
     with pytest.raises(FileNotFoundError, match=r"frames\.mp4"):
         loader.next()
     loader.close()

@@ -84,7 +84,7 @@ class BodyStage:
         config, fabric = self._config, self._fabric
         if self._loader is None:
             self._loader = Loader(
-                self._footage,
+                [self._footage],
                 config,
                 self.step_number,
                 device=fabric.device,

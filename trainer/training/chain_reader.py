@@ -20,7 +20,7 @@ from realtime.references.atlas import Atlas
 from realtime.references.inputs import MovedParts, ReferenceInputs
 from realtime.references.limb_frames import Window
 from trainer.config import TrainConfig
-from trainer.footage.prepared import REFERENCE_GAP_S, Footage, PictureReader
+from trainer.footage.prepared import REFERENCE_GAP_S, Footage
 from trainer.training.augment import DROPPABLE_PARTS, drop_part, jitter, smear_figure, zoom
 from trainer.training.chain_sampler import ChainStep, ChainWindow
 
@@ -59,19 +59,21 @@ class Reader(Protocol):
 
 
 class ChainReader:
-    """Decodes and draws; every chain has a picture reader of its own, which reads onwards."""
+    """Reads, draws and augments the frames of one chain, and moves the references to them.
+
+    Args:
+        footage: where the frames come from.
+        config: the length of steps, and the augmentation.
+    """
 
     def __init__(self, footage: Footage, config: TrainConfig) -> None:
-        self._footage, self._config = footage, config
-        self._readers: dict[int, PictureReader] = {}
+        self._footage, self._config, self._pictures = footage, config, footage.reader()
 
-    def read(self, chain: int, step: ChainStep) -> ChainPictures:
-        """What a chain sees in a step."""
-        if chain not in self._readers:
-            self._readers[chain] = self._footage.reader()
-        reader, window = self._readers[chain], step.window
+    def read(self, step: ChainStep) -> ChainPictures:
+        """What the chain sees in a step."""
+        window = step.window
         indices = range(step.start, step.start + self._config.unroll)
-        truths = np.stack([_shrink(reader.read(index)[window.part], window) for index in indices])
+        truths = np.stack([_shrink(self._pictures.read(index)[window.part], window) for index in indices])
         rng, plate = np.random.default_rng(step.seed), _shrink(self._footage.plate[window.part], window)
         poses = self._poses(step, indices, rng)
         figures = self._figures(window, poses, smeared=rng.random() < self._config.motion_blur)
@@ -85,9 +87,8 @@ class ChainReader:
         return ChainPictures(figures, truths, plate, parts)
 
     def close(self) -> None:
-        """Close the files."""
-        for reader in self._readers.values():
-            reader.close()
+        """Close the file."""
+        self._pictures.close()
 
     def _poses(self, step: ChainStep, indices: range, rng: np.random.Generator) -> list[Pose | None]:
         """The poses of the frame before and of the R frames, in the pixels of the picture or of a shrunk window.
@@ -147,8 +148,10 @@ class ChainReader:
 class LocalReader:
     """A `Reader` that reads when the answer is fetched."""
 
-    def __init__(self, footage: Footage, config: TrainConfig) -> None:
-        self._reader, self._asked = ChainReader(footage, config), deque[tuple[int, ChainStep]]()
+    def __init__(self, footage: Sequence[Footage], config: TrainConfig) -> None:
+        self._footage, self._config = footage, config
+        self._readers: dict[int, ChainReader] = {}
+        self._asked = deque[tuple[int, ChainStep]]()
 
     def ask(self, chain: int, step: ChainStep) -> None:
         """Ask for what a chain sees in a step."""
@@ -156,17 +159,21 @@ class LocalReader:
 
     def answer(self) -> ChainPictures:
         """The next answer."""
-        return self._reader.read(*self._asked.popleft())
+        chain, step = self._asked.popleft()
+        if chain not in self._readers:
+            self._readers[chain] = ChainReader(self._footage[chain % len(self._footage)], self._config)
+        return self._readers[chain].read(step)
 
     def close(self) -> None:
         """Close the files."""
-        self._reader.close()
+        for reader in self._readers.values():
+            reader.close()
 
 
 class ProcessReader:
     """A `Reader` in a process of its own, which reads ahead of the answers' fetching."""
 
-    def __init__(self, footage: Footage, config: TrainConfig) -> None:
+    def __init__(self, footage: Sequence[Footage], config: TrainConfig) -> None:
         context = get_context("spawn")  # a fork would take the locks of this process's threads along
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, footage, config), name="reader", daemon=True)
@@ -191,13 +198,14 @@ class ProcessReader:
         self._process.join()
 
 
-def _serve(connection: Connection, footage: Footage, config: TrainConfig) -> None:
+def _serve(connection: Connection, footage: Sequence[Footage], config: TrainConfig) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the training, which saves and ends this process
     cv2.setNumThreads(1)
-    reader = ChainReader(footage, config)
+    reader = LocalReader(footage, config)
     while True:
         try:
-            connection.send(reader.read(*connection.recv()))
+            reader.ask(*connection.recv())
+            connection.send(reader.answer())
         except EOFError:
             return
         except Exception as error:  # noqa: BLE001 - handed over to `answer`, which raises it

@@ -90,11 +90,14 @@ def hand_side_px(footage: Footage) -> int:
     return max(16, footage.about.height_px // 8 // 8 * 8)
 
 
-def sample_chains(footage: Footage, config: TrainConfig) -> list[Iterator[ChainStep]]:
-    """The steps of every chain, without end."""
-    last = footage.first_held_out - config.unroll
-    probabilities = start_probabilities(footage.poses[: last + 1], config.view_balance)
-    return [_sample_chain(footage, config, chain, probabilities) for chain in range(config.chains)]
+def sample_chains(footage: Sequence[Footage], config: TrainConfig) -> list[Iterator[ChainStep]]:
+    """The steps of every chain, without end; of several people the chains show one after the other."""
+    starts = [
+        start_probabilities(each.poses[: each.first_held_out - config.unroll + 1], config.view_balance)
+        for each in footage
+    ]
+    shown = [chain % len(footage) for chain in range(config.chains)]
+    return [_sample_chain(footage[who], config, chain, starts[who]) for chain, who in enumerate(shown)]
 
 
 def _sample_chain(

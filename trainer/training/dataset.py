@@ -78,7 +78,7 @@ class Loader:
     """Decodes, draws and stacks batches ahead of training, in one thread of its own, in order.
 
     Args:
-        footage: where the frames come from.
+        footage: where the frames come from; of several people the chains show one after the other.
         config: how many chains there are, how many of them take part in a step, and the augmentation.
         first_step: the step of the first batch.
         device: where the batches go, as bytes: as floats they are four times as large.
@@ -88,7 +88,7 @@ class Loader:
 
     def __init__(
         self,
-        footage: Footage,
+        footage: Sequence[Footage],
         config: TrainConfig,
         first_step: int,
         *,
