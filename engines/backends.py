@@ -13,7 +13,7 @@ from typing import Literal
 
 from engines.errors import UserError
 
-BackendName = Literal["tensorrt", "tensorrt-rtx", "torch-tensorrt", "openvino", "onnxruntime", "torch"]
+BackendName = Literal["tensorrt", "tensorrt-rtx", "torch-tensorrt", "torch-cuda", "openvino", "onnxruntime", "torch"]
 Precision = Literal["int8", "f16", "bf16", "f32"]
 """The arithmetic of a network's convolutions."""
 Auto = Literal["auto"]
@@ -84,6 +84,14 @@ FALLBACK_ORDER = (
         module="torch_tensorrt",
         distributions=("torch-tensorrt", "tensorrt", "torch"),
         extra="torch-tensorrt",
+        precisions=("f16", "f32"),
+        device="cuda",
+    ),
+    Backend(
+        name="torch-cuda",
+        module="torch",
+        distributions=("torch", "onnx"),
+        extra="torch-cuda",
         precisions=("f16", "f32"),
         device="cuda",
     ),

@@ -2,6 +2,11 @@
 
 packed  uint8 [1, h, w, 3c] = input | previous input | previous output    or    [1, h, w, 2c] = input | previous output
 output  uint8 [1, h, w, c]
+
+Where the past is moved before it goes in, of a network with references:
+
+packed  uint8 [1, h, w, n + 48] = new input | moved past, the last 48 channels of the new input are the moved parts
+output  uint8 [1, h, w, 96] = paint 48 | mask 16 | keep 16 | copy 16, of which the picture is blended, 48
 """
 
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -52,6 +57,36 @@ class DeviceEngine(Engine, Protocol):
 
     def recurrent(self) -> RecurrentEngine:
         """The same network with its past on the device. From then on use either it or the engine."""
+
+
+class MovingRecurrentEngine(Protocol):
+    """A network with references that keeps its own past and moves it. Belongs to one thread at a time."""
+
+    @property
+    def input(self) -> Bytes:
+        """[1, h, w, n]: write the new input here before `run`. Always the same array."""
+
+    @property
+    def flow(self) -> NDArray[np.float32]:
+        """[1, h, w, 2]: write here where the past is fetched from, offsets in pixels, x and y. Always the same."""
+
+    @property
+    def picture(self) -> Bytes:
+        """[1, h, w, 48]: the last run's picture, until the next one. Always the same array."""
+
+    def reset(self, picture: Bytes) -> None:
+        """Replace the past by this, [1, h, w, 48]."""
+
+    def run(self) -> None:
+        """Compute `picture`, and the engine's own output, from `input`, `flow` and the past."""
+
+
+@runtime_checkable
+class MovingEngine(DeviceEngine, Protocol):
+    """A `DeviceEngine` that can also move the past of a network with references where it is."""
+
+    def moving(self, plate: Bytes) -> MovingRecurrentEngine:
+        """The same network with its past on the device, over a plate [1, h, w, 48]; use either it or the engine."""
 
 
 class ChannelCopy(NamedTuple):

@@ -70,6 +70,20 @@ def _resize(
     return F.interpolate(x, size, scale, mode, align_corners=False if mode == "bilinear" else None)
 
 
+def _slice(
+    x: Tensor,
+    starts: list[int],
+    ends: list[int],
+    axes: list[int] | None = None,
+    steps: list[int] | None = None,
+    *,
+    a: Attributes,
+) -> Tensor:
+    for axis, *bounds in zip(axes or range(len(starts)), starts, ends, steps or [1] * len(starts), strict=True):
+        x = x[(slice(None),) * (axis % x.ndim) + (slice(*bounds),)]
+    return x
+
+
 def _split(x: Tensor, sizes: list[int] | None = None, *, a: Attributes) -> Sequence[Tensor]:
     axis = a.get("axis", 0)
     return torch.split(x, sizes, axis) if sizes else torch.chunk(x, a["num_outputs"], axis)
@@ -93,6 +107,7 @@ OPERATORS: Mapping[str, Callable[..., Any]] = {
     "Resize": _resize,
     "Shape": lambda x, a: list(x.shape[a.get("start", 0) : a.get("end")]),
     "Sigmoid": lambda x, a: torch.sigmoid(x),
+    "Slice": _slice,
     "Split": _split,
     "Squeeze": lambda x, a: x,
     "Sub": lambda x, y, a: x - y,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.engine import Engine, OutputGuard
-from engines.recurrent import make_recurrent
+from engines.recurrent import MovingEngine, make_recurrent
 from realtime.frame import Rgb
 from realtime.patches import CHANNELS, PATCH, PatchView, to_patches
 from realtime.pose.figure.styles import Figure
@@ -90,6 +90,35 @@ class ReferenceChain:
         return self._last.copy()
 
 
+class DeviceReferenceChain:
+    """A `ReferenceChain` on an engine that moves the previous output, and blends the picture, on its own device.
+
+    What is copied there for a frame: figure, coordinates, moved parts, and the flow.
+    """
+
+    def __init__(self, generator: MovingEngine, plate: Rgb, atlas: Atlas, apart: int) -> None:
+        self._start, self._apart = to_patches(plate)[None], apart
+        self._engine = generator.moving(self._start)
+        new = self._engine.input
+        self._inputs = ReferenceInputs(atlas, plate, coordinates=new[0, ..., CHANNELS : CHANNELS + COORDINATES])
+        self._figure, self._parts = PatchView(new, 0), PatchView(new, CHANNELS + COORDINATES)
+        self._picture = PatchView(self._engine.picture, 0)
+
+    def reset(self) -> None:
+        """Start a new chain: its past is the plate with nobody in it."""
+        self._inputs.reset()
+        self._engine.reset(self._start)
+
+    def step(self, figure: Figure) -> Rgb:
+        """Run the generator; returns a new picture, uint8 [H, W, 3]."""
+        self._figure.write(figure.rgb)
+        moved = self._inputs.step(figure.pose, frame=figure.frame, apart=self._apart)
+        self._parts.write(moved.picture)
+        self._engine.flow[0] = moved.flow
+        self._engine.run()
+        return self._picture.read()
+
+
 def reference_picture(plate: Rgb) -> Callable[[Engine], Rgb]:
     """How to see, beside any chain, what a generator with references has just put out; see `engines.parity.Rollout`."""
 
@@ -126,7 +155,7 @@ class Renderer:
         atlas: Atlas | None = None,
         apart: int = 0,
     ) -> None:
-        self._chain = ReferenceChain(generator, plate, atlas, apart) if atlas else FigureChain(generator, plate, blank)
+        self._chain = _chain(generator, plate, blank, atlas, apart)
         self._face = FaceRenderer(face) if face else None
         output = generator.outputs["picture"]
         # Channels that the plate does not vary in need not vary in the picture; shares vary, unless nobody is there.
@@ -153,6 +182,16 @@ class Renderer:
         if self._face and figure.head:
             self._face.refine(picture, figure.rgb, figure.head)
         return picture
+
+
+def _chain(
+    generator: Engine, plate: Rgb, blank: int, atlas: Atlas | None, apart: int
+) -> FigureChain | ReferenceChain | DeviceReferenceChain:
+    if atlas is None:
+        return FigureChain(generator, plate, blank)
+    if isinstance(generator, MovingEngine):
+        return DeviceReferenceChain(generator, plate, atlas, apart)
+    return ReferenceChain(generator, plate, atlas, apart)
 
 
 class FaceRenderer:

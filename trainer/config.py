@@ -215,6 +215,8 @@ class TrainConfig:
     perceptual_px: int = 128
     """Side of the crop, on the head, a hand or another keypoint, that the perceptual loss sees; 0 is the whole
     window."""
+    crops: int = 1
+    """So many chains of a step, in turns, have such crops, at most batch: the perceptual network is slow on a CPU."""
     vgg19: Path | None = None
     """File vgg19-dcbb9e9d.pth of torchvision: compute the perceptual loss with the paper's VGG19 instead of VGG16."""
     image_weight: float = 0.5
@@ -254,6 +256,8 @@ class TrainConfig:
             raise UserError(f"unroll must be at least 2, not {self.unroll}.")
         if self.chains < self.batch:
             raise UserError(f"chains must be at least batch, {self.batch}, not {self.chains}.")
+        if not 1 <= self.crops <= self.batch:
+            raise UserError(f"crops must be at least 1 and at most batch, {self.batch}, not {self.crops}.")
         enhancer = isinstance(self.generator, Pix2PixHDConfig) and self.generator.enhancer_blocks
         if self.references and (self.coarse_steps or enhancer or not self.background or not self.temporal):
             raise UserError("references need background and temporal, and no local enhancer: set references to false.")

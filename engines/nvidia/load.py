@@ -70,9 +70,9 @@ def build_here(
     cache: Cache,
     progress: "Progress | None" = None,
 ) -> Cached:
-    """The engine of a graph for this machine's GPU by any of the three backends; see `build_ahead`.
+    """The engine of a graph for this machine's GPU by any of its backends; see `build_ahead`.
 
-    With "tensorrt-rtx" any plan in the cache that is for this generation of GPUs will do.
+    With "tensorrt-rtx" any plan in the cache that is for this generation of GPUs will do; "torch-cuda" has no files.
 
     Raises:
         UserError: there is no GPU, the backend is not installed, or it cannot take the graph.
@@ -84,6 +84,8 @@ def build_here(
     key = engine_key(graph, backend, precision, device=f"{gpu.name} {gpu.target}", driver=gpu.driver)
 
     def build(folder: Path) -> Mapping[str, float]:
+        if backend == "torch-cuda":
+            return {}
         if backend == "torch-tensorrt":
             from engines.nvidia import torch_engine
 
@@ -106,13 +108,17 @@ def load_on_gpu(graph: Path, backend: BackendName, precision: Precision, *, cach
 
     Args:
         graph: ONNX file.
-        backend: "tensorrt", "tensorrt-rtx" or "torch-tensorrt".
+        backend: "tensorrt", "tensorrt-rtx", "torch-tensorrt" or "torch-cuda".
         precision: "f16" or "f32".
         cache: None is the user's own.
 
     Raises:
         UserError: there is no GPU, the backend is not installed, or it cannot take the graph.
     """
+    if backend == "torch-cuda":
+        from engines.nvidia.torch_engine import TorchCudaEngine
+
+        return TorchCudaEngine(graph, precision)
     name = f"{graph.parent.name}/{graph.stem}"
     built = build_here(graph, name=name, backend=backend, precision=precision, cache=cache or Cache())
     if backend == "tensorrt-rtx":

@@ -1,4 +1,4 @@
-"""Torch modules as engines with device memory, and Torch-TensorRT, which compiles graphs to such modules.
+"""Torch modules as engines with device memory: graphs in plain torch, and what Torch-TensorRT compiles of them.
 
 The only file that imports Torch-TensorRT, inside the functions that need it: the rest is tested without it.
 """
@@ -15,8 +15,10 @@ from torch import Tensor
 
 from engines.backends import Precision
 from engines.engine import Bytes
+from engines.errors import UserError
+from engines.nvidia.moved_past import RGB, Mover, blend
 from engines.nvidia.onnx_precision import strongly_typed
-from engines.recurrent import RecurrentEngine, channel_copies
+from engines.recurrent import MovingRecurrentEngine, RecurrentEngine, channel_copies
 from engines.torch_eager import OnnxModule
 
 Described = list[tuple[str, tuple[int, ...], np.dtype[Any]]]
@@ -77,6 +79,10 @@ class TorchDeviceEngine:
     def recurrent(self) -> RecurrentEngine:
         """The same network with its past on the device."""
         return RecurrentTorchEngine(self)
+
+    def moving(self, plate: Bytes) -> MovingRecurrentEngine:
+        """The same network with references, its past on the device, over a plate [1, h, w, 48]."""
+        return MovingTorchEngine(self, plate)
 
     def compute(self) -> None:
         """The network alone, on the device."""
@@ -144,6 +150,47 @@ class RecurrentTorchEngine:
             self._packed[..., copy.target : copy.target + c].copy_(source)
 
 
+class MovingTorchEngine:
+    """A `MovingRecurrentEngine`: in a run new input and flow go in, picture and output come out, each copied once."""
+
+    def __init__(self, engine: TorchDeviceEngine, plate: Bytes) -> None:
+        self._engine = engine
+        (name,) = engine.outputs
+        self._packed, self._result, self._host_result = engine.device["packed"], engine.device[name], engine.host[name]
+        _, h, w, channels = self._packed.shape
+        self._host_input = engine.buffer((1, h, w, channels - RGB), plate.dtype)
+        self._host_flow = engine.buffer((1, h, w, 2), np.dtype(np.float32))
+        self._host_picture = engine.buffer(plate.shape, plate.dtype)
+        self.input: Bytes = self._host_input.numpy()
+        self.flow: NDArray[np.float32] = self._host_flow.numpy()
+        self.picture: Bytes = self._host_picture.numpy()
+        device = self._packed.device
+        self._flow, self._picture = (each.to(device, copy=True) for each in (self._host_flow, self._host_picture))
+        self._plate = torch.from_numpy(plate).to(device).float()
+        self._mover = Mover(h, w, device)
+        self._step = _TorchStep(engine, self._enqueue)
+
+    def reset(self, picture: Bytes) -> None:
+        """Replace the past by this, [1, h, w, 48]."""
+        self.picture[...] = picture
+        self._picture.copy_(self._host_picture)
+
+    def run(self) -> None:
+        """Compute `picture`, and the engine's own output, from `input`, `flow` and the past."""
+        self._step()
+
+    def _enqueue(self) -> None:
+        new = self._packed[..., :-RGB]
+        new.copy_(self._host_input, non_blocking=True)
+        self._flow.copy_(self._host_flow, non_blocking=True)
+        past = self._mover.move(self._picture, self._flow)
+        self._packed[..., -RGB:].copy_(past)
+        self._engine.compute()
+        self._picture.copy_(blend(self._result, new[..., -RGB:].float(), past, self._plate))
+        self._host_picture.copy_(self._picture, non_blocking=True)
+        self._host_result.copy_(self._result, non_blocking=True)
+
+
 class _TorchStep:
     """Does what `enqueue` enqueues, and waits for it; if `engine.replay`, as one recording from the second call on."""
 
@@ -164,6 +211,38 @@ class _TorchStep:
             with torch.cuda.graph(self._recording):
                 self._enqueue()  # nothing runs
         self._engine.wait()
+
+
+class TorchCudaEngine(TorchDeviceEngine):
+    """An `Engine` on plain torch, whose kernels a CUDA graph replays: fast where there is no TensorRT.
+
+    Args:
+        graph: the ONNX graph.
+        precision: "f16" (inside; the last steps stay in f32) or "f32" (without TF32).
+
+    Raises:
+        UserError: this torch has no CUDA, or does not know the graph.
+    """
+
+    def __init__(self, graph: Path, precision: Precision) -> None:
+        if not torch.cuda.is_available():
+            raise UserError(
+                f"The torch-cuda backend needs an NVIDIA GPU, and torch {torch.__version__} finds none: install its "
+                "driver and a torch with CUDA, or use --backend openvino."
+            )
+        module = OnnxModule(graph, strongly_typed(graph, precision)).cuda().eval()
+        super().__init__(_exactly(module), module.inputs, module.outputs)
+
+
+def _exactly(module: OnnxModule) -> Callable[..., tuple[Tensor, ...]]:
+    """The module without TF32, and with the kernels of convolutions chosen by a measurement in the first run."""
+
+    def compute(*inputs: Tensor) -> tuple[Tensor, ...]:
+        with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False):
+            results: tuple[Tensor, ...] = module(*inputs)
+        return results
+
+    return compute
 
 
 def build(graph: Path, out: Path, *, precision: Precision = "f16") -> None:

@@ -16,7 +16,8 @@ from engines.backends import BACKENDS, BackendName, Precision, known_backend
 from engines.engine import Bytes, Engine
 from engines.errors import UserError
 from engines.load import load_engine
-from engines.parity import RecordingEngine, only_output
+from engines.parity import CHAIN_FLOORS_DB, RecordingEngine, only_output, psnr_db
+from engines.recurrent import MovingEngine
 from engines.verify import Check, ReferenceFrames, VerifyConfig, verify, verify_once
 from realtime.patches import PATCH, to_patches
 from realtime.pose.measure import HeadBox, head_box
@@ -52,7 +53,7 @@ def verify_subject(
     played = load_subject(subject)
     checks = []
     table = Table("check", "", "metrics", title=f"{played.manifest.name} on {backend}")
-    for check in _checks(played, backend, precision or known.precisions[0], config):
+    for check in check_subject(played, backend, precision or known.precisions[0], config):
         checks.append(check)
         metrics = "  ".join(f"{name} {value}" for name, value in check.metrics.items())
         table.add_row(check.name, "ok" if check.passed else "FAILED", metrics)
@@ -64,7 +65,14 @@ def verify_subject(
         sys.exit(1)
 
 
-def _checks(subject: Subject, backend: BackendName, precision: Precision, config: VerifyConfig) -> Iterator[Check]:
+def check_subject(
+    subject: Subject, backend: BackendName, precision: Precision, config: VerifyConfig
+) -> Iterator[Check]:
+    """All checks of a subject's networks on one backend, one after the other.
+
+    Raises:
+        UserError: they do not load there, or there is nothing to compare them with.
+    """
     if known_backend(backend).device == "cuda":
         from engines.nvidia.load import describe_gpu
 
@@ -81,9 +89,20 @@ def _checks(subject: Subject, backend: BackendName, precision: Precision, config
     else:
         frames, picture = _figure_frames(subject, poses), only_output
     yield from verify(generator, reference, frames, precision=precision, config=config, picture=picture)
+    if subject.atlas and isinstance(generator, MovingEngine):
+        yield check_moving(clips, generator, precision)
     for face, graph in zip(faces, subject.graphs[1:], strict=True):
         inputs = _face_inputs(subject, poses, face.inputs["packed"].shape[1] * PATCH)
         yield verify_once("face", face, load_engine(graph, backend=other), inputs, precision=precision)
+
+
+def check_moving(clips: SubjectClips, generator: MovingEngine, precision: Precision) -> Check:
+    """Whether a chain that moves its past on the device shows what one does that moves it on the host."""
+    on_host = list(clips.play(RecordingEngine(generator, every=len(clips.poses))))  # which has no device to be seen
+    worst_db = min(map(psnr_db, on_host, clips.play(generator)))
+    floor_db = CHAIN_FLOORS_DB[precision]
+    metrics = {"worst_db": round(worst_db, 3), "floor_db": floor_db, "frames": float(len(on_host))}
+    return Check(name="past moved on the device as on the host", passed=worst_db >= floor_db, metrics=metrics)
 
 
 def _reference_backend(backend: BackendName) -> BackendName:

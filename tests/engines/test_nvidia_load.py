@@ -9,7 +9,7 @@ from engines.backends import BackendName
 from engines.cache import Cache
 from engines.errors import UserError
 from engines.load import load_engine
-from engines.nvidia.load import PLAN, build_ahead, describe_gpu, find_ahead, load_on_gpu
+from engines.nvidia.load import PLAN, build_ahead, build_here, describe_gpu, find_ahead, load_on_gpu
 from realtime.subject import load_subject
 from tests.support.fake_gpu import needs_no_gpu, needs_rtx
 
@@ -63,6 +63,16 @@ def test_without_a_gpu_one_sentence(tmp_path: Path) -> None:
     ):
         with pytest.raises(UserError, match=r"no usable NVIDIA GPU here \(.*\): install its driver"):
             attempt()
+
+
+@needs_rtx
+@needs_no_gpu
+def test_torch_without_a_gpu_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"torch-cuda backend needs an NVIDIA GPU, and torch .* finds none"):
+        load_engine(FACE, backend="torch-cuda", precision="f16")
+    with pytest.raises(UserError, match="no usable NVIDIA GPU here"):
+        build_here(FACE, name="alice/face", backend="torch-cuda", cache=Cache(tmp_path))
+    assert not list(tmp_path.iterdir())
 
 
 @needs_rtx

@@ -46,7 +46,7 @@ def test_builds_ahead_of_time(alice: Path) -> None:
 
 @needs_no_gpu
 def test_verify_without_a_device_is_one_sentence(alice: Path) -> None:
-    for backend in ("tensorrt", "tensorrt-rtx", "torch-tensorrt"):
+    for backend in ("tensorrt", "tensorrt-rtx", "torch-tensorrt", "torch-cuda"):
         assert_refused(command("engines", "verify", alice, "--backend", backend), "install")
     refused = command("engines", "verify", alice, "--backend", "openvino", "--precision", "f16")
     assert_refused(refused, "must be one of", "openvino, not f16")

@@ -15,7 +15,7 @@ from trainer.footage.prepared import Footage
 from trainer.networks.patches import to_bytes
 from trainer.settings import LIVE
 from trainer.training.augment import DROPPABLE_PARTS, drop_part, jitter, pose_flow, smear, smear_figure, zoom
-from trainer.training.chain_sampler import hand_side_px, sample_chain
+from trainer.training.chain_sampler import hand_side_px, sample_chains
 from trainer.training.dataset import Loader
 
 CONFIG = replace(
@@ -95,7 +95,7 @@ def test_only_what_moves_is_smeared() -> None:
 def test_crops_lie_in_the_window_and_on_the_hands(footage: Footage) -> None:
     config, side = replace(CONFIG, zoom_out=0.5), hand_side_px(footage)
     hands = 0
-    for segment in islice(sample_chain(footage, config, 0), 300):
+    for segment in islice(sample_chains([footage], config)[0], 300):
         window, pose = segment.window, footage.poses[segment.start]
         rows, columns = window.part
         assert 0 <= rows.start < rows.stop <= 64
@@ -113,7 +113,7 @@ def test_crops_lie_in_the_window_and_on_the_hands(footage: Footage) -> None:
 
 
 def test_some_chains_see_more_of_the_room(footage: Footage) -> None:
-    scales = {segment.window.k for segment in islice(sample_chain(footage, replace(CONFIG, zoom_out=0.5), 0), 400)}
+    scales = {segment.window.k for segment in islice(sample_chains([footage], replace(CONFIG, zoom_out=0.5))[0], 400)}
     assert 1.0 in scales
     assert len(scales) > 2
     assert min(scales) > 1 / 1.41

@@ -19,8 +19,9 @@ from trainer.footage.prepared import Footage
 from trainer.networks.patches import to_bytes
 from trainer.training.augment import disturb
 from trainer.training.body import BodyStage
-from trainer.training.chain_sampler import sample_chain, start_probabilities
-from trainer.training.dataset import SHADOW_REACH, Loader, within_reach
+from trainer.training.chain_reader import SHADOW_REACH, within_reach
+from trainer.training.chain_sampler import sample_chains, start_probabilities
+from trainer.training.dataset import Loader
 from trainer.training.distributed import Fabric, assemble
 
 CONFIG = replace(TRAINING, steps=12, warmup_steps=2, part_dropout=0, keypoint_noise=0, motion_blur=0, zoom_out=0)
@@ -37,7 +38,7 @@ def footage(toy_run: Path) -> Footage:
 
 
 def test_plans_play_onwards_and_start_anew(footage: Footage) -> None:
-    segments = list(islice(sample_chain(footage, CONFIG, 0), 400))
+    segments = list(islice(sample_chains([footage], CONFIG)[0], 400))
     assert segments[0].restart
     for before, after in pairwise(segments):
         if not after.restart:
@@ -46,12 +47,12 @@ def test_plans_play_onwards_and_start_anew(footage: Footage) -> None:
         assert 0 <= after.start <= footage.first_held_out - CONFIG.unroll
         assert after.window.x % 4 == after.window.y % 4 == 0
     assert 60 < sum(segment.restart for segment in segments) < 160
-    assert segments == list(islice(sample_chain(footage, CONFIG, 0), 400))
-    assert segments != list(islice(sample_chain(footage, CONFIG, 1), 400))
+    assert segments == list(islice(sample_chains([footage], CONFIG)[0], 400))
+    assert segments != list(islice(sample_chains([footage], CONFIG)[1], 400))
 
 
 def test_held_out_footage_is_never_trained_on(footage: Footage) -> None:
-    plan = sample_chain(footage, replace(CONFIG, mean_chain_frames=10**9), 0)
+    plan = sample_chains([footage], replace(CONFIG, mean_chain_frames=10**9))[0]
     assert max(segment.start for segment in islice(plan, 300)) + CONFIG.unroll <= footage.first_held_out
     assert footage.first_held_out == round(0.85 * len(footage.poses))
 
@@ -68,7 +69,7 @@ def test_rarely_filmed_turns_are_seen_oftener() -> None:
 
 def test_batches_hold_what_the_plan_says(footage: Footage) -> None:
     loader = Loader([footage], CONFIG, 0)
-    plans = [sample_chain(footage, CONFIG, chain) for chain in range(CONFIG.chains)]
+    plans = sample_chains([footage], CONFIG)
     reader = footage.reader()
     for step in range(4):
         batch = loader.next()
@@ -101,6 +102,29 @@ def test_a_later_start_sees_the_same_batches(footage: Footage) -> None:
         assert a.focus == b.focus
     one.close()
     two.close()
+
+
+def test_processes_read_the_same_as_the_thread(toy_run: Path) -> None:
+    footage, config = Footage(toy_run / "data", references=True), replace(CONFIG, references=True)
+    one, two = Loader([footage], config, 1), Loader([footage], config, 1, processes=2)
+    for _ in range(4):
+        a, b = one.next(), two.next()
+        assert a.parts
+        assert b.parts
+        for ours, theirs in ((a.figures, b.figures), (a.truths, b.truths), *zip(a.parts[1], b.parts[1], strict=True)):
+            assert torch.equal(ours, theirs)
+    one.close()
+    two.close()
+
+
+def test_what_a_process_cannot_read_is_raised_here(footage: Footage, toy_run: Path, tmp_path: Path) -> None:
+    shutil.copytree(toy_run / "data", tmp_path / "data")
+    footage = Footage(tmp_path / "data")
+    (tmp_path / "data" / "frames.mp4").unlink()
+    loader = Loader([footage], CONFIG, 0, processes=1)
+    with pytest.raises(FileNotFoundError, match=r"frames\.mp4"):
+        loader.next()
+    loader.close()
 
 
 def test_pictures_are_read_in_any_order(footage: Footage, toy_run: Path) -> None:

@@ -27,7 +27,7 @@ from trainer.config import Machine, TrainConfig
 from trainer.footage.prepared import Footage
 from trainer.networks.patches import from_bytes, to_bytes
 from trainer.training.body import BodyStage
-from trainer.training.chain_sampler import sample_chain
+from trainer.training.chain_sampler import sample_chains
 from trainer.training.checkpoint import load_checkpoint
 from trainer.training.distributed import Fabric, assemble
 from trainer.training.face import FaceStage, Heads, crop_heads
@@ -73,7 +73,7 @@ def test_every_picture_has_its_own_head() -> None:
 
 def test_the_plan_knows_the_heads_that_are_whole(footage: Footage) -> None:
     config = replace(CONFIG, window_px=32, zoom_out=0.5)
-    segments = list(islice(sample_chain(footage, config, 0), 300))
+    segments = list(islice(sample_chains([footage], config)[0], 300))
     found = [segment for segment in segments if segment.head]
     assert 20 < len(found) < 280
     for segment in found:

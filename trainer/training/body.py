@@ -6,7 +6,7 @@ that goes on from its own last output for hundreds of frames before it starts an
 Letters: R frames of B chains in a step, H W pixels.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import repeat
@@ -26,7 +26,7 @@ from trainer.training.augment import disturb_chains
 from trainer.training.chain_sampler import CropRect, window_size
 from trainer.training.chains import ChainState, PersistentChains, RecurrentGenerator
 from trainer.training.dataset import Batch, Loader, cropped, downscaled, moved_parts_batch
-from trainer.training.distributed import Fabric
+from trainer.training.distributed import Fabric, spare_cores
 from trainer.training.losses import DiscriminatorTrainer, StepLosses, load_perceptual, weighted_l1
 from trainer.training.optimize import (
     CLIP_NORM,
@@ -101,9 +101,15 @@ class BodyStage:
         """
         config, fabric = self._config, self._fabric
         if self._loader is None:
-            share = (fabric.global_rank, fabric.world_size)
-            self._loader = Loader([self._footage, *self._others], config, self.step_number, share)
-        batch = self._loader.next().to(fabric.device).reduced(self._reduce)
+            self._loader = Loader(
+                [self._footage, *self._others],
+                config,
+                self.step_number,
+                device=fabric.device,
+                share=(fabric.global_rank, fabric.world_size),
+                processes=min(spare_cores(fabric), config.batch // fabric.world_size),
+            )
+        batch = self._loader.next().reduced(self._reduce)
         self._prepare()
         outputs, masks = self._render(batch)
         return self._losses.compute(batch, outputs, masks, self.step_number), batch, outputs[-1]
@@ -161,7 +167,7 @@ class BodyStage:
             figure, truth = (
                 downscaled(picture, self._reduce) for picture in (footage.figure(index).rgb, reader.read(index))
             )
-            parts = moved_parts_batch([inputs.step(footage.poses[index])]).to(device) if inputs else None
+            parts = moved_parts_batch([inputs.step(footage.poses[index])], device) if inputs else None
             with self._fabric.autocast():
                 picture, _ = generator.step(to_patches(from_rgb(figure).to(device)), parts)
             yield index, figure, truth, from_patches(picture)
@@ -191,6 +197,21 @@ class BodyStage:
         if self._loader:
             self._loader.close()
             self._loader = None
+
+
+def turns_of(step_number: int, config: TrainConfig, *, share: tuple[int, int]) -> list[int]:
+    """The chains of this process whose crops are compared in a step: of a batch `config.crops` in turns.
+
+    Args:
+        step_number: the step's.
+        config: the training's.
+        share: (i, n) for the i-th of n processes that share each batch; chains are counted within it.
+    """
+    part, parts = share
+    here = config.batch // parts
+    first = step_number * config.crops
+    chains = (turn % config.batch for turn in range(first, first + config.crops))
+    return [chain % here for chain in chains if chain // here == part]
 
 
 class BodyLosses:
@@ -247,16 +268,18 @@ class BodyLosses:
         return weighted_l1(outputs, batch.truths, 1 + 4 * (5 * person).clamp(max=1))
 
     def _crop_losses(self, batch: Batch, output: Tensor, step_number: int) -> StepLosses:
-        """Perceptual, texture, image-GAN and hand losses on crops of one chain's last frame.
+        """Perceptual, texture, image-GAN and hand losses on crops of some chains' last frames.
 
-        The chains take turns, for VGG's cost. In every process the crop of one of its chains goes through all networks,
-        since all processes train the image discriminator, but all losses but that of the chain whose turn it is are 0.
+        The chains take turns. A process with none whose turn it is sends a crop through all networks nevertheless,
+        since all processes train the image discriminator, but its losses are 0.
         """
-        config, fabric, here = self._config, self._fabric, len(batch.focus)
-        owner, chain = divmod(step_number % (here * fabric.world_size), here)
-        scale = float(fabric.world_size) if owner == fabric.global_rank else 0.0
-        last = [frames[chain : chain + 1] for frames in (batch.figures[-1], output, batch.truths[-1])]
-        figure, fake, real = (cropped(picture, batch.focus[chain]) for picture in last)
+        config, fabric = self._config, self._fabric
+        turns = turns_of(step_number, config, share=(fabric.global_rank, fabric.world_size))
+        scale, chains = fabric.world_size * len(turns) / config.crops, turns or [0]
+        figure, fake, real = (
+            torch.cat([cropped(pictures[chain : chain + 1], batch.focus[chain]) for chain in chains])
+            for pictures in (batch.figures[-1], output, batch.truths[-1])
+        )
         with fabric.autocast():
             perceptual, texture = self._perceptual.compare(fake, real, texture=config.texture_weight > 0)
         terms = {"vgg": scale * config.perceptual_weight * perceptual}
@@ -266,18 +289,23 @@ class BodyLosses:
         if self._image_discriminator and step_number >= config.warmup_steps:
             losses = losses.merge(self._image_discriminator.step(figure, fake, real, scale=scale), "image ")
         if config.hand_weight:
-            hand = self._hand_loss(last[1], last[2], batch.hands[chain])
+            hand = self._hand_loss(output, batch.truths[-1], {chain: batch.hands[chain] for chain in chains})
             losses = losses.merge(StepLosses({"hand": scale * config.hand_weight * hand}))
         return losses
 
-    def _hand_loss(self, output: Tensor, truth: Tensor, hand: CropRect | None) -> Tensor:
-        """L1 and perceptual loss on the crop around a hand; 0 without a hand."""
-        if hand is None:
+    def _hand_loss(self, output: Tensor, truth: Tensor, hands: Mapping[int, CropRect | None]) -> Tensor:
+        """L1 and perceptual loss on the crops around chains' hands, the mean over the chains; 0 without a hand."""
+        found = {chain: hand for chain, hand in hands.items() if hand}
+        if not found:
             return torch.zeros((), device=output.device)
-        fake, real = (cropped(picture, hand) for picture in (output, truth))
+        fake, real = (
+            torch.cat([cropped(pictures[chain : chain + 1], hand) for chain, hand in found.items()])
+            for pictures in (output, truth)
+        )
         with self._fabric.autocast():
             perceptual: Tensor = self._perceptual(fake, real)
-        return self._config.l1_weight * (fake - real).abs().mean() + self._config.perceptual_weight * perceptual
+        loss = self._config.l1_weight * (fake - real).abs().mean() + self._config.perceptual_weight * perceptual
+        return loss * (len(found) / len(hands))
 
     def state_dict(self) -> dict[str, Any]:
         """The discriminators' weights and optimizers."""

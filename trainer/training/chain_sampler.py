@@ -90,11 +90,21 @@ def hand_side_px(footage: Footage) -> int:
     return max(16, footage.about.height_px // 8 // 8 * 8)
 
 
-def sample_chain(footage: Footage, config: TrainConfig, chain: int) -> Iterator[ChainStep]:
-    """The steps of one chain, without end."""
+def sample_chains(footage: Sequence[Footage], config: TrainConfig) -> list[Iterator[ChainStep]]:
+    """The steps of every chain, without end; of several people the chains show one after the other."""
+    starts = [
+        start_probabilities(each.poses[: each.first_held_out - config.unroll + 1], config.view_balance)
+        for each in footage
+    ]
+    shown = [chain % len(footage) for chain in range(config.chains)]
+    return [_sample_chain(footage[who], config, chain, starts[who]) for chain, who in enumerate(shown)]
+
+
+def _sample_chain(
+    footage: Footage, config: TrainConfig, chain: int, probabilities: NDArray[np.float64]
+) -> Iterator[ChainStep]:
     rng = np.random.default_rng((config.seed, chain))
     last = footage.first_held_out - config.unroll
-    probabilities = start_probabilities(footage.poses[: last + 1], config.view_balance)
     start, window = last + 1, ChainWindow(0, 0, 0, 0, 1.0)
     while True:
         restart = start > last or rng.random() < config.unroll / config.mean_chain_frames

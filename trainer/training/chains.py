@@ -40,10 +40,6 @@ class MovedPartsBatch(NamedTuple):
     flow: Tensor
     """B 2 h w, in pixels."""
 
-    def to(self, device: torch.device) -> "MovedPartsBatch":
-        """The same on another device."""
-        return MovedPartsBatch(*(part.to(device, non_blocking=True) for part in self))
-
 
 def pack_inputs(figure: Tensor, past: ChainState, parts: MovedPartsBatch | None = None) -> Tensor:
     """The generator's input for one frame: the only place that knows what is in it, and in which order.

@@ -27,7 +27,7 @@ from torch.nn.parallel import DistributedDataParallel
 from engines.errors import UserError
 from trainer.config import Machine
 
-__all__ = ["Fabric", "any_process", "assemble", "describe_machine", "fail_together"]
+__all__ = ["Fabric", "any_process", "assemble", "describe_machine", "fail_together", "spare_cores"]
 
 _NEW_NAME = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
 _OPTIONS: dict[str, Any] = {"forward_sync_buffers" if _NEW_NAME else "broadcast_buffers": False}
@@ -72,6 +72,7 @@ def assemble(machine: Machine, *batches: int) -> Fabric:
         raise UserError(f"--devices {devices} was asked for, but there are only {gpus} GPUs here.")
     half = machine.precision == "bf16" or (machine.precision == "auto" and (not cuda or torch.cuda.is_bf16_supported()))
     device = "cuda" if cuda else "cpu"
+    torch.backends.cudnn.benchmark = cuda  # batches are all of one size: measure once which convolutions are fastest
     fabric = Fabric(
         accelerator=device,
         devices=devices,
@@ -89,6 +90,14 @@ def describe_machine(fabric: Fabric) -> str:
     count = fabric.world_size * (1 if cuda else torch.get_num_threads())
     half = fabric.strategy.precision.precision == "bf16-mixed"
     return f"{count} {'GPU' if cuda else 'CPU core'}{'s' if count > 1 else ''}, {'bf16' if half else 'f32'}"
+
+
+def spare_cores(fabric: Fabric) -> int:
+    """How many cores of this machine each process has beside its own: none where training itself runs on them."""
+    if fabric.device.type == "cpu":
+        return 0
+    processes_here = min(fabric.world_size, torch.cuda.device_count())
+    return max(1, (os.cpu_count() or 1) // processes_here - 1)
 
 
 def any_process(fabric: Fabric, *flags: bool) -> list[bool]:

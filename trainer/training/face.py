@@ -7,7 +7,10 @@ Letters: N frames, B heads in a step, F the side of the heads' crops.
 """
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +36,8 @@ from trainer.training.stage import Score
 
 FACE_BATCH = 8
 """Heads in a step, over all processes."""
+CHAIN_FRAMES = 600
+"""Frames that the generator renders on its own outputs before it starts anew, to give all cores something to do."""
 PERCEPTUAL_HEADS = 2
 """So many of them go through the perceptual network, for its cost."""
 
@@ -53,21 +58,28 @@ def face_side_px(height_px: int) -> int:
 
 
 def render_heads(footage: Footage, generator: Path, indices: range, *, threads: int, every: int = 2) -> Heads:
-    """Run the exported generator over consecutive frames, and crop the heads of every `every`-th."""
-    side_px = face_side_px(footage.about.height_px)
-    engine = load_engine(generator, precision="bf16", threads=threads)
-    renderer = footage.renderer(engine, None)
-    reader = footage.reader()
-    rows: list[tuple[Rgb, ...]] = []
-    for index in track(indices, description="Rendering heads"):
-        figure = footage.figure(index)
-        picture, head = renderer.step(figure), figure.head
-        if head is not None and index % every == 0:
-            rows.append(tuple(crop_head(each, head, side_px) for each in (figure.rgb, picture, reader.read(index))))
-    reader.close()
+    """Run the exported generator over frames, in chains that cores share, and crop the heads of every `every`-th."""
+    chains = [indices[first : first + CHAIN_FRAMES] for first in range(0, len(indices), CHAIN_FRAMES)]
+    with ThreadPoolExecutor(threads) as pool:
+        parts = pool.map(partial(_render_chain, footage, generator, every=every), chains)
+        rows = [row for part in track(parts, "Rendering heads", len(chains)) for row in part]
     return Heads(
         *(torch.from_numpy(np.stack(column)).permute(0, 3, 1, 2).contiguous() for column in zip(*rows, strict=True))
     )
+
+
+def _render_chain(footage: Footage, generator: Path, indices: range, *, every: int) -> list[tuple[Rgb, ...]]:
+    """Figures, pictures and truths of heads, uint8 F F 3 each, on one core."""
+    side_px = face_side_px(footage.about.height_px)
+    renderer = footage.renderer(load_engine(generator, precision="bf16"), None)
+    rows: list[tuple[Rgb, ...]] = []
+    with closing(footage.reader()) as reader:
+        for index in indices:
+            figure = footage.figure(index)
+            picture, head = renderer.step(figure), figure.head
+            if head is not None and index % every == 0:
+                rows.append(tuple(crop_head(each, head, side_px) for each in (figure.rgb, picture, reader.read(index))))
+    return rows
 
 
 def crop_heads(pictures: Tensor, heads: Sequence[HeadBox], side_px: int) -> Tensor:
