@@ -15,6 +15,7 @@ OPTIONS = {
         *(*POSE, *ENGINES, "--allow-host", "--camera", "--fps", "--host", "--performer", "--port"),
         *("--source", "--subject"),
     ],
+    "realtime render": [*POSE, *ENGINES, "--out", "--replace", "--side-by-side", "--subject"],
     "realtime calibrate": [*POSE, "--camera", "--source"],
     "realtime pose": [*POSE, "--end-s", "--out", "--start-s", "--truth"],
     "realtime bench": [*POSE, *ENGINES, "--seconds", "--source", "--subject"],

@@ -8,38 +8,8 @@ import numpy as np
 import pytest
 
 from realtime.video import VideoWriter, open_sound, read_video
+from tests.support.films_with_sound import BEEP_S, LENGTH_S, beep_at_s, film_with_sound
 from tests.support.streams import numbered_picture
-
-RATE_HZ = 48_000
-BEEP_S, LENGTH_S = 0.5, 1.2
-"""Silent until the beep, which goes on to the end."""
-
-
-def film_with_sound(path: Path, codec: str, *, begin_s: float = 0.0, channels: int = 2) -> Path:
-    """A second of numbered pictures with a beep."""
-    with av.open(str(path), "w") as container:
-        pictures = container.add_stream("libx264", rate=30)
-        assert isinstance(pictures, av.VideoStream)
-        pictures.width = pictures.height = 256
-        pictures.pix_fmt = "yuv420p"
-        layout = "mono" if channels == 1 else "stereo"
-        sound = container.add_stream(codec, rate=RATE_HZ, layout=layout)
-        assert isinstance(sound, av.AudioStream)
-        for number in range(30):
-            frame = av.VideoFrame.from_ndarray(numbered_picture(number), format="rgb24")
-            frame.pts, frame.time_base = round((begin_s + number / 30) * 90_000), Fraction(1, 90_000)
-            container.mux(pictures.encode(frame))
-        container.mux(pictures.encode(None))
-        times = np.arange(round(LENGTH_S * RATE_HZ)) / RATE_HZ
-        wave = (np.sin(2 * np.pi * 440 * times) * (times >= BEEP_S) * 12_000).astype(np.int16)
-        for first in range(0, len(wave), 960):
-            block = wave[first : first + 960].repeat(channels)[None]
-            heard = av.AudioFrame.from_ndarray(block, format="s16", layout=layout)
-            heard.sample_rate, heard.time_base = RATE_HZ, Fraction(1, RATE_HZ)
-            heard.pts = round(begin_s * RATE_HZ) + first
-            container.mux(sound.encode(heard))
-        container.mux(sound.encode(None))
-    return path
 
 
 def move_sound(film: Path, out: Path) -> Path:
@@ -47,24 +17,6 @@ def move_sound(film: Path, out: Path) -> Path:
         for rgb, at_s in read_video(film):
             writer.write(rgb, at_s)
     return out
-
-
-def beep_at_s(path: Path) -> float:
-    """When the beep begins, counted from the first picture."""
-    with av.open(str(path)) as container:
-        pictures = container.streams.video[0]
-        begin_s = float((pictures.start_time or 0) * (pictures.time_base or 0))
-        for frame in container.decode(audio=0):
-            loud = np.flatnonzero(np.abs(frame.to_ndarray().astype(np.float64)).max(axis=0) > 0.05 * peak(frame))
-            if len(loud):
-                assert frame.time is not None
-                step = 1 if frame.format.is_planar else frame.layout.nb_channels
-                return frame.time - begin_s + float(loud[0]) / step / frame.sample_rate
-    raise AssertionError("no beep")
-
-
-def peak(frame: av.AudioFrame) -> float:
-    return 1.0 if frame.format.name.startswith("flt") else 32_768.0
 
 
 @pytest.mark.parametrize(
