@@ -13,11 +13,13 @@ from engines.errors import UserError
 from realtime.live.run_config import RunConfig
 from realtime.pose.estimation.config import PoseConfig
 from realtime.subject_engines import BEST, EngineConfig
+from realtime.subjects_cli import subjects
 
 Inline = tyro.conf.arg(name="")
 EXAMPLES = {
     "run": "realtime run --camera 0 --subject alice",
     "render": "realtime render dance.mp4 --subject alice --out alice_dance.mp4",
+    "subjects": "realtime subjects show alice",
     "calibrate": "realtime calibrate maria --camera 0",
     "pose": "realtime pose dance.mp4 --out dance_pose",
     "bench": "realtime bench --subject alice --source bob",
@@ -177,7 +179,15 @@ def pose(
 def main() -> None:
     """Entry point."""
     run_commands(
-        {"run": run, "render": render, "calibrate": calibrate, "pose": pose, "bench": bench, "bench-pose": bench_pose},
+        {
+            "run": run,
+            "render": render,
+            "subjects": subjects,
+            "calibrate": calibrate,
+            "pose": pose,
+            "bench": bench,
+            "bench-pose": bench_pose,
+        },
         prog="realtime",
         description="Move in front of a camera, and a browser shows another person making your moves.",
         examples=EXAMPLES,
