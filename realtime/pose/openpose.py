@@ -11,7 +11,6 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from engines.errors import UserError
 from realtime.pose.pose import Floats, Pose
@@ -29,8 +28,6 @@ COCO = (
     "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle",
     "right_eye", "left_eye", "right_ear", "left_ear",
 )  # fmt: skip
-_MIDDLES = {1: "shoulder", 8: "hip"}
-"""Where BODY_25 has neck and middle hip."""
 
 FOUND = 0.05
 """Least confidence of a keypoint that says where a person is; OpenPose draws from here on."""
@@ -44,8 +41,7 @@ class _Person(msgspec.Struct):
     hand_right_keypoints_2d: list[float] = []
 
 
-class _File(msgspec.Struct, kw_only=True):
-    version: float = 1.3
+class _File(msgspec.Struct):
     people: list[_Person]
 
 
@@ -99,19 +95,6 @@ def read_frame(path: Path) -> Pose | None:
     return Pose(xy, np.zeros(K, np.float32), confidence)
 
 
-def write_frame(path: Path, pose: Pose | None) -> None:
-    """Write one file as OpenPose does (BODY_25, face, hands); None says that nobody is there."""
-    people = []
-    if pose is not None:
-        rows = np.concatenate([pose.xy, pose.confidence[:, None]], axis=1)
-        body = np.stack([rows[INDEX[name]] if name else np.zeros(3, np.float32) for name in BODY_25])
-        for i, joint in _MIDDLES.items():
-            left, right = rows[INDEX[f"left_{joint}"]], rows[INDEX[f"right_{joint}"]]
-            body[i] = [*(left[:2] + right[:2]) / 2, min(left[2], right[2])]
-        people = [_Person(*(_numbers(part) for part in (body, rows[FACE], rows[LEFT_HAND], rows[RIGHT_HAND])))]
-    path.write_bytes(msgspec.json.encode(_File(people=people)) + b"\n")
-
-
 _BODY = sorted({INDEX[name] for name in BODY_25 if name})
 
 
@@ -151,11 +134,6 @@ def _box_px2(points: Floats) -> float:
     body = points[_BODY]
     found = body[body[:, 2] >= FOUND, :2]
     return float(np.prod(np.ptp(found, axis=0))) if len(found) else 0.0
-
-
-def _numbers(rows: NDArray[np.float32]) -> list[float]:
-    rows = np.where(rows[:, 2:] > 0, rows, np.float32(0))
-    return [round(float(number), 3) for number in rows.ravel()]
 
 
 Weights = dict[str, float]
