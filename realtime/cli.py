@@ -66,7 +66,7 @@ def render(
     from realtime.subject import load_subject
 
     path, shown = video_path(video), load_subject(subject)
-    beside = f"{path.resolve().name if path.is_dir() else path.stem}_{shown.folder.name}"
+    beside = f"{path.resolve().name if path.is_dir() else path.stem}_{shown.folder.resolve().name}"
     target = out or Path(beside if path.is_dir() else f"{beside}.mp4")
     render_all(path, shown, target, engines, pose, side_by_side=side_by_side, replace=replace)
 

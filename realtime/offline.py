@@ -54,7 +54,8 @@ class RenderReport(msgspec.Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         empty = f", nobody in {self.nobody} of them" if self.nobody else ""
-        return f"{self.out}: {self.frames} frames in {self.length_s:.1f} s{empty}; {self.sound or 'no'} sound"
+        heard = f"sound {self.sound}" if self.sound else "no sound"
+        return f"{self.out}: {self.length_s:.1f} s, {self.frames} frames{empty}; {heard}"
 
 
 @dataclass(slots=True)
@@ -66,8 +67,8 @@ class Performance:
     poses: list[tuple[float, Pose | None]] = field(default_factory=list)
     """Every frame: its time in seconds, and the pose in its pixels, None while nobody is there."""
     stands: list[Stand] = field(default_factory=list)
-    lengths: list[Floats] = field(default_factory=list)
-    """Of the bones, every `LENGTHS_STEP_S`."""
+    bones: list[Floats] = field(default_factory=list)
+    """Their `lengths`, every `LENGTHS_STEP_S`."""
     _measured_at_s: float = field(default=-math.inf, init=False)
 
     def add(self, tracked: TrackedPose, at_s: float) -> None:
@@ -77,13 +78,14 @@ class Performance:
             self.stands.append(tracked.stand)
         if tracked.pose is not None and at_s - self._measured_at_s >= LENGTHS_STEP_S:
             self._measured_at_s = at_s
-            self.lengths.append(lengths(tracked.pose))
+            self.bones.append(lengths(tracked.pose))
 
     def normalizer(self, manifest: Manifest) -> Normalizer:
         """What maps the poses to a subject, from the whole performance; without feet it learns as it does live."""
         known = whole_range(self.stands, manifest.motion) if self.stands else None
-        proportions, measured = manifest.proportions, self.lengths
-        return Normalizer(manifest.motion, self.size_px, known=known, proportions=proportions, known_lengths=measured)
+        return Normalizer(
+            manifest.motion, self.size_px, known=known, proportions=manifest.proportions, known_lengths=self.bones
+        )
 
 
 def render(
@@ -128,6 +130,8 @@ def render(
         frames = sum(len(each.poses) for each in performances)
         if not frames:
             raise UserError(f"The video {video} has no picture in it: give another one.")
+        if any(each.bones for each in performances) and not any(each.stands for each in performances):
+            LOG.warning("Both feet are never in the picture of %s, so the legs just stand.", video)
         nobody, last_s = 0, 0.0
         shown = _side_by_side(video, performances, subject) if side_by_side else _alone
         drawn = progress.track(figures(performances, subject), frames, description=f"Rendering {out.name}")

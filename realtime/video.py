@@ -121,9 +121,12 @@ def open_sound(path: Path) -> Iterator[Sound | None]:
     """
     with _opened(path) as (container, pictures):
         track = container.streams.best("audio", related=pictures)
-        if isinstance(track, av.AudioStream) and track.codec_context is not None and track.time_base:
+        known = isinstance(track, av.AudioStream) and track.codec_context is not None and track.channels and track.rate
+        if isinstance(track, av.AudioStream) and known:
             yield Sound(track, _packets(container, track), _begin_s(pictures))
         else:
+            if track is not None:
+                LOG.warning("The sound of %s is of an unknown kind: it is left out.", path)
             yield None
 
 

@@ -69,6 +69,14 @@ def test_every_frame_at_its_time_and_the_sound(alice: Subject, bob: list[Rgb], t
         assert "alice" in container.metadata["comment"]
 
 
+def test_half_a_person_is_named(
+    alice: Subject, bob: list[Rgb], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    film = write_film(tmp_path / "half.mp4", [rgb[: rgb.shape[0] // 4 * 2 + 40] for rgb in bob[:3]], 1 / 30)
+    assert render(film, alice, tmp_path / "out.mp4", QUICK, BODY).nobody == 0
+    assert "Both feet are never in the picture" in caplog.text
+
+
 @pytest.mark.parametrize("name", ["bob_clip.mp4", "faults/portrait_9x16.mp4"])
 def test_side_by_side(name: str, alice: Subject, tmp_path: Path) -> None:
     source = [rgb for rgb, _ in islice(read_video(DATA / name), 100, 104)]
