@@ -12,11 +12,14 @@ from engines.console import run_commands
 from engines.errors import UserError
 from realtime.live.run_config import RunConfig
 from realtime.pose.estimation.config import PoseConfig
-from realtime.subject_engines import EngineConfig
+from realtime.subject_engines import BEST, EngineConfig
+from realtime.subjects_cli import subjects
 
 Inline = tyro.conf.arg(name="")
 EXAMPLES = {
     "run": "realtime run --camera 0 --subject alice",
+    "render": "realtime render dance.mp4 --subject alice --out alice_dance.mp4",
+    "subjects": "realtime subjects show alice",
     "calibrate": "realtime calibrate maria --camera 0",
     "pose": "realtime pose dance.mp4 --out dance_pose",
     "bench": "realtime bench --subject alice --source bob",
@@ -35,6 +38,37 @@ def run(config: Annotated[RunConfig, Inline] = RunConfig()) -> None:
     from realtime.live.serve import serve
 
     asyncio.run(serve(config))
+
+
+def render(
+    video: Annotated[Positional[str], tyro.conf.arg(metavar="VIDEO")],
+    /,
+    subject: str = "alice",
+    out: Path | None = None,
+    side_by_side: bool = False,
+    replace: bool = False,
+    engines: Annotated[EngineConfig, Inline] = BEST,
+    pose: Annotated[PoseConfig, Inline] = PoseConfig(),
+) -> None:
+    """Render a whole video with a subject in the performer's place: every frame, at its own time, with the sound.
+
+    Args:
+        video: who moves: a video, a bundled performer's name (bob), or a folder, all videos of which are rendered.
+        subject: who is shown: a name, or the path of a subject's folder.
+        out: the .mp4 to write, or the folder; VIDEO_SUBJECT here if not given.
+        side_by_side: write source | figure | result instead of the result alone.
+        replace: make anew what is there already.
+        engines: how the networks run.
+        pose: what estimates the pose, and whose.
+    """
+    from realtime.live.source import video_path
+    from realtime.offline import render_all
+    from realtime.subject import load_subject
+
+    path, shown = video_path(video), load_subject(subject)
+    beside = f"{path.resolve().name if path.is_dir() else path.stem}_{shown.folder.resolve().name}"
+    target = out or Path(beside if path.is_dir() else f"{beside}.mp4")
+    render_all(path, shown, target, engines, pose, side_by_side=side_by_side, replace=replace)
 
 
 def calibrate(
@@ -145,7 +179,15 @@ def pose(
 def main() -> None:
     """Entry point."""
     run_commands(
-        {"run": run, "calibrate": calibrate, "pose": pose, "bench": bench, "bench-pose": bench_pose},
+        {
+            "run": run,
+            "render": render,
+            "subjects": subjects,
+            "calibrate": calibrate,
+            "pose": pose,
+            "bench": bench,
+            "bench-pose": bench_pose,
+        },
         prog="realtime",
         description="Move in front of a camera, and a browser shows another person making your moves.",
         examples=EXAMPLES,

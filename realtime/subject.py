@@ -147,8 +147,8 @@ class Subject:
 
 def subject_folders() -> dict[str, Path]:
     """The subjects that can be named: those of the package, and the user's own, which come first."""
-    folders = (BUNDLED, user_subjects())
-    return {path.parent.name: path.parent for folder in folders for path in sorted(folder.glob(f"*/{MANIFEST}"))}
+    found = (path for folder in (BUNDLED, user_subjects()) for path in sorted(folder.glob(f"[!.]*/{MANIFEST}")))
+    return {path.parent.name: path.parent for path in found}  # hidden ones are an export's drafts
 
 
 def user_subjects() -> Path:
@@ -171,7 +171,7 @@ def load_subject(name: str) -> Subject:
                 "or give the path of a subject's folder."
             )
         folder = known[name]
-    manifest = _read_manifest(folder / MANIFEST)
+    manifest = read_manifest(folder / MANIFEST)
     try:
         style = load_style(manifest.figure_style, manifest.figure_version)
     except UserError as error:
@@ -194,7 +194,12 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     write_file(folder / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
 
 
-def _read_manifest(path: Path) -> Manifest:
+def read_manifest(path: Path) -> Manifest:
+    """Read a `subject.json`; the files beside it are not looked at.
+
+    Raises:
+        UserError: it is none, or of a version that this program cannot play.
+    """
     try:
         data = path.read_bytes()
         version = msgspec.json.decode(data, type=_Version).format

@@ -1,5 +1,6 @@
 """What runs a subject's networks on this machine: chosen once, loaded as a renderer."""
 
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from realtime.render import Renderer
 from realtime.subject import Subject
 from realtime.subject_clips import SubjectClips
 
+LOG = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, kw_only=True)
 class EngineConfig:
@@ -21,11 +24,15 @@ class EngineConfig:
     precision: Auto | Precision = "auto"
     """Arithmetic of the subject's networks; those of the pose have their own."""
     threads: int = max(1, (os.cpu_count() or 2) - 1)
-    """Cores for the renderer; one more is busy with the pose."""
+    """Cores for the networks; live, one more is busy with the pose."""
 
     def __post_init__(self) -> None:
         if self.threads < 1:
             raise UserError(f"--threads must be at least 1, not {self.threads}.")
+
+
+BEST = EngineConfig(precision="f32", threads=os.cpu_count() or 1)
+"""For results that nobody waits for live."""
 
 
 def choose_engines(subject: Subject, engines: EngineConfig, say: Callable[[str], object]) -> list[Choice]:
@@ -40,6 +47,18 @@ def choose_engines(subject: Subject, engines: EngineConfig, say: Callable[[str],
         threads=engines.threads,
         say=say,
     )
+
+
+def open_renderer(
+    subject: Subject, engines: EngineConfig = EngineConfig(), say: Callable[[str], object] = LOG.info
+) -> Renderer:
+    """A renderer of the subject on what is best for it here; see `choose_engines`.
+
+    Raises:
+        UserError: nothing can play it.
+    """
+    choice, *_ = choose_engines(subject, engines, say)
+    return load_renderer(subject, choice, engines.threads)
 
 
 def load_renderer(subject: Subject, choice: Choice, threads: int, *, face: bool = True) -> Renderer:

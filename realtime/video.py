@@ -1,13 +1,14 @@
-"""Read and write video files (RGB pictures, upright, and their times), and write pictures."""
+"""Read and write video files (RGB pictures, upright, their times, and the sound), and write pictures."""
 
 import logging
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import av
 import cv2
@@ -19,12 +20,16 @@ from engines.errors import UserError
 from engines.files import replace_file, write_file
 from realtime import hdr
 from realtime.frame import Rgb
+from realtime.sound import Sound
 
 LOG = logging.getLogger(__name__)
 STILL = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 ORDER_ONLY = ("avi", "h264", "hevc", "m4v")
 """Formats that tell the order of frames but not when they are shown."""
+TICK = Fraction(1, 120_000)
+"""Seconds, of the clock of what is written: a frame lasts whole ticks at all usual rates, 24 to 60/1.001 included."""
 Packet: TypeAlias = "av.Packet[av.VideoStream]"
+AnyStream = TypeVar("AnyStream", av.VideoStream, av.AudioStream)
 
 
 @contextmanager
@@ -107,6 +112,29 @@ def read_video(
             note(f"The video {path}: {what}.")
 
 
+@contextmanager
+def open_sound(path: Path) -> Iterator[Sound | None]:
+    """The sound of a video, counted from its first picture as in `read_video`; None if it has none.
+
+    Raises:
+        UserError: the file cannot be opened.
+    """
+    with _opened(path) as (container, pictures):
+        track = container.streams.best("audio", related=pictures)
+        known = isinstance(track, av.AudioStream) and track.codec_context is not None and track.channels and track.rate
+        if isinstance(track, av.AudioStream) and known:
+            yield Sound(track, _packets(container, track), _begin_s(pictures))
+        else:
+            if track is not None:
+                LOG.warning("The sound of %s is of an unknown kind: it is left out.", path)
+            yield None
+
+
+def _begin_s(stream: av.VideoStream) -> float:
+    """What the file's clock says at the first picture."""
+    return float((stream.start_time or 0) * (stream.time_base or 0))
+
+
 def _losses(decoder: "_Decoder", clock: "_Clock", length_s: float) -> Iterator[str]:
     """What of a video that was read to its end could not be shown."""
     if decoder.damaged:
@@ -121,8 +149,7 @@ def _length_s(container: av.container.InputContainer, stream: av.VideoStream) ->
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
     # What a container tells is when it ends, which is not how long it lasts if it begins late.
-    begin_s = float((stream.start_time or 0) * (stream.time_base or 0))
-    return max(0.0, (container.duration or 0) / av.time_base - begin_s)
+    return max(0.0, (container.duration or 0) / av.time_base - _begin_s(stream))
 
 
 class _Decoder:
@@ -147,7 +174,7 @@ class _Decoder:
         self.damaged += 1
 
 
-def _packets(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[Packet]:
+def _packets(container: av.container.InputContainer, stream: AnyStream) -> "Iterator[av.Packet[AnyStream]]":
     """The packets up to the end of the file, or to where it breaks off."""
     with suppress(av.error.FFmpegError):
         for packet in container.demux(stream):
@@ -160,7 +187,7 @@ class _Clock:
 
     def __init__(self, stream: av.VideoStream) -> None:
         self._step_s, self._time_base = 1 / float(stream.average_rate or 30), stream.time_base
-        self.begin_s = float((stream.start_time or 0) * (stream.time_base or 0))
+        self.begin_s = _begin_s(stream)
         container = stream.container
         assert container is not None
         # AVI knows the order of decoding only: with B-frames its times are wrong, but its rate is right.
@@ -218,26 +245,57 @@ class VideoWriter:
         gop: frames between key frames.
         pix_fmt: "yuv420p" plays everywhere, "yuv444p" keeps the colours at full resolution.
         most_bit_s: bits per second that are never exceeded for long, whatever the quality; 0 leaves it open.
+        sound: what is heard with the pictures; see `open_sound`.
+        comment: what the file says of itself.
     """
 
     def __init__(
-        self, path: Path, fps: float, *, crf: int = 18, gop: int = 60, pix_fmt: str = "yuv420p", most_bit_s: int = 0
+        self,
+        path: Path,
+        fps: float,
+        *,
+        crf: int = 18,
+        gop: int = 60,
+        pix_fmt: str = "yuv420p",
+        most_bit_s: int = 0,
+        sound: Sound | None = None,
+        comment: str = "",
     ) -> None:
-        self._path = path
+        self._path, self._sound, self._comment = path, sound, comment
         self._fps = Fraction(fps).limit_denominator(1001)
         self._options: Mapping[str, str] = {"crf": str(crf), "preset": "veryfast", "g": str(gop)}
         if most_bit_s:
             self._options = {**self._options, "maxrate": str(most_bit_s), "bufsize": str(2 * most_bit_s)}
         self._pix_fmt = pix_fmt
         self._stream: av.VideoStream | None = None
+        self._written, self._ticks = 0, -1
 
-    def write(self, rgb: Rgb) -> None:
-        """Append a picture, uint8 [H, W, 3] with even sides; all of one size."""
-        if self._stream is None:
-            self._stream = self._container.add_stream("libx264", rate=self._fps, options=dict(self._options))
-            self._stream.height, self._stream.width = rgb.shape[:2]
-            self._stream.pix_fmt = self._pix_fmt
-        self._container.mux(self._stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")))
+    def write(self, rgb: Rgb, at_s: float | None = None) -> None:
+        """Append a picture, uint8 [H, W, 3] with even sides; all of one size.
+
+        Args:
+            rgb: the picture.
+            at_s: when it is shown, later than the one before; by default the next frame at the file's rate.
+        """
+        stream = self._stream or self._begin(rgb)
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
+        due_s = self._written / self._fps if at_s is None else at_s
+        self._written, self._ticks = self._written + 1, max(self._ticks + 1, round(due_s / TICK))
+        frame.pts, frame.time_base = self._ticks, TICK
+        self._container.mux(stream.encode(frame))
+        if self._sound is not None:
+            self._container.mux(list(self._sound.until(float(due_s))))
+
+    def _begin(self, rgb: Rgb) -> av.VideoStream:
+        stream = self._container.add_stream("libx264", rate=self._fps, options=dict(self._options))
+        stream.height, stream.width = rgb.shape[:2]
+        stream.pix_fmt, stream.codec_context.time_base = self._pix_fmt, TICK
+        if self._comment:
+            self._container.metadata["comment"] = self._comment
+        if self._sound is not None:
+            self._sound.join(self._container)
+        self._stream = stream
+        return stream
 
     def __enter__(self) -> "VideoWriter":
         with ExitStack() as stack:
@@ -257,6 +315,8 @@ class VideoWriter:
     ) -> None:
         if kind is None and self._stream is not None:
             self._container.mux(self._stream.encode(None))
+            if self._sound is not None:
+                self._container.mux(list(self._sound.until(math.inf)))
 
 
 def write_picture(path: Path, rgb: Rgb) -> None:

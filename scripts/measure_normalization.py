@@ -22,7 +22,7 @@ from realtime.pose.estimation.estimator import PoseEstimator
 from realtime.pose.figure.limbs import draw
 from realtime.pose.measure import ankle_line_px, middle, stature_px
 from realtime.pose.normalization.motion_range import MotionRange, measure_range, observe
-from realtime.pose.normalization.normalizer import Normalizer, map_pose
+from realtime.pose.normalization.normalizer import Normalizer
 from realtime.pose.normalization.proportions import Proportions, lengths, measure_proportions
 from realtime.pose.pose import Pose
 from realtime.pose.skeleton import INDEX
@@ -62,6 +62,7 @@ def report(
     normalizer = Normalizer(target, size_px, proportions=limbs)
     ratio = target.near_stature / target.far_stature
     whole = measure_range([seen for pose, _ in poses if (seen := observe(pose))], least_ratio=ratio)
+    exact = Normalizer(target, size_px, known=whole)
     shapes = np.stack([shape(pose) for pose in own]) if own else None
     figures, errors, costs_ms = list[Pose](), list[tuple[float, ...]](), list[float]()
     for pose, at_s in poses:
@@ -77,7 +78,7 @@ def report(
         unlike = np.nan
         if shapes is not None:
             unlike = float(np.sqrt(((shapes - shape(shown)) ** 2).sum(axis=1).min() / len(JOINTS)))
-        late = abs(line - ankle_line_px(map_pose(pose, whole, target)))
+        late = abs(line - ankle_line_px(exact.normalize(pose, at_s)))
         errors.append((outside / stature, late / stature, abs(stature_px(shown) / stature - 1), unlike))
     names = (
         "ankle line outside of the subject's range",

@@ -13,8 +13,8 @@ from engines.errors import UserError
 from realtime.live.performer_profile import Profile
 from realtime.live.source import Source
 from realtime.pose.estimation.config import PoseConfig
-from realtime.pose.normalization.motion_range import Stand, measure_range, observe
-from realtime.pose.track import PoseTrack, TrackedPose
+from realtime.pose.normalization.motion_range import Stand, measure_range
+from realtime.pose.track import PoseTrack
 
 
 class CalibrationStep(NamedTuple):
@@ -108,21 +108,14 @@ def calibrate(source: Source, console: Console, pose: PoseConfig = PoseConfig())
                     raise UserError(f"The {source.name} has ended before the calibration: give a longer one.")
                 size_px = frame.rgb.shape[1], frame.rgb.shape[0]
                 tracked = track.step(frame.rgb, frame.captured_at_s)
-                stand = _stand(tracked)
-                calibration.add(stand, frame.captured_at_s)
-                problem = COME_IN if tracked.seen is None else STEP_BACK if stand is None else None
+                calibration.add(tracked.stand, frame.captured_at_s)
+                problem = COME_IN if tracked.seen is None else STEP_BACK if tracked.stand is None else None
                 live.update(_screen(problem or calibration.hint, calibration))
                 if problem and calibration.waited_s > GIVE_UP_S:
                     raise UserError(f"Gave up after {GIVE_UP_S:.0f} s. {problem} Then calibrate again.")
     finally:
         source.close()
     return calibration.profile(size_px)
-
-
-def _stand(tracked: TrackedPose) -> Stand | None:
-    """Where the performer stands by the smoothed pose; None unless both feet are seen, not only filled in."""
-    feet = tracked.seen is not None and observe(tracked.seen) is not None
-    return observe(tracked.pose) if feet and tracked.pose is not None else None
 
 
 def _screen(hint: str, calibration: Calibration) -> RenderableType:

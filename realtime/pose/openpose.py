@@ -15,7 +15,6 @@ from typing import NamedTuple
 import cv2
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from engines.errors import UserError
 from realtime.pose.pose import Floats, Pose
@@ -49,8 +48,6 @@ ORDERS = {"BODY_25": (BODY_25, 1), "BODY_25B": (BODY_25B, 17), "COCO": (COCO, 1)
 """The orders of body keypoints, and where each has the neck; BODY_23 is that of the labels of Everybody Dance Now."""
 NECK_NEAR = 0.25
 """The neck is nearer to the middle of the shoulders than so many of their distances."""
-_MIDDLES = {1: "shoulder", 8: "hip"}
-"""Where BODY_25 has neck and middle hip."""
 
 FOUND = 0.05
 """Least confidence of a keypoint that says where a person is; OpenPose draws from here on."""
@@ -63,8 +60,7 @@ class _Person(msgspec.Struct):
     hand_right_keypoints_2d: list[float] = []
 
 
-class _File(msgspec.Struct, kw_only=True):
-    version: float = 1.3
+class _File(msgspec.Struct):
     people: list[_Person]
 
 
@@ -128,19 +124,6 @@ def pose_of(points: Floats) -> Pose | None:
     for part in (LEFT_HAND, RIGHT_HAND, FACE):
         confidence[part.start] = max(confidence[part.start], np.median(confidence[part]))
     return Pose(xy, np.zeros(K, np.float32), confidence)
-
-
-def write_frame(path: Path, pose: Pose | None) -> None:
-    """Write one file as OpenPose does (BODY_25, face, hands); None says that nobody is there."""
-    people = []
-    if pose is not None:
-        rows = np.concatenate([pose.xy, pose.confidence[:, None]], axis=1)
-        body = np.stack([rows[INDEX[name]] if name else np.zeros(3, np.float32) for name in BODY_25])
-        for i, joint in _MIDDLES.items():
-            left, right = rows[INDEX[f"left_{joint}"]], rows[INDEX[f"right_{joint}"]]
-            body[i] = [*(left[:2] + right[:2]) / 2, min(left[2], right[2])]
-        people = [_Person(*(_numbers(part) for part in (body, rows[FACE], rows[LEFT_HAND], rows[RIGHT_HAND])))]
-    path.write_bytes(msgspec.json.encode(_File(people=people)) + b"\n")
 
 
 BODY_ROWS = sorted({INDEX[name] for name in BODY_25 if name})
@@ -216,11 +199,6 @@ def _neck_error(bodies: Floats, names: tuple[str, ...], neck: int) -> float:
     middle = (found[:, rows[1], :2] + found[:, rows[2], :2]) / 2
     wide = np.linalg.norm(found[:, rows[1], :2] - found[:, rows[2], :2], axis=1)
     return float(np.median(np.linalg.norm(found[:, neck, :2] - middle, axis=1) / np.maximum(wide, 1e-6)))
-
-
-def _numbers(rows: NDArray[np.float32]) -> list[float]:
-    rows = np.where(rows[:, 2:] > 0, rows, np.float32(0))
-    return [round(float(number), 3) for number in rows.ravel()]
 
 
 Weights = dict[str, float]

@@ -6,6 +6,7 @@ from realtime.frame import Rgb
 from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.estimation.estimator import Estimator, load_estimator
 from realtime.pose.fill_missing import FillConfig, Filler
+from realtime.pose.normalization.motion_range import Stand, observe
 from realtime.pose.pose import Pose
 from realtime.pose.smooth import SmoothConfig, Smoother
 
@@ -20,6 +21,12 @@ class TrackedPose:
     """Filled and smoothed, what is drawn; None once nobody has been there for `FillConfig.lost_s`."""
     new_person: bool = False
     """The estimator has gone over to somebody else: nothing learnt of the last person holds."""
+
+    @property
+    def stand(self) -> Stand | None:
+        """Where the person stands by the smoothed pose; None unless both feet are seen, not only filled in."""
+        feet = self.seen is not None and observe(self.seen) is not None
+        return observe(self.pose) if feet and self.pose is not None else None
 
 
 class PoseTrack:

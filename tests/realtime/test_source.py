@@ -17,13 +17,13 @@ from realtime.live.pace import Pace
 from realtime.live.pipeline import STAGES, PosePipeline
 from realtime.live.source import FileSource, StreamSource, open_source, performers
 from realtime.meter import Meter
-from realtime.pose.openpose import write_frame
 from realtime.pose.pose import Pose
 from realtime.pose.skeleton import BODY, LEFT_HAND
 from realtime.pose.track import PoseTrack
 from realtime.subject import load_subject
 from realtime.video import VideoWriter, count_frames, read_video
 from tests.support.commands import DATA
+from tests.support.openpose_files import write_frame
 from tests.support.scripted import ScriptedRenderer
 from tests.support.streams import numbered_picture, read_number
 

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 
 from realtime.frame import Rgb
-from realtime.pose.openpose import write_frame
 from realtime.pose.pose import Pose
+from tests.support.openpose_files import write_frame
 from tests.support.standing_pose import standing
 
 

@@ -13,12 +13,12 @@ from engines.load import load_engine
 from realtime.pose.archive import load_poses
 from realtime.pose.figure.limbs import draw
 from realtime.pose.figure.styles import Figure
-from realtime.pose.openpose import write_frame
 from realtime.pose.skeleton import INDEX
 from realtime.render import Renderer
 from realtime.subject import load_subject
 from realtime.video import VideoWriter
 from tests.support.commands import DATA, assert_refused, chosen, command
+from tests.support.openpose_files import write_frame
 from tests.support.standing_pose import standing
 
 

@@ -122,6 +122,17 @@ def measure_range(
     )
 
 
+def whole_range(stands: Sequence[Stand], target: MotionRange) -> MotionRange:
+    """The range of somebody all of whose places are known: what `RangeEstimator` comes to in the end.
+
+    Args:
+        stands: at least one.
+        target: the target's range.
+    """
+    stature, x = (float(np.median([getattr(stand, name) for stand in stands])) for name in ("stature", "x"))
+    return replace(measure_range(stands, least_ratio=_least_ratio(target), likely=stature), middle=x)
+
+
 def supposed_range(stand: Stand, slope: float, size_px: tuple[int, int], target: MotionRange) -> MotionRange:
     """The range to expect of somebody seen once or twice: an average camera, and steps like the target's.
 
@@ -165,8 +176,7 @@ class RangeEstimator:
 
     def exchange(self, target: MotionRange) -> None:
         """Estimate for another target from now on, from the same observations."""
-        self._target = target
-        self._least_ratio = max(1.1, target.near_stature / target.far_stature)
+        self._target, self._least_ratio = target, _least_ratio(target)
 
     def add(self, stand: Stand, at_s: float) -> None:
         """Count an observation made at `at_s` seconds."""
@@ -192,6 +202,11 @@ class RangeEstimator:
         mixed = seen.towards(supposed_range(at, slope, self._size_px, self._target), doubt)
         # The median, not the middle between left and right: who walks in from the side has been on one side only.
         return replace(mixed, middle=x + place_doubt * (self._size_px[0] / 2 - x))
+
+
+def _least_ratio(target: MotionRange) -> float:
+    """Of the near stature by the far one: who hardly steps stays where they are in the target's range."""
+    return max(1.1, target.near_stature / target.far_stature)
 
 
 def _quantile(ordered: NDArray[np.float64], q: float) -> float:

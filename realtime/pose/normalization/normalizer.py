@@ -7,6 +7,7 @@ scaled about them to the target's stature at p. What the performer's far and nea
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from realtime.pose.measure import ankle_line_px, middle
 from realtime.pose.normalization.half_body import FeetWatch, stand_in_legs
 from realtime.pose.normalization.motion_range import MotionRange, RangeEstimator, Stand, observe
 from realtime.pose.normalization.proportions import LimbFitter, Proportions
-from realtime.pose.pose import Pose
+from realtime.pose.pose import Floats, Pose
 
 BEYOND = 0.1
 """How far outside of the target's range the figure may go, in ranges: the generator has not seen more."""
@@ -71,11 +72,6 @@ def place(anchor: Anchor, source: MotionRange, target: MotionRange) -> Placement
     return Placement(anchor.x, anchor.ankle, target.middle + off, target.ankle_at(p), k)
 
 
-def map_pose(pose: Pose, source: MotionRange, target: MotionRange) -> Pose:
-    """Map a whole body whose range is known."""
-    return place(_anchor(pose, source), source, target).apply(pose)
-
-
 def _anchor(pose: Pose, source: MotionRange) -> Anchor:
     ankle = ankle_line_px(pose)
     p = source.nearness(ankle)
@@ -97,6 +93,7 @@ class Normalizer:
         size_px: width and height of the performer's picture.
         known: the performer's range in that picture; with it no range is learnt.
         proportions: the target's, to which limbs are fitted; None leaves the performer's.
+        known_lengths: the performer's, if all are known; see `LimbFitter`.
     """
 
     def __init__(
@@ -106,16 +103,18 @@ class Normalizer:
         *,
         known: MotionRange | None = None,
         proportions: Proportions | None = None,
+        known_lengths: Sequence[Floats] = (),
     ) -> None:
         self._target, self._size_px, self._known, self._proportions = target, size_px, known, proportions
+        self._known_lengths = known_lengths
         self.reset()
 
     def reset(self) -> None:
-        """Forget the performer, but for a known range."""
+        """Forget the performer, but for what was known before."""
         self._estimator = RangeEstimator(self._size_px, self._target)
         self._source = self._known
         self._feet = FeetWatch()
-        self._limbs = LimbFitter(self._proportions) if self._proportions else None
+        self._limbs = LimbFitter(self._proportions, self._known_lengths) if self._proportions else None
         self._stood = False
         self._p = 0.5
         self._at_s = -math.inf
@@ -127,7 +126,7 @@ class Normalizer:
         if self._limbs is not None and proportions is not None:
             self._limbs.exchange(proportions)
         else:
-            self._limbs = LimbFitter(proportions) if proportions else None
+            self._limbs = LimbFitter(proportions, self._known_lengths) if proportions else None
 
     @property
     def half_body(self) -> bool:

@@ -1,7 +1,7 @@
 """Limb lengths, and a performer's pose fitted to the target's: so a tall performer drives a short target."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 import numpy as np
@@ -116,13 +116,16 @@ class LimbFitter:
 
     Args:
         target: the target's proportions.
+        known: `lengths` of the performer every `LENGTHS_STEP_S`, if all are known; then nothing more is learnt.
     """
 
-    def __init__(self, target: Proportions) -> None:
+    def __init__(self, target: Proportions, known: Sequence[Floats] = ()) -> None:
         self._target = target
-        self._seen: deque[Floats] = deque(maxlen=round(MEMORY_S / LENGTHS_STEP_S))
-        self._seen_at_s = -np.inf
+        self._seen = deque(known, maxlen=None if known else round(MEMORY_S / LENGTHS_STEP_S))
+        self._seen_at_s = np.inf if known else -np.inf
         self._shown = self._newest = np.eye(K, dtype=np.float32)
+        if known:
+            self._shown = self._newest = self._estimate()
 
     def exchange(self, target: Proportions) -> None:
         """Fit to another target from now on, by what is known of the performer."""

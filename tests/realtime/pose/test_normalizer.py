@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realtime.pose.measure import ankle_line_px, middle, stature_px
-from realtime.pose.normalization.motion_range import MotionRange, Stand, measure_range, observe
-from realtime.pose.normalization.normalizer import Normalizer, map_pose
+from realtime.pose.normalization.motion_range import MotionRange, Stand, measure_range, observe, whole_range
+from realtime.pose.normalization.normalizer import Anchor, Normalizer, place
 from realtime.pose.pose import Pose
 from realtime.pose.skeleton import INDEX
 from realtime.pose.smooth import Smoother
@@ -46,6 +46,14 @@ def walk(fps: float, length_s: float) -> list[tuple[Pose, float]]:
     """To and fro, and from side to side."""
     times = np.arange(0, length_s, 1 / fps)
     return [(stands_at(0.5 - 0.5 * np.cos(0.9 * t), 320 + 90 * np.sin(1.3 * t)), float(t)) for t in times]
+
+
+def map_pose(pose: Pose, source: MotionRange, target: MotionRange) -> Pose:
+    """A whole body whose range is known, mapped by EDN's formula alone."""
+    ankle = ankle_line_px(pose)
+    p = source.nearness(ankle)
+    anchor = Anchor(float(middle(pose, "hip")[0]), ankle, p, source.stature_at(p))
+    return place(anchor, source, target).apply(pose)
 
 
 def play(normalizer: Normalizer, steps: list[tuple[Pose, float]]) -> list[Pose]:
@@ -94,6 +102,25 @@ def test_fault_d_a_live_range_soon_is_that_of_the_whole_video() -> None:
         assert off < most, f"{off:.3f} statures off after {steps[i][1]:.0f} s"
     calibrated = play(Normalizer(TARGET, SIZE_PX, known=whole), steps[:1])
     assert np.array_equal(calibrated[0].xy, map_pose(steps[0][0], whole, TARGET).xy)
+
+
+def test_the_range_of_a_whole_video_is_that_which_live_comes_to() -> None:
+    """So a film is rendered from its first frame on as live would be in the end; who walked in from one side, too."""
+    walk_in = [(stands_at(0.5, 640 - 80 * t), float(t)) for t in np.arange(0, 4, 1 / 30)]
+    steps = walk_in + [(pose, 4 + at_s) for pose, at_s in walk(30, 60)]
+    whole = whole_range([seen for pose, _ in steps if (seen := observe(pose))], TARGET)
+    live = play(Normalizer(TARGET, SIZE_PX), steps)[-1]
+    known = play(Normalizer(TARGET, SIZE_PX, known=whole), steps)
+    assert np.abs(known[-1].xy - live.xy).max() < 0.03 * stature_px(live)
+    middles = [float(middle(pose, "hip")[0]) for pose in known[len(walk_in) :]]
+    assert np.median(middles) == pytest.approx(TARGET.middle, abs=0.1 * TARGET.reach)
+
+
+def test_who_hardly_steps_stays_in_the_middle_of_the_range() -> None:
+    stands = [seen for p in (0.49, 0.5, 0.51) if (seen := observe(stands_at(p)))]
+    whole = whole_range(stands, TARGET)
+    assert whole.near_stature / whole.far_stature == pytest.approx(TARGET.near_stature / TARGET.far_stature)
+    assert whole.nearness(stands[1].ankle) == pytest.approx(0.45, abs=0.01), "as far in statures from both ends"
 
 
 def test_fault_e_nothing_looks_ahead() -> None:

@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 
 from engines.errors import UserError
 from realtime.pose.measure import head_box, stature_px
-from realtime.pose.openpose import BODY_25, COCO, ORDERS, impute, write_frame
+from realtime.pose.openpose import BODY_25, COCO, ORDERS, impute
 from realtime.pose.openpose_folder import read_openpose
 from realtime.pose.pose import Pose
 from realtime.pose.skeleton import BODY, FACE, INDEX, LEFT_HAND, NAMES, RIGHT_HAND, K
 from tests.support.commands import DATA
 from tests.support.numbers import floats
+from tests.support.openpose_files import write_frame
 from tests.support.standing_pose import standing
 
 SAMPLE = DATA / "openpose"

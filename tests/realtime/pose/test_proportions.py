@@ -59,6 +59,18 @@ def test_a_long_legged_performer_drives_a_short_legged_target_without_broken_fee
     assert foot / np.linalg.norm(foot) == pytest.approx(was / np.linalg.norm(was), abs=0.02)
 
 
+def test_known_lengths_are_fitted_from_the_first_frame_on() -> None:
+    target = measure_proportions([lengths(stands_at(0.5))])
+    assert target is not None
+    long_legged = built_like(stands_at(0.5), thigh=1.2)
+    normalizer = Normalizer(TARGET, SIZE_PX, proportions=target, known_lengths=[lengths(long_legged)] * 200)
+    shown = [normalizer.normalize(long_legged, i / 30) for i in range(30)]
+    for pose in shown:
+        own = measure_proportions([lengths(pose)])
+        assert own is not None
+        assert own.thigh == pytest.approx(target.thigh, rel=0.02)
+
+
 @given(thigh=floats(0.6, 1.6), arm=floats(0.6, 1.6))
 @settings(max_examples=10)
 def test_learning_proportions_never_makes_anybody_jump(thigh: float, arm: float) -> None:

@@ -1,0 +1,286 @@
+"""`realtime render`: a whole video with a subject in the performer's place, every frame at its own time.
+
+EDN's global pose normalization needs the whole video, so there are two passes: first every pose is estimated and
+measured, then every picture is rendered from the poses, which stay in memory (2.5 kB a frame).
+"""
+
+import logging
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+
+import cv2
+import msgspec
+import numpy as np
+from rich.progress import Progress
+
+from engines.console import progress_bar
+from engines.engine import BrokenOutputError
+from engines.errors import UserError
+from engines.files import disk_full_message
+from realtime.frame import Rgb
+from realtime.pose.estimation.config import PoseConfig
+from realtime.pose.figure.styles import Figure
+from realtime.pose.normalization.motion_range import Stand, whole_range
+from realtime.pose.normalization.normalizer import Normalizer
+from realtime.pose.normalization.proportions import LENGTHS_STEP_S, lengths
+from realtime.pose.pose import Floats, Pose
+from realtime.pose.track import PoseTrack, TrackedPose
+from realtime.render import Renderer
+from realtime.subject import Manifest, Subject
+from realtime.subject_engines import BEST, EngineConfig, open_renderer
+from realtime.video import VideoWriter, count_frames, frame_rate, open_sound, read_video
+
+LOG = logging.getLogger(__name__)
+VIDEOS = frozenset(
+    {".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ts", ".webm", ".wmv"}
+)
+"""What counts as a video in a folder, by the end of its name."""
+
+
+class RenderReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What `realtime render` says of a video that it has written."""
+
+    video: str
+    out: str
+    frames: int
+    nobody: int
+    """Of these, the ones without a person, which show the empty background."""
+    length_s: float
+    sound: str | None
+    """Its codec in the source and whether it was copied, e.g. "opus, copied"; None without sound."""
+
+    def __str__(self) -> str:
+        empty = f", nobody in {self.nobody} of them" if self.nobody else ""
+        heard = f"sound {self.sound}" if self.sound else "no sound"
+        return f"{self.out}: {self.length_s:.1f} s, {self.frames} frames{empty}; {heard}"
+
+
+@dataclass(slots=True)
+class Performance:
+    """One person for as long as they are followed, in pictures of one size."""
+
+    size_px: tuple[int, int]
+    """Width and height."""
+    poses: list[tuple[float, Pose | None]] = field(default_factory=list)
+    """Every frame: its time in seconds, and the pose in its pixels, None while nobody is there."""
+    stands: list[Stand] = field(default_factory=list)
+    bones: list[Floats] = field(default_factory=list)
+    """Their `lengths`, every `LENGTHS_STEP_S`."""
+    _measured_at_s: float = field(default=-math.inf, init=False)
+
+    def add(self, tracked: TrackedPose, at_s: float) -> None:
+        """Take the next frame's pose."""
+        self.poses.append((at_s, tracked.pose))
+        if tracked.stand is not None:
+            self.stands.append(tracked.stand)
+        if tracked.pose is not None and at_s - self._measured_at_s >= LENGTHS_STEP_S:
+            self._measured_at_s = at_s
+            self.bones.append(lengths(tracked.pose))
+
+    def normalizer(self, manifest: Manifest) -> Normalizer:
+        """What maps the poses to a subject, from the whole performance; without feet it learns as it does live."""
+        known = whole_range(self.stands, manifest.motion) if self.stands else None
+        return Normalizer(
+            manifest.motion, self.size_px, known=known, proportions=manifest.proportions, known_lengths=self.bones
+        )
+
+
+def render(
+    video: Path,
+    subject: Subject,
+    out: Path,
+    engines: EngineConfig = BEST,
+    pose: PoseConfig = PoseConfig(),
+    *,
+    side_by_side: bool = False,
+    replace: bool = False,
+    progress: Progress | None = None,
+    say: Callable[[str], object] = LOG.info,
+) -> RenderReport:
+    """Render a video with a subject in the performer's place: every frame, at the source's times, with its sound.
+
+    Args:
+        video: who moves.
+        subject: who is shown.
+        out: the .mp4 to write; it appears when it is whole.
+        engines: how the networks run, those of the pose on as many cores.
+        pose: what estimates the pose, and whose.
+        side_by_side: write source | figure | result, as high as the result.
+        replace: whether `out` may be there already.
+        progress: where the two passes show their progress.
+        say: told what there is to know of the engines at the start.
+
+    Raises:
+        UserError: `out` is there or cannot be, the video cannot be read, no engine can play the subject, or the
+            estimator cannot be loaded.
+    """
+    _check_out(video, out, replace=replace)
+    fps, progress = frame_rate(video), progress or Progress(disable=True, auto_refresh=False)
+    track, renderer = PoseTrack.of(pose, threads=engines.threads), open_renderer(subject, engines, say)
+    with (
+        disk_full_message("the video", out.parent),
+        open_sound(video) as sound,
+        VideoWriter(out, fps, sound=sound, comment=_comment(subject)) as writer,
+    ):
+        total, watching = count_frames(video) or None, f"Watching {video.name}"
+        performances = watch(progress.track(read_video(video), total, description=watching), track)
+        frames = sum(len(each.poses) for each in performances)
+        if not frames:
+            raise UserError(f"The video {video} has no picture in it: give another one.")
+        if any(each.bones for each in performances) and not any(each.stands for each in performances):
+            LOG.warning("Both feet are never in the picture of %s, so the legs just stand.", video)
+        nobody, last_s = 0, 0.0
+        shown = _side_by_side(video, performances, subject) if side_by_side else _alone
+        drawn = progress.track(figures(performances, subject), frames, description=f"Rendering {out.name}")
+        for last_s, figure in drawn:
+            nobody += figure.pose is None
+            writer.write(shown(last_s, figure.rgb, _step(renderer, figure, engines)), last_s)
+    return RenderReport(
+        video=str(video),
+        out=str(out),
+        frames=frames,
+        nobody=nobody,
+        length_s=round(last_s + 1 / fps, 3),
+        sound=f"{sound.codec}, {'copied' if sound.copied else 'now aac'}" if sound else None,
+    )
+
+
+def watch(pictures: Iterable[tuple[Rgb, float]], track: PoseTrack) -> list[Performance]:
+    """The first pass: whoever is followed, one after the other.
+
+    Args:
+        pictures: uint8 [H, W, 3], and their times in seconds.
+        track: a new one.
+    """
+    performances: list[Performance] = []
+    for rgb, at_s in pictures:
+        tracked, size_px = track.step(rgb, at_s), (rgb.shape[1], rgb.shape[0])
+        if not performances or tracked.new_person or performances[-1].size_px != size_px:
+            performances.append(Performance(size_px))
+        performances[-1].add(tracked, at_s)
+    return performances
+
+
+def figures(performances: Sequence[Performance], subject: Subject) -> Iterator[tuple[float, Figure]]:
+    """The second pass, up to the figures: every frame's time, and the figure in the subject's picture."""
+    for each in performances:
+        normalizer = each.normalizer(subject.manifest)
+        for at_s, pose in each.poses:
+            yield at_s, subject.figure(normalizer.normalize(pose, at_s) if pose else None)
+
+
+def _step(renderer: Renderer, figure: Figure, engines: EngineConfig) -> Rgb:
+    try:
+        return renderer.step(figure)
+    except BrokenOutputError as error:
+        raise UserError(
+            f"The networks compute no picture in {engines.precision} on {engines.backend} ({error}): choose another "
+            "--precision or --backend."
+        ) from error
+
+
+Composition = Callable[[float, Rgb, Rgb], Rgb]
+"""What is written of a frame: from its time, its figure and its result."""
+
+
+def _alone(_at_s: float, _figure: Rgb, result: Rgb) -> Rgb:
+    return result
+
+
+def _side_by_side(video: Path, performances: Sequence[Performance], subject: Subject) -> Composition:
+    """Compositions source | figure | result, to be asked for in the order of the frames."""
+    pictures = read_video(video, note=LOG.debug)  # said in the first pass
+    rgb, rgb_at_s = next(pictures)
+    (width, height), (_, result_height) = performances[0].size_px, subject.size_px
+    size_px = max(2, round(width * result_height / height / 2) * 2), result_height
+    smaller = result_height < height
+
+    def compose(at_s: float, figure: Rgb, result: Rgb) -> Rgb:
+        nonlocal rgb, rgb_at_s
+        while rgb_at_s < at_s and (newer := next(pictures, None)):
+            rgb, rgb_at_s = newer
+        source = cv2.resize(rgb, size_px, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC)
+        return np.hstack([np.asarray(source, np.uint8), figure, result])
+
+    return compose
+
+
+def _comment(subject: Subject) -> str:
+    return (
+        f"Generated by bodydouble {metadata.version('bodydouble')}, not filmed: {subject.manifest.name} "
+        f"({subject.manifest.consent.person})."
+    )
+
+
+def _check_out(video: Path, out: Path, *, replace: bool) -> None:
+    if out.suffix.lower() != ".mp4":
+        raise UserError(f"--out must be an .mp4, not {out}: name it {out.name}.mp4.")
+    if out.exists() and video.exists() and out.samefile(video):
+        raise UserError(f"--out is the video itself, {video}: give another name.")
+    if out.exists() and not replace:
+        raise UserError(f"{out} is there already: give another --out, or --replace to make it anew.")
+
+
+def plan(video: Path, out: Path) -> dict[Path, Path]:
+    """Which videos become which: one, or all of a folder.
+
+    Raises:
+        UserError: the folder has no videos, two would get the same name, or `out` is no folder of its own.
+    """
+    if not video.is_dir():
+        return {video: out / f"{video.stem}.mp4" if out.is_dir() else out}
+    found = sorted(file for file in video.iterdir() if file.suffix.lower() in VIDEOS and file.name[0] != ".")
+    if not found:
+        raise UserError(f"The folder {video} has no video in it ({', '.join(sorted(VIDEOS))}): give another one.")
+    if out.is_file() or (out.exists() and out.samefile(video)):
+        raise UserError(f"{video} is a folder, so --out must be another one, not {out}.")
+    planned: dict[Path, Path] = {}
+    by_name: dict[str, Path] = {}
+    for file in found:
+        if (other := by_name.setdefault(file.stem.lower(), file)) is not file:
+            raise UserError(f"{other} and {file.name} would both become {file.stem}.mp4: rename one of them.")
+        planned[file] = out / f"{file.stem}.mp4"
+    return planned
+
+
+def render_all(
+    video: Path,
+    subject: Subject,
+    out: Path,
+    engines: EngineConfig = BEST,
+    pose: PoseConfig = PoseConfig(),
+    *,
+    side_by_side: bool,
+    replace: bool,
+) -> None:
+    """Render a video, or every video of a folder into another; prints a line for each, and one of JSON at the end.
+
+    Of a folder, what is there already stays, so that the same command goes on where it was stopped, and what cannot be
+    rendered does not keep the others from it.
+
+    Raises:
+        UserError: see `render` and `plan`; of a folder, after all the others, that some could not be rendered.
+    """
+    planned, reports, failed = plan(video, out), list[RenderReport](), list[str]()
+    with progress_bar(transient=True) as progress:
+        for source, target in planned.items():
+            if video.is_dir() and target.exists() and not replace:
+                print(f"{target} is there already and stays as it is; --replace makes it anew.")
+                continue
+            try:
+                how = {"side_by_side": side_by_side, "replace": replace}
+                report = render(source, subject, target, engines, pose, **how, progress=progress, say=print)
+            except UserError as error:
+                if not video.is_dir():
+                    raise
+                failed.append(source.name)
+                print(error)
+                continue
+            reports.append(report)
+            print(report)
+    print(msgspec.json.encode({"videos": reports}).decode())
+    if failed:
+        raise UserError(f"{len(failed)} of {len(planned)} videos could not be rendered: {', '.join(failed)}.")
