@@ -14,10 +14,10 @@ GRID_PX = 16
 """Windows begin and end on multiples of this, the largest stride of the networks that have windows."""
 LEAST_SIDE_PX = 256
 """Smaller pictures are rendered whole."""
-SIXTEENTHS = ((11, 13), (10, 16), (13, 15), (8, 15))
-"""Width and height of windows in sixteenths of the picture's, in the order of how often alice and bob need them."""
-POSE_MARGIN_PX = 32
-"""Around the keypoints: hair, skirt, the fastest moves, and what the network has to see of the background."""
+SIXTEENTHS = ((11, 14), (10, 15), (13, 16), (14, 14))
+"""Width and height of windows in sixteenths of the picture's, in the order of loading; see docs/log.md."""
+POSE_MARGIN_PX = 48
+"""Around the keypoints: hair, skirt, fast moves, and as much background as the network has to see; see docs/log.md."""
 PAINT_MARGIN_PX = 16
 """Around what the picture before had of person and shadow."""
 PAINT_LEVELS = 8
