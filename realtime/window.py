@@ -78,8 +78,10 @@ class WindowFollower:
 
     def see(self, picture: Rgb) -> None:
         """Take the picture, uint8 [H, W, 3], that the last window was for."""
-        painted = cv2.absdiff(picture[::PATCH, ::PATCH], self._plate).max(axis=2) > PAINT_LEVELS
-        rows, columns = (np.flatnonzero(painted.any(axis)) * PATCH for axis in (1, 0))
+        away = cv2.absdiff(picture[::PATCH, ::PATCH], self._plate)
+        painted = away.reshape(len(away), -1) > PAINT_LEVELS  # colours side by side: numpy is slow on short axes
+        rows = np.flatnonzero(painted.any(axis=1)) * PATCH
+        columns = np.flatnonzero(painted.any(axis=0)) // 3 * PATCH
         self._painted = None
         if len(rows):
             self._painted = int(columns[0]), int(rows[0]), int(columns[-1]) + PATCH, int(rows[-1]) + PATCH
