@@ -48,11 +48,7 @@ class WindowedEngine:
         wait(self._loading.values())
 
     def run(self) -> None:
-        """Compute `outputs` from `inputs`.
-
-        Raises:
-            Exception: what went wrong when the size was loaded.
-        """
+        """Compute `outputs` from `inputs`; what went wrong when the size was loaded is raised here."""
         rows, columns = self.box
         if self.box == self.whole_box:
             engine, output = self._whole, self._whole_output
@@ -64,7 +60,6 @@ class WindowedEngine:
             engine = window
         engine.inputs["packed"][...] = self._packed[:, rows, columns]
         engine.run()
-        if self.box != self._last:
-            self._output[...] = self._outside
+        self._output[...] = self._outside
         self._output[:, rows, columns] = output
         self._last = self.box

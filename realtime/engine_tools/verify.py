@@ -17,7 +17,7 @@ from engines.backends import BACKENDS, BackendName, Precision, known_backend
 from engines.choose import Choice
 from engines.engine import Box, Bytes, Engine
 from engines.errors import UserError
-from engines.load import load_engine
+from engines.load import has_windows, load_engine
 from engines.parity import RecordingEngine, only_output, psnr_db
 from engines.verify import Check, ReferenceFrames, VerifyConfig, verify, verify_once
 from engines.windowed import WindowedEngine
@@ -97,7 +97,9 @@ def _checks(subject: Subject, backend: BackendName, precision: Precision, config
 
 
 def _verify_windows(subject: Subject, choice: Choice, whole: Engine, clips: SubjectClips) -> Iterator[Check]:
-    """The clips in windows beside the whole picture; nothing where graph or backend have no windows."""
+    """The clips in windows beside the whole picture; nothing where graph, backend or picture have no windows."""
+    if not has_windows(subject.generator, *choice):
+        return
     windowed = load_generator(subject, choice, threads=1)
     if not isinstance(windowed, WindowedEngine):
         return
