@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from engines.backends import FALLBACK_ORDER, Auto, BackendName, Precision, cpu_name, int8_graph, known_backend
 from engines.cache import Cache, Key
-from engines.engine import BrokenOutputError, Engine
+from engines.engine import BrokenOutputError, Bytes, Engine, Size, WindowEngine
 from engines.errors import UserError
 from engines.files import sha256
-from engines.load import load_engine
+from engines.load import has_windows, load_engine, load_window
 from engines.parity import FLOORS_DB, psnr_db
+from engines.windowed import WindowedEngine
 
 FRAMES = 8
 SLICE_S = 0.7
@@ -33,6 +34,17 @@ class Choice(NamedTuple):
     def load(self, graph: Path, threads: int) -> Engine:
         """The engine of a graph; see `load_engine`."""
         return load_engine(graph, backend=self.backend, precision=self.precision, threads=threads)
+
+    def load_windowed(self, graph: Path, threads: int, windows: Sequence[Size], outside: Bytes) -> Engine:
+        """The engine of a graph that can also compute windows of these sizes, where graph and backend have windows."""
+        whole = self.load(graph, threads)
+        if not windows or not has_windows(graph, self.backend, self.precision):
+            return whole
+
+        def load(window: Size) -> WindowEngine:
+            return load_window(graph, window, backend=self.backend, precision=self.precision, threads=threads)
+
+        return WindowedEngine(whole, load, windows, outside)
 
     def __str__(self) -> str:
         return f"{self.backend} in {self.precision}"

@@ -7,6 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 Bytes = NDArray[np.uint8]
+Size = tuple[int, int]
+"""Height and width of a picture as its network sees it, in positions."""
+Box = tuple[slice, slice]
+"""Rows and columns of positions."""
 GUARD_SAMPLES = 24
 """Positions that `OutputGuard` looks at along either side; 20 microseconds in all."""
 
@@ -31,6 +35,20 @@ class Engine(Protocol):
         """Compute `outputs` from `inputs`."""
 
 
+class WindowEngine(Engine, Protocol):
+    """A network that computes a window of its picture."""
+
+    def place(self, row: int, column: int) -> None:
+        """Say where in the whole picture the window begins; what the graph knows of every position depends on it."""
+
+
+def cut_constants(whole: Mapping[str, NDArray[Any]], inputs: Mapping[str, NDArray[Any]], row: int, column: int) -> None:
+    """Fill inputs, 1 h w c each, from what a graph knows of every position of the whole picture, 1 H W c."""
+    for name, values in whole.items():
+        _, height, width, _ = inputs[name].shape
+        inputs[name][...] = values[:, row : row + height, column : column + width]
+
+
 class BrokenOutputError(ArithmeticError):
     """A network has computed NaN or infinity."""
 
@@ -47,21 +65,27 @@ class OutputGuard:
     """
 
     def __init__(self, output: Bytes, good: Bytes | None = None) -> None:
-        step_y, step_x = (max(1, side // GUARD_SAMPLES) for side in output.shape[1:3])
-        self._sample = output[0, ::step_y, ::step_x]
-        self._allowed = _saturated(good[0, ::step_y, ::step_x]) if good is not None else False
+        self._output, self._good = output, good
 
-    def check(self) -> None:
-        """Look at the output.
+    def check(self, box: Box = (slice(None), slice(None))) -> None:
+        """Look at the output's box: rows and columns; all of it by default.
 
         Raises:
             BrokenOutputError: a channel is 0 everywhere or 255 everywhere.
         """
-        broken = _saturated(self._sample) & ~np.asarray(self._allowed)
+        sample = _sample(self._output[0][box])
+        broken = _saturated(sample)
+        if broken.any() and self._good is not None:
+            broken &= ~_saturated(_sample(self._good[0][box]))
         if broken.any():
             raise BrokenOutputError(
-                f"{broken.sum()} of {broken.size} channels are {self._sample[0, 0][broken][0]} everywhere"
+                f"{broken.sum()} of {broken.size} channels are {sample[0, 0][broken][0]} everywhere"
             )
+
+
+def _sample(output: Bytes) -> Bytes:
+    step_y, step_x = (max(1, side // GUARD_SAMPLES) for side in output.shape[:2])
+    return output[::step_y, ::step_x]
 
 
 def _saturated(sample: Bytes) -> NDArray[np.bool_]:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from engines.backends import BackendName, Precision, graph_files, known_backend
-from engines.engine import Engine
+from engines.engine import Engine, Size, WindowEngine
 from engines.errors import UserError
 
 
@@ -56,3 +56,46 @@ def load_engine(
     except ModuleNotFoundError as error:
         raise UserError(f"The {backend} backend needs {error.name}: {known.install}.") from error
     raise ValueError(f"unknown backend {backend!r}")
+
+
+def has_windows(graph: Path, backend: BackendName, precision: Precision) -> bool:
+    """Whether `load_window` takes a graph: not one that looks at its whole picture, and none on GPUs.
+
+    There engines have the one size that they were built for, and keep their past on the device.
+    """
+    file, *_ = graph_files(graph, precision)
+    if backend == "openvino":
+        from engines.openvino import has_windows as openvino_has_windows
+
+        return openvino_has_windows(file)
+    if backend in ("onnxruntime", "torch"):
+        from engines.onnx_window import has_windows as onnx_has_windows
+
+        return onnx_has_windows(file)
+    return False
+
+
+def load_window(graph: Path, window: Size, *, backend: BackendName, precision: Precision, threads: int) -> WindowEngine:
+    """Load an exported graph for a window of its picture, of which it computes just that.
+
+    Args:
+        graph, backend, precision, threads: as for `load_engine`, which has loaded it for the whole picture.
+        window: height and width in positions, multiples of the graph's largest stride.
+
+    Raises:
+        ValueError: `has_windows` says no.
+    """
+    file, *_ = graph_files(graph, precision)
+    if backend == "openvino":
+        from engines.openvino import OpenVinoEngine
+
+        return OpenVinoEngine(file, precision, threads, window=window)
+    if backend == "onnxruntime":
+        from engines.onnxruntime import OnnxRuntimeEngine
+
+        return OnnxRuntimeEngine(file, threads, window)
+    if backend == "torch":
+        from engines.torch_eager import EagerEngine
+
+        return EagerEngine(file, threads, window)
+    raise ValueError(f"{backend} computes whole pictures only")

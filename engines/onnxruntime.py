@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.engine import Size, cut_constants
 from engines.errors import UserError
+from engines.onnx_window import cut_graph
 
 # ONNX Runtime reports every session over the network and leaves an identity in the home directory. Its switch has had
 # two names; either has to be set before the import.
@@ -31,12 +33,13 @@ class OnnxRuntimeEngine:
     Args:
         graph: ONNX file with static shapes.
         threads: number of cores that one `run` may use.
+        window: size of the window that is computed, None for the whole picture.
 
     Raises:
         UserError: it cannot read the graph.
     """
 
-    def __init__(self, graph: Path, threads: int) -> None:
+    def __init__(self, graph: Path, threads: int, window: Size | None = None) -> None:
         options = ort.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.log_severity_level = 3  # errors; those are raised as well
@@ -44,8 +47,13 @@ class OnnxRuntimeEngine:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         available = ort.get_available_providers()
         providers = [provider for provider in PROVIDERS if provider in available]
+        model: Path | bytes = graph
+        self._constants: dict[str, NDArray[Any]] = {}
+        if window:
+            cut, self._constants = cut_graph(graph, window)
+            model = cut.SerializeToString()
         try:
-            self._session = ort.InferenceSession(graph, options, providers)
+            self._session = ort.InferenceSession(model, options, providers)
         except (ort.capi.onnxruntime_pybind11_state.InvalidProtobuf, ort.capi.onnxruntime_pybind11_state.Fail) as error:
             raise UserError(f"ONNX Runtime cannot read {graph}: {str(error).splitlines()[0]}") from error
         self._binding = self._session.io_binding()
@@ -56,9 +64,15 @@ class OnnxRuntimeEngine:
         for buffers, bind in ((inputs, self._binding.bind_input), (outputs, self._binding.bind_output)):
             for name, buffer in buffers.items():
                 bind(name, "cpu", 0, buffer.dtype, buffer.shape, buffer.ctypes.data)
+        self._cut = {name: inputs.pop(name) for name in self._constants}
         self.inputs: Mapping[str, NDArray[Any]] = MappingProxyType(inputs)
         self.outputs: Mapping[str, NDArray[Any]] = MappingProxyType(outputs)
+        self.place(0, 0)
 
     def run(self) -> None:
         """Compute `outputs` from `inputs`."""
         self._session.run_with_iobinding(self._binding)
+
+    def place(self, row: int, column: int) -> None:
+        """Say where in the whole picture the window begins."""
+        cut_constants(self._constants, self._cut, row, column)

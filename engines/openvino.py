@@ -22,11 +22,20 @@ import openvino as ov  # noqa: E402
 from openvino import opset13 as ops  # noqa: E402
 
 from engines.backends import Precision, int8_graph  # noqa: E402
+from engines.engine import Size, cut_constants  # noqa: E402
 from engines.errors import UserError  # noqa: E402
 from engines.files import write_file  # noqa: E402
 
 _HINTS: Mapping[Precision, str] = {"f32": "f32", "bf16": "bf16", "int8": "f32"}
 """Arithmetic of what is not quantized."""
+LOCAL_OPERATIONS = frozenset(
+    (
+        *("Add", "Broadcast", "Clamp", "Concat", "Constant", "Convert", "Convolution", "Divide", "FakeQuantize"),
+        *("Interpolate", "Maximum", "Minimum", "Multiply", "Parameter", "Relu", "Reshape", "Result", "ShapeOf"),
+        *("Sigmoid", "Subtract", "Tanh", "Transpose", "VariadicSplit"),
+    )
+)
+"""What may be in a graph that runs on windows: nothing that looks at the whole picture, as a norm of instances does."""
 CHANNELS, SIDE = 256, 64
 """Of `dense_convolution`."""
 
@@ -40,12 +49,21 @@ class OpenVinoEngine:
             the machine.
         threads: number of cores that one `run` may use.
         outputs: names of the outputs to keep, None for all; the graph is pruned of what only the others need.
+        window: size of the window that is computed, None for the whole picture.
     """
 
-    def __init__(self, graph: Path, precision: Precision, threads: int, outputs: tuple[str, ...] | None = None) -> None:
+    def __init__(
+        self,
+        graph: Path,
+        precision: Precision,
+        threads: int,
+        outputs: tuple[str, ...] | None = None,
+        window: Size | None = None,
+    ) -> None:
         model = read_model(graph)
         if outputs is not None:
             _prune(model, outputs)
+        self._constants = _cut(model, window) if window else {}
         compiled = compile_model(model, precision, threads)
         self._request = compiled.create_infer_request()
         inputs: dict[str, NDArray[Any]] = {}
@@ -58,12 +76,18 @@ class OpenVinoEngine:
                 buffer = np.zeros(tuple(port.shape), port.element_type.to_dtype())
                 buffers[port.any_name] = buffer
                 bind(index, ov.Tensor(buffer, shared_memory=True))
+        self._cut = {name: inputs.pop(name) for name in self._constants}
         self.inputs = MappingProxyType(inputs)
         self.outputs = MappingProxyType(results)
+        self.place(0, 0)
 
     def run(self) -> None:
         """Compute `outputs` from `inputs`."""
         self._request.infer()
+
+    def place(self, row: int, column: int) -> None:
+        """Say where in the whole picture the window begins."""
+        cut_constants(self._constants, self._cut, row, column)
 
 
 def read_model(graph: Path) -> ov.Model:
@@ -92,6 +116,11 @@ def compile_model(model: ov.Model, precision: Precision, threads: int) -> ov.Com
             "CPU_DENORMALS_OPTIMIZATION": True,  # to zero: numbers that nobody sees cost a hundredfold
         },
     )
+
+
+def has_windows(graph: Path) -> bool:
+    """Whether a graph from pictures to pictures can compute a window of them."""
+    return all(each.get_type_name() in LOCAL_OPERATIONS for each in read_model(graph).get_ops())
 
 
 def gmac(graph: Path) -> float:
@@ -179,3 +208,27 @@ def _prune(model: ov.Model, outputs: tuple[str, ...]) -> None:
     for name, result in named.items():
         if name not in outputs:
             model.remove_result(result)
+
+
+def _cut(model: ov.Model, window: Size) -> dict[str, NDArray[Any]]:
+    """Let a model with one input, 1 h w c, compute a window of its picture.
+
+    Returns:
+        What it knew of every position of the whole, 1 H W c, by the names of new inputs which take the window's part.
+    """
+    (packed,) = model.inputs
+    whole = tuple(packed.shape)[1:3]
+    constants: dict[str, NDArray[Any]] = {}
+    for constant in (each for each in model.get_ops() if each.get_type_name() == "Constant"):
+        if tuple(constant.get_output_shape(0))[2:] != whole:
+            continue
+        name = constant.get_friendly_name()
+        constants[name] = np.ascontiguousarray(constant.get_data().transpose(0, 2, 3, 1))
+        part = ops.parameter(constants[name].shape, constants[name].dtype, name)
+        part.output(0).set_names({name})
+        users, channels_first = constant.output(0).get_target_inputs(), ops.transpose(part, np.array([0, 3, 1, 2]))
+        for user in users:
+            user.replace_source_output(channels_first.output(0))
+        model.add_parameters([part])
+    model.reshape({port: [1, *window, port.shape[3]] for port in model.inputs})
+    return constants

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor, nn
 
+from engines.engine import Size, cut_constants
 from engines.errors import UserError
 from engines.onnx_check import read_graph
+from engines.onnx_window import cut_graph
 
 Attributes = Mapping[str, Any]
 Setting = list[int] | list[float]
@@ -168,25 +170,33 @@ class OnnxModule(nn.Module):
 
 
 class EagerEngine:
-    """An `Engine` on eager torch, in f32."""
+    """An `Engine` on eager torch, in f32; with `window` of a window of that size."""
 
-    def __init__(self, graph: Path, threads: int) -> None:
-        self._module = OnnxModule(graph)
+    def __init__(self, graph: Path, threads: int, window: Size | None = None) -> None:
+        model, self._constants = cut_graph(graph, window) if window else (None, {})
+        self._module = OnnxModule(graph, model)
         self._threads = threads
         inputs, outputs = (
             {name: np.zeros(shape, dtype) for name, shape, dtype in described}
             for described in (self._module.inputs, self._module.outputs)
         )
+        self._given = [torch.from_numpy(buffer) for buffer in inputs.values()]
+        self._cut = {name: inputs.pop(name) for name in self._constants}
         self.inputs: Mapping[str, NDArray[Any]] = MappingProxyType(inputs)
         self.outputs: Mapping[str, NDArray[Any]] = MappingProxyType(outputs)
+        self.place(0, 0)
 
     def run(self) -> None:
         """Compute `outputs` from `inputs`."""
         torch.set_num_threads(self._threads)
         with torch.inference_mode():
-            results = self._module(*(torch.from_numpy(buffer) for buffer in self.inputs.values()))
+            results = self._module(*self._given)
         for buffer, result in zip(self.outputs.values(), results, strict=True):
             buffer[...] = result.numpy()
+
+    def place(self, row: int, column: int) -> None:
+        """Say where in the whole picture the window begins."""
+        cut_constants(self._constants, self._cut, row, column)
 
 
 def _described(value: onnx.ValueInfoProto) -> tuple[str, tuple[int, ...], np.dtype[Any]]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from engines.engine import Engine, OutputGuard
 from engines.recurrent import MovingEngine, make_recurrent
+from engines.windowed import WindowedEngine
 from realtime.frame import Rgb
 from realtime.patches import CHANNELS, PATCH, PatchView, to_patches
 from realtime.pose.figure.styles import Figure
@@ -20,6 +21,7 @@ from realtime.references.atlas import Atlas
 from realtime.references.blend import blend
 from realtime.references.inputs import ReferenceInputs
 from realtime.references.limb_frames import CHANNELS as COORDINATES
+from realtime.window import WindowFollower
 
 NO_RESIDUAL = 128
 """The face network's uint8 output is the residual plus this."""
@@ -136,7 +138,8 @@ class Renderer:
     """Renders a subject frame by frame; owns the chain of its outputs.
 
     Args:
-        generator: see `FigureChain`, and with an atlas `ReferenceChain`.
+        generator: see `FigureChain`, and with an atlas `ReferenceChain`. A `WindowedEngine` renders only where the
+            person is, and nobody is just the plate.
         face: engine with input "packed" uint8 [1, F/4, F/4, 96] (the head's part of the figure and of the picture)
             and output "residual" uint8 [1, F/4, F/4, 48], or None for no face network.
         plate: uint8 [H, W, 3], the empty background that every chain starts from.
@@ -157,6 +160,9 @@ class Renderer:
     ) -> None:
         self._chain = _chain(generator, plate, blank, atlas, apart)
         self._face = FaceRenderer(face) if face else None
+        self._plate = plate
+        self._windowed = generator if isinstance(generator, WindowedEngine) else None
+        self._follower = WindowFollower(plate)
         output = generator.outputs["picture"]
         # Channels that the plate does not vary in need not vary in the picture; shares vary, unless nobody is there.
         self._guard = OutputGuard(output[..., :CHANNELS], to_patches(plate)[None])
@@ -165,6 +171,7 @@ class Renderer:
     def reset(self) -> None:
         """Start a new chain: its past is the plate with nobody in it."""
         self._chain.reset()
+        self._follower.reset()
 
     def step(self, figure: Figure) -> Rgb:
         """Render the next frame; while nobody is there every frame starts a new chain, so no ghost stays behind.
@@ -177,10 +184,23 @@ class Renderer:
         """
         if figure.pose is None:
             self.reset()
-        picture = self._chain.step(figure)
-        self._guard.check()
+        picture = self._step_window(figure, self._windowed) if self._windowed else self._step_whole(figure)
         if self._face and figure.head:
             self._face.refine(picture, figure.rgb, figure.head)
+        return picture
+
+    def _step_whole(self, figure: Figure) -> Rgb:
+        picture = self._chain.step(figure)
+        self._guard.check()
+        return picture
+
+    def _step_window(self, figure: Figure, engine: WindowedEngine) -> Rgb:
+        if figure.pose is None:
+            return self._plate.copy()
+        engine.box = self._follower.step(figure.pose, engine.sizes)
+        picture = self._chain.step(figure)
+        self._guard.check(engine.box)
+        self._follower.see(picture)
         return picture
 
 

@@ -5,12 +5,19 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from engines.backends import Auto, BackendName, Precision
 from engines.choose import Choice, choose
+from engines.engine import Engine
 from engines.errors import UserError
+from engines.windowed import WindowedEngine
+from realtime.patches import to_patches
+from realtime.references.blend import OUTPUTS
 from realtime.render import Renderer
 from realtime.subject import Subject
 from realtime.subject_clips import SubjectClips
+from realtime.window import window_sizes
 
 LOG = logging.getLogger(__name__)
 
@@ -61,13 +68,41 @@ def open_renderer(
     return load_renderer(subject, choice, engines.threads)
 
 
-def load_renderer(subject: Subject, choice: Choice, threads: int, *, face: bool = True) -> Renderer:
-    """A renderer of the subject on one backend; without its face network if `face` is False.
+def load_renderer(
+    subject: Subject, choice: Choice, threads: int, *, face: bool = True, at_once: bool = False
+) -> Renderer:
+    """A renderer of the subject on one backend.
+
+    Args:
+        subject: whose networks.
+        choice: what runs them.
+        threads: cores that one run may use.
+        face: whether the face network runs, if there is one.
+        at_once: return before the sizes of windows are loaded; the first frames are rendered whole. What is rendered
+            otherwise does not depend on time.
 
     Raises:
         UserError: a graph cannot be loaded there.
     """
-    generator, *faces = (choice.load(graph, threads) for graph in subject.graphs[: 1 + face])
+    generator = load_generator(subject, choice, threads)
+    if isinstance(generator, WindowedEngine) and not at_once:
+        generator.wait()
     return Renderer(
-        generator, faces[0] if faces else None, subject.plate, blank=subject.style.blank, atlas=subject.atlas
+        generator,
+        choice.load(subject.face, threads) if face and subject.face else None,
+        subject.plate,
+        blank=subject.style.blank,
+        atlas=subject.atlas,
     )
+
+
+def load_generator(subject: Subject, choice: Choice, threads: int) -> Engine:
+    """The subject's generator on one backend, in windows if it has some there.
+
+    Raises:
+        UserError: it cannot be loaded there.
+    """
+    plate = to_patches(subject.plate)[None]
+    # With references the shares are put out, and where nobody is the background has all.
+    outside = np.zeros((*plate.shape[:3], OUTPUTS), np.uint8) if subject.atlas else plate
+    return choice.load_windowed(subject.generator, threads, window_sizes(subject.plate), outside)

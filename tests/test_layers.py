@@ -41,6 +41,7 @@ HOMES = {
     "onnx": {
         "engines/torch_eager.py",
         "engines/onnx_check.py",
+        "engines/onnx_window.py",
         "engines/nvidia/onnx_precision.py",
         "trainer/export/onnx.py",
     },

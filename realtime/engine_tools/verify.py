@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Annotated
 
+import cv2
 import msgspec
 import numpy as np
 import tyro
@@ -13,19 +14,26 @@ from rich.table import Table
 from tyro.conf import Positional
 
 from engines.backends import BACKENDS, BackendName, Precision, known_backend
-from engines.engine import Bytes, Engine
+from engines.choose import Choice
+from engines.engine import Box, Bytes, Engine
 from engines.errors import UserError
-from engines.load import load_engine
+from engines.load import has_windows, load_engine
 from engines.parity import CHAIN_FLOORS_DB, RecordingEngine, only_output, psnr_db
 from engines.recurrent import MovingEngine
 from engines.verify import Check, ReferenceFrames, VerifyConfig, verify, verify_once
+from engines.windowed import WindowedEngine
+from realtime.frame import Rgb
 from realtime.patches import PATCH, to_patches
 from realtime.pose.measure import HeadBox, head_box
 from realtime.pose.pose import Pose
 from realtime.render import crop_head, reference_picture
 from realtime.subject import Subject, load_subject
 from realtime.subject_clips import SubjectClips
+from realtime.subject_engines import load_generator
+from realtime.window import PAINT_LEVELS
 
+WINDOW_FLOOR_DB = 38.0
+"""Least PSNR of the clips in windows against the same clips whole, over all pixels in windows."""
 FACES = 8
 """Heads on which the face network is compared."""
 
@@ -91,6 +99,7 @@ def check_subject(
     yield from verify(generator, reference, frames, precision=precision, config=config, picture=picture)
     if subject.atlas and isinstance(generator, MovingEngine):
         yield check_moving(clips, generator, precision)
+    yield from _verify_windows(subject, Choice(backend, precision), generator, clips)
     for face, graph in zip(faces, subject.graphs[1:], strict=True):
         inputs = _face_inputs(subject, poses, face.inputs["packed"].shape[1] * PATCH)
         yield verify_once("face", face, load_engine(graph, backend=other), inputs, precision=precision)
@@ -103,6 +112,33 @@ def check_moving(clips: SubjectClips, generator: MovingEngine, precision: Precis
     floor_db = CHAIN_FLOORS_DB[precision]
     metrics = {"worst_db": round(worst_db, 3), "floor_db": floor_db, "frames": float(len(on_host))}
     return Check(name="past moved on the device as on the host", passed=worst_db >= floor_db, metrics=metrics)
+
+
+def _verify_windows(subject: Subject, choice: Choice, whole: Engine, clips: SubjectClips) -> Iterator[Check]:
+    """The clips in windows beside the whole picture; nothing where graph, backend or picture have no windows."""
+    if not has_windows(subject.generator, *choice):
+        return
+    windowed = load_generator(subject, choice, threads=1)
+    if not isinstance(windowed, WindowedEngine):
+        return
+    windowed.wait()
+    found, expected, shares, lost = list[Rgb](), list[Rgb](), list[float](), 0
+    for pair in zip(clips.play(windowed), clips.play(whole), strict=True):
+        rows, columns = window = _pixels(windowed.box)
+        for pictures, picture in zip((found, expected), pair, strict=True):
+            pictures.append(picture[window].reshape(-1, 3))
+        shares.append((rows.stop - rows.start) * (columns.stop - columns.start) / subject.plate[..., 0].size)
+        beside = cv2.absdiff(pair[1], subject.plate).max(axis=2) > PAINT_LEVELS
+        beside[window] = False
+        lost += int(beside.sum())
+    inside_db = psnr_db(np.concatenate(found), np.concatenate(expected))
+    metrics = {"inside_db": round(inside_db, 3), "share": round(float(np.mean(shares)), 3), "lost_px": float(lost)}
+    yield Check(name="windows as the whole picture", passed=inside_db >= WINDOW_FLOOR_DB, metrics=metrics)
+
+
+def _pixels(box: Box) -> Box:
+    rows, columns = (slice(side.start * PATCH, side.stop * PATCH) for side in box)
+    return rows, columns
 
 
 def _reference_backend(backend: BackendName) -> BackendName:

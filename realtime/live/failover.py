@@ -33,7 +33,7 @@ class FailoverRenderer:
     def __init__(self, subject: Subject, choices: Sequence[Choice], threads: int) -> None:
         self.subject, self._threads = subject, threads
         self.choice, *self._others = choices
-        self._renderer = load_renderer(subject, self.choice, threads)
+        self._renderer = load_renderer(subject, self.choice, threads, at_once=True)
         self._last: Rgb = subject.plate
         self._in_a_row = 0
         self.replaced = 0
@@ -61,7 +61,7 @@ class FailoverRenderer:
         while self._others:
             self.choice = self._others.pop(0)
             try:
-                self._renderer = load_renderer(self.subject, self.choice, self._threads)
+                self._renderer = load_renderer(self.subject, self.choice, self._threads, at_once=True)
             except UserError:
                 continue
             self._in_a_row = 0

@@ -75,8 +75,8 @@ def test_verify_runs_on_the_processor(alice: Path) -> None:
     last = json.loads(done.stdout.splitlines()[-1])
     assert last["passed"] is True
     names = [check["name"] for check in last["checks"]]
-    parity = ["parity", "latency", "memory does not grow", "long chain", "parity of face"]
-    assert names == ["build and load", "load again", *parity]
+    parity = ["parity", "latency", "memory does not grow", "long chain"]
+    assert names == ["build and load", "load again", *parity, "windows as the whole picture", "parity of face"]
 
 
 def test_a_failed_check_is_code_1(alice: Path, monkeypatch: pytest.MonkeyPatch) -> None:

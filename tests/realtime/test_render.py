@@ -6,10 +6,24 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from engines.choose import Choice
+from engines.engine import BrokenOutputError, OutputGuard, Size
+from engines.parity import SAME_DB, psnr_db
+from engines.windowed import WindowedEngine
 from realtime.patches import CHANNELS, PatchView, from_patches, to_patches
+from realtime.pose.figure import limbs
 from realtime.pose.figure.styles import Figure
 from realtime.pose.measure import HeadBox
+from realtime.pose.skeleton import INDEX
+from realtime.references.blend import OUTPUTS
+from realtime.references.limb_frames import CHANNELS as COORDINATES
 from realtime.render import NO_RESIDUAL, FaceRenderer, Renderer, crop_head, feather
+from realtime.subject import load_subject
+from realtime.subject_clips import load_clips
+from realtime.subject_engines import load_renderer
+from realtime.window import window_sizes
+from tests.support.local_network import LocalNetwork
+from tests.support.references import dancer, toy_atlas
 from tests.support.standing_pose import standing
 
 SIZE = 64
@@ -151,3 +165,105 @@ def test_feather_is_one_inside_and_zero_at_the_edge() -> None:
     assert weights.shape == (32, 32)
     assert weights[0].max() == weights[:, -1].max() == 0
     assert weights[10:22, 10:22].min() == 1
+
+
+PLATE = np.full((512, 512, 3), 90, np.uint8)
+WHOLE = 128, 128
+
+
+def walker(at: int) -> Figure:
+    """Somebody who walks to and fro, and turns a dim stripe of shadow along."""
+    pose = standing(x=150 + 100 * np.sin(at / 6), y=60, scale=2)
+    rgb = limbs.draw(pose, *PLATE.shape[:2])
+    left, top = pose.xy[INDEX["left_ankle"]].astype(int)
+    rgb[top : top + 8, left : left + 40] = 30
+    return Figure(rgb, pose)
+
+
+def windowed_beside_whole() -> tuple[Renderer, WindowedEngine, Renderer]:
+    plate = to_patches(PLATE)[None]
+    engine = WindowedEngine(
+        LocalNetwork(plate, WHOLE), lambda size: LocalNetwork(plate, size), window_sizes(PLATE), plate
+    )
+    engine.wait()
+    return Renderer(engine, None, PLATE), engine, Renderer(LocalNetwork(plate, WHOLE), None, PLATE)
+
+
+def test_windows_that_move_and_change_their_size_change_nothing() -> None:
+    """For a network that looks at one place only: its past is where it was, in and out of the window."""
+    windowed, engine, whole = windowed_beside_whole()
+    boxes = set()
+    for at in range(40):
+        assert np.array_equal(windowed.step(walker(at)), whole.step(walker(at))), f"frame {at}"
+        boxes.add(str(engine.box))
+    assert len(boxes) > 3
+
+
+def test_nobody_is_the_plate_and_costs_nothing() -> None:
+    windowed, engine, _ = windowed_beside_whole()
+    for at in range(15):
+        windowed.step(walker(at))
+    assert engine.box != engine.whole_box
+    blank = Figure(np.zeros_like(PLATE), None)
+    shown = windowed.step(blank)
+    assert np.array_equal(shown, PLATE)
+    shown[...] = 0
+    assert np.array_equal(windowed.step(blank), PLATE), "a picture of its own"
+    windowed.step(walker(0))
+    assert engine.box == engine.whole_box, "a new chain"
+
+
+def test_a_broken_window_is_found_beside_a_good_background() -> None:
+    windowed, engine, _ = windowed_beside_whole()
+    for at in range(15):
+        windowed.step(walker(at))
+    guard = OutputGuard(engine.outputs["picture"], to_patches(PLATE)[None])
+    engine.outputs["picture"][0][engine.box][..., 5] = 0
+    guard.check()
+    with pytest.raises(BrokenOutputError, match="1 of 48 channels are 0 everywhere"):
+        guard.check(engine.box)
+
+
+class LocalReferenceNetwork(LocalNetwork):
+    """Paints the figure and keeps some of its past."""
+
+    def __init__(self, size: Size) -> None:
+        super().__init__(np.zeros((1, *WHOLE, CHANNELS), np.uint8), size)
+        self.inputs = MappingProxyType({"packed": np.zeros((1, *size, 3 * CHANNELS + COORDINATES), np.uint8)})
+        self.outputs = MappingProxyType({"picture": np.zeros((1, *size, OUTPUTS), np.uint8)})
+
+    def run(self) -> None:
+        packed, output = self.inputs["packed"], self.outputs["picture"]
+        output[..., :CHANNELS] = packed[..., :CHANNELS] // 2 + packed[..., -2 * CHANNELS : -CHANNELS] // 4
+        output[..., CHANNELS : CHANNELS + 16] = 255 * packed[..., :CHANNELS].any(axis=-1, keepdims=True)
+        output[..., CHANNELS + 16 :] = 60
+
+
+def test_windows_change_nothing_with_references_either() -> None:
+    size_px = PLATE.shape[0]
+    atlas = toy_atlas([(0, dancer(scale=4))], size_px)
+    outside = np.zeros((1, *WHOLE, OUTPUTS), np.uint8)
+    engine = WindowedEngine(LocalReferenceNetwork(WHOLE), LocalReferenceNetwork, window_sizes(PLATE), outside)
+    engine.wait()
+    windowed = Renderer(engine, None, PLATE, atlas=atlas)
+    whole = Renderer(LocalReferenceNetwork(WHOLE), None, PLATE, atlas=atlas)
+    boxes = set()
+    for at in range(18):
+        pose = dancer(x=60.0 + 6 * at, y=30.0, scale=2)
+        figure = Figure(limbs.draw(pose, size_px, size_px), pose)
+        assert np.array_equal(windowed.step(figure), whole.step(figure)), f"frame {at}"
+        boxes.add(str(engine.box))
+    assert len(boxes) > 1
+
+
+def test_alice_in_windows_is_alice() -> None:
+    """The bundled network sees past the window's edge, so not to the bit."""
+    subject, choice = load_subject("alice"), Choice("openvino", "int8")
+    windowed = load_renderer(subject, choice, 1, face=False)
+    whole = Renderer(choice.load(subject.generator, 1), None, subject.plate)
+    poses = (load_clips(subject.folder) or [])[:24]
+    pictures = [[renderer.step(subject.figure(pose)) for renderer in (windowed, whole)] for pose in poses]
+    found_db = [psnr_db(*pair) for pair in pictures]
+    assert found_db[0] == SAME_DB, "a chain begins with the whole picture"
+    assert found_db[-1] < SAME_DB, "and goes on in windows"
+    assert min(found_db) > 30
