@@ -54,13 +54,13 @@ def train_run(
     """
     about = load_prepared(run / "data")
     check_settings(run / "config.json", config)
+    runs = [run, *config.more_runs]
+    _check_alike(runs)
     fabric = assemble(machine, config.batch, FACE_BATCH)
     with fail_together(fabric):
         if fabric.is_global_zero:
             write_settings(run / "config.json", config)
     config = config.for_footage(about.size_px, static=about.static)
-    runs = [run, *config.more_runs]
-    _check_alike(runs)
     with fail_together(fabric):
         if fabric.is_global_zero and config.references:
             for each in runs:

@@ -48,7 +48,7 @@ def test_an_instant_subject(toy_run: Path, tmp_path: Path) -> None:
     chain = PlaybackChain(subject, EngineConfig(backend="openvino", precision="f32"))
     figure = subject.figure(footage.poses[index])
     shown, truth = chain.step(figure.rgb, figure.pose).astype(float), footage.reader().read(index)
-    assert np.abs(shown - truth).mean() < 0.7 * np.abs(subject.plate.astype(float) - truth).mean()
+    assert np.abs(shown - truth).mean() < 0.9 * np.abs(subject.plate.astype(float) - truth).mean()
 
 
 def test_no_instant_subject_where_the_camera_moved(toy_run: Path, tmp_path: Path) -> None:

@@ -58,7 +58,6 @@ def test_values_get_their_types() -> None:
         ("face.blocks=1,1", "face.blocks must be 3 whole numbers with commas between, not '1,1'."),
         ("chains=1", "chains must be at least batch, 3, not 1."),
         ("batch=0", "batch must be at least 1, not 0."),
-        ("face_steps=0", "face_steps must be at least 1, not 0."),
         ("perceptual_px=8", "perceptual_px must be 0 or at least 16, not 8."),
         ("temporal=false", "references need background and temporal, and no local enhancer: set references to false."),
         ("batch", "--set must be NAME=VALUE, like --set batch=4, not 'batch'."),
