@@ -1,20 +1,26 @@
 """A source of what somebody publishes by WHIP: the camera of a phone or a browser, OBS, GStreamer, ffmpeg."""
 
 import threading
+import time
 
 import numpy as np
 
-from realtime.frame import Frame
+from realtime.frame import Frame, Rgb
 from realtime.live.latest import Latest
 from server.protocols import ReceivedPicture
 
 WHIP = "whip"
 """What the command line calls it."""
 WAIT_S = 0.2
+GONE_S = 1.0
+"""Silence after which the last picture is no longer shown: whoever left it may have gone on purpose."""
 
 
 class WhipSource:
-    """Pictures of one publisher after another, whatever their sizes; `read` waits while nobody publishes."""
+    """Pictures of one publisher after another, whatever their sizes; `read` waits while nobody publishes.
+
+    The last picture of each is followed by a black one: viewers see the source's pictures, too.
+    """
 
     name = "the publisher"
 
@@ -23,16 +29,24 @@ class WhipSource:
         """Where the server puts the pictures: the newest wins."""
         self._closed = threading.Event()
         self._number = 0
+        self._last: Frame | None = None
 
     def read(self) -> Frame | None:
         """Wait for the next picture; None once the source was closed."""
         while not self._closed.is_set():
             picture = self.inlet.take(WAIT_S)
             if picture is not None:
-                self._number += 1
                 rgb = np.asarray(picture.frame.to_ndarray(format="rgb24"), np.uint8)
-                return Frame(rgb=rgb, captured_at_s=picture.received_at_s, number=self._number - 1)
+                self._last = self._frame(rgb, picture.received_at_s)
+                return self._last
+            if self._last and time.perf_counter() - self._last.captured_at_s > GONE_S:
+                black, self._last = np.zeros_like(self._last.rgb), None
+                return self._frame(black, time.perf_counter())
         return None
+
+    def _frame(self, rgb: Rgb, at_s: float) -> Frame:
+        self._number += 1
+        return Frame(rgb=rgb, captured_at_s=at_s, number=self._number - 1)
 
     def close(self) -> None:
         """Let `read` end."""

@@ -59,6 +59,24 @@ def test_the_newest_picture_is_read_with_its_time() -> None:
     closing.join()
 
 
+def test_who_has_gone_is_no_longer_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("realtime.live.whip_source.GONE_S", 0.1)
+    source = WhipSource()
+    for grey in (90, 200):
+        source.inlet.put(picture(64, 48, grey))
+        shown, after = source.read(), source.read()
+        assert shown is not None
+        assert after is not None
+        assert shown.rgb.any()
+        assert after.rgb.shape == shown.rgb.shape
+        assert not after.rgb.any()
+        assert after.number == shown.number + 1
+    closing = threading.Timer(0.5, source.close)
+    closing.start()
+    assert source.read() is None, "one black picture is enough"
+    closing.join()
+
+
 def test_a_session_outlives_its_publishers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("realtime.live.session.SILENT_S", 0.3)
     monkeypatch.setattr("realtime.live.session.IDLE_S", 0.6)
