@@ -64,7 +64,7 @@ class _File(msgspec.Struct):
     people: list[_Person]
 
 
-class Person(NamedTuple):
+class OpenPosePerson(NamedTuple):
     """One of the people in a frame, as OpenPose has written them: rows of x, y, confidence."""
 
     body: Floats
@@ -76,7 +76,7 @@ class Person(NamedTuple):
     """21 3, or none."""
 
 
-def read_people(paths: Sequence[Path]) -> list[Person]:
+def read_people(paths: Sequence[Path]) -> list[OpenPosePerson]:
     """Read the files of one frame: a JSON file, or YAML files, one of them named *_pose.
 
     Raises:
@@ -87,7 +87,7 @@ def read_people(paths: Sequence[Path]) -> list[Person]:
     return _read_yaml(paths)
 
 
-def recognized_order(people: Sequence[Person]) -> str:
+def recognized_order(people: Sequence[OpenPosePerson]) -> str:
     """The order, of `ORDERS`, in which the bodies of a recording are. All have the same number of keypoints.
 
     BODY_25 and BODY_25B have as many: it is the latter if the neck is between the shoulders only then.
@@ -99,7 +99,7 @@ def recognized_order(people: Sequence[Person]) -> str:
     return best if errors[best] < NECK_NEAR else usual
 
 
-def keypoints(person: Person, order: str) -> Floats:
+def keypoints(person: OpenPosePerson, order: str) -> Floats:
     """K 3: x, y, confidence of a person; zeros for what was not found."""
     names, _ = ORDERS[order]
     points = np.zeros((K, 3), np.float32)
@@ -130,20 +130,20 @@ BODY_ROWS = sorted({INDEX[name] for name in BODY_25 if name})
 """The keypoints of the body that OpenPose finds."""
 
 
-def _read_json(path: Path) -> list[Person]:
+def _read_json(path: Path) -> list[OpenPosePerson]:
     try:
         return [_parsed(person) for person in msgspec.json.decode(path.read_bytes(), type=_File).people]
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is not a file of OpenPose ({error}): write it again with --write_json.") from error
 
 
-def _parsed(person: _Person) -> Person:
+def _parsed(person: _Person) -> OpenPosePerson:
     """The person of a JSON file.
 
     Raises:
         ValueError: a list has a wrong length or a number that is none.
     """
-    return Person(
+    return OpenPosePerson(
         _triples(person.pose_keypoints_2d, "pose_keypoints_2d", *sorted({len(names) for names, _ in ORDERS.values()})),
         _triples(person.face_keypoints_2d, "face_keypoints_2d", 0, 70),
         _triples(person.hand_left_keypoints_2d, "hand_left_keypoints_2d", 0, 21),
@@ -162,11 +162,13 @@ def _triples(numbers: list[float], name: str, *counts: int) -> Floats:
     return triples
 
 
-def _read_yaml(paths: Sequence[Path]) -> list[Person]:
+def _read_yaml(paths: Sequence[Path]) -> list[OpenPosePerson]:
     parts = {path.stem.rpartition("_")[2]: path for path in paths}
     body, face, left, right = (_matrix(parts.get(part)) for part in ("pose", "face", "left", "right"))
     return [
-        Person(rows, *(part[i] if i < len(part) else np.zeros((0, 3), np.float32) for part in (face, left, right)))
+        OpenPosePerson(
+            rows, *(part[i] if i < len(part) else np.zeros((0, 3), np.float32) for part in (face, left, right))
+        )
         for i, rows in enumerate(body)
     ]
 

@@ -153,11 +153,21 @@ def test_labels_of_another_video(toy_run: Path, labels: Path, tmp_path: Path) ->
     video, out = toy_run / "data" / "frames.mp4", tmp_path / "run"
     prepare: list[str | Path] = ["trainer", "prepare", video, "--out", out, "--size", "64", "--openpose", labels]
     files = sorted(labels.iterdir())
-    files[-1].unlink()
-    assert_refused(command(*prepare), "179 frames", "180", "run OpenPose on this very video")
+    for file in files[-2:]:
+        file.unlink()
+    assert_refused(command(*prepare), "178 frames", "180", "run OpenPose on this very video")
     files[7].write_text("{")
     assert_refused(command(*prepare), files[7].name, "truncated")
     assert not list(out.rglob("*.*")), "nothing is half-written"
+
+
+def test_labels_with_a_frame_less(toy_run: Path, labels: Path, tmp_path: Path) -> None:
+    sorted(labels.iterdir())[-1].unlink()
+    video, out = toy_run / "data" / "frames.mp4", tmp_path / "run"
+    done = command("trainer", "prepare", video, "--out", out, "--size", "64", "--openpose", labels)
+    assert done.returncode == 0, done.stderr
+    assert "has poses for 179 frames, but" in " ".join(done.stderr.split())
+    assert len(load_poses(out / "data" / "poses.npz")) == 180
 
 
 def test_a_missing_and_an_unreadable_video(tmp_path: Path) -> None:
