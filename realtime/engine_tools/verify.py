@@ -143,8 +143,8 @@ def _pixels(box: Box) -> Box:
 
 def _reference_backend(backend: BackendName) -> BackendName:
     """The fastest other backend that computes in f32 on the processor."""
-    names: tuple[BackendName, ...] = ("openvino", "onnxruntime", "torch")
-    others = [name for name in names if name != backend and BACKENDS[name].installed]
+    exact = (name for name, known in BACKENDS.items() if known.device == "cpu" and "f32" in known.precisions)
+    others = [name for name in exact if name != backend and BACKENDS[name].installed]
     if not others:
         raise UserError(f"Nothing to compare {backend} with: {BACKENDS['onnxruntime'].install}.")
     return others[0]

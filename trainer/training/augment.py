@@ -1,6 +1,6 @@
 """Augmentation with the faults that live poses (EDN's remarks a, b and f) and fed-back pictures have.
 
-`trainer.training.dataset.Loader` applies it to poses and figures, `trainer.training.body` to fed-back pictures.
+`trainer.training.chain_reader` applies it to poses and figures, `trainer.training.body` to fed-back pictures.
 """
 
 from collections.abc import Mapping, Sequence
