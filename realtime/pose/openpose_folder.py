@@ -1,7 +1,7 @@
 """A folder of OpenPose's files: which of them is of which frame, and one person followed through all."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -125,24 +125,27 @@ def _to_pixels(people: Sequence[Floats], folder: Path, size_px: tuple[int, int] 
 
 
 class _Track:
-    """One person's keypoints by frame."""
+    """One person's keypoints by frame, in the order of frames."""
 
-    def __init__(self) -> None:
+    def __init__(self, frame: int, points: Floats) -> None:
         self.points: dict[int, Floats] = {}
         self.evidence = 0.0
+        self.first = frame
+        self.add(frame, points)
 
     def add(self, frame: int, points: Floats) -> None:
         self.points[frame] = points
+        self.last = frame
         self.evidence += _evidence(points)
 
-    def distance(self, frame: int, points: Floats) -> float:
-        """From its last keypoints, in heights; infinite if those are too long ago or none are in common."""
-        last = max(self.points)
-        both = (points[BODY_ROWS, 2] > 0) & (self.points[last][BODY_ROWS, 2] > 0)
-        if not both.any() or frame - last > LONGEST_GAP:
+    def distance(self, points: Floats) -> float:
+        """From its last keypoints, in heights; infinite if none are in common."""
+        before = self.points[self.last]
+        both = (points[BODY_ROWS, 2] > 0) & (before[BODY_ROWS, 2] > 0)
+        if not both.any():
             return float("inf")
-        moved_px = np.linalg.norm(points[BODY_ROWS, :2] - self.points[last][BODY_ROWS, :2], axis=1)[both]
-        return float(np.median(moved_px)) / max(_height_px(points), _height_px(self.points[last]), 1e-6)
+        moved_px = np.linalg.norm(points[BODY_ROWS, :2] - before[BODY_ROWS, :2], axis=1)[both]
+        return float(np.median(moved_px)) / max(_height_px(points), _height_px(before), 1e-6)
 
 
 def follow(frames: Sequence[Sequence[Floats]]) -> list[Floats | None]:
@@ -155,8 +158,12 @@ def follow(frames: Sequence[Sequence[Floats]]) -> list[Floats | None]:
         frames: the keypoints, K 3, of the people in each frame.
     """
     tracks: list[_Track] = []
+    alive: list[_Track] = []
     for frame, people in enumerate(frames):
-        _extend(tracks, frame, people)
+        alive = [track for track in alive if frame - track.last <= LONGEST_GAP]
+        new = _extend(alive, frame, people)
+        alive += new
+        tracks += new
     chosen: list[Floats | None] = [None] * len(frames)
     free = np.ones(len(frames), bool)
     ranked = sorted(tracks, key=lambda track: track.evidence, reverse=True)
@@ -165,30 +172,28 @@ def follow(frames: Sequence[Sequence[Floats]]) -> list[Floats | None]:
         if mean >= LEAST_EVIDENCE * ranked[0].evidence / len(ranked[0].points):
             for frame, points in track.points.items():
                 chosen[frame] = points if free[frame] else chosen[frame]
-            free[min(track.points) : max(track.points) + 1] = False
+            free[track.first : track.last + 1] = False
     return chosen
 
 
-def _extend(tracks: list[_Track], frame: int, people: Iterable[Floats]) -> None:
-    """Give each of the people in a frame to the nearest track, or to a new one."""
+def _extend(tracks: Sequence[_Track], frame: int, people: Sequence[Floats]) -> list[_Track]:
+    """Give each of the people in a frame to the nearest track, or to a new one; returns the new ones."""
     pairs = sorted(
         (
             (distance, index, track)
             for index, points in enumerate(people)
             for track in tracks
-            if (distance := track.distance(frame, points)) < NEAR
+            if (distance := track.distance(points)) < NEAR
         ),
         key=lambda pair: pair[0],
     )
     taken: set[int] = set()
     for _, index, track in pairs:
         if index not in taken and frame not in track.points:
-            track.add(frame, list(people)[index])
+            track.add(frame, people[index])
             taken.add(index)
-    for index, points in enumerate(people):
-        if index not in taken and points[BODY_ROWS, 2].any():
-            tracks.append(_Track())
-            tracks[-1].add(frame, points)
+    strangers = (points for index, points in enumerate(people) if index not in taken)
+    return [_Track(frame, points) for points in strangers if points[BODY_ROWS, 2].any()]
 
 
 def _evidence(points: Floats) -> float:

@@ -123,8 +123,7 @@ def _scan(source: FootageSource, config: PrepareConfig, folder: Path) -> Footage
     if config.openpose is None:
         estimator = load_estimator(PoseConfig(estimator=config.pose), threads=os.cpu_count() or 1)
         return scan(source, lambda _, rgb: estimator.estimate(rgb), folder, by=config.pose)
-    first, _ = next(source.read())
-    size_px = first.shape[1], first.shape[0]
+    size_px = next(((rgb.shape[1], rgb.shape[0]) for rgb, _ in source.read()), None)
     labels = read_openpose(config.openpose, stems=source.stems, frames=source.frames or None, size_px=size_px)
     newest_ns = max(file.stat().st_mtime_ns for file in config.openpose.iterdir())
     by = f"{config.openpose.resolve()} {len(labels)} {newest_ns}"
