@@ -79,8 +79,8 @@ class ExportConfig:
     """For the manifest."""
 
     def __post_init__(self) -> None:
-        if Path(self.name).name != self.name:
-            raise UserError(f"{self.name!r} cannot be a subject's name: choose one without slashes.")
+        if Path(self.name).name != self.name or not self.name or self.name.startswith("."):
+            raise UserError(f"{self.name!r} cannot be a subject's name: choose one without slashes, and no dot before.")
         if self.out is None and (BUNDLED / self.name).exists():
             raise UserError(f"{self.name} is a subject of this program: choose another --name.")
 

@@ -11,13 +11,15 @@ import pytest
 import torch
 
 from engines.backends import int8_graph
+from engines.errors import UserError
 from realtime.patches import PATCH
 from realtime.subject import load_subject
 from realtime.subject_engines import EngineConfig
 from tests.support.commands import DATA, assert_refused, chosen, command
 from tests.support.tiny_training import TRAINING
-from trainer.config import Machine, TrainConfig
+from trainer.config import ExportConfig, Machine, TrainConfig
 from trainer.evaluation.playback import PlaybackChain
+from trainer.export.subject import export_untrained
 from trainer.footage.prepared import Footage
 from trainer.networks.load import build_generator, load_base
 from trainer.networks.patches import from_bytes
@@ -56,10 +58,15 @@ def test_no_instant_subject_where_the_camera_moved(toy_run: Path, tmp_path: Path
     shutil.copytree(toy_run / "data", data)
     about = json.loads((data / "prepare.json").read_text())
     (data / "prepare.json").write_text(json.dumps({**about, "static": False}))
-    (tmp_path / "run" / "fit.json").write_text("")
-    arguments: list[str | Path] = ["fit", DATA / "alice_clip.mp4", "--size", "64", "--name", "quick", "--instant"]
-    refused = command("trainer", *arguments, "--run", tmp_path / "run", "--out", tmp_path)
-    assert refused.returncode == 2
+    with pytest.raises(UserError, match="a camera that stood still"):
+        export_untrained(tmp_path / "run", ExportConfig(name="quick", out=tmp_path))
+    assert not (tmp_path / "quick").exists()
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", ".hidden", "../elsewhere"])
+def test_what_is_no_name(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="without slashes"):
+        ExportConfig(name=name, out=tmp_path)
 
 
 def test_training_starts_with_it_where_it_has_the_shape(toy_run: Path) -> None:
