@@ -5,7 +5,7 @@
 The run is trained with `trainer train runs/base --set more_runs=runs/person1,runs/person2,…`.
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 import torch
@@ -17,8 +17,10 @@ from trainer.training.checkpoint import Checkpoints
 
 
 def main() -> None:
-    """Half precision: as near as int8 needs, in half the space."""
-    body = Checkpoints(Path(sys.argv[1]) / "checkpoints", "body").load_best()
+    """Write the averaged weights in half precision: as near as int8 needs, in half the space."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="the run's folder")
+    body = Checkpoints(parser.parse_args().run / "checkpoints", "body").load_best()
     weights = averaged_weights(body["ema"])
     halves = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
     write_file(BASE, save({name: value.contiguous() for name, value in halves.items()}))

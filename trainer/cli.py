@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, UseAppendAction, arg
 
 from engines.console import run_commands
+from engines.errors import UserError
 from engines.files import disk_full_message
 from realtime.pose.figure.styles import StyleName
 from realtime.references.atlas import ATLAS
@@ -81,6 +82,8 @@ def fit(
     """
     from trainer.fit import fit as fit_video
 
+    if instant and (train.steps is not None or train.preset != "live"):
+        raise UserError("--instant trains nothing: leave --steps and --preset out, or train without it.")
     overrides = train.overrides()
     prepare = overrides.apply(prepare, "figure", "fps")
     config, machine, checkpointing = train.settings(overrides)

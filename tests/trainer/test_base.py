@@ -63,6 +63,12 @@ def test_no_instant_subject_where_the_camera_moved(toy_run: Path, tmp_path: Path
     assert not (tmp_path / "quick").exists()
 
 
+def test_instant_and_trained_at_once(tmp_path: Path) -> None:
+    place: list[str | Path] = ["--name", "quick", "--out", tmp_path]
+    refused = command("trainer", "fit", DATA / "alice_clip.mp4", *place, "--instant", "--steps", "100")
+    assert_refused(refused, "--instant trains nothing", "--steps")
+
+
 @pytest.mark.parametrize("name", ["", ".", "..", ".hidden", "../elsewhere"])
 def test_what_is_no_name(name: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="without slashes"):
