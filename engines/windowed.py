@@ -60,6 +60,7 @@ class WindowedEngine:
             engine = window
         engine.inputs["packed"][...] = self._packed[:, rows, columns]
         engine.run()
-        self._output[...] = self._outside
+        if self.box != self._last:
+            self._output[...] = self._outside
         self._output[:, rows, columns] = output
         self._last = self.box
