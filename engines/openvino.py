@@ -141,14 +141,14 @@ def save_model(model: ov.Model, path: Path) -> None:
         write_file(path, draft.read_bytes())
 
 
-def quantize(graph: Path, inputs: Sequence[NDArray[Any]]) -> Path:
-    """Write the int8 graph of a graph with one input: NNCF's post-training quantization, from the extra "train".
+def quantize(graph: Path, inputs: Sequence[NDArray[Any] | Mapping[str, NDArray[Any]]]) -> Path:
+    """Write the int8 graph of a graph: NNCF's post-training quantization, from the extra "train".
 
     Weights are quantized per channel. What follows the last convolution stays in float: there the bytes are made.
 
     Args:
         graph: ONNX file.
-        inputs: a few dozen of those that it sees while it runs on its own outputs.
+        inputs: a few dozen of those that it sees while it runs on its own outputs; by name where it takes several.
 
     Returns:
         `int8_graph(graph)`; its weights are in the .bin beside it.

@@ -24,7 +24,7 @@ for library in ("LP", "OMP", "OPENBLAS", "MKL"):
 
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
-from tqdm import tqdm  # noqa: E402
+from tqdm import tqdm  # type: ignore[import-untyped]  # noqa: E402
 
 SIZES = ((512, 512), (720, 540), (540, 720), (960, 540))
 SECONDS, FPS, WARM_UP = 30.0, 30, 45
@@ -39,7 +39,7 @@ def clutter(dice: np.random.Generator, width: int, height: int) -> np.ndarray:
         grown = cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
         picture += grown if grown.ndim == 3 else grown[..., None]
     for _ in range(dice.integers(4, 40)):
-        colour = dice.uniform(0, 255, 3)
+        colour = dice.uniform(0, 255, 3).tolist()
         x, y = dice.uniform(0, width), dice.uniform(0, height)
         long, thin = dice.uniform(10, width / 2), dice.uniform(4, 80)
         box = cv2.boxPoints(((x, y), (long, thin), dice.uniform(0, 180))).astype(np.int32)
@@ -53,9 +53,9 @@ def clutter(dice: np.random.Generator, width: int, height: int) -> np.ndarray:
 def render_person(program: str, number: int, count: int, out: str) -> None:
     """Render `count` pictures of one person, half of them in the person's own room."""
     sys.path.insert(0, program)
-    import clip
-    import footage
-    import motion
+    import clip  # type: ignore[import-not-found]
+    import footage  # type: ignore[import-not-found]
+    import motion  # type: ignore[import-not-found]
 
     dice = np.random.default_rng([number, 13])
     size = SIZES[dice.integers(len(SIZES))]

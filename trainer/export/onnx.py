@@ -2,11 +2,12 @@
 
 import logging
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import onnx
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from engines.files import write_file
 from realtime.frame import Rgb
@@ -33,22 +34,28 @@ def export_generator(
         if isinstance(generator, ReferenceGenerator)
         else LiveGenerator(generator, plate, alone=alone)
     )
-    _export(live, packed, "picture", path)
+    export_graph(live, {"packed": _bytes(packed)}, "picture", path)
 
 
 def export_face(face: nn.Module, side_px: int, path: Path) -> None:
     """Write face.onnx for head patches of `side_px`."""
-    _export(LiveFace(face), (side_px // PATCH, side_px // PATCH, 2 * CHANNELS), "residual", path)
+    packed = (side_px // PATCH, side_px // PATCH, 2 * CHANNELS)
+    export_graph(LiveFace(face), {"packed": _bytes(packed)}, "residual", path)
 
 
-def _export(network: nn.Module, packed: tuple[int, int, int], output: str, path: Path) -> None:
+def _bytes(packed: tuple[int, int, int]) -> Tensor:
+    return torch.zeros((1, *packed), dtype=torch.uint8)
+
+
+def export_graph(network: nn.Module, inputs: Mapping[str, Tensor], output: str, path: Path) -> None:
+    """Write a network's graph for inputs by name, with one output."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # not to hear which packages it might also know
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of the exporter about itself
         program = torch.onnx.export(
             network.eval(),
-            (torch.zeros((1, *packed), dtype=torch.uint8),),
-            input_names=["packed"],
+            tuple(inputs.values()),
+            input_names=list(inputs),
             output_names=[output],
             opset_version=OPSET,
             dynamo=True,

@@ -16,11 +16,15 @@ from realtime.pose.estimation.blazepose import BodyTracker
 from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.estimation.face import FaceTracker, openpose_face
 from realtime.pose.estimation.hands import HandTracker
+from realtime.pose.estimation.refined_body import RefinedBodyTracker
+from realtime.pose.estimation.refined_hands import RefinedHandTracker
 from realtime.pose.pose import Pose
 from realtime.pose.skeleton import BODY, FACE, LEFT_HAND, RIGHT_HAND, K
 
 ESTIMATION_STAGES = ("body", "hands", "face")
 """What `PoseEstimator.meter` times; the body includes the picture's conversion and the detector."""
+LOOK_EVERY = 3
+"""Pictures from one look of MediaPipe's network for the body to the next, if it need not look at every one."""
 _HANDS = {"left": LEFT_HAND, "right": RIGHT_HAND}
 
 
@@ -52,7 +56,7 @@ def load_estimator(config: PoseConfig = PoseConfig(), *, threads: int) -> Estima
         UserError: its package is not installed, or it can do nothing of what `config` asks.
         ValueError: unknown name.
     """
-    if config.estimator == "own":
+    if config.estimator in ("own", "blazepose"):
         return PoseEstimator(threads, config)
     if config.estimator == "mediapipe":
         if replace(config, estimator="own") != PoseConfig():
@@ -63,7 +67,18 @@ def load_estimator(config: PoseConfig = PoseConfig(), *, threads: int) -> Estima
         from realtime.pose.estimation.mediapipe import HolisticEstimator
 
         return HolisticEstimator()
-    raise ValueError(f"estimator must be own or mediapipe, not {config.estimator!r}")
+    raise ValueError(f"estimator must be own, blazepose or mediapipe, not {config.estimator!r}")
+
+
+def _trackers(
+    threads: int, config: PoseConfig
+) -> tuple[BodyTracker | RefinedBodyTracker, HandTracker | RefinedHandTracker | None]:
+    body, takes_turns = BodyTracker(threads, config), config.pose_effort != "full"
+    if config.estimator == "blazepose":
+        return body, HandTracker(threads, take_turns=takes_turns) if config.hands else None
+    look_every = LOOK_EVERY if takes_turns else 1
+    hands = RefinedHandTracker(threads, look_every) if config.hands else None
+    return RefinedBodyTracker(body, threads, look_every), hands
 
 
 class PoseEstimator:
@@ -78,8 +93,7 @@ class PoseEstimator:
 
     def __init__(self, threads: int = 1, config: PoseConfig = PoseConfig()) -> None:
         self.meter = Meter(*ESTIMATION_STAGES)
-        self._body = BodyTracker(threads, config)
-        self._hands = HandTracker(threads, take_turns=config.pose_effort != "full") if config.hands else None
+        self._body, self._hands = _trackers(threads, config)
         self._face = FaceTracker(threads) if config.face else None
         self._rgba = np.zeros((0, 0, 4), np.uint8)
 

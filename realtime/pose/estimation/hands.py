@@ -32,53 +32,26 @@ class Hand:
     """0.5..1: how sure it is that this is a hand."""
 
 
-class HandTracker:
-    """Follows both hands of a body; which hand is which is known from the arm it hangs on.
+class HandFinder:
+    """Finds a hand where an arm ends, or where it was.
 
     Args:
         threads: cores that one run may use.
-        take_turns: look at one hand in each picture; the other goes along with its wrist meanwhile.
     """
 
-    def __init__(self, threads: int, *, take_turns: bool = False) -> None:
+    def __init__(self, threads: int) -> None:
         self._recrop = RegionNetwork("hand_recrop", ("output_crop",), threads)
         self._network = RegionNetwork("hand_landmark_full", ("Identity", "Identity_1"), threads, precision="bf16")
-        self._take_turns = take_turns
-        self.reset()
 
-    def reset(self) -> None:
-        """Forget the hands."""
-        self._last: dict[Side, tuple[Hand, Floats]] = {}
-        self._turn: Side = "left"
-
-    def track(self, rgba: Rgba, body: Body) -> dict[Side, Hand]:
-        """The hands of a body that are to be seen in a picture (H W 4)."""
-        hands = {}
-        for side in SIDES:
-            looks = not self._take_turns or side == self._turn
-            hand = self._look(rgba, body, side) if looks else self._predict(body, side)
-            if hand is not None:
-                hands[side] = hand
-        self._last = {side: (hand, _forearm(body, side)) for side, hand in hands.items()}
-        self._turn = "right" if self._turn == "left" else "left"
-        return hands
-
-    def _predict(self, body: Body, side: Side) -> Hand | None:
-        """The hand as it was, moved and turned along with the forearm."""
-        if side not in self._last:
-            return None
-        hand, arm = self._last[side]
-        return replace(hand, xy=_beyond(_forearm(body, side)).to_frame(_beyond(arm).from_frame(hand.xy)))
-
-    def _look(self, rgba: Rgba, body: Body, side: Side) -> Hand | None:
+    def find(self, rgba: Rgba, body: Body, side: Side, last: Hand | None) -> Hand | None:
+        """A hand of a body in a picture (H W 4), `last` being where it was; None if it is not to be seen."""
         proposed = self._propose(rgba, body, side)
         if proposed is None:
             return None
         region = proposed
-        if side in self._last:
-            xy = self._last[side][0].xy
-            tracked = _around_hand(xy)
-            if _LEASH.holds(tracked, xy, proposed):
+        if last is not None:
+            tracked = _around_hand(last.xy)
+            if _LEASH.holds(tracked, last.xy, proposed):
                 region = tracked
         landmarks, presence = self._network(rgba, region)
         if presence.item() <= _MIN_PRESENCE:
@@ -99,6 +72,47 @@ class HandTracker:
         (points,) = self._recrop(rgba, rough)
         center, tip = rough.to_frame(points.reshape(2, 2) / np.float32(self._recrop.side)).tolist()
         return aligned(center, tip, -pi / 2, raised=0.1)
+
+
+class HandTracker:
+    """Follows both hands of a body; which hand is which is known from the arm it hangs on.
+
+    Args:
+        threads: cores that one run may use.
+        take_turns: look at one hand in each picture; the other goes along with its wrist meanwhile.
+    """
+
+    def __init__(self, threads: int, *, take_turns: bool = False) -> None:
+        self._finder = HandFinder(threads)
+        self._take_turns = take_turns
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the hands."""
+        self._last: dict[Side, tuple[Hand, Floats]] = {}
+        self._turn: Side = "left"
+
+    def track(self, rgba: Rgba, body: Body) -> dict[Side, Hand]:
+        """The hands of a body that are to be seen in a picture (H W 4)."""
+        hands = {}
+        for side in SIDES:
+            if not self._take_turns or side == self._turn:
+                last = self._last[side][0] if side in self._last else None
+                hand = self._finder.find(rgba, body, side, last)
+            else:
+                hand = self._predict(body, side)
+            if hand is not None:
+                hands[side] = hand
+        self._last = {side: (hand, _forearm(body, side)) for side, hand in hands.items()}
+        self._turn = "right" if self._turn == "left" else "left"
+        return hands
+
+    def _predict(self, body: Body, side: Side) -> Hand | None:
+        """The hand as it was, moved and turned along with the forearm."""
+        if side not in self._last:
+            return None
+        hand, arm = self._last[side]
+        return replace(hand, xy=_beyond(_forearm(body, side)).to_frame(_beyond(arm).from_frame(hand.xy)))
 
 
 def _forearm(body: Body, side: Side) -> Floats:

@@ -1,0 +1,113 @@
+"""Follow a body with a refiner: true joints in every frame, and MediaPipe's networks only now and then."""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realtime.pose.estimation.blazepose import Body, BodyTracker
+from realtime.pose.estimation.refined_points import BODY_POINTS, Refined
+from realtime.pose.estimation.refiner import Refiner
+from realtime.pose.estimation.region import Region, Rgba, around
+from realtime.pose.pose import Floats
+from realtime.pose.skeleton import BODY_NAMES
+
+_ROWS = [BODY_NAMES.index(name) for name in BODY_POINTS]
+_CARRIED = {
+    "left_eye_inner": "left_eye", "left_eye_outer": "left_eye", "right_eye_inner": "right_eye",
+    "right_eye_outer": "right_eye", "mouth_left": "nose", "mouth_right": "nose", "left_thumb": "left_index",
+    "right_thumb": "right_index", "left_heel": "left_ankle", "right_heel": "right_ankle",
+}  # fmt: skip
+"""What the refiner does not know keeps its place beside what it knows."""
+_CARRIED_ROWS = [BODY_NAMES.index(name) for name in _CARRIED]
+_ANCHORS = [BODY_NAMES.index(name) for name in _CARRIED.values()]
+_AROUND = 1.3
+"""Side of the region, in sides of the box around the points; as in training."""
+_LEAST_PRESENCE = 0.5
+_SURE, _UNSURE = 0.02, 0.05
+"""Deviations, in sizes of the region: up to the one a point is believed, from the other on it is not."""
+
+
+class RefinedBodyTracker:
+    """A `BodyTracker` whose points are refined, and which need not look in every picture.
+
+    Args:
+        tracker: MediaPipe's.
+        threads: cores that one run may use.
+        look_every: pictures from one look of MediaPipe's network to the next; it also looks where the refiner is lost.
+    """
+
+    def __init__(self, tracker: BodyTracker, threads: int, look_every: int) -> None:
+        self._tracker, self._look_every = tracker, look_every
+        self._refiner = Refiner("body_refiner", threads)
+        self._body: Body | None = None
+        self._before: Body | None = None
+        self._pictures = 0
+        """Since the body was found."""
+        self._region = Region(0.0, 0.0, 1.0, 0.0)
+
+    def reset(self) -> None:
+        """Forget the body, and whose it was."""
+        self._tracker.reset()
+        self._lose()
+
+    @property
+    def track_id(self) -> int:
+        """Grows whenever it goes over to somebody else's body."""
+        return self._tracker.track_id
+
+    def next_person(self) -> None:
+        """Follow the next person to the right, after the last one the first; from any thread."""
+        self._tracker.next_person()
+
+    def track(self, rgba: Rgba) -> Body | None:
+        """The body in a picture (H W 4), None if there is none."""
+        track_id, turn = self.track_id, self._pictures % self._look_every
+        body = None if turn == 0 or self._body is None else self._follow(rgba, self._body)
+        if body is None:
+            body = self._tracker.track(rgba)
+            if body is None:
+                self._lose()
+                return None
+            if self.track_id != track_id:
+                self._lose()
+            body = self._refine(rgba, body)
+        self._before, self._body, self._pictures = self._body, body, self._pictures + 1
+        return body
+
+    def _follow(self, rgba: Rgba, last: Body) -> Body | None:
+        """The body from where it was and the picture alone; None if that is unsure."""
+        moved = last.xy - self._before.xy if self._before is not None else np.float32(0)
+        expected = replace(last, xy=last.xy + moved)
+        refined = self._look(rgba, expected)
+        if refined.presence < _LEAST_PRESENCE or np.median(refined.deviation) > _UNSURE * self._region.size:
+            return None
+        return self._moved(expected, refined)
+
+    def _refine(self, rgba: Rgba, seen: Body) -> Body:
+        """The body that MediaPipe's network has seen, with truer points; as it is where the refiner is unsure."""
+        refined = self._look(rgba, seen)
+        return seen if refined.presence < _LEAST_PRESENCE else self._moved(seen, refined)
+
+    def _look(self, rgba: Rgba, expected: Body) -> Refined:
+        points = expected.xy[_ROWS]
+        self._region = _held(self._region, around(points, 0.0, scale=_AROUND), points)
+        return self._refiner(rgba, self._region, points, np.ones(len(points), np.bool_))
+
+    def _moved(self, body: Body, refined: Refined) -> Body:
+        trust = (_UNSURE - refined.deviation / self._region.size) / (_UNSURE - _SURE)
+        xy = body.xy.copy()
+        xy[_ROWS] += trust.clip(0, 1)[:, None] * (refined.xy - xy[_ROWS])
+        xy[_CARRIED_ROWS] += xy[_ANCHORS] - body.xy[_ANCHORS]
+        return replace(body, xy=xy)
+
+    def _lose(self) -> None:
+        self._body = self._before = None
+        self._pictures = 0
+        self._region = Region(0.0, 0.0, 1.0, 0.0)
+
+
+def _held(last: Region, new: Region, points: Floats) -> Region:
+    """The last region while it is good: one that stands still sees the person stand still."""
+    inside: NDArray[np.float32] = np.abs(last.from_frame(points) - np.float32(0.5))
+    return last if inside.max() < 0.46 and 0.85 < new.size / last.size < 1.15 else new

@@ -1,0 +1,122 @@
+"""Follow both hands with a refiner: in every frame, and MediaPipe's hand network looks in turns."""
+
+import numpy as np
+
+from realtime.pose.estimation.blazepose import Body
+from realtime.pose.estimation.hands import SIDES, Hand, HandFinder, Side
+from realtime.pose.estimation.refined_points import HAND_POINTS, Refined
+from realtime.pose.estimation.refiner import Refiner
+from realtime.pose.estimation.region import Region, Rgba, square, turn
+from realtime.pose.pose import Floats
+from realtime.pose.skeleton import BODY_NAMES
+
+_AROUND = 1.5
+"""Side of the region, in sides of the turned box around the points; as in training."""
+_HAND_PER_FOREARM = 1.15
+"""A hand's box, in lengths of the longer forearm that is seen: where only the arm knows of the hand."""
+_LEAST_PRESENCE = 0.5
+_SURE, _UNSURE = 0.03, 0.08
+"""Deviations, in sizes of the region: up to the one a point is believed, from the other on it is not."""
+_KNUCKLES = [5, 9, 17]
+_FROM_BODY = {0: "wrist", 5: "index", 17: "pinky"}
+"""Points of a hand that the body has, too."""
+
+
+class RefinedHandTracker:
+    """Follows both hands of a body; which hand is which is known from the arm it hangs on.
+
+    Args:
+        threads: cores that one run may use.
+        look_every: pictures in which MediaPipe's networks look once at the body and once at each hand: every hand that
+            is tracked has its turn in every other of these rounds, one that is not in every round, and never two
+            networks in one picture. 1: every network looks in every picture.
+    """
+
+    def __init__(self, threads: int, look_every: int) -> None:
+        self._look_every = look_every
+        self._finder = HandFinder(threads)
+        self._refiner = Refiner("hand_refiner", threads)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the hands."""
+        self._last: dict[Side, tuple[Hand, Floats]] = {}
+        self._pictures = 0
+
+    def track(self, rgba: Rgba, body: Body) -> dict[Side, Hand]:
+        """The hands of a body that are to be seen in a picture (H W 4)."""
+        hands = {side: hand for side in SIDES if (hand := self._track(rgba, body, side)) is not None}
+        self._last = {side: (hand, _wrist(body, side)) for side, hand in hands.items()}
+        self._pictures += 1
+        return hands
+
+    def _has_turn(self, side: Side) -> bool:
+        if self._look_every == 1:
+            return True
+        round_, turn = divmod(self._pictures, self._look_every)
+        return turn == 1 + SIDES.index(side) and (side not in self._last or round_ % 2 == SIDES.index(side))
+
+    def _track(self, rgba: Rgba, body: Body, side: Side) -> Hand | None:
+        hand = self._expected(body, side)
+        seen = self._finder.find(rgba, body, side, hand) if self._has_turn(side) else None
+        if seen is not None:
+            hand = seen
+        if hand is None:
+            return self._from_arm(rgba, body, side)
+        refined = self._refiner(
+            rgba, _region(hand.xy), hand.xy, np.ones(HAND_POINTS, np.bool_), mirrored=side == "right"
+        )
+        if refined.presence < _LEAST_PRESENCE:
+            return seen
+        return _merged(hand, refined, _region(hand.xy).size)
+
+    def _expected(self, body: Body, side: Side) -> Hand | None:
+        """The hand as it was, moved on with the wrist."""
+        if side not in self._last:
+            return None
+        hand, wrist = self._last[side]
+        return Hand(hand.xy + (_wrist(body, side) - wrist), hand.depth, hand.presence)
+
+    def _from_arm(self, rgba: Rgba, body: Body, side: Side) -> Hand | None:
+        """The hand where the arm ends, if the refiner is sure that there is one."""
+        rows = [BODY_NAMES.index(f"{side}_{name}") for name in _FROM_BODY.values()]
+        if body.visibility[rows[0]] <= 0.1:
+            return None
+        points = np.zeros((HAND_POINTS, 2), np.float32)
+        points[[*_FROM_BODY]] = body.xy[rows]
+        known = np.isin(np.arange(HAND_POINTS), [*_FROM_BODY])
+        region = _beyond_wrist(body, points)
+        refined = self._refiner(rgba, region, points, known, mirrored=side == "right")
+        if refined.presence < _LEAST_PRESENCE or np.median(refined.deviation) > _SURE * region.size:
+            return None
+        return Hand(refined.xy, np.zeros(HAND_POINTS, np.float32), refined.presence)
+
+
+def _merged(hand: Hand, refined: Refined, size_px: float) -> Hand:
+    trust = (_UNSURE - refined.deviation / size_px) / (_UNSURE - _SURE)
+    xy = hand.xy + trust.clip(0, 1)[:, None] * (refined.xy - hand.xy)
+    return Hand(xy.astype(np.float32), hand.depth, refined.presence)
+
+
+def _wrist(body: Body, side: Side) -> Floats:
+    wrist: Floats = body.xy[BODY_NAMES.index(f"{side}_wrist")]
+    return wrist
+
+
+def _region(xy: Floats) -> Region:
+    """The region around a hand's points, turned so that the palm points up."""
+    rotation = turn(xy[0].tolist(), xy[_KNUCKLES].mean(axis=0).tolist(), np.pi / 2)
+    upright = Region(0.0, 0.0, 1.0, rotation)
+    own = upright.from_frame(xy)
+    low, high = own.min(axis=0), own.max(axis=0)
+    width, height = (high - low).tolist()
+    return square(upright.to_frame(((low + high) / 2)[None])[0].tolist(), width, height, rotation, scale=_AROUND)
+
+
+def _beyond_wrist(body: Body, points: Floats) -> Region:
+    """The region of a hand of which the arm alone knows."""
+    forearms = [np.linalg.norm(body.xy[BODY_NAMES.index(f"{side}_elbow")] - _wrist(body, side)) for side in SIDES]
+    side_px = float(max(forearms)) * _HAND_PER_FOREARM
+    knuckles = points[[5, 17]].mean(axis=0)
+    rotation = turn(points[0].tolist(), knuckles.tolist(), np.pi / 2)
+    return Region(float(knuckles[0]), float(knuckles[1]), max(side_px, 1.0), rotation)

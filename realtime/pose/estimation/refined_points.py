@@ -1,0 +1,64 @@
+"""What the refiners see and say: their keypoints, where these are taken from, and how positions go in and come out.
+
+A refiner sees the crop of a region (S S 3, uint8) and a prior: where the points were, or where another network saw
+them, as one map per point on a grid of S / 4. It says for every point where it is, how sure that is, and for the whole
+crop whether there is such a part in it. Positions run from 0 to 1 within the region. Shared with the trainer.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realtime.pose.pose import Floats
+
+STRIDE = 4
+"""Pixels of the crop along a cell of the grid."""
+_PRIOR_SPREAD = 1.5
+"""Standard deviation of a point in its prior map, cells."""
+_SIDES = ("left", "right")
+
+BODY_POINTS = (
+    "nose",
+    *(f"{side}_{name}" for name in ("eye", "ear", "shoulder", "elbow", "wrist", "index", "pinky",
+                                    "hip", "knee", "ankle", "foot_index") for side in _SIDES),
+)  # fmt: skip
+"""Of a body; the names are `skeleton.BODY_NAMES`'."""
+BODY_SIDE_PX, HAND_SIDE_PX = 160, 96
+HAND_POINTS = 21
+"""Of a left hand, in the order of `skeleton`; a right hand's crop is mirrored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refined:
+    """P points of a region."""
+
+    xy: Floats
+    """P 2, 0..1 within the region."""
+    deviation: Floats
+    """P, expected absolute error of either coordinate, in sizes of the region."""
+    presence: float
+    """0..1: how sure it is that the region shows such a part."""
+
+
+def prior_maps(xy: Floats, known: NDArray[np.bool_], grid: int) -> Floats:
+    """P grid grid, 0..1: a bell around each of P points (0..1 within the region); nothing for those not known."""
+    cells = np.arange(grid, dtype=np.float32) + np.float32(0.5)
+    away = (cells - xy[:, :, None] * np.float32(grid)) / np.float32(_PRIOR_SPREAD)  # P 2 grid
+    bell = np.exp(np.float32(-0.5) * away * away)
+    bell[~known] = 0
+    maps: Floats = bell[:, 1, :, None] * bell[:, 0, None, :]
+    return maps
+
+
+def decode(output: Floats) -> Refined:
+    """Read a refiner's output, 2P + 1 grid grid: logits of the points' places, logarithms of deviations, presence."""
+    count, grid = (len(output) - 1) // 2, output.shape[1]
+    flat = output.reshape(len(output), -1)
+    weight = np.exp(flat[:count] - flat[:count].max(axis=1, keepdims=True))
+    weight /= weight.sum(axis=1, keepdims=True)
+    cells = (np.arange(grid, dtype=np.float32) + np.float32(0.5)) / np.float32(grid)
+    place = weight.reshape(count, grid, grid)
+    xy = np.stack([place.sum(axis=1) @ cells, place.sum(axis=2) @ cells], axis=1)
+    deviation = np.exp((weight * flat[count:-1]).sum(axis=1))
+    return Refined(xy, deviation, float(1 / (1 + np.exp(-flat[-1].mean()))))
