@@ -131,13 +131,12 @@ def _prior(track: Floats, seen: Floats, dice: Dice, *, body: bool) -> tuple[Floa
         known = known & np.isin(np.arange(count), (0, 5, 17))
         if dice.random() < 0.3:
             known[:] = False
-    known = np.asarray(known & (dice.random(count) > (0.05 if dice.random() < 0.8 else 0.4)), np.bool_)
+    known[dice.random(count) < (0.05 if dice.random() < 0.8 else 0.4)] = False
     return prior.astype(np.float32), known
 
 
 def _finite(points: Floats) -> NDArray[np.bool_]:
-    known: NDArray[np.bool_] = np.isfinite(points).all(axis=1)
-    return known
+    return np.asarray(np.all(np.isfinite(points), axis=1), np.bool_)
 
 
 def _degrade(crop: Rgb, dice: Dice, other: Rgb | None) -> Rgb:
