@@ -18,3 +18,10 @@ class Frame:
     """`time.perf_counter()` at capture."""
     number: int
     """Counts the source's frames from 0, those dropped later included."""
+    done_at_s: float | None = None
+    """`time.perf_counter()` when its last stage was done; None before the first one."""
+
+    @property
+    def waiting_since_s(self) -> float:
+        """Since when it has waited for its next stage."""
+        return self.captured_at_s if self.done_at_s is None else self.done_at_s

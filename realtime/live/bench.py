@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from realtime.live.pipeline import CHAIN
 from realtime.live.session import open_session
 from realtime.live.source import Source
 from realtime.pose.estimation.config import PoseConfig
@@ -24,7 +25,7 @@ class BenchResult(msgspec.Struct, frozen=True, kw_only=True):
     latency_ms: dict[str, float]
     """Capture to encoded: p50, p95, p99."""
     stages_ms: dict[str, dict[str, float]]
-    """p50 and p95 of each stage."""
+    """p50 and p95 of each part of the way, in order; the parts of a frame add up to its latency."""
     dropped: int
     """Frames that a newer one overtook."""
     size: int
@@ -57,9 +58,7 @@ def bench(subject: Subject, source: Source, engines: EngineConfig, pose: PoseCon
     return BenchResult(
         fps=round(frames / elapsed_s, 2),
         latency_ms=session.meter.percentiles_ms("latency", 50, 95, 99),
-        stages_ms={
-            stage: session.meter.percentiles_ms(stage, 50, 95) for stage in ("pose", "figure", "render", "encode")
-        },
+        stages_ms={stage: session.meter.percentiles_ms(stage, 50, 95) for stage in CHAIN},
         dropped=dropped,
         size=subject.manifest.height_px,
         backend=session.renderer.choice.backend,

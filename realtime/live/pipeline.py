@@ -1,6 +1,7 @@
 """What happens to a frame: pose, figure, picture."""
 
 import logging
+import time
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -19,9 +20,11 @@ from realtime.pose.track import PoseTrack
 from realtime.subject import Subject
 
 LOG = logging.getLogger(__name__)
-STAGES = ("pose", "figure", "render", "encode", "latency")
-"""What is metered: `pose` estimates, fills and smooths, `figure` normalizes and draws, `latency` is from capture to
-encoded."""
+CHAIN = ("pose_wait", "pose", "figure", "render_wait", "render", "encode_wait", "encode")
+"""The parts of a frame's way, one after the other: `pose` estimates, fills and smooths, `figure` normalizes and draws,
+and before each thread's work a frame waits for it. Added up they are the latency."""
+STAGES = (*CHAIN, "latency")
+"""What is metered; `latency` is from capture to encoded."""
 FADE_S = 0.4
 """How long a new subject takes to replace the one before."""
 
@@ -88,6 +91,7 @@ class PosePipeline:
         if renderer is not self._renderer:
             self._renderer = renderer
             self._retargeter.exchange(renderer.subject.manifest)
+        self._meter.add("pose_wait", time.perf_counter() - frame.waiting_since_s)
         with self._meter.time("pose"):
             if isinstance(frame, PosedFrame):
                 tracked = self._track.step_seen(frame.pose, frame.captured_at_s)
@@ -102,7 +106,8 @@ class PosePipeline:
             if tracked.new_person:
                 self._retargeter.reset()
             pose = self._retargeter.fit(tracked.pose, frame) if tracked.pose else None
-            return FigureFrame(frame, renderer.subject.figure(pose), renderer)
+            figure = renderer.subject.figure(pose)
+        return FigureFrame(replace(frame, done_at_s=time.perf_counter()), figure, renderer)
 
     def idle(self, frame: Frame, renderer: SubjectRenderer) -> FigureFrame:
         """The frame as if nobody were in it: what is shown while the source gives no pictures."""
@@ -121,12 +126,14 @@ class RenderPipeline:
 
     def step(self, drawn: FigureFrame) -> Frame:
         """Render the subject in the figure's pose."""
+        self._meter.add("render_wait", time.perf_counter() - drawn.frame.waiting_since_s)
         with self._meter.time("render"):
             rgb = drawn.renderer.step(drawn.figure)
             if drawn.renderer is not self._renderer:
                 self._renderer, self._faded = drawn.renderer, self._last
-            self._last = replace(drawn.frame, rgb=self._fade(rgb, drawn.frame.captured_at_s))
-            return self._last
+            rgb = self._fade(rgb, drawn.frame.captured_at_s)
+        self._last = replace(drawn.frame, rgb=rgb, done_at_s=time.perf_counter())
+        return self._last
 
     def _fade(self, rgb: Rgb, at_s: float) -> Rgb:
         if self._faded is None:

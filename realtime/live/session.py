@@ -242,8 +242,10 @@ def open_session(
     meter = Meter(*STAGES)
 
     def encoded(frame: Frame, encode_s: float) -> None:
+        now_s = time.perf_counter()
+        meter.add("encode_wait", now_s - encode_s - frame.waiting_since_s)
         meter.add("encode", encode_s)
-        meter.add("latency", time.perf_counter() - frame.captured_at_s)
+        meter.add("latency", now_s - frame.captured_at_s)
         on_encoded(frame)
 
     renderer = FailoverRenderer(subject, choose_engines(subject, engines, say), engines.threads)

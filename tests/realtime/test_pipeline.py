@@ -1,5 +1,6 @@
 """What happens to a frame, with a performer who leaves."""
 
+import time
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Literal
@@ -10,7 +11,8 @@ import pytest
 from engines.choose import Choice
 from realtime.frame import Frame, Rgb
 from realtime.live.failover import FailoverRenderer
-from realtime.live.pipeline import STAGES, PosePipeline, RenderPipeline
+from realtime.live.openpose_source import PosedFrame
+from realtime.live.pipeline import CHAIN, STAGES, PosePipeline, RenderPipeline
 from realtime.meter import KEEP, Meter
 from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.estimation.estimator import PoseEstimator
@@ -100,3 +102,14 @@ def test_counts_go_on_where_percentiles_forget() -> None:
     assert meter.percentiles_ms("render", 0) == {"p0": 2000.0}
     meter.clear()
     assert meter.count("render") == 0
+
+
+def test_the_parts_of_a_frames_way_add_up() -> None:
+    renderer, meter = alice(), Meter(*STAGES)
+    pose, render = PosePipeline(PoseTrack(), renderer, meter), RenderPipeline(meter)
+    frame = PosedFrame(rgb=np.zeros((64, 64, 3), np.uint8), captured_at_s=time.perf_counter() - 1, number=0, pose=None)
+    picture = render.step(pose.step(frame, renderer))
+    parts_ms = {stage: meter.percentiles_ms(stage, 50).get("p50", 0.0) for stage in CHAIN}
+    assert parts_ms["pose_wait"] >= 1000, "since it was captured"
+    whole_ms = 1000 * (picture.waiting_since_s - frame.captured_at_s)
+    assert 0.95 * whole_ms <= sum(parts_ms.values()) <= whole_ms
