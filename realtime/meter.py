@@ -1,5 +1,6 @@
 """How long each stage takes, and the whole way: measured on every frame, always."""
 
+import math
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -17,13 +18,20 @@ class Meter:
     def __init__(self, *stages: str) -> None:
         self._durations_s = {stage: deque[float](maxlen=KEEP) for stage in stages}
         self._counts = dict.fromkeys(stages, 0)
+        self._begun_at_s = dict.fromkeys(stages, math.inf)
 
     @contextmanager
     def time(self, stage: str) -> Iterator[None]:
         """Measure a block."""
-        begun_at_s = time.perf_counter()
+        begun_at_s = self._begun_at_s[stage] = time.perf_counter()
         yield
+        self._begun_at_s[stage] = math.inf
         self.add(stage, time.perf_counter() - begun_at_s)
+
+    def slowest_now(self) -> tuple[str, float]:
+        """The stage that has been longest in the block that it measures now, and for how many seconds; 0 if none is."""
+        stage, begun_at_s = min(self._begun_at_s.items(), key=lambda item: item[1])
+        return stage, max(0.0, time.perf_counter() - begun_at_s)
 
     def add(self, stage: str, duration_s: float) -> None:
         """Count a duration that was measured elsewhere."""

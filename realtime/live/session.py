@@ -39,6 +39,8 @@ FLOW_S = 2.0
 """Frames flow while the newest one of the source, and the newest picture, are not older."""
 FIGURES_S = 1.0
 """So old the quantiles of the stages may be that are shown."""
+STALLED_S = 0.8
+"""A stage that is at one frame for longer has stalled; it is named."""
 STOP_S = 1.5
 """So long threads have to end."""
 LOG = logging.getLogger(__name__)
@@ -78,6 +80,8 @@ class Session:
         self._render = RenderPipeline(meter)
         self._frames, self._figures = Latest[Frame](), Latest[FigureFrame]()
         self._nobody = False
+        self._told_of: str | None = None
+        """The stalled stage that was last named in the log."""
         self._seen_at_s = time.perf_counter()
         """When the newest frame of the source was there."""
         self._rendered_at_s = self._measured_at_s = -math.inf
@@ -109,7 +113,7 @@ class Session:
             output.close()
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait until the session has ended by itself; False when `timeout_s` passed first.
+        """Wait until the session has ended by itself; False when `timeout_s` passed first. Warns of a stalled stage.
 
         Raises:
             BaseException: whatever ended one of its threads or outputs.
@@ -117,6 +121,10 @@ class Session:
         ended = self._stop.wait(timeout_s)
         if self._error is not None:
             raise self._error
+        if (stalled := self._stalled) != self._told_of:
+            self._told_of = stalled
+            if stalled:
+                LOG.warning("The stage %s has been at one frame for %.1f s.", stalled, STALLED_S)
         return ended
 
     @property
@@ -148,8 +156,10 @@ class Session:
 
     def info(self) -> dict[str, object]:
         """What the viewer's page shows beside the picture, and the figures of operation."""
-        if self._silent_s > SILENT_S:
-            notice: str | None = f"No picture from {self._source.name}. Waiting for it…"
+        if stalled := self._stalled:
+            notice: str | None = f"The stage {stalled} has stalled."
+        elif self._silent_s > SILENT_S:
+            notice = f"No picture from {self._source.name}. Waiting for it…"
         else:
             notice = NOBODY if self._nobody else self._pose.notice
         now_s = time.perf_counter()
@@ -169,6 +179,12 @@ class Session:
         if latency := self._stages_ms["latency"]:
             info["delay_ms"] = latency["p50"]
         return info
+
+    @property
+    def _stalled(self) -> str | None:
+        """The stage that does not get done with a frame."""
+        stage, busy_s = self.meter.slowest_now()
+        return stage if busy_s > STALLED_S else None
 
     @property
     def _silent_s(self) -> float:

@@ -177,3 +177,33 @@ def test_what_hangs_does_not_keep_a_session_from_ending(part: str) -> None:
     stopped.join(20)
     assert not stopped.is_alive(), "it would have waited for as long as the part hangs"
     leave.set()
+
+
+def test_a_stalled_stage_is_named_once_in_the_log_and_to_viewers(caplog: pytest.LogCaptureFixture) -> None:
+    stalled, go_on = threading.Event(), threading.Event()
+
+    class StallingRenderer(ScriptedRenderer):
+        def step(self, figure: Figure) -> Rgb:
+            if not stalled.is_set():
+                stalled.set()
+                assert go_on.wait(20)
+            return super().step(figure)
+
+    output = KeptOutput()
+    session = Session(
+        ScriptedSource(repeat(BLANK)),
+        PoseTrack(ScriptedEstimator()),
+        StallingRenderer(),
+        [output],
+        meter=Meter(*STAGES),
+    )
+    session.start()
+    assert stalled.wait(20)
+    until(lambda: session.info().get("notice") == "The stage render has stalled.")
+    for _ in range(3):
+        assert not session.wait(0)
+    assert [record.getMessage() for record in caplog.records] == ["The stage render has been at one frame for 0.8 s."]
+    go_on.set()
+    until(lambda: bool(output.frames))
+    until(lambda: "notice" not in session.info() or "stalled" not in str(session.info()["notice"]))
+    session.stop()
