@@ -66,6 +66,16 @@ class BodyTracker:
         """Grows whenever it goes over to somebody else's body."""
         return self._lock.track_id
 
+    @property
+    def alone(self) -> bool:
+        """Whether nobody else has been seen for a while."""
+        return self._lock.alone
+
+    @property
+    def rotation(self) -> float:
+        """By how much the body is turned from upright, radians, when it was last seen."""
+        return self._region.rotation if self._region is not None else 0.0
+
     def next_person(self) -> None:
         """Follow the next person to the right, after the last one the first; from any thread."""
         self._lock.next()

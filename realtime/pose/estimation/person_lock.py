@@ -69,11 +69,12 @@ class PersonLock:
     @property
     def due(self) -> bool:
         """Whether to run the detector although somebody is followed."""
-        interval = _LOOK_ALONE if self._alone else _LOOK_TOGETHER
+        interval = _LOOK_ALONE if self.alone else _LOOK_TOGETHER
         return self._next or self._doubts > 0 or self._since_look >= interval
 
     @property
-    def _alone(self) -> bool:
+    def alone(self) -> bool:
+        """Whether nobody else has been seen for a while."""
         return self._since_others >= _TOGETHER
 
     def take(self, rgba: Rgba, people: Sequence[Person]) -> Person | None:
@@ -88,7 +89,7 @@ class PersonLock:
         if not people:
             return None
         self._look(len(people) > 1)
-        if self._ours is not None and not self._alone:
+        if self._ours is not None and not self.alone:
             known = max(people, key=lambda each: self._likeness(rgba, each))
             if self._likeness(rgba, known) >= _LIKE:
                 return known
@@ -120,7 +121,7 @@ class PersonLock:
             return next((each for each in row if each.hips[0] > region.x), row[0])
         # Without doubts there is no reason to change, and unless the detector sees both, nobody to compare.
         if not self._doubts or self._ours is None or not (ours and others):
-            if self._alone:
+            if self.alone:
                 self._doubts = 0
             return None
         likely = max(others, key=lambda each: self._likeness(rgba, each))
@@ -137,7 +138,7 @@ class PersonLock:
         self._since_look += 1
         self._since_others += 1
         self._wait_frames, self._gone = _WAIT_FRAMES, 0
-        if self._alone and self._ours is not None and self._since_look % _REMEMBER:
+        if self.alone and self._ours is not None and self._since_look % _REMEMBER:
             return True
         worn = clothes(rgba, hips, shoulders)
         if self._ours is None:
@@ -145,9 +146,9 @@ class PersonLock:
             return True
         like = self._ours.likeness(worn) >= _LIKE
         self._doubts = 0 if like else self._doubts + 1
-        if self._alone:
+        if self.alone:
             self._ours = self._ours.towards(worn, _LEARN)  # whatever one wears when alone, it is one's own
-        if self._alone or self._doubts < _DOUBTS:
+        if self.alone or self._doubts < _DOUBTS:
             return True
         self._doubts = 0
         return False

@@ -24,6 +24,8 @@ _ANCHORS = [BODY_NAMES.index(name) for name in _CARRIED.values()]
 _AROUND = 1.3
 """Side of the region, in sides of the box around the points; as in training."""
 _LEAST_PRESENCE = 0.5
+_LEANS = 0.7
+"""Radians by which somebody leans, beyond which the region turns along."""
 _SURE, _UNSURE = 0.02, 0.05
 """Deviations, in sizes of the region: up to the one a point is believed, from the other on it is not."""
 
@@ -34,7 +36,8 @@ class RefinedBodyTracker:
     Args:
         tracker: MediaPipe's.
         threads: cores that one run may use.
-        look_every: pictures from one look of MediaPipe's network to the next; it also looks where the refiner is lost.
+        look_every: pictures from one look of MediaPipe's network to the next. It looks in every one where the refiner is
+            lost and while other people are in the picture, for it is what tells them apart.
     """
 
     def __init__(self, tracker: BodyTracker, threads: int, look_every: int) -> None:
@@ -62,8 +65,9 @@ class RefinedBodyTracker:
 
     def track(self, rgba: Rgba) -> Body | None:
         """The body in a picture (H W 4), None if there is none."""
-        track_id, turn = self.track_id, self._pictures % self._look_every
-        body = None if turn == 0 or self._body is None else self._follow(rgba, self._body)
+        track_id = self.track_id
+        looks = self._pictures % self._look_every == 0 or not self._tracker.alone
+        body = None if looks or self._body is None else self._follow(rgba, self._body)
         if body is None:
             body = self._tracker.track(rgba)
             if body is None:
@@ -91,8 +95,14 @@ class RefinedBodyTracker:
 
     def _look(self, rgba: Rgba, expected: Body) -> Refined:
         points = expected.xy[_ROWS]
-        self._region = _held(self._region, around(points, 0.0, scale=_AROUND), points)
+        self._region = _held(self._region, around(points, self._rotation, scale=_AROUND), points)
         return self._refiner(rgba, self._region, points, np.ones(len(points), np.bool_))
+
+    @property
+    def _rotation(self) -> float:
+        """Of the region: the refiner knows people who stand more or less upright."""
+        rotation = self._tracker.rotation
+        return rotation if abs(rotation) > _LEANS else 0.0
 
     def _moved(self, body: Body, refined: Refined) -> Body:
         trust = (_UNSURE - refined.deviation / self._region.size) / (_UNSURE - _SURE)
@@ -110,4 +120,5 @@ class RefinedBodyTracker:
 def _held(last: Region, new: Region, points: Floats) -> Region:
     """The last region while it is good: one that stands still sees the person stand still."""
     inside: NDArray[np.float32] = np.abs(last.from_frame(points) - np.float32(0.5))
-    return last if inside.max() < 0.46 and 0.85 < new.size / last.size < 1.15 else new
+    alike = 0.85 < new.size / last.size < 1.15 and abs(new.rotation - last.rotation) < 0.3
+    return last if alike and inside.max() < 0.46 else new
