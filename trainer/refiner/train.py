@@ -161,7 +161,6 @@ def train(
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     averaged = torch.optim.swa_utils.AveragedModel(network, avg_fn=_average, use_buffers=True)
     optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, config))
     state, start = run / "checkpoint.pt", 0
     if state.exists():
         saved = torch.load(state, weights_only=True)
@@ -169,15 +168,13 @@ def train(
         averaged.load_state_dict(saved["averaged"])
         optimizer.load_state_dict(saved["optimizer"])
         start = saved["step"]
-        schedule.last_epoch = start - 1
-        schedule.step()
     for step in range(start, config.steps):
         loss = loss_of(network, batch_of(crops, rows, config, step), certain=config.certain)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        optimizer.param_groups[0]["lr"] = config.learning_rate * _rate(step, config)
         optimizer.step()
-        schedule.step()
         averaged.update_parameters(network)
         done = step + 1
         if done % every and done != config.steps:

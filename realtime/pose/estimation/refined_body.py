@@ -36,8 +36,8 @@ class RefinedBodyTracker:
     Args:
         tracker: MediaPipe's.
         threads: cores that one run may use.
-        look_every: pictures from one look of MediaPipe's network to the next. It looks in every one where the refiner is
-            lost and while other people are in the picture, for it is what tells them apart.
+        look_every: pictures from one look of MediaPipe's network to the next. It looks at every one where the refiner
+            is lost and while other people are there, for it is what tells them apart.
     """
 
     def __init__(self, tracker: BodyTracker, threads: int, look_every: int) -> None:
