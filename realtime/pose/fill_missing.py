@@ -70,7 +70,7 @@ class Filler:
                 fall, rise = elapsed_s / self._config.fade_s, elapsed_s / self._config.rise_s
                 confidence = confidence.clip(known - np.float32(fall), known + np.float32(rise))
             xy, depth = _complete(seen, past)
-            self._past = Pose(xy, depth, confidence)
+            self._past = Pose(xy, depth, confidence, seen.deviation)
         elif past is not None and at_s - self._seen_at_s < self._config.lost_s:
             faded = (past.confidence - np.float32(elapsed_s / self._config.lost_s)).clip(0)
             self._past = Pose(past.xy, past.depth, faded)

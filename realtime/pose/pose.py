@@ -3,7 +3,7 @@
 K = 145 keypoints, in the order of `skeleton.NAMES`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +23,15 @@ class Pose:
     """K, pixels along the camera axis from the hips' centre (hands: wrist; face: its centre); nearer is smaller."""
     confidence: Floats
     """K, 0..1; 0 means missing: then `xy` and `depth` mean nothing."""
+    deviation: Floats = field(default_factory=lambda: np.full(K, np.nan, np.float32))
+    """K, pixels: the error to expect of either coordinate; not-a-number where the estimator does not say."""
 
     def __post_init__(self) -> None:
         for name, array, shape in (
             ("xy", self.xy, (K, 2)),
             ("depth", self.depth, (K,)),
             ("confidence", self.confidence, (K,)),
+            ("deviation", self.deviation, (K,)),
         ):
             assert array.shape == shape, f"{name}: {array.shape}, want {shape}"
             assert array.dtype == np.float32, f"{name}: {array.dtype}, want float32"

@@ -36,6 +36,8 @@ class Body:
     """33, 0..1: inside the picture and not hidden."""
     presence: Floats
     """33, 0..1: inside the picture."""
+    deviation: Floats
+    """33, pixels: the error to expect of either coordinate; not-a-number where nobody says."""
 
 
 class BodyTracker:
@@ -102,7 +104,7 @@ class BodyTracker:
         center, tip = self._region_filter(xy[33:])
         self._region = aligned(center, tip, pi / 2, scale=1.25)
         depth = raw[:33, 2] * np.float32(region.size / self._network.side)
-        return Body(xy[:33], depth, visibility, in_frame)
+        return Body(xy[:33], depth, visibility, in_frame, np.full(33, np.nan, np.float32))
 
     def _lose(self) -> None:
         self._region = None

@@ -143,19 +143,22 @@ class PoseEstimator:
         xy = np.zeros((K, 2), np.float32)
         depth = np.zeros(K, np.float32)
         confidence = np.zeros(K, np.float32)
+        deviation = np.full(K, np.nan, np.float32)
         xy[BODY], depth[BODY], confidence[BODY] = body.xy, body.depth, np.minimum(body.visibility, body.presence)
+        deviation[BODY] = body.deviation
         if self._hands is not None:
             with self.meter.time("hands"):
                 for side, hand in self._hands.track(self._rgba, body).items():
                     part = _HANDS[side]
                     xy[part], depth[part], confidence[part] = hand.xy, hand.depth, hand.presence
+                    deviation[part] = hand.deviation
         if self._face is not None:
             with self.meter.time("face"):
                 face = self._face.track(self._rgba, body)
             if face is not None:
                 xy[FACE], depth[FACE] = openpose_face(face.xy), openpose_face(face.depth)
                 confidence[FACE] = face.presence
-        return Pose(xy, depth, confidence)
+        return Pose(xy, depth, confidence, deviation)
 
     def _lose(self) -> None:
         if self._hands is not None:

@@ -1,6 +1,6 @@
 """Find and follow the hands: the hand part of MediaPipe Holistic (arXiv 2006.10214)."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import hypot, pi, radians
 from typing import Literal
 
@@ -30,6 +30,8 @@ class Hand:
     """21, pixels, from the wrist, nearer is smaller."""
     presence: float
     """0.5..1: how sure it is that this is a hand."""
+    deviation: Floats = field(default_factory=lambda: np.full(21, np.nan, np.float32))
+    """21, pixels: the error to expect of either coordinate; not-a-number where nobody says."""
 
 
 class HandFinder:

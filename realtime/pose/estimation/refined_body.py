@@ -109,7 +109,10 @@ class RefinedBodyTracker:
         xy = body.xy.copy()
         xy[_ROWS] += trust.clip(0, 1)[:, None] * (refined.xy - xy[_ROWS])
         xy[_CARRIED_ROWS] += xy[_ANCHORS] - body.xy[_ANCHORS]
-        return replace(body, xy=xy)
+        deviation = body.deviation.copy()
+        deviation[_ROWS] = refined.deviation
+        deviation[_CARRIED_ROWS] = deviation[_ANCHORS]
+        return replace(body, xy=xy, deviation=deviation)
 
     def _lose(self) -> None:
         self._body = self._before = None

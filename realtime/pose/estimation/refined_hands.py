@@ -89,13 +89,13 @@ class RefinedHandTracker:
         refined = self._refiner(rgba, region, points, known, mirrored=side == "right")
         if refined.presence < _LEAST_PRESENCE or np.median(refined.deviation) > _SURE * region.size:
             return None
-        return Hand(refined.xy, np.zeros(HAND_POINTS, np.float32), refined.presence)
+        return Hand(refined.xy, np.zeros(HAND_POINTS, np.float32), refined.presence, refined.deviation)
 
 
 def _merged(hand: Hand, refined: Refined, size_px: float) -> Hand:
     trust = (_UNSURE - refined.deviation / size_px) / (_UNSURE - _SURE)
     xy = hand.xy + trust.clip(0, 1)[:, None] * (refined.xy - hand.xy)
-    return Hand(xy.astype(np.float32), hand.depth, refined.presence)
+    return Hand(xy.astype(np.float32), hand.depth, refined.presence, refined.deviation)
 
 
 def _wrist(body: Body, side: Side) -> Floats:
