@@ -24,6 +24,9 @@ from realtime.pose.skeleton import INDEX
 JOINTS = ("nose", *(f"{side}_{joint}" for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
                     for side in ("left", "right")))  # fmt: skip
 """The joints that are measured: the nose and those of the limbs."""
+FINGERTIPS = tuple(f"{side}_hand_{finger}_4" for side in ("left", "right")
+                   for finger in ("thumb", "index", "middle", "ring", "pinky"))  # fmt: skip
+"""What hands are measured by."""
 WINDOW_S = 0.1
 """Frames so near, to either side, are the neighbours of one."""
 _MOST_LEAD_S, _MOST_LAG_S, _LAG_STEP_S = 0.05, 0.15, 0.002
@@ -35,6 +38,7 @@ _BONES = {
         for joint, bone in (("shoulder", "upperarm"), ("elbow", "lowerarm"), ("wrist", "hand"), ("hip", "thigh"),
                             ("knee", "calf"), ("ankle", "foot"))
     },
+    **{tip: f"{tip.split('_')[2]}_tip_{tip[0]}" for tip in FINGERTIPS},
 }  # fmt: skip
 
 
@@ -106,12 +110,17 @@ class Truth:
     """F J."""
     present: NDArray[np.bool_]
     """F: at least half of the joints are inside the picture."""
+    tips_xy: Floats
+    """F 10 2, pixels: those of `FINGERTIPS`; F 0 2 if the file lacks any of them."""
+    tips_visible: NDArray[np.bool_]
+    """F 10 or F 0."""
 
     def rows(self, frames: range) -> "Truth":
         """Only these frames."""
+        rows = slice(frames.start, frames.stop)
         return Truth(
-            self.names, self.xy[frames.start : frames.stop], self.visible[frames.start : frames.stop],
-            self.present[frames.start : frames.stop],
+            self.names, self.xy[rows], self.visible[rows], self.present[rows], self.tips_xy[rows],
+            self.tips_visible[rows],
         )  # fmt: skip
 
 
@@ -134,9 +143,12 @@ def load_truth(path: Path, frames: int) -> Truth:
         )
     if len(xy) < frames:
         raise UserError(f"{path} has {len(xy)} rows, the video at least {frames} pictures: give the video's own file.")
-    where = {name: names.index(each) for name in JOINTS for each in (name, _BONES[name]) if each in names}
+    where, tips = ({name: names.index(each) for name in wanted for each in (name, _BONES[name]) if each in names}
+                   for wanted in (JOINTS, FINGERTIPS))  # fmt: skip
     if not where:
         raise UserError(f"{path} names none of the joints {', '.join(JOINTS)}: see `realtime pose --help`.")
     columns = list(where.values())
     present = (visibility[:, columns] > 0).mean(axis=1) >= 0.5
-    return Truth(tuple(where), xy[:, columns], visibility[:, columns] == 2, present)
+    fingers = list(tips.values()) if len(tips) == len(FINGERTIPS) else []
+    visible = visibility == 2
+    return Truth(tuple(where), xy[:, columns], visible[:, columns], present, xy[:, fingers], visible[:, fingers])

@@ -12,7 +12,7 @@ from realtime.frame import Rgb
 from realtime.html import STRIP_PX, WIDTH_PX, document, image, strips
 from realtime.pose.blur_meter import ADVICE, LIMIT
 from realtime.pose.pose import Floats, Pose
-from realtime.pose.quality import JOINTS, Truth, jitter_px, joint_track, lag_s, longest_gap_s, statures_px
+from realtime.pose.quality import FINGERTIPS, JOINTS, Truth, jitter_px, joint_track, lag_s, longest_gap_s, statures_px
 from realtime.pose.skeleton import BODY, FACE, INDEX, LEFT_HAND, RIGHT_HAND, K
 
 PART_KEYPOINTS = {"left hand": LEFT_HAND.start, "right hand": RIGHT_HAND.start, "face": FACE.start}
@@ -29,12 +29,18 @@ class TruthReport(msgspec.Struct, frozen=True, kw_only=True):
     """Frames in which the person is found, of those with the person in them."""
     error_percent: float
     """Mean distance of the joints."""
+    scatter_percent: float
+    """What is left of it once every joint's own constant offset is taken off."""
     error_fast_percent: float
     """The same where a joint is faster than a stature per second."""
     jitter_percent: float
     jitter_still_percent: float
     """Where a joint is slower than a tenth of a stature per second."""
     lag_ms: float
+    hands_rate: float | None
+    """Frames in which a hand is found, of those in which most of its fingertips are visible; None without a truth."""
+    fingertips_percent: float | None
+    """Mean distance of the fingertips of the hands that are found."""
 
 
 class PoseReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,8 +84,11 @@ class PoseReport(msgspec.Struct, frozen=True, kw_only=True):
             *(f"Jitter {name}: {px:.2f} px, {self.jitter_percent[name]:.3f} % of the stature."
               for name, px in self.jitter_px.items()),
             *(f"Against the truth, {name}: found in {each.rate:.2%}, error {each.error_percent:.2f} % of the stature "
-              f"(fast {each.error_fast_percent:.2f}), jitter {each.jitter_percent:.3f} % "
-              f"(at rest {each.jitter_still_percent:.3f}), lag {each.lag_ms:.0f} ms."
+              f"(without offsets {each.scatter_percent:.2f}, fast {each.error_fast_percent:.2f}), "
+              f"jitter {each.jitter_percent:.3f} % "
+              f"(at rest {each.jitter_still_percent:.3f}), lag {each.lag_ms:.0f} ms." + (
+                  "" if each.hands_rate is None else
+                  f" Hands found in {each.hands_rate:.1%}, fingertips {each.fingertips_percent:.2f} % away.")
               for name, each in (self.truth or {}).items()),
             *(f"! {warning}" for warning in self.warnings),
         ]  # fmt: skip
@@ -128,16 +137,45 @@ def compare_with_truth(truth: Truth, poses: Sequence[Pose | None], fps: float) -
     if not np.isfinite(xy).any():
         raise UserError("The person is never seen where the truth has them: is it the truth of this video?")
     tall_px = statures_px(poses)[:, None]
-    error, away = np.linalg.norm(xy - truth.xy, axis=2) / tall_px, jitter_px(xy - truth.xy, fps) / tall_px
+    offset = xy - truth.xy
+    error, away = np.linalg.norm(offset, axis=2) / tall_px, jitter_px(offset, fps) / tall_px
+    constant = _column_medians(offset)
+    hands_rate, fingertips_percent = _hands(truth, poses, tall_px)
     speed = np.linalg.norm(np.gradient(truth.xy, axis=0), axis=2) * np.float32(fps) / tall_px
     return TruthReport(
         rate=_round(found.mean()) if len(found) else 0,
         error_percent=_mean(100 * error),
+        scatter_percent=_mean(100 * np.linalg.norm(offset - constant, axis=2) / tall_px),
         error_fast_percent=_mean(100 * error[speed > 1]),
         jitter_percent=_mean(100 * away),
         jitter_still_percent=_mean(100 * away[speed < 0.1]),
         lag_ms=round(1000 * lag_s(xy, truth.xy, fps)),
+        hands_rate=hands_rate,
+        fingertips_percent=fingertips_percent,
     )
+
+
+def _column_medians(offset: Floats) -> Floats:
+    """F J 2 to J 2; zero for a joint that is never seen."""
+    seen = np.isfinite(offset[..., 0]).sum(axis=0) > 0
+    medians = np.zeros(offset.shape[1:], np.float32)
+    medians[seen] = np.nanmedian(offset[:, seen], axis=0)
+    return medians
+
+
+def _hands(truth: Truth, poses: Sequence[Pose | None], tall_px: Floats) -> tuple[float | None, float | None]:
+    """`hands_rate` and `fingertips_percent`."""
+    found = joint_track(poses, FINGERTIPS)
+    if not truth.tips_visible.size:
+        return None, None
+    away = np.linalg.norm(found - truth.tips_xy, axis=2) / tall_px
+    of_hand = len(FINGERTIPS) // 2
+    visible = truth.tips_visible.reshape(len(poses), 2, of_hand).mean(axis=2) > 0.5
+    seen = np.isfinite(found[:, ::of_hand, 0])  # all points of a hand have one confidence
+    if not visible.any():
+        return None, None
+    shown = np.repeat(visible & seen, of_hand, axis=1)
+    return _round(seen[visible].mean()), _mean(100 * away[shown])
 
 
 def _warnings(report: PoseReport, people: Sequence[Pose]) -> list[str]:

@@ -7,9 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from realtime.pose.skeleton import BODY_NAMES
+from realtime.pose.measure import stature_px
+from realtime.pose.pose import Pose
+from realtime.pose.quality import FINGERTIPS, JOINTS, Truth
+from realtime.pose.skeleton import BODY_NAMES, INDEX, LEFT_HAND, K
+from realtime.pose_tools.report import compare_with_truth
 from realtime.video import VideoWriter, count_frames, read_video
 from tests.support.commands import DATA, assert_refused, command
+from tests.support.standing_pose import standing
 
 CLIP = DATA / "bob_clip.mp4"
 
@@ -89,3 +94,26 @@ def test_mistakes_get_one_sentence(truth: Path, tmp_path: Path) -> None:
         np.savez(short, names=rows["names"], xy=rows["xy"][:10])
     refused = command("realtime", "pose", CLIP, "--truth", short, "--end-s", "1", "--out", out)
     assert_refused(refused, "short.npz", "10 rows")
+
+
+def test_a_constant_offset_is_told_from_scatter_and_hands_are_measured_where_they_are_visible() -> None:
+    rng = np.random.default_rng(2)
+    still = standing()
+    poses = [
+        Pose(still.xy + rng.normal(0, 1, (K, 2)).astype(np.float32), still.depth, still.confidence) for _ in range(60)
+    ]
+    without_left = still.confidence.copy()
+    without_left[LEFT_HAND] = 0
+    poses[:15] = [Pose(pose.xy, pose.depth, without_left) for pose in poses[:15]]
+    joints, tips = [INDEX[name] for name in JOINTS], [INDEX[name] for name in FINGERTIPS]
+    shift = np.array([9, -4], np.float32)
+    truth = Truth(
+        JOINTS, np.stack([still.xy[joints] + shift] * 60), np.ones((60, len(JOINTS)), bool), np.ones(60, bool),
+        np.stack([still.xy[tips]] * 60), np.repeat([[True] * 5 + [False] * 5], 60, axis=0),
+    )  # fmt: skip
+    report = compare_with_truth(truth, poses, 30)
+    percent = 100 / stature_px(still)
+    assert report.error_percent == pytest.approx(np.hypot(*shift) * percent, rel=0.05)
+    assert report.scatter_percent == pytest.approx(np.sqrt(np.pi / 2) * percent, rel=0.1), "of noise of 1 px"
+    assert report.hands_rate == pytest.approx(45 / 60)
+    assert report.fingertips_percent == pytest.approx(np.sqrt(np.pi / 2) * percent, rel=0.15)
