@@ -1,11 +1,20 @@
-"""The keypoints of a person: their names, order and groups.
+"""The keypoints of a person: their names, order and groups, and where on the body they are.
 
 Body: the 33 landmarks of BlazePose (arXiv 2006.10204). Hands: 21 each, as in OpenPose and MediaPipe (wrist, then thumb
 to little finger from the palm outwards). Face: the 70 of OpenPose, that is iBUG's 68 and the two pupils.
 Left and right are the person's own, except in the face, where iBUG counts from the right jaw over the chin.
+
+Where they are, for exact joints, for training and for drawing alike:
+  shoulder, elbow, wrist     the centres of the joints, inside the body: where the upper arm, the forearm and the hand
+  hip, knee, ankle           begin to turn; so for thigh, shin and foot
+  index, pinky (of a body)   the knuckles at which these fingers begin
+  foot_index                 the tip of the toes
+  hands                      the wrist, then of every finger its joints (the thumb's first is at the wrist) and its tip
+  nose, eye, ear             the tip of the nose, the centre of the eyeball, the auricle
+  the rest                   as BlazePose and iBUG have them, on the skin
 """
 
-SKELETON_VERSION = 1
+SKELETON_VERSION = 2
 """Changes with the meaning of any keypoint; a subject made with another version is refused."""
 
 BODY_NAMES = (

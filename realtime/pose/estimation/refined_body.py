@@ -23,7 +23,12 @@ _CARRIED_ROWS = [BODY_NAMES.index(name) for name in _CARRIED]
 _ANCHORS = [BODY_NAMES.index(name) for name in _CARRIED.values()]
 _AROUND = 1.3
 """Side of the region, in sides of the box around the points; as in training."""
-_LEAST_PRESENCE = 0.5
+_LEAST_PRESENCE, _VISIBLE = 0.5, 0.5
+_MOST_STEP = 0.12
+"""A point that moves farther between two pictures, in sizes of the region, is not expected to go on so."""
+_NONE_SURE = np.zeros(len(BODY_NAMES), np.bool_)
+_Found = tuple[Body, NDArray[np.bool_]]
+"""A body, and which of its points are sure."""
 _LEANS = 0.7
 """Radians by which somebody leans, beyond which the region turns along."""
 _SURE, _UNSURE = 0.02, 0.05
@@ -43,11 +48,15 @@ class RefinedBodyTracker:
     def __init__(self, tracker: BodyTracker, threads: int, look_every: int) -> None:
         self._tracker, self._look_every = tracker, look_every
         self._refiner = Refiner("body_refiner", threads)
-        self._body: Body | None = None
-        self._before: Body | None = None
-        self._pictures = 0
+        self._body: Body | None
+        self._pictures: int
         """Since the body was found."""
-        self._region = Region(0.0, 0.0, 1.0, 0.0)
+        self._step: Floats
+        """33 2, pixels: how the points moved last, zero where that is unsure."""
+        self._sure: NDArray[np.bool_]
+        """33: which points were sure in the last picture."""
+        self._region: Region
+        self._lose()
 
     def reset(self) -> None:
         """Forget the body, and whose it was."""
@@ -67,56 +76,58 @@ class RefinedBodyTracker:
         """The body in a picture (H W 4), None if there is none."""
         track_id = self.track_id
         looks = self._pictures % self._look_every == 0 or not self._tracker.alone
-        body = None if looks or self._body is None else self._follow(rgba, self._body)
-        if body is None:
-            body = self._tracker.track(rgba)
-            if body is None:
+        found = None if looks or self._body is None else self._follow(rgba, self._body)
+        if found is None:
+            seen = self._tracker.track(rgba)
+            if seen is None or self.track_id != track_id:
                 self._lose()
+            if seen is None:
                 return None
-            if self.track_id != track_id:
-                self._lose()
-            body = self._refine(rgba, body)
-        self._before, self._body, self._pictures = self._body, body, self._pictures + 1
+            found = self._refine(rgba, seen)
+        body, sure = found
+        if self._body is not None:
+            step = body.xy - self._body.xy
+            slow = np.linalg.norm(step, axis=1) < _MOST_STEP * self._region.size
+            self._step = np.where((sure & self._sure & slow)[:, None], step, np.float32(0))
+        self._body, self._sure, self._pictures = body, sure, self._pictures + 1
         return body
 
-    def _follow(self, rgba: Rgba, last: Body) -> Body | None:
-        """The body from where it was and the picture alone; None if that is unsure."""
-        moved = last.xy - self._before.xy if self._before is not None else np.float32(0)
-        expected = replace(last, xy=last.xy + moved)
+    def _follow(self, rgba: Rgba, last: Body) -> _Found | None:
+        """The body from where it was and the picture alone; None if any point of it that is not hidden is unsure."""
+        expected = replace(last, xy=last.xy + self._step)
         refined = self._look(rgba, expected)
-        if refined.presence < _LEAST_PRESENCE or np.median(refined.deviation) > _UNSURE * self._region.size:
+        if refined.presence < _LEAST_PRESENCE:
             return None
-        return self._moved(expected, refined)
+        body, sure = self._moved(expected, refined)
+        return (body, sure) if (sure | (last.visibility < _VISIBLE))[_ROWS].all() else None
 
-    def _refine(self, rgba: Rgba, seen: Body) -> Body:
+    def _refine(self, rgba: Rgba, seen: Body) -> _Found:
         """The body that MediaPipe's network has seen, with truer points; as it is where the refiner is unsure."""
         refined = self._look(rgba, seen)
-        return seen if refined.presence < _LEAST_PRESENCE else self._moved(seen, refined)
+        return (seen, _NONE_SURE) if refined.presence < _LEAST_PRESENCE else self._moved(seen, refined)
 
     def _look(self, rgba: Rgba, expected: Body) -> Refined:
         points = expected.xy[_ROWS]
-        self._region = _held(self._region, around(points, self._rotation, scale=_AROUND), points)
+        rotation = self._tracker.rotation
+        region = around(points, rotation if abs(rotation) > _LEANS else 0.0, scale=_AROUND)
+        self._region = _held(self._region, region, points)
         return self._refiner(rgba, self._region, points, np.ones(len(points), np.bool_))
 
-    @property
-    def _rotation(self) -> float:
-        """Of the region: the refiner knows people who stand more or less upright."""
-        rotation = self._tracker.rotation
-        return rotation if abs(rotation) > _LEANS else 0.0
-
-    def _moved(self, body: Body, refined: Refined) -> Body:
-        trust = (_UNSURE - refined.deviation / self._region.size) / (_UNSURE - _SURE)
-        xy = body.xy.copy()
-        xy[_ROWS] += trust.clip(0, 1)[:, None] * (refined.xy - xy[_ROWS])
+    def _moved(self, body: Body, refined: Refined) -> _Found:
+        """The body with the refined points, and which of its points are sure."""
+        trust = ((_UNSURE - refined.deviation / self._region.size) / (_UNSURE - _SURE)).clip(0, 1)
+        xy, deviation, sure = body.xy.copy(), body.deviation.copy(), _NONE_SURE.copy()
+        xy[_ROWS] += trust[:, None] * (refined.xy - xy[_ROWS])
         xy[_CARRIED_ROWS] += xy[_ANCHORS] - body.xy[_ANCHORS]
-        deviation = body.deviation.copy()
-        deviation[_ROWS] = refined.deviation
-        deviation[_CARRIED_ROWS] = deviation[_ANCHORS]
-        return replace(body, xy=xy, deviation=deviation)
+        for values, refined_values in ((deviation, refined.deviation), (sure, trust > 0)):
+            values[_ROWS] = refined_values
+            values[_CARRIED_ROWS] = values[_ANCHORS]
+        return replace(body, xy=xy, deviation=deviation), sure
 
     def _lose(self) -> None:
-        self._body = self._before = None
+        self._body = None
         self._pictures = 0
+        self._step, self._sure = np.zeros((len(BODY_NAMES), 2), np.float32), _NONE_SURE
         self._region = Region(0.0, 0.0, 1.0, 0.0)
 
 

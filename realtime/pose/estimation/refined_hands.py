@@ -4,7 +4,7 @@ import numpy as np
 
 from realtime.pose.estimation.blazepose import Body
 from realtime.pose.estimation.hands import SIDES, Hand, HandFinder, Side
-from realtime.pose.estimation.refined_points import HAND_POINTS, Refined
+from realtime.pose.estimation.refined_points import HAND_POINTS
 from realtime.pose.estimation.refiner import Refiner
 from realtime.pose.estimation.region import Region, Rgba, square, turn
 from realtime.pose.pose import Floats
@@ -50,25 +50,36 @@ class RefinedHandTracker:
         self._pictures += 1
         return hands
 
-    def _has_turn(self, side: Side) -> bool:
+    def _has_turn(self, side: Side, *, found: bool) -> bool:
+        """Whether MediaPipe's network looks at a hand now: one that is not found may ask in every other picture."""
         if self._look_every == 1:
             return True
+        if not found:
+            return self._pictures % 2 == SIDES.index(side)
         round_, turn = divmod(self._pictures, self._look_every)
-        return turn == 1 + SIDES.index(side) and (side not in self._last or round_ % 2 == SIDES.index(side))
+        return turn == 1 + SIDES.index(side) and round_ % 2 == SIDES.index(side)
 
     def _track(self, rgba: Rgba, body: Body, side: Side) -> Hand | None:
-        hand = self._expected(body, side)
-        seen = self._finder.find(rgba, body, side, hand) if self._has_turn(side) else None
-        if seen is not None:
-            hand = seen
+        expected = self._expected(body, side)
+        looks = self._has_turn(side, found=expected is not None)
+        seen = self._finder.find(rgba, body, side, expected) if looks else None
+        hand = self._refine(rgba, seen or expected, side)
+        if hand is None and expected is not None and not looks and self._has_turn(side, found=False):
+            seen = self._finder.find(rgba, body, side, None)
+            hand = self._refine(rgba, seen, side)
+        return hand or seen or self._from_arm(rgba, body, side)
+
+    def _refine(self, rgba: Rgba, hand: Hand | None, side: Side) -> Hand | None:
+        """The hand with truer points; None if the refiner sees none there."""
         if hand is None:
-            return self._from_arm(rgba, body, side)
-        refined = self._refiner(
-            rgba, _region(hand.xy), hand.xy, np.ones(HAND_POINTS, np.bool_), mirrored=side == "right"
-        )
+            return None
+        region = _region(hand.xy)
+        refined = self._refiner(rgba, region, hand.xy, np.ones(HAND_POINTS, np.bool_), mirrored=side == "right")
         if refined.presence < _LEAST_PRESENCE:
-            return seen
-        return _merged(hand, refined, _region(hand.xy).size)
+            return None
+        trust = ((_UNSURE - refined.deviation / region.size) / (_UNSURE - _SURE)).clip(0, 1)
+        xy = hand.xy + trust[:, None] * (refined.xy - hand.xy)
+        return Hand(xy.astype(np.float32), hand.depth, refined.presence, refined.deviation)
 
     def _expected(self, body: Body, side: Side) -> Hand | None:
         """The hand as it was, moved on with the wrist."""
@@ -90,12 +101,6 @@ class RefinedHandTracker:
         if refined.presence < _LEAST_PRESENCE or np.median(refined.deviation) > _SURE * region.size:
             return None
         return Hand(refined.xy, np.zeros(HAND_POINTS, np.float32), refined.presence, refined.deviation)
-
-
-def _merged(hand: Hand, refined: Refined, size_px: float) -> Hand:
-    trust = (_UNSURE - refined.deviation / size_px) / (_UNSURE - _SURE)
-    xy = hand.xy + trust.clip(0, 1)[:, None] * (refined.xy - hand.xy)
-    return Hand(xy.astype(np.float32), hand.depth, refined.presence, refined.deviation)
 
 
 def _wrist(body: Body, side: Side) -> Floats:
