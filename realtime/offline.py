@@ -119,7 +119,8 @@ def render(
     """
     _check_out(video, out, replace=replace)
     fps, progress = frame_rate(video), progress or Progress(disable=True, auto_refresh=False)
-    track, renderer = PoseTrack.of(pose, threads=engines.threads), open_renderer(subject, engines, say)
+    track = PoseTrack.of(pose.for_skeleton(subject.manifest.skeleton_version), threads=engines.threads)
+    renderer = open_renderer(subject, engines, say)
     with (
         disk_full_message("the video", out.parent),
         open_sound(video) as sound,

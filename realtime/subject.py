@@ -28,7 +28,7 @@ from realtime.pose.figure.styles import Figure, Style, load_style
 from realtime.pose.normalization.motion_range import MotionRange
 from realtime.pose.normalization.proportions import Proportions
 from realtime.pose.pose import Pose
-from realtime.pose.skeleton import SKELETON_VERSION
+from realtime.pose.skeleton import REFINED, UNREFINED
 from realtime.references.atlas import ATLAS, Atlas, load_atlas
 
 FORMAT = 3
@@ -213,10 +213,10 @@ def read_manifest(path: Path) -> Manifest:
         raise UserError(
             f"{path} is not a subject's manifest ({error}): export or download the subject again."
         ) from error
-    if manifest.skeleton_version != SKELETON_VERSION:
+    if manifest.skeleton_version not in (UNREFINED, REFINED):
         raise UserError(
             f"The subject {path.parent} has skeleton version {manifest.skeleton_version}, "
-            f"this program has {SKELETON_VERSION}: train it again."
+            f"this program has {REFINED}: train it again, or install a newer bodydouble."
         )
     return manifest
 

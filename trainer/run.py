@@ -18,7 +18,7 @@ from engines.errors import UserError
 from trainer.config import CheckpointConfig, Machine, TrainConfig
 from trainer.export.subject import write_generator
 from trainer.footage.atlas import ensure_atlas
-from trainer.footage.prepared import Footage, load_prepared
+from trainer.footage.prepared import Footage, Prepared, load_prepared
 from trainer.settings import check_settings, write_settings
 from trainer.training.body import BodyStage
 from trainer.training.checkpoint import Checkpoints
@@ -150,8 +150,12 @@ def _check_alike(runs: Sequence[Path]) -> None:
     """
     first, *others = (load_prepared(run / "data") for run in runs)
     for run, about in zip(runs[1:], others, strict=True):
-        if (about.size_px, about.static, about.figure_style) != (first.size_px, first.static, first.figure_style):
+        if _kind(about) != _kind(first):
             raise UserError(f"{run} is of another size, kind of camera or figure than {runs[0]}: prepare it alike.")
+
+
+def _kind(about: Prepared) -> tuple[object, ...]:
+    return about.size_px, about.static, about.figure_style, about.skeleton_version
 
 
 def _checkpoints(run: Path, stage: str) -> Checkpoints:

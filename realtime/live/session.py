@@ -267,7 +267,7 @@ def open_session(
     renderer = FailoverRenderer(subject, choose_engines(subject, engines, say), engines.threads)
     return Session(
         source,
-        PoseTrack.of(pose),
+        PoseTrack.of(pose.for_skeleton(subject.manifest.skeleton_version)),
         renderer,
         [StreamOutput(subject.manifest.name, always=always, on_encoded=encoded)],
         previews=[StreamOutput(source.name, bitrate_bps=PREVIEW_BPS, width_px=PREVIEW_WIDTH_PX)],

@@ -4,7 +4,7 @@ Body: the 33 landmarks of BlazePose (arXiv 2006.10204). Hands: 21 each, as in Op
 to little finger from the palm outwards). Face: the 70 of OpenPose, that is iBUG's 68 and the two pupils.
 Left and right are the person's own, except in the face, where iBUG counts from the right jaw over the chin.
 
-Where they are, for exact joints, for training and for drawing alike:
+Where they are in skeleton version 2, for exact joints, for training and for drawing alike:
   shoulder, elbow, wrist     the centres of the joints, inside the body: where the upper arm, the forearm and the hand
   hip, knee, ankle           begin to turn; so for thigh, shin and foot
   index, pinky (of a body)   the knuckles at which these fingers begin
@@ -12,10 +12,11 @@ Where they are, for exact joints, for training and for drawing alike:
   hands                      the wrist, then of every finger its joints (the thumb's first is at the wrist) and its tip
   nose, eye, ear             the tip of the nose, the centre of the eyeball, the auricle
   the rest                   as BlazePose and iBUG have them, on the skin
+In version 1 all of them are where BlazePose's networks, or OpenPose's, see them: hips by a hand's breadth too far out.
 """
 
-SKELETON_VERSION = 2
-"""Changes with the meaning of any keypoint; a subject made with another version is refused."""
+UNREFINED, REFINED = 1, 2
+"""Skeleton versions: where the keypoints are on the body. A subject is played with those that it was trained with."""
 
 BODY_NAMES = (
     "nose",

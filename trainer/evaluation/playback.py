@@ -100,7 +100,8 @@ class VideoPlayback:
     def play(self) -> Iterator[PlaybackFrame]:
         """Every frame in order, from a new pose estimator."""
         manifest = self.subject.manifest
-        track, crop = PoseTrack.of(self._pose, threads=self._threads), self._crop
+        config, crop = self._pose.for_skeleton(manifest.skeleton_version), self._crop
+        track = PoseTrack.of(config, threads=self._threads)
         normalizer: Normalizer | None = None
         for number, rgb, at_s in self._read():
             pose = track.step(rgb, at_s).pose

@@ -16,7 +16,6 @@ from engines.files import sha256
 from engines.load import load_engine
 from engines.parity import psnr_db
 from realtime.frame import Rgb
-from realtime.pose.skeleton import SKELETON_VERSION
 from realtime.references.atlas import ATLAS
 from realtime.subject import FACE, FORMAT, GENERATOR, MANIFEST, PLATE, Manifest, Training, write_manifest
 from realtime.video import write_picture
@@ -215,7 +214,7 @@ def _describe_subject(config: ExportConfig, footage: Footage, training: Training
         name=config.name,
         width_px=footage.about.width_px,
         height_px=footage.about.height_px,
-        skeleton_version=SKELETON_VERSION,
+        skeleton_version=footage.about.skeleton_version,
         figure_style=footage.style.name,
         figure_version=footage.style.version,
         motion=footage.about.motion,

@@ -26,6 +26,7 @@ from realtime.pose.figure.styles import load_style
 from realtime.pose.normalization.motion_range import observe
 from realtime.pose.normalization.proportions import lengths, measure_proportions
 from realtime.pose.openpose_folder import read_openpose
+from realtime.pose.skeleton import UNREFINED
 from realtime.references.atlas import ATLAS
 from realtime.video import write_picture
 from trainer.config import PrepareConfig
@@ -109,6 +110,7 @@ def _write_data(
         proportions=measure_proportions(lengths(pose) for pose in track.poses[:learnt] if pose and observe(pose)),
         figure_style=style.name,
         figure_version=style.version,
+        skeleton_version=UNREFINED if config.openpose else PoseConfig(estimator=config.pose).skeleton_version,
         source_px=report.source_px,
         source_fps=timing.source_fps,
         crop=report.crop,

@@ -16,6 +16,7 @@ from realtime.pose.figure.styles import Figure, Style, load_style
 from realtime.pose.normalization.motion_range import MotionRange
 from realtime.pose.normalization.proportions import Proportions
 from realtime.pose.pose import Pose
+from realtime.pose.skeleton import UNREFINED
 from realtime.references.atlas import ATLAS, Atlas, load_atlas
 from realtime.render import Renderer
 
@@ -44,6 +45,8 @@ class Prepared(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     figure_style: str = "limbs"
     """How the poses are drawn, a name for `load_style`."""
     figure_version: int = 1
+    skeleton_version: int = UNREFINED
+    """Where on the body the poses' keypoints are."""
     source_px: tuple[int, int] | None = None
     """Width and height of the footage; None where they were not recorded."""
     source_fps: float | None = None

@@ -1,11 +1,12 @@
 """What a person decides about pose estimation."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 import tyro
 
 from engines.errors import UserError
+from realtime.pose.skeleton import REFINED, UNREFINED
 
 EstimatorName = Literal["own", "blazepose", "mediapipe"]
 
@@ -15,13 +16,13 @@ class PoseConfig:
     """What estimates poses, how much of them and at what cost, and which person is followed."""
 
     estimator: Annotated[EstimatorName, tyro.conf.arg(name="pose")] = "own"
-    """What estimates poses: this program; its blazepose networks alone, without what refines them; or the mediapipe
-    library (needs pip install 'bodydouble[mediapipe]')."""
+    """What estimates poses: this program (which takes blazepose for a subject trained with it); its blazepose networks
+    alone, without what refines them; or the mediapipe library (needs pip install 'bodydouble[mediapipe]')."""
     pose_parts: Literal["all", "hands", "face", "body"] = "all"
     """Body, hands and face; body and hands; body and face; the body alone, which takes a third of the time of all."""
     pose_effort: Literal["full", "fast", "lite"] = "full"
-    """full: every network in every frame. fast: the hands take turns, each is looked at in every other frame, and the
-    body is estimated in bf16. lite: fast, with a smaller network for the body."""
+    """full: every network in every frame. fast: the large ones take turns, a small one follows body and hands in every
+    frame, and the body is estimated in bf16. lite: fast, with a smaller network for the body."""
     person: Literal["main", "nearest", "left", "right"] | int = "main"
     """Who is followed when there are several people: the one who is large and central, the largest, the one at the
     left or right edge of the picture, or the Nth from the left."""
@@ -29,6 +30,15 @@ class PoseConfig:
     def __post_init__(self) -> None:
         if isinstance(self.person, int) and self.person < 1:
             raise UserError(f"--person must be main, nearest, left, right, or a number from 1 on, not {self.person}.")
+
+    @property
+    def skeleton_version(self) -> int:
+        """Where on the body its keypoints are: `skeleton.REFINED` or `UNREFINED`."""
+        return REFINED if self.estimator == "own" else UNREFINED
+
+    def for_skeleton(self, version: int) -> "PoseConfig":
+        """The same, with the estimator that sees the keypoints of a skeleton version; the library stays the library."""
+        return replace(self, estimator="blazepose") if version == UNREFINED and self.estimator == "own" else self
 
     @property
     def hands(self) -> bool:
