@@ -31,6 +31,8 @@ class Example:
     """S S 3."""
     prior: Floats
     """P g g."""
+    step: Floats
+    """P 2: how the points moved since the picture before, in sizes of the crop."""
     xy: Floats
     """P 2, 0..1 within the crop."""
     weight: Floats
@@ -86,6 +88,7 @@ def example(
     return Example(
         crop,
         prior_maps(np.where(known[:, None], prior, 0).astype(np.float32), known, shape.grid),
+        truth - track[1],
         truth,
         (inside & (not absent)).astype(np.float32),
         float(inside.mean() > 0.4 and not absent),

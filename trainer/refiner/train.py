@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engines.files import write_file
-from realtime.pose.estimation.refined_points import BODY_POINTS, BODY_SIDE_PX, HAND_POINTS, HAND_SIDE_PX
+from realtime.pose.estimation.refined_points import (
+    BODY_POINTS,
+    BODY_SIDE_PX,
+    HAND_POINTS,
+    HAND_SIDE_PX,
+    prior_maps,
+)
 from trainer.refiner.augment import Example, example
 from trainer.refiner.network import Refiner, RefinerShape, read_points
 from trainer.refiner.people import Crops
@@ -22,6 +28,8 @@ SHAPES = {
     "hand": RefinerShape(HAND_POINTS, HAND_SIDE_PX, (32, 64, 96)),
 }
 _EMA = 0.998
+_OWN_PRIORS = 0.5
+"""Share of the steps whose priors are the network's own."""
 _HEAT_CELLS = 1.0
 """Spread of the place that the logits are drawn to, cells."""
 _HEAT_WEIGHT, _PRESENCE_WEIGHT = 0.3, 0.3
@@ -56,6 +64,25 @@ def batch_of(crops: Crops, rows: NDArray[np.intp], config: RefinerConfig, step: 
         )
         for n in dice.choice(rows, config.batch)
     ]  # fmt: skip
+
+
+@torch.no_grad()
+def own_priors(network: Refiner, examples: list[Example], dice: np.random.Generator) -> list[Example]:
+    """The examples with priors as the network makes them for itself while it follows: what it has said, a step behind.
+
+    Errors that it is content with must not stay: it learns to leave them.
+    """
+    picture, prior, *_ = stacked(examples)
+    with torch.autocast("cpu", torch.bfloat16):
+        xy, _, _ = read_points(network(picture, prior).float())
+    grid, every = prior.shape[-1], np.ones(prior.shape[1], np.bool_)
+    return [
+        replace(
+            each,
+            prior=prior_maps(said - each.step * np.float32(dice.uniform(0, 1)), every, grid),
+        )
+        for each, said in zip(examples, xy.numpy(), strict=True)
+    ]
 
 
 def stacked(examples: list[Example]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
@@ -169,7 +196,11 @@ def train(
         optimizer.load_state_dict(saved["optimizer"])
         start = saved["step"]
     for step in range(start, config.steps):
-        loss = loss_of(network, batch_of(crops, rows, config, step), certain=config.certain)
+        examples = batch_of(crops, rows, config, step)
+        dice = np.random.default_rng([config.seed, step, 1])
+        if step >= config.warmup_steps and dice.random() < _OWN_PRIORS:
+            examples = own_priors(network, examples, dice)
+        loss = loss_of(network, examples, certain=config.certain)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)

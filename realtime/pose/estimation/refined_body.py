@@ -24,6 +24,8 @@ _ANCHORS = [BODY_NAMES.index(name) for name in _CARRIED.values()]
 _AROUND = 1.3
 """Side of the region, in sides of the box around the points; as in training."""
 _LEAST_PRESENCE, _VISIBLE = 0.5, 0.5
+_AGREES = 0.04
+"""How far the large network may see a point from where it is expected, in sizes of the region."""
 _MOST_STEP = 0.12
 """A point that moves farther between two pictures, in sizes of the region, is not expected to go on so."""
 _NONE_SURE = np.zeros(len(BODY_NAMES), np.bool_)
@@ -31,8 +33,10 @@ _Found = tuple[Body, NDArray[np.bool_]]
 """A body, and which of its points are sure."""
 _LEANS = 0.7
 """Radians by which somebody leans, beyond which the region turns along."""
-_SURE, _UNSURE = 0.02, 0.05
+_DEVIATION = 0.02, 0.05
 """Deviations, in sizes of the region: up to the one a point is believed, from the other on it is not."""
+_CORRECTION = 0.05, 0.1
+"""The same for corrections: one as large as from one arm to the other is none, the sides are mixed up."""
 
 
 class RefinedBodyTracker:
@@ -83,7 +87,7 @@ class RefinedBodyTracker:
                 self._lose()
             if seen is None:
                 return None
-            found = self._refine(rgba, seen)
+            found = self._refine(rgba, self._agreed(seen))
         body, sure = found
         if self._body is not None:
             step = body.xy - self._body.xy
@@ -101,6 +105,17 @@ class RefinedBodyTracker:
         body, sure = self._moved(expected, refined)
         return (body, sure) if (sure | (last.visibility < _VISIBLE))[_ROWS].all() else None
 
+    def _agreed(self, seen: Body) -> Body:
+        """What MediaPipe's network sees, its points where they are expected if it sees them near there.
+
+        So a look changes nothing while all is well, though that network has every joint a little elsewhere.
+        """
+        if self._body is None:
+            return seen
+        expected = self._body.xy + self._step
+        near = np.linalg.norm(expected - seen.xy, axis=1) < _AGREES * self._region.size
+        return replace(seen, xy=np.where((near & self._sure)[:, None], expected, seen.xy))
+
     def _refine(self, rgba: Rgba, seen: Body) -> _Found:
         """The body that MediaPipe's network has seen, with truer points; as it is where the refiner is unsure."""
         refined = self._look(rgba, seen)
@@ -115,7 +130,9 @@ class RefinedBodyTracker:
 
     def _moved(self, body: Body, refined: Refined) -> _Found:
         """The body with the refined points, and which of its points are sure."""
-        trust = ((_UNSURE - refined.deviation / self._region.size) / (_UNSURE - _SURE)).clip(0, 1)
+        size_px = np.float32(self._region.size)
+        away = np.linalg.norm(refined.xy - body.xy[_ROWS], axis=1)
+        trust = _share(refined.deviation / size_px, *_DEVIATION) * _share(away / size_px, *_CORRECTION)
         xy, deviation, sure = body.xy.copy(), body.deviation.copy(), _NONE_SURE.copy()
         xy[_ROWS] += trust[:, None] * (refined.xy - xy[_ROWS])
         xy[_CARRIED_ROWS] += xy[_ANCHORS] - body.xy[_ANCHORS]
@@ -129,6 +146,11 @@ class RefinedBodyTracker:
         self._pictures = 0
         self._step, self._sure = np.zeros((len(BODY_NAMES), 2), np.float32), _NONE_SURE
         self._region = Region(0.0, 0.0, 1.0, 0.0)
+
+
+def _share(values: Floats, all_below: float, none_from: float) -> Floats:
+    """1 up to the one, 0 from the other on, and a slope between."""
+    return np.asarray(((none_from - values) / (none_from - all_below)).clip(0, 1), np.float32)
 
 
 def _held(last: Region, new: Region, points: Floats) -> Region:
