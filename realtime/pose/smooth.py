@@ -20,6 +20,10 @@ _SURPRISE = 3.0
 """Squared distances of a measurement, in its expected ones, from which on the motion is doubted rather than it."""
 
 
+_PERIOD_S = np.float32(1 / 30)
+"""How long an acceleration lasts that `SmoothConfig` speaks of, and an estimator's error."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SmoothConfig:
     """How much jitter is traded for lag. Lengths are in statures, so size and frame rate do not matter."""
@@ -61,6 +65,7 @@ class Smoother:
             self._covariance = _at_first(noise)
             self._smooth = pose
             return pose
+        noise *= _PERIOD_S / np.float32(elapsed_s)  # errors last: twice the measurements do not say twice as much
         seen = (last.confidence > 0) & (pose.confidence > 0)
         expected = last.xy + self._velocity * np.float32(elapsed_s)
         away = pose.xy - expected
@@ -107,7 +112,3 @@ def _predict(covariance: Floats, acceleration: Floats, elapsed_s: np.float32) ->
         xv + elapsed_s * vv + power * elapsed_s**2 / 2,
         vv + power * elapsed_s,
     )
-
-
-_PERIOD_S = np.float32(1 / 30)
-"""How long an acceleration lasts that `SmoothConfig` speaks of."""
