@@ -18,10 +18,10 @@ LEAST_WEIGHT = 0.1
 """How much less an unsure keypoint is believed than a sure one at most."""
 _SURPRISE = 3.0
 """Squared distances of a measurement, in its expected ones, from which on the motion is doubted rather than it."""
-
-
+_FIRST_SPEED = 200
+"""Deviation of the velocity of what was seen once, in deviations of its place per second."""
 _PERIOD_S = np.float32(1 / 30)
-"""How long an acceleration lasts that `SmoothConfig` speaks of, and an estimator's error."""
+"""How long an acceleration lasts that `SmoothConfig` speaks of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,6 @@ class Smoother:
             self._covariance = _at_first(noise)
             self._smooth = pose
             return pose
-        noise *= _PERIOD_S / np.float32(elapsed_s)  # errors last: twice the measurements do not say twice as much
         seen = (last.confidence > 0) & (pose.confidence > 0)
         expected = last.xy + self._velocity * np.float32(elapsed_s)
         away = pose.xy - expected
@@ -100,7 +99,7 @@ class Smoother:
 
 def _at_first(noise: Floats) -> Floats:
     """3 K: variance of place, covariance of both, variance of velocity, of keypoints that were seen once."""
-    return np.stack([noise, np.zeros_like(noise), 2500 * noise])
+    return np.stack([noise, np.zeros_like(noise), _FIRST_SPEED * _FIRST_SPEED * noise])
 
 
 def _predict(covariance: Floats, acceleration: Floats, elapsed_s: np.float32) -> tuple[Floats, Floats, Floats]:
