@@ -120,7 +120,7 @@ class Sessions:
         ]
 
     async def _post(self, request: web.Request, endpoint: Endpoint) -> web.Response:
-        body = await _read(request, SDP)
+        body = await read_body(request, SDP)
         accepted = request.headers.get("Accept", "*/*")
         if not any(kind in accepted for kind in (SDP, "application/*", "*/*")):
             raise web.HTTPNotAcceptable(text=f"The answer is {SDP}, which the request does not accept.")
@@ -145,7 +145,7 @@ class Sessions:
         if not {"*", _tag(request.path)} & {tag.strip() for tag in matched.split(",")}:
             raise web.HTTPPreconditionFailed(text="If-Match names another ICE session than the present one.")
         try:
-            fragment = read_fragment(await _read(request, FRAGMENT))
+            fragment = read_fragment(await read_body(request, FRAGMENT))
         except OfferError as problem:
             raise _refusal(problem) from problem
         peer = self._peers.get(request.path)
@@ -195,9 +195,10 @@ class Sessions:
                 del self._peers[path], self._tasks[path]
 
 
-async def _read(request: web.Request, kind: str) -> bytes:
+async def read_body(request: web.Request, kind: str) -> bytes:
+    """The body of a request, which has to be of this content type; raises a `web.HTTPException`."""
     if request.content_type != kind:
-        header = "Accept-Patch" if kind == FRAGMENT else "Accept-Post"
+        header = "Accept-Patch" if request.method == "PATCH" else "Accept-Post"
         raise web.HTTPUnsupportedMediaType(text=f"Send the body as {kind}.", headers={header: kind})
     if "Content-Encoding" in request.headers:
         raise web.HTTPUnsupportedMediaType(text="Send the body as it is, not compressed.")

@@ -6,7 +6,7 @@ from typing import Any
 from aiortc import MediaStreamTrack, RTCRtpSender, RTCRtpTransceiver
 from aiortc.mediastreams import MediaStreamError
 
-from server.control import Control
+from server.control_channel import ControlChannel
 from server.ice_server import IceServer
 from server.peer import Peer
 from server.stream import SharedStream
@@ -46,7 +46,7 @@ class ViewerPeer(Peer):
     def __init__(
         self,
         streams: Sequence[SharedStream[Any]],
-        control: Control,
+        control: ControlChannel,
         remote: str | None,
         ice_servers: Sequence[IceServer] = (),
     ) -> None:
@@ -63,6 +63,7 @@ class ViewerPeer(Peer):
             _allow_only_vp8(transceiver)
 
     def _release(self) -> None:
+        self._control.close()
         for track in self._tracks:
             track.stop()
 

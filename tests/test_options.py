@@ -12,13 +12,14 @@ POSE = ["--person", "--pose", "--pose-effort", "--pose-parts"]
 ENGINES = ["--backend", "--precision", "--threads"]
 OPTIONS = {
     "realtime run": [
-        *(*POSE, *ENGINES, "--allow-host", "--camera", "--fps", "--host", "--ice-server", "--no-token"),
+        *(*POSE, *ENGINES, "--allow-host", "--camera", "--fps", "--host", "--ice-server", "--no-token", "--osc"),
         *("--performer", "--port", "--source", "--subject", "--tls"),
     ],
     "realtime render": [*POSE, *ENGINES, "--out", "--replace", "--side-by-side", "--subject"],
     "realtime subjects": [],
     "realtime subjects show": [],
     "realtime subjects remove": ["--yes"],
+    "realtime control": ["--link"],
     "realtime calibrate": [*POSE, "--camera", "--source"],
     "realtime pose": [*POSE, "--end-s", "--out", "--start-s", "--truth"],
     "realtime bench": [*POSE, *ENGINES, "--seconds", "--source", "--subject"],
@@ -39,7 +40,7 @@ def test_the_options_of_every_command(
 ) -> None:
     text = help_of(MAIN[words.split()[0]], words.split(), monkeypatch, capsys)
     assert options_in(text) == sorted(OPTIONS[words])
-    assert len(OPTIONS[words]) <= 18
+    assert len(OPTIONS[words]) <= 24
     assert text.splitlines()[-1].startswith(f"Example: {' '.join(words.split()[:2])}"), "help ends with an example"
 
 

@@ -43,6 +43,8 @@ class RunConfig:
     it, and its fingerprint is printed to compare."""
     ice_server: tuple[str, ...] = ()
     """STUN or TURN servers that help browsers in other networks: stun:HOST:PORT, turn:USER:PASSWORD@HOST:PORT."""
+    osc: Annotated[int | None, tyro.conf.arg(metavar="PORT")] = None
+    """UDP port for commands by Open Sound Control, e.g. of a lighting desk: /bodydouble/mirror 1."""
     engines: Annotated[EngineConfig, _Inline] = EngineConfig()
     """How the networks run."""
     pose: Annotated[PoseConfig, _Inline] = PoseConfig()

@@ -11,9 +11,11 @@ from typing import TypeVar
 
 from engines.errors import UserError
 from engines.files import data_folder
+from realtime.live.commands import SessionCommands
 from realtime.live.performer_profile import load_profile
+from realtime.live.pipeline import SubjectRenderer
 from realtime.live.run_config import RunConfig
-from realtime.live.session import Session, open_session
+from realtime.live.session import Session, live_renderer, open_session
 from realtime.live.source import Source, open_source
 from realtime.live.whip_source import WHIP, WhipSource
 from realtime.subject import load_subject
@@ -22,6 +24,7 @@ from server.address import ListenError, is_loopback, own_names, page_hosts
 from server.app import Server
 from server.certificate import CertificateError, tls_context
 from server.ice_server import IceServer
+from server.osc import listen_to_osc
 
 LOG = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -39,30 +42,41 @@ async def serve(config: RunConfig) -> None:
     publisher = WhipSource() if config.source == WHIP and config.camera is None else None
     stop = _stopping()
     session = await _unless(stop, lambda: _load(config, publisher))
-    title = session.renderer.subject.manifest.name
+    title = session.title
+
+    def load(name: str) -> SubjectRenderer:
+        return live_renderer(load_subject(name), config.engines)
+
     server = Server(
         session.streams,
         title=title,
         host=config.host,
         port=config.port,
         info=session.info,
-        commands=session.commands,
+        commands=SessionCommands(session, load, publisher=publisher).commands,
         allowed_hosts=config.allow_host,
         access=access,
         tls=tls,
         inlet=None if publisher is None else publisher.inlet,
         ice_servers=ice_servers,
     )
+    osc: asyncio.DatagramTransport | None = None
     try:
         await server.start()
+        if config.osc is not None:
+            osc = await listen_to_osc(server.commands, config.host, config.osc)
         session.start()
-        _say_where(server, f"{title} follows {session.source_name}.", access, publishing=publisher is not None)
+        _say_where(server, f"{title} follows {session.source.name}.", access, publishing=publisher is not None)
         if config.no_token and not is_loopback(config.host):
             LOG.warning("Without tokens everybody who reaches this machine can watch, control and publish.")
+        if osc is not None and access.tokens:
+            LOG.warning("OSC knows no tokens: everybody who reaches UDP port %d can give commands.", config.osc)
         await _until(stop, session)
     except ListenError as error:
         raise UserError(str(error)) from error
     finally:
+        if osc is not None:
+            osc.close()
         await server.stop()
         await asyncio.to_thread(session.stop)
 

@@ -9,18 +9,21 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import cv2
+import numpy as np
 
 from realtime.frame import Frame
 from realtime.live.failover import FailoverRenderer
 from realtime.live.latest import Latest
+from realtime.live.openpose_source import PosedFrame
 from realtime.live.output import Output, StreamOutput
 from realtime.live.performer_profile import Profile
 from realtime.live.pipeline import STAGES, FigureFrame, PosePipeline, RenderPipeline, SubjectRenderer
 from realtime.live.source import Source
+from realtime.live.source_switch import SourceSwitch
 from realtime.meter import Meter
 from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.track import PoseTrack
@@ -70,9 +73,11 @@ class Session:
         profile: Profile | None = None,
     ) -> None:
         self.meter = meter
-        self.commands: Mapping[str, Callable[[], None]] = {"next-person": track.next_person}
-        """What viewers may ask for; quick, from any thread."""
-        self._source, self._outputs, self._previews = source, tuple(outputs), tuple(previews)
+        self.mirrored = False
+        """Whether the source's pictures are turned around, as in a mirror; from any thread."""
+        self.next_person = track.next_person
+        """Follow the next person from the next picture on; from any thread."""
+        self._source, self._outputs, self._previews = SourceSwitch(source), tuple(outputs), tuple(previews)
         self._renderer = renderer
         self._pose = PosePipeline(track, renderer, meter, profile=profile)
         self._render = RenderPipeline(meter)
@@ -132,9 +137,41 @@ class Session:
         self._renderer = renderer
 
     @property
-    def source_name(self) -> str:
-        """What people call the source."""
-        return self._source.name
+    def title(self) -> str:
+        """The name of the subject that is shown now."""
+        return self._renderer.subject.manifest.name
+
+    @property
+    def source(self) -> Source:
+        """What is played now."""
+        return self._source.current
+
+    def exchange_source(self, source: Source) -> None:
+        """Follow another source, which the session closes, too; from any thread."""
+        self._source.exchange(source)
+        self._pose.forget()
+
+    def calibrate(self, name: str | None = None) -> None:
+        """Learn where the performer stands near and far, while the session goes on; its notice says what to do.
+
+        Args:
+            name: keeps it as this performer's profile.
+        """
+        self._pose.calibrate(name)
+
+    @property
+    def faded(self) -> bool:
+        """Whether only the empty background is to be seen. Assign it from any thread: the picture fades."""
+        return self._render.faded
+
+    @faded.setter
+    def faded(self, faded: bool) -> None:
+        self._render.faded = faded
+
+    @property
+    def picture(self) -> Frame | None:
+        """The picture that was rendered last."""
+        return self._render.last
 
     @property
     def streams(self) -> tuple[SharedStream[Frame], ...]:
@@ -157,6 +194,8 @@ class Session:
             self._measured_at_s = now_s
             self._stages_ms = {stage: self.meter.percentiles_ms(stage, 50, 95, 99) for stage in STAGES}
         info: dict[str, object] = {
+            "title": self.title,
+            "state": self.state(),
             "flowing": self._silent_s <= FLOW_S and now_s - self._rendered_at_s <= FLOW_S,
             "rendered": self.meter.count("render"),
             "dropped": self.dropped,
@@ -169,6 +208,15 @@ class Session:
         if latency := self._stages_ms["latency"]:
             info["delay_ms"] = latency["p50"]
         return info
+
+    def state(self) -> dict[str, object]:
+        """What commands change, as it is now."""
+        return {
+            "subject": self._renderer.subject.folder.name,
+            "source": self._source.name,
+            "mirror": self.mirrored,
+            "fade": "plate" if self.faded else "in",
+        }
 
     @property
     def _silent_s(self) -> float:
@@ -186,6 +234,8 @@ class Session:
 
     def _capture(self) -> None:
         while not self._stop.is_set() and (frame := self._source.read()) is not None:
+            if self.mirrored and not isinstance(frame, PosedFrame):
+                frame = replace(frame, rgb=np.asarray(cv2.flip(frame.rgb, 1), np.uint8))
             self._frames.put(frame)
             for output in self._previews:
                 output.write(frame)
@@ -210,6 +260,15 @@ class Session:
                 self._rendered_at_s = time.perf_counter()
                 for output in self._outputs:
                     output.write(picture)
+
+
+def live_renderer(subject: Subject, engines: EngineConfig, say: Callable[[str], object] = LOG.info) -> FailoverRenderer:
+    """What renders a subject in a session.
+
+    Raises:
+        UserError: no engine can play it.
+    """
+    return FailoverRenderer(subject, choose_engines(subject, engines, say), engines.threads)
 
 
 def open_session(
@@ -246,11 +305,10 @@ def open_session(
         meter.add("latency", time.perf_counter() - frame.captured_at_s)
         on_encoded(frame)
 
-    renderer = FailoverRenderer(subject, choose_engines(subject, engines, say), engines.threads)
     return Session(
         source,
         PoseTrack.of(pose),
-        renderer,
+        live_renderer(subject, engines, say),
         [StreamOutput(subject.manifest.name, always=always, on_encoded=encoded)],
         previews=[StreamOutput(source.name, bitrate_bps=PREVIEW_BPS, width_px=PREVIEW_WIDTH_PX)],
         meter=meter,

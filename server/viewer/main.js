@@ -85,8 +85,8 @@ async function askServer() {
     if (server.instance && answer.instance !== server.instance) link.renew();  // it was restarted
     server = answer;
     document.title = $("title").textContent = server.title;
-    person.setAttribute("aria-label", `${server.streams[0].name}, live`);
-    source.name = server.streams[1]?.name ?? "";
+    person.setAttribute("aria-label", `${server.state?.subject ?? server.streams[0].name}, live`);
+    source.name = server.streams[1] ? server.state?.source ?? server.streams[1].name : "";
     for (const row of document.querySelectorAll("[data-command]")) {
       row.hidden = !server.commands.includes(row.dataset.command);
     }

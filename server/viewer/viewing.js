@@ -4,6 +4,8 @@ import { Session } from "./session.js";
 
 export class Viewing extends Session {
   #control;
+  #asked = 0;
+  #waiting = new Map();
 
   /** @param {(stream: MediaStream, index: number) => void} onPicture called for each video the server sends. */
   constructor(onPicture) {
@@ -17,10 +19,20 @@ export class Viewing extends Session {
       });
     });
     this.#control = control;
+    control.addEventListener("message", ({ data }) => this.#hear(JSON.parse(data)));
   }
 
-  /** Send a command, if the connection stands. */
-  ask(command) {
-    if (this.#control.readyState === "open") this.#control.send(command);
+  /** Send a command (docs/control.md), if the connection stands; resolves to the reply, or to null. */
+  ask(command, value = null) {
+    if (this.#control.readyState !== "open") return Promise.resolve(null);
+    const id = this.#asked += 1;
+    const reply = new Promise((resolve) => { this.#waiting.set(id, resolve); });
+    this.#control.send(JSON.stringify({ id, command, value }));
+    return Promise.race([reply, this.ended.then(() => null)]);
+  }
+
+  #hear(reply) {
+    this.#waiting.get(reply.id)?.(reply);
+    this.#waiting.delete(reply.id);
   }
 }

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from realtime.frame import Frame
 from server.app import Server
-from server.control import LABEL
+from server.control import Command
+from server.control_channel import LABEL
 from server.stream import SharedStream
 from tests.support.streams import moving_streams, numbered_picture
 
@@ -74,6 +75,11 @@ class ServerHarness:
         connection, location = await publish(self.http, track, path)
         self.peers.append(connection)
         return connection, location
+
+
+def button(call: Callable[[], object]) -> Command:
+    """A command that takes no value."""
+    return Command("Do it.", None, lambda _: call())
 
 
 async def watch(

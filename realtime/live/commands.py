@@ -1,0 +1,122 @@
+"""What may be asked of a running session, by name; the protocol around it is `server.control`."""
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+import cv2
+
+from engines.errors import UserError
+from engines.files import write_file
+from realtime.live.camera import CameraSource
+from realtime.live.openpose_source import PoseSource
+from realtime.live.performer_profile import check_name
+from realtime.live.pipeline import SubjectRenderer
+from realtime.live.session import Session
+from realtime.live.source import FileSource, Source, performers
+from realtime.live.whip_source import WHIP, WhipSource
+from realtime.subject import subject_folders
+from server.control import Command
+
+CAMERA = "camera:"
+
+
+class SessionCommands:
+    """Carries out, in any one thread at a time, what clients ask of a session.
+
+    Nobody outside may name a file: subjects and performers are chosen among those that are listed, and what is written
+    gets a name of its own in `folder`.
+
+    Args:
+        session: what is asked.
+        load: makes a subject ready to be rendered.
+        publisher: what whoever publishes is received with, if anybody may.
+        folder: where pictures are written.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        load: Callable[[str], SubjectRenderer],
+        *,
+        publisher: WhipSource | None = None,
+        folder: Path = Path(),
+    ) -> None:
+        self._session, self._load, self._folder = session, load, folder
+        self._inlet = None if publisher is None else publisher.inlet
+        self.commands = {
+            "subject": Command("Show another subject, by its name.", str, self.show),
+            "source": Command(
+                f"Follow a bundled performer by name, {CAMERA}NUMBER, or {WHIP} if it was begun with.", str, self.follow
+            ),
+            "mirror": Command("Move as in a mirror, or not.", bool, self.mirror),
+            "next-person": Command("Follow the next person, if there are several.", None, self.next_person),
+            "calibrate": Command(
+                "Learn where the performer stands near and far; a name keeps it as a profile.",
+                str | None,
+                self.calibrate,
+            ),
+            "snapshot": Command("Write the present picture as a PNG; the result is its name.", None, self.snapshot),
+            "fade": Command("Fade to the empty background (plate), or back (in).", Literal["plate", "in"], self.fade),
+        }
+        """By name."""
+
+    def show(self, name: str) -> None:
+        """Exchange the subject; returns once it is loaded."""
+        if name not in subject_folders():
+            raise UserError(f"There is no subject {name!r}: choose one of {', '.join(sorted(subject_folders()))}.")
+        self._session.renderer = self._load(name)
+
+    def follow(self, name: str) -> None:
+        """Exchange the source."""
+        self._session.exchange_source(self._open(name))
+
+    def mirror(self, on: bool) -> None:
+        """Turn the source's pictures around."""
+        if isinstance(self._session.source, PoseSource):
+            raise UserError("Poses of OpenPose cannot be mirrored: choose another source.")
+        self._session.mirrored = on
+
+    def next_person(self, _: None) -> None:
+        """Follow somebody else in the picture."""
+        self._session.next_person()
+
+    def calibrate(self, name: str | None) -> None:
+        """Begin to calibrate; what to do is said as the session's notice."""
+        if name is not None:
+            check_name(name)
+        self._session.calibrate(name)
+
+    def snapshot(self, _: None) -> str:
+        """Write the picture that was rendered last; returns the file's name."""
+        picture = self._session.picture
+        if picture is None:
+            raise UserError("There is no picture yet.")
+        path = new_path(self._folder, self._session.title, ".png")
+        png = cv2.imencode(".png", cv2.cvtColor(picture.rgb, cv2.COLOR_RGB2BGR))[1].tobytes()
+        try:
+            write_file(path, png)
+        except OSError as error:
+            raise UserError(f"{path.name} cannot be written ({error.strerror}): free space or allow it.") from error
+        return path.name
+
+    def fade(self, to: str) -> None:
+        """Fade out, or in."""
+        self._session.faded = to == "plate"
+
+    def _open(self, name: str) -> Source:
+        if name in performers():
+            return FileSource(performers()[name], loop=True)
+        if name.startswith(CAMERA) and name.removeprefix(CAMERA).isdecimal():
+            return CameraSource(name.removeprefix(CAMERA))
+        if name == WHIP and self._inlet is not None:
+            return WhipSource(self._inlet)
+        raise UserError(f"There is no source {name!r}: choose one of {', '.join(performers())}, or {CAMERA}NUMBER.")
+
+
+def new_path(folder: Path, name: str, suffix: str) -> Path:
+    """A path that says when it was chosen, and where nothing is yet."""
+    stem = f"{name}_{datetime.now().astimezone():%Y%m%d_%H%M%S}"
+    tries = (folder / f"{stem}{f'_{number}' if number else ''}{suffix}" for number in range(1000))
+    return next(path for path in tries if not path.exists())
