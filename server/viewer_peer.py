@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from aiortc import MediaStreamTrack, RTCRtpSender, RTCRtpTransceiver
+from aiortc import MediaStreamTrack, RTCPeerConnection, RTCRtpSender, RTCRtpTransceiver
 from aiortc.mediastreams import MediaStreamError
 
 from server.control_channel import ControlChannel
@@ -57,15 +57,20 @@ class ViewerPeer(Peer):
     def _prepare(self) -> None:
         self._connection.on("datachannel", self._control.listen)
         for track, stream in zip(self._tracks, self._streams, strict=True):
-            transceiver = self._connection.addTransceiver(track, direction="sendonly")
-            # aiortc forwards picture losses to its own encoder only, of which there is none here.
-            transceiver.sender._send_keyframe = stream.request_keyframe  # type: ignore[method-assign]
-            _allow_only_vp8(transceiver)
+            send_stream(self._connection, track, stream)
 
     def _release(self) -> None:
         self._control.close()
         for track in self._tracks:
             track.stop()
+
+
+def send_stream(connection: RTCPeerConnection, track: StreamTrack, stream: SharedStream[Any]) -> None:
+    """Add a track of a stream to a connection."""
+    transceiver = connection.addTransceiver(track, direction="sendonly")
+    # aiortc forwards picture losses to its own encoder only, of which there is none here.
+    transceiver.sender._send_keyframe = stream.request_keyframe  # type: ignore[method-assign]
+    _allow_only_vp8(transceiver)
 
 
 def _allow_only_vp8(transceiver: RTCRtpTransceiver) -> None:

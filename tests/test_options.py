@@ -13,7 +13,17 @@ ENGINES = ["--backend", "--precision", "--threads"]
 OPTIONS = {
     "realtime run": [
         *(*POSE, *ENGINES, "--allow-host", "--camera", "--fps", "--host", "--ice-server", "--no-token", "--osc"),
-        *("--performer", "--port", "--source", "--subject", "--tls"),
+        *(
+            "--performer",
+            "--port",
+            "--publish",
+            "--publish-token",
+            "--record",
+            "--source",
+            "--subject",
+            "--tls",
+            "--virtual-camera",
+        ),
     ],
     "realtime render": [*POSE, *ENGINES, "--out", "--replace", "--side-by-side", "--subject"],
     "realtime subjects": [],
@@ -40,7 +50,7 @@ def test_the_options_of_every_command(
 ) -> None:
     text = help_of(MAIN[words.split()[0]], words.split(), monkeypatch, capsys)
     assert options_in(text) == sorted(OPTIONS[words])
-    assert len(OPTIONS[words]) <= 24
+    assert len(OPTIONS[words]) <= 26
     assert text.splitlines()[-1].startswith(f"Example: {' '.join(words.split()[:2])}"), "help ends with an example"
 
 

@@ -1,25 +1,31 @@
 """What may be asked of a running session, by name; the protocol around it is `server.control`."""
 
+import logging
+import math
+import time
 from collections.abc import Callable
 from datetime import datetime
+from itertools import chain, count
 from pathlib import Path
 from typing import Literal
 
-import cv2
-
 from engines.errors import UserError
-from engines.files import write_file
 from realtime.live.camera import CameraSource
 from realtime.live.openpose_source import PoseSource
 from realtime.live.performer_profile import check_name
 from realtime.live.pipeline import SubjectRenderer
+from realtime.live.recording import RecordingOutput
 from realtime.live.session import Session
 from realtime.live.source import FileSource, Source, performers
 from realtime.live.whip_source import WHIP, WhipSource
 from realtime.subject import subject_folders
+from realtime.video import write_picture
 from server.control import Command
 
 CAMERA = "camera:"
+SAID_S = 10.0
+"""So long the page shows what went wrong."""
+LOG = logging.getLogger(__name__)
 
 
 class SessionCommands:
@@ -32,7 +38,7 @@ class SessionCommands:
         session: what is asked.
         load: makes a subject ready to be rendered.
         publisher: what whoever publishes is received with, if anybody may.
-        folder: where pictures are written.
+        folder: where pictures and recordings are written.
     """
 
     def __init__(
@@ -44,6 +50,8 @@ class SessionCommands:
         folder: Path = Path(),
     ) -> None:
         self._session, self._load, self._folder = session, load, folder
+        self._recording: RecordingOutput | None = None
+        self._said, self._said_until_s = "", -math.inf
         self._inlet = None if publisher is None else publisher.inlet
         self.commands = {
             "subject": Command("Show another subject, by its name.", str, self.show),
@@ -58,6 +66,9 @@ class SessionCommands:
                 self.calibrate,
             ),
             "snapshot": Command("Write the present picture as a PNG; the result is its name.", None, self.snapshot),
+            "record": Command(
+                "Begin to record, or end it; the result is the file's name.", Literal["start", "stop"], self.record
+            ),
             "fade": Command("Fade to the empty background (plate), or back (in).", Literal["plate", "in"], self.fade),
         }
         """By name."""
@@ -94,12 +105,50 @@ class SessionCommands:
         if picture is None:
             raise UserError("There is no picture yet.")
         path = new_path(self._folder, self._session.title, ".png")
-        png = cv2.imencode(".png", cv2.cvtColor(picture.rgb, cv2.COLOR_RGB2BGR))[1].tobytes()
         try:
-            write_file(path, png)
+            write_picture(path, picture.rgb)
         except OSError as error:
             raise UserError(f"{path.name} cannot be written ({error.strerror}): free space or allow it.") from error
         return path.name
+
+    def record(self, what: str) -> str:
+        """Begin a recording, or end it; returns the file's name."""
+        if what == "start":
+            return self.record_to(new_path(self._folder, self._session.title, ".mp4")).name
+        if self._recording is None or self._recording.ended:
+            raise UserError("Nothing is being recorded.")
+        recording, self._recording = self._recording, None
+        self._session.remove(recording)
+        return recording.path.name
+
+    def record_to(self, path: Path) -> Path:
+        """Begin a recording; returns the file's path, which has a number if that name was taken."""
+        if self._recording is not None:
+            if not self._recording.ended:
+                raise UserError(f"{self._recording.path.name} is being recorded: stop that first.")
+            self._session.remove(self._recording)
+        path, comment = free_path(path), self._session.renderer.subject.disclosure
+        self._recording = RecordingOutput(path, comment=comment, on_end=self._say)
+        self._session.add(self._recording)
+        return path
+
+    def info(self) -> dict[str, object]:
+        """What the server tells of the session, with the `state` of what commands change."""
+        session, recording, info = self._session, self._recording, self._session.info()
+        if time.perf_counter() < self._said_until_s:
+            info["notice"] = self._said
+        state = {
+            "subject": session.renderer.subject.folder.name,
+            "source": session.source.name,
+            "mirror": session.mirrored,
+            "record": recording.path.name if recording is not None and not recording.ended else None,
+            "fade": "plate" if session.faded else "in",
+        }
+        return {**info, "state": state}
+
+    def _say(self, sentence: str) -> None:
+        LOG.warning(sentence)
+        self._said, self._said_until_s = sentence, time.perf_counter() + SAID_S
 
     def fade(self, to: str) -> None:
         """Fade out, or in."""
@@ -117,6 +166,10 @@ class SessionCommands:
 
 def new_path(folder: Path, name: str, suffix: str) -> Path:
     """A path that says when it was chosen, and where nothing is yet."""
-    stem = f"{name}_{datetime.now().astimezone():%Y%m%d_%H%M%S}"
-    tries = (folder / f"{stem}{f'_{number}' if number else ''}{suffix}" for number in range(1000))
-    return next(path for path in tries if not path.exists())
+    return free_path(folder / f"{name}_{datetime.now().astimezone():%Y%m%d_%H%M%S}{suffix}")
+
+
+def free_path(path: Path) -> Path:
+    """The path, with a number where something is there already."""
+    numbered = (path.with_stem(f"{path.stem}_{number}") for number in count(2))
+    return next(each for each in chain([path], numbered) if not each.exists())

@@ -173,6 +173,15 @@ class Session:
         """The picture that was rendered last."""
         return self._render.last
 
+    def add(self, output: Output) -> None:
+        """Give rendered frames to one more output; from any thread."""
+        self._outputs = (*self._outputs, output)
+
+    def remove(self, output: Output) -> None:
+        """Give an output no more frames, and close it; from any thread."""
+        self._outputs = tuple(each for each in self._outputs if each is not output)
+        output.close()
+
     @property
     def streams(self) -> tuple[SharedStream[Frame], ...]:
         """The encoded streams among the outputs and previews, in their order."""
@@ -195,7 +204,6 @@ class Session:
             self._stages_ms = {stage: self.meter.percentiles_ms(stage, 50, 95, 99) for stage in STAGES}
         info: dict[str, object] = {
             "title": self.title,
-            "state": self.state(),
             "flowing": self._silent_s <= FLOW_S and now_s - self._rendered_at_s <= FLOW_S,
             "rendered": self.meter.count("render"),
             "dropped": self.dropped,
@@ -208,15 +216,6 @@ class Session:
         if latency := self._stages_ms["latency"]:
             info["delay_ms"] = latency["p50"]
         return info
-
-    def state(self) -> dict[str, object]:
-        """What commands change, as it is now."""
-        return {
-            "subject": self._renderer.subject.folder.name,
-            "source": self._source.name,
-            "mirror": self.mirrored,
-            "fade": "plate" if self.faded else "in",
-        }
 
     @property
     def _silent_s(self) -> float:
