@@ -146,7 +146,8 @@ class Server:
 
     def _make_viewer(self, request: web.Request, offer: Offer) -> ViewerPeer:
         control = ControlChannel(self.commands, allowed=self._access.role(request) == Role.CONTROL)
-        return ViewerPeer(self._streams[: offer.videos], control, request.remote, self._ice_servers)
+        streams = list(zip(self._streams, offer.codecs, strict=False))
+        return ViewerPeer(streams, control, request.remote, self._ice_servers)
 
     def _make_publisher(self, request: web.Request, _: Offer) -> PublisherPeer:
         """The publisher that is live keeps its place, unless `?takeover` asks for it."""
@@ -187,7 +188,15 @@ class Server:
         return web.Response(status=200 if flowing else 503, text="Frames flow." if flowing else "No frames flow.")
 
     def _figures(self) -> dict[str, Any]:
-        streams = [{"name": each.name, "viewers": each.viewers, **asdict(each.stats)} for each in self._streams]
+        streams = [
+            {
+                "name": each.name,
+                "viewers": each.viewers,
+                "renditions": {f"{codec}/{rung}": count for (codec, rung), count in each.viewers_by_rendition.items()},
+                **asdict(each.stats),
+            }
+            for each in self._streams
+        ]
         return {
             "title": self._title,
             **self._info(),

@@ -10,10 +10,13 @@ import aiohttp
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from yarl import URL
 
+from server.encoder import CodecName
 from server.ice_server import IceServer
 from server.stream import SharedStream
-from server.viewer_peer import StreamTrack, send_stream
+from server.viewer_peer import StreamTrack, send_track
 
+CODEC: CodecName = "VP8"
+"""Every receiver has to know it (RFC 7742, section 5)."""
 CONNECT_S = 10.0
 BACKOFF_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Between tries; the last one goes on."""
@@ -83,7 +86,7 @@ class WhipClient:
     async def _publish(self, http: aiohttp.ClientSession) -> None:
         """Connect, and return when the connection has been lost."""
         connection = RTCPeerConnection(RTCConfiguration(iceServers=self._ice_servers))
-        track, session = StreamTrack(self._stream), None
+        track, session = StreamTrack(self._stream, CODEC), None
         settled, ended = asyncio.Event(), asyncio.Event()
 
         def note() -> None:
@@ -96,7 +99,7 @@ class WhipClient:
 
         connection.on("connectionstatechange", note)
         try:
-            send_stream(connection, track, self._stream)
+            send_track(connection, track, CODEC)
             await connection.setLocalDescription(await connection.createOffer())
             session, answer = await self._post(http, connection.localDescription.sdp)
             try:

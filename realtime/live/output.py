@@ -1,7 +1,7 @@
 """Outputs of a session: each takes frames at its own pace, and the newest wins."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import cv2
@@ -9,7 +9,8 @@ import numpy as np
 
 from realtime.frame import Frame, Rgb
 from realtime.live.latest import Latest
-from server.stream import SharedStream
+from server.encoder import Rung
+from server.stream import RUNGS, SharedStream
 
 STOP_S = 1.0
 """So long an output's work has to end."""
@@ -80,9 +81,8 @@ class StreamOutput(WorkingOutput):
 
     Args:
         name: what viewers call it.
-        bitrate_bps: what the encoder aims at.
-        width_px: what wider frames are shrunk to.
-        always: encode even while nobody watches.
+        rungs: the sizes and rates in which it can be watched, best first.
+        always: encode the best one even while nobody watches.
         on_encoded: called in the encoding thread with each frame, once it is encoded, and the seconds that took.
     """
 
@@ -90,15 +90,12 @@ class StreamOutput(WorkingOutput):
         self,
         name: str,
         *,
-        bitrate_bps: int = 2_500_000,
-        width_px: int | None = None,
+        rungs: Sequence[Rung] = RUNGS,
         always: bool = False,
         on_encoded: Callable[[Frame, float], None] | None = None,
     ) -> None:
         super().__init__(f"encode {name}")
-        self.stream = SharedStream(
-            name, self._frames, bitrate_bps=bitrate_bps, width_px=width_px, always=always, on_encoded=on_encoded
-        )
+        self.stream = SharedStream(name, self._frames, rungs=rungs, always=always, on_encoded=on_encoded)
         self._thread.start()
 
     def _work(self) -> None:

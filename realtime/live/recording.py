@@ -14,7 +14,7 @@ from engines.errors import UserError
 from engines.files import FULL
 from realtime.frame import Frame
 from realtime.live.output import POLL_S, WorkingOutput, fitted
-from server.vp8 import Packet
+from server.encoder import Packet
 
 TICK = Fraction(1, 90_000)
 FRAGMENT_S = 1.0

@@ -29,10 +29,10 @@ from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.track import PoseTrack
 from realtime.subject import Subject
 from realtime.subject_engines import EngineConfig, choose_engines
+from server.encoder import Rung
 from server.stream import SharedStream
 
-PREVIEW_WIDTH_PX = 256
-PREVIEW_BPS = 300_000
+PREVIEW = Rung(bitrate_bps=300_000, width_px=256)
 WAIT_S = 0.1
 SILENT_S = 1.0
 """A source that gives nothing for so long is said to be gone; the last picture stays ..."""
@@ -309,7 +309,7 @@ def open_session(
         PoseTrack.of(pose),
         live_renderer(subject, engines, say),
         [StreamOutput(subject.manifest.name, always=always, on_encoded=encoded)],
-        previews=[StreamOutput(source.name, bitrate_bps=PREVIEW_BPS, width_px=PREVIEW_WIDTH_PX)],
+        previews=[StreamOutput(source.name, rungs=[PREVIEW])],
         meter=meter,
         profile=profile,
     )
