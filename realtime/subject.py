@@ -34,7 +34,7 @@ from realtime.references.atlas import ATLAS, Atlas, load_atlas
 
 FORMAT = 3
 MANIFEST = "subject.json"
-GENERATOR, FACE, PLATE = "generator.onnx", "face.onnx", "plate.png"
+GENERATOR, FACE, PLATE, THUMBNAIL = "generator.onnx", "face.onnx", "plate.png", "thumbnail.jpg"
 OPENED = ("*.onnx", "*.xml", "*.bin", "*.npz")
 """What is opened by its name alone has to be in the manifest."""
 BUNDLED = Path(__file__).parent / "subjects"

@@ -12,9 +12,11 @@ from typing import Any
 
 import msgspec
 from aiohttp import web
+from yarl import URL
 
 from server.access import Access, Role, response_headers, same_site_only
-from server.address import ListenError, own_names, page_urls, why_not
+from server.address import ListenError, is_loopback, own_names, page_urls, why_not
+from server.broadcast import Broadcast
 from server.control import Command, Commands
 from server.control_channel import ControlChannel
 from server.ice_server import IceServer
@@ -22,6 +24,7 @@ from server.metrics import CONTENT_TYPE, metrics_text
 from server.offer import MAX_OFFER_BYTES, PUBLISH, WATCH, Offer
 from server.protocols import Inlet
 from server.publisher_peer import PublisherPeer
+from server.qr_code import svg_code
 from server.sessions import Endpoint, Sessions, read_body
 from server.stream import SharedStream
 from server.viewer_peer import ViewerPeer
@@ -47,6 +50,7 @@ class Server:
         port: int = 8080,
         info: Callable[[], Mapping[str, object]] = dict,
         commands: Mapping[str, Command] = MappingProxyType({}),
+        thumbnails: Mapping[str, bytes] = MappingProxyType({}),
         viewers_limit: int = 100,
         half_open_s: float = 10.0,
         allowed_hosts: Collection[str] = (),
@@ -61,10 +65,11 @@ class Server:
         hold. The page shows `title`, `notice`, a sentence over the picture, and `delay_ms`, the time from the camera to
         the encoded picture; `state` says how what `commands` change is now. Others are for /healthz (`flowing`) and
         /metrics (see `server.metrics`). `commands` are what clients may ask for whom `access` gives control, by POST to
-        /control or over their data channels. Without `access` everybody may do everything. `port` 0 takes a free one.
-        Peers that do not connect within `half_open_s` are dropped. Addresses always work, and this machine's own names
-        where others can reach it; further names, e.g. of a proxy, go to `allowed_hosts`. With an `inlet` one publisher
-        at a time may send pictures to it. `ice_servers` are used on both sides. `tls` serves https instead of http.
+        /control or over their data channels; `thumbnails` are JPEGs of what the command `subject` takes. Without
+        `access` everybody may do everything. `port` 0 takes a free one. Peers that do not connect within `half_open_s`
+        are dropped. Addresses always work, and this machine's own names where others can reach it; further names, e.g.
+        of a proxy, go to `allowed_hosts`. With an `inlet` one publisher at a time may send pictures to it.
+        `ice_servers` are used on both sides. `tls` serves https instead of http.
         """
         if not 1 <= len(streams) <= 2:
             raise ValueError(f"The server sends one or two streams, not {len(streams)}.")
@@ -77,6 +82,9 @@ class Server:
         self._info = info
         self.commands = Commands(commands)
         """What clients may ask for."""
+        self.figures = Broadcast()
+        """What viewers draw over the picture."""
+        self._thumbnails = thumbnails
         self._instance = ""
         self._access = access or Access()
         self._inlet, self._ice_servers = inlet, tuple(ice_servers)
@@ -119,10 +127,16 @@ class Server:
         )
         app.on_response_prepare.append(response_headers(self._access, camera=self._inlet is not None))
         app.add_routes(self._sessions.routes())
-        pages = {"/stats": self._stats, "/metrics": self._metrics, "/healthz": self._health}
-        app.add_routes([web.get(path, handler) for path, handler in pages.items()])
-        app.add_routes([web.get(path, file) for path, file in files.items()])
-        app.add_routes([web.get(CONTROL, self._describe), web.post(CONTROL, self._command)])
+        pages = {
+            "/stats": self._stats,
+            "/metrics": self._metrics,
+            "/healthz": self._health,
+            "/subjects/{subject}": self._thumbnail,
+            "/link/{role:watch|control}": self._qr_code,
+            CONTROL: self._describe,
+        }
+        app.add_routes([web.get(path, handler) for path, handler in (pages | files).items()])
+        app.add_routes([web.post(CONTROL, self._command)])
         runner = web.AppRunner(
             app, access_log=None, logger=_REQUESTS, shutdown_timeout=_SHUTDOWN_S, keepalive_timeout=_KEEP_ALIVE_S
         )
@@ -147,7 +161,7 @@ class Server:
     def _make_viewer(self, request: web.Request, offer: Offer) -> ViewerPeer:
         control = ControlChannel(self.commands, allowed=self._access.role(request) == Role.CONTROL)
         streams = list(zip(self._streams, offer.codecs, strict=False))
-        return ViewerPeer(streams, control, request.remote, self._ice_servers)
+        return ViewerPeer(streams, control, self.figures, request.remote, self._ice_servers)
 
     def _make_publisher(self, request: web.Request, _: Offer) -> PublisherPeer:
         """The publisher that is live keeps its place, unless `?takeover` asks for it."""
@@ -165,9 +179,37 @@ class Server:
 
     async def _stats(self, request: web.Request) -> web.Response:
         await self._access.check(request, Role.WATCH)
-        controls = self._access.role(request) == Role.CONTROL
+        own = self._access.role(request) or Role.WATCH
+        roles = [role for role in self._access.tokens or [Role.WATCH] if role <= own and self._link(role)]
+        controls = own == Role.CONTROL
         publisher = None if self._inlet is None or not controls else "live" if self._publishing else "awaited"
-        return _json({**self._figures(), "commands": self.commands.names if controls else [], "publisher": publisher})
+        allowed = {
+            "commands": self.commands.names if controls else [],
+            "subjects": list(self._thumbnails) if controls else [],
+            "publisher": publisher,
+            "links": [role.name.lower() for role in roles],
+        }
+        return _json({**self._figures(), **allowed})
+
+    async def _thumbnail(self, request: web.Request) -> web.Response:
+        await self._access.check(request, Role.WATCH)
+        jpeg = self._thumbnails.get(request.match_info["subject"])
+        if jpeg is None:
+            raise web.HTTPNotFound(text="There is no such subject.")
+        return web.Response(body=jpeg, content_type="image/jpeg")
+
+    async def _qr_code(self, request: web.Request) -> web.Response:
+        """A link for other devices, which gives at most the role of who asks for it."""
+        role = Role[request.match_info["role"].upper()]
+        await self._access.check(request, role)
+        link = self._link(role)
+        if link is None:
+            raise web.HTTPNotFound(text="Other devices cannot reach this server: start it with --host.")
+        return web.Response(body=svg_code(link), content_type="image/svg+xml", headers={"Cache-Control": "no-store"})
+
+    def _link(self, role: Role) -> str | None:
+        """Where other devices find the page; None if they cannot."""
+        return next((link for link in self.links(role) if not is_loopback(URL(link).host or "")), None)
 
     async def _describe(self, request: web.Request) -> web.Response:
         await self._access.check(request, Role.CONTROL)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from aiortc import MediaStreamTrack, RTCPeerConnection, RTCRtpSender
+from aiortc import MediaStreamTrack, RTCDataChannel, RTCPeerConnection, RTCRtpSender
 from aiortc.mediastreams import MediaStreamError
 from aiortc.rtp import (
     RTCP_PSFB_APP,
@@ -15,6 +15,7 @@ from aiortc.rtp import (
     unpack_remb_fci,
 )
 
+from server.broadcast import Broadcast
 from server.control_channel import ControlChannel
 from server.encoder import CodecName, Packet
 from server.ice_server import IceServer
@@ -22,6 +23,9 @@ from server.peer import Peer
 from server.rung_choice import RungChoice
 from server.stream import SharedStream
 from server.subscription import Subscription
+
+FIGURE = "figure"
+"""The label of the data channel that figures are sent over."""
 
 
 class StreamTrack(MediaStreamTrack):
@@ -75,6 +79,7 @@ class ViewerPeer(Peer):
     Args:
         streams: what is sent, each with its codec.
         control: what is heard.
+        figures: what a viewer gets besides who opens a data channel for it.
         remote: the address that asked for it.
         ice_servers: what helps to find a way to the client.
     """
@@ -83,22 +88,35 @@ class ViewerPeer(Peer):
         self,
         streams: Sequence[tuple[SharedStream[Any], CodecName]],
         control: ControlChannel,
+        figures: Broadcast,
         remote: str | None,
         ice_servers: Sequence[IceServer] = (),
     ) -> None:
         super().__init__(remote, ice_servers)
         self._tracks = [(StreamTrack(stream, codec), codec) for stream, codec in streams]
-        self._control = control
+        self._control, self._figures = control, figures
+        self._figure: RTCDataChannel | None = None
 
     def _prepare(self) -> None:
-        self._connection.on("datachannel", self._control.listen)
+        self._connection.on("datachannel", self._listen)
         for track, codec in self._tracks:
             send_track(self._connection, track, codec)
 
     def _release(self) -> None:
         self._control.close()
+        if self._figure is not None:
+            self._figures.forget(self._figure)
         for track, _ in self._tracks:
             track.stop()
+
+    def _listen(self, channel: RTCDataChannel) -> None:
+        if channel.label != FIGURE:
+            self._control.listen(channel)
+            return
+        if self._figure is not None:
+            self._figures.forget(self._figure)
+        self._figure = channel
+        self._figures.listen(channel)
 
 
 def send_track(connection: RTCPeerConnection, track: StreamTrack, codec: CodecName) -> None:

@@ -12,7 +12,8 @@ POSE = ["--person", "--pose", "--pose-effort", "--pose-parts"]
 ENGINES = ["--backend", "--precision", "--threads"]
 OPTIONS = {
     "realtime run": [
-        *(*POSE, *ENGINES, "--allow-host", "--camera", "--fps", "--host", "--ice-server", "--no-token", "--osc"),
+        *(*POSE, *ENGINES, "--allow-host", "--camera", "--fps", "--host", "--ice-server", "--no-badge", "--no-token"),
+        "--osc",
         *(
             "--performer",
             "--port",

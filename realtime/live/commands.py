@@ -23,6 +23,7 @@ from realtime.video import write_picture
 from server.control import Command
 
 CAMERA = "camera:"
+NO_BADGE = "The pictures do not say that they are AI-generated."
 SAID_S = 10.0
 """So long the page shows what went wrong."""
 LOG = logging.getLogger(__name__)
@@ -66,6 +67,7 @@ class SessionCommands:
                 self.calibrate,
             ),
             "snapshot": Command("Write the present picture as a PNG; the result is its name.", None, self.snapshot),
+            "badge": Command("Say in every picture that it is AI-generated, or not.", bool, self.badge),
             "record": Command(
                 "Begin to record, or end it; the result is the file's name.", Literal["start", "stop"], self.record
             ),
@@ -111,6 +113,12 @@ class SessionCommands:
             raise UserError(f"{path.name} cannot be written ({error.strerror}): free space or allow it.") from error
         return path.name
 
+    def badge(self, on: bool) -> None:
+        """Show the badge, or hide it, which is logged."""
+        if not on:
+            LOG.warning(NO_BADGE)
+        self._session.badge = on
+
     def record(self, what: str) -> str:
         """Begin a recording, or end it; returns the file's name."""
         if what == "start":
@@ -141,6 +149,7 @@ class SessionCommands:
             "subject": session.renderer.subject.folder.name,
             "source": session.source.name,
             "mirror": session.mirrored,
+            "badge": session.badge,
             "record": recording.path.name if recording is not None and not recording.ended else None,
             "fade": "plate" if session.faded else "in",
         }

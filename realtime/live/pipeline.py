@@ -9,6 +9,7 @@ import numpy as np
 
 from engines.choose import Choice
 from realtime.frame import Frame, Rgb
+from realtime.live.badge import Badge
 from realtime.live.lesson import Lesson
 from realtime.live.openpose_source import PosedFrame
 from realtime.live.performer_profile import Profile
@@ -139,23 +140,27 @@ class RenderPipeline:
 
     When the subject changes the last picture fades into the new ones, if their sizes agree; while `faded` the subject's
     empty background takes their place, by and by.
+
+    Args:
+        meter: where durations go.
+        badge: whether pictures say that they are generated.
     """
 
-    def __init__(self, meter: Meter) -> None:
+    def __init__(self, meter: Meter, *, badge: bool = False) -> None:
         self._meter = meter
         self._renderer: SubjectRenderer | None = None
+        self._badge = Badge()
         self._last: Frame | None = None
         self._faded: Frame | None = None
         """The last picture of the subject before, while it still shows, with the time when it was replaced."""
+        self.last: Frame | None = None
+        """The picture that was rendered last, as everybody sees it."""
+        self.badge = badge
+        """Whether pictures carry the badge; from any thread."""
         self.faded = False
         """Whether only the background is to be seen; from any thread."""
         self._absence, self._at_s = 0.0, 0.0
         """How much of the background is seen, 0..1, and when."""
-
-    @property
-    def last(self) -> Frame | None:
-        """The picture that was rendered last."""
-        return self._last
 
     def step(self, drawn: FigureFrame) -> Frame:
         """Render the subject in the figure's pose."""
@@ -164,9 +169,11 @@ class RenderPipeline:
             if drawn.renderer is not self._renderer:
                 self._renderer, self._faded = drawn.renderer, self._last
             at_s = drawn.frame.captured_at_s
-            rgb = self._leave(self._fade(rgb, at_s), drawn.renderer.subject.plate, at_s)
+            rgb = self._fade(rgb, at_s)
             self._last = replace(drawn.frame, rgb=rgb)
-            return self._last
+            rgb = self._leave(rgb, drawn.renderer.subject.plate, at_s)
+            self.last = replace(drawn.frame, rgb=self._badge.burn(rgb) if self.badge else rgb)
+            return self.last
 
     def _leave(self, rgb: Rgb, plate: Rgb, at_s: float) -> Rgb:
         step = (at_s - self._at_s) / FADE_S * (1 if self.faded else -1)

@@ -45,6 +45,8 @@ class RunConfig:
     it, and its fingerprint is printed to compare."""
     ice_server: tuple[str, ...] = ()
     """STUN or TURN servers that help browsers in other networks: stun:HOST:PORT, turn:USER:PASSWORD@HOST:PORT."""
+    no_badge: FlagCreatePairsOff[bool] = False
+    """Leave out what every picture says: that it is AI-generated. It is logged."""
     record: Annotated[Path | None, tyro.conf.arg(metavar="FILE.mp4")] = None
     """Record what is shown; it plays even if the program is killed. A name that is taken gets a number."""
     virtual_camera: FlagCreatePairsOff[bool] = False

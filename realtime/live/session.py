@@ -26,6 +26,7 @@ from realtime.live.source import Source
 from realtime.live.source_switch import SourceSwitch
 from realtime.meter import Meter
 from realtime.pose.estimation.config import PoseConfig
+from realtime.pose.figure.styles import Figure
 from realtime.pose.track import PoseTrack
 from realtime.subject import Subject
 from realtime.subject_engines import EngineConfig, choose_engines
@@ -59,6 +60,7 @@ class Session:
         previews: what takes the source's own pictures.
         meter: where durations go.
         profile: the performer's, if it was calibrated.
+        badge: whether pictures say that they are generated.
     """
 
     def __init__(
@@ -71,16 +73,19 @@ class Session:
         previews: Sequence[Output] = (),
         meter: Meter,
         profile: Profile | None = None,
+        badge: bool = False,
     ) -> None:
         self.meter = meter
         self.mirrored = False
         """Whether the source's pictures are turned around, as in a mirror; from any thread."""
         self.next_person = track.next_person
         """Follow the next person from the next picture on; from any thread."""
+        self.on_figure: Callable[[Figure], object] = lambda figure: None
+        """Called in the rendering thread with the figure of every picture, once that is rendered."""
         self._source, self._outputs, self._previews = SourceSwitch(source), tuple(outputs), tuple(previews)
         self._renderer = renderer
         self._pose = PosePipeline(track, renderer, meter, profile=profile)
-        self._render = RenderPipeline(meter)
+        self._render = RenderPipeline(meter, badge=badge)
         self._frames, self._figures = Latest[Frame](), Latest[FigureFrame]()
         self._nobody = False
         self._seen_at_s = time.perf_counter()
@@ -167,6 +172,15 @@ class Session:
     @faded.setter
     def faded(self, faded: bool) -> None:
         self._render.faded = faded
+
+    @property
+    def badge(self) -> bool:
+        """Whether pictures say that they are generated. Assign it from any thread."""
+        return self._render.badge
+
+    @badge.setter
+    def badge(self, badge: bool) -> None:
+        self._render.badge = badge
 
     @property
     def picture(self) -> Frame | None:
@@ -259,6 +273,7 @@ class Session:
                 self._rendered_at_s = time.perf_counter()
                 for output in self._outputs:
                     output.write(picture)
+                self.on_figure(drawn.figure)
 
 
 def live_renderer(subject: Subject, engines: EngineConfig, say: Callable[[str], object] = LOG.info) -> FailoverRenderer:
@@ -277,6 +292,7 @@ def open_session(
     pose: PoseConfig = PoseConfig(),
     *,
     profile: Profile | None = None,
+    badge: bool = True,
     always: bool = False,
     on_encoded: Callable[[Frame], object] = lambda frame: None,
     say: Callable[[str], object] = LOG.info,
@@ -289,6 +305,7 @@ def open_session(
         engines: how the networks run.
         pose: what estimates the pose, and whose.
         profile: the performer's, if it was calibrated.
+        badge: whether pictures say that they are generated.
         always: encode even while nobody watches.
         on_encoded: called with every rendered frame once it is encoded, in the encoding thread.
         say: told what there is to know of the engines at the start.
@@ -312,4 +329,5 @@ def open_session(
         previews=[StreamOutput(source.name, rungs=[PREVIEW])],
         meter=meter,
         profile=profile,
+        badge=badge,
     )

@@ -63,6 +63,11 @@ export class Link {
     return this.#session?.ask(command, value) ?? null;
   }
 
+  /** The present session; null between them. */
+  get session() {
+    return this.#session;
+  }
+
   stats() {
     return this.#session?.stats() ?? new Map();
   }

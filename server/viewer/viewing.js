@@ -3,14 +3,17 @@
 import { Session } from "./session.js";
 
 export class Viewing extends Session {
+  #connection;
   #control;
+  #figure = null;
   #asked = 0;
   #waiting = new Map();
 
   /** @param {(stream: MediaStream, index: number) => void} onPicture called for each video the server sends. */
   constructor(onPicture) {
-    let control;
+    let control, made;
     super("/whep", (connection) => {
+      made = connection;
       const transceivers = [0, 1].map(() => connection.addTransceiver("video", { direction: "recvonly" }));
       control = connection.createDataChannel("control");
       for (const { receiver } of transceivers) receiver.jitterBufferTarget = 0;
@@ -18,6 +21,7 @@ export class Viewing extends Session {
         onPicture(new MediaStream([track]), transceivers.indexOf(transceiver));
       });
     });
+    this.#connection = made;
     this.#control = control;
     control.addEventListener("message", ({ data }) => this.#hear(JSON.parse(data)));
   }
@@ -29,6 +33,16 @@ export class Viewing extends Session {
     const reply = new Promise((resolve) => { this.#waiting.set(id, resolve); });
     this.#control.send(JSON.stringify({ id, command, value }));
     return Promise.race([reply, this.ended.then(() => null)]);
+  }
+
+  /** Let key points come, or no more: `onPoints` is called with them, or with null while nobody is there. */
+  watchFigure(onPoints) {
+    this.#figure?.close();
+    this.#figure = null;
+    if (!onPoints) return;
+    // Old figures are of no use: what is lost stays lost.
+    this.#figure = this.#connection.createDataChannel("figure", { ordered: false, maxRetransmits: 0 });
+    this.#figure.addEventListener("message", ({ data }) => onPoints(JSON.parse(data).points));
   }
 
   #hear(reply) {

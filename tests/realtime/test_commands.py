@@ -1,6 +1,7 @@
 """Commands to a running session, with scripted parts; and `realtime control` as its users meet it."""
 
 import asyncio
+import json
 import time
 from collections.abc import Callable, Iterator
 from itertools import repeat
@@ -14,7 +15,8 @@ from engines.errors import UserError
 from realtime.frame import Frame, Rgb
 from realtime.live import lesson
 from realtime.live.calibrate import CALIBRATION_S, STEP_BACK
-from realtime.live.commands import SessionCommands
+from realtime.live.commands import NO_BADGE, SessionCommands
+from realtime.live.figure_sender import figure_message
 from realtime.live.latest import Latest
 from realtime.live.performer_profile import load_profile
 from realtime.live.pipeline import FADE_S, STAGES
@@ -22,6 +24,7 @@ from realtime.live.session import Session
 from realtime.live.source_switch import SourceSwitch
 from realtime.live.whip_source import WhipSource
 from realtime.meter import Meter
+from realtime.pose.figure.styles import Figure
 from realtime.pose.track import PoseTrack
 from realtime.subject import load_subject
 from server.access import Access, Role
@@ -80,7 +83,14 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def test_every_command_is_listed_with_what_it_changes(played: Played) -> None:
-    assert {"subject", "source", "mirror", "record", "fade"} == played.state.keys() & played.asked.commands.keys()
+    assert {
+        "subject",
+        "source",
+        "mirror",
+        "badge",
+        "record",
+        "fade",
+    } == played.state.keys() & played.asked.commands.keys()
     assert all(each.meaning.endswith(".") for each in played.asked.commands.values())
 
 
@@ -145,6 +155,25 @@ def test_it_fades_to_the_background_and_back(played: Played) -> None:
     assert between[-1].captured_at_s - between[0].captured_at_s <= FADE_S + 0.2
     played.asked.fade("in")
     until(lambda: (played.newest.rgb == 50).all())
+
+
+def test_the_badge_is_shown_and_hidden_which_is_logged(played: Played, caplog: pytest.LogCaptureFixture) -> None:
+    assert not caplog.records
+    played.asked.badge(True)
+    until(lambda: bool((played.newest.rgb != 50).any()))
+    played.asked.badge(False)
+    until(lambda: bool((played.newest.rgb == 50).all()))
+    assert [record.message for record in caplog.records] == [NO_BADGE]
+
+
+def test_figures_are_sent_by_the_pictures_size() -> None:
+    pose = standing(scale=0.5)
+    message = json.loads(figure_message(Figure(np.zeros((500, 250, 3), np.uint8), pose)))
+    assert len(message["points"]) == 33
+    x, y, confidence = message["points"][0]
+    assert (x * 250, y * 500) == pytest.approx(pose.at("nose"), abs=0.05)
+    assert confidence == pytest.approx(float(pose.confidence[0]), abs=1e-3)
+    assert figure_message(Figure(np.zeros((8, 8, 3), np.uint8), None)) == '{"points":null}'
 
 
 def test_the_next_person(played: Played) -> None:
