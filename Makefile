@@ -6,7 +6,7 @@ BIN := .venv/bin
 MEDIAPIPE_PYTHON ?= $(firstword $(foreach python,$(PYTHON) python3.12 python3.11,$(shell \
 	$(python) -c 'import sys; (3, 11) <= sys.version_info < (3, 13) and print("$(python)")' 2>/dev/null)))
 
-.PHONY: install demo test chromium
+.PHONY: install demo test test-long chromium
 
 install: .venv/core
 
@@ -18,6 +18,9 @@ test: .venv/dev .venv-mediapipe/ready chromium
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest
+
+test-long: .venv/dev chromium
+	$(BIN)/pytest -m long
 
 .venv/core: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "bodydouble needs Python 3.11 or newer")'

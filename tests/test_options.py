@@ -12,19 +12,9 @@ POSE = ["--person", "--pose", "--pose-effort", "--pose-parts"]
 ENGINES = ["--backend", "--precision", "--threads"]
 OPTIONS = {
     "realtime run": [
-        *(*POSE, *ENGINES, "--allow-host", "--camera", "--fps", "--host", "--ice-server", "--no-badge", "--no-token"),
-        "--osc",
-        *(
-            "--performer",
-            "--port",
-            "--publish",
-            "--publish-token",
-            "--record",
-            "--source",
-            "--subject",
-            "--tls",
-            "--virtual-camera",
-        ),
+        *(*POSE, *ENGINES, "--allow-host", "--camera", "--fps", "--host", "--ice-server", "--log-format", "--no-badge"),
+        *("--no-token", "--osc", "--performer", "--port", "--publish", "--publish-token", "--record", "--source"),
+        *("--subject", "--tls", "--virtual-camera"),
     ],
     "realtime render": [*POSE, *ENGINES, "--out", "--replace", "--side-by-side", "--subject"],
     "realtime subjects": [],

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 from tyro.conf import FlagCreatePairsOff
@@ -57,6 +57,8 @@ class RunConfig:
     """The Bearer token of that endpoint."""
     osc: Annotated[int | None, tyro.conf.arg(metavar="PORT")] = None
     """UDP port for commands by Open Sound Control, e.g. of a lighting desk: /bodydouble/mirror 1."""
+    log_format: Literal["text", "json"] = "text"
+    """How messages are written: for people, or a line of JSON each, with when clients come and go."""
     engines: Annotated[EngineConfig, _Inline] = EngineConfig()
     """How the networks run."""
     pose: Annotated[PoseConfig, _Inline] = PoseConfig()

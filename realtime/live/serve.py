@@ -16,6 +16,7 @@ from engines.errors import UserError
 from engines.files import data_folder
 from realtime.live.commands import NO_BADGE, SessionCommands
 from realtime.live.figure_sender import FigureSender
+from realtime.live.json_log import log_as_json
 from realtime.live.performer_profile import load_profile
 from realtime.live.run_config import RunConfig
 from realtime.live.session import Session, live_renderer, open_session
@@ -42,6 +43,8 @@ async def serve(config: RunConfig) -> None:
     Raises:
         UserError: the subject, the source, the performer's profile or the address cannot be used.
     """
+    if config.log_format == "json":
+        log_as_json()
     ice_servers = [_ice_server(text) for text in config.ice_server]
     endpoint = None if config.publish is None else _endpoint(config.publish)
     tls = _tls(config) if config.tls else None
