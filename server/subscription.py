@@ -10,6 +10,9 @@ from server.encoder import CodecName, Packet
 BACKLOG = 15
 """Most pictures that wait for one viewer, and on the way to the event loop: half a second at 30 fps."""
 
+PATIENCE = 2 * BACKLOG
+"""Pictures after which a key frame is asked for again."""
+
 
 class Rendition(NamedTuple):
     """A form in which a stream is sent."""
@@ -41,6 +44,7 @@ class Subscription:
         self._queue: asyncio.Queue[Packet] = asyncio.Queue(BACKLOG)
         self._next_number: int | None = None  # None: only a key frame will do
         self._lagging = False
+        self._waited = 0
         self._skips = 0
 
     @property
@@ -82,6 +86,14 @@ class Subscription:
         numbered = picture.get(self._rendition)
         if numbered is not None:
             self._offer(numbered)
+        self._insist()
+
+    def _insist(self) -> None:
+        """Ask again for a key frame that does not come: it may have been dropped on the way to the event loop."""
+        missing = self._awaited or (self._rendition if self._next_number is None and not self._lagging else None)
+        self._waited = 0 if missing is None else self._waited + 1
+        if missing is not None and self._waited % PATIENCE == 0:
+            self._request_keyframe(missing)
 
     def _offer(self, numbered: NumberedPacket) -> None:
         if not numbered.packet.is_keyframe and numbered.number != self._next_number:

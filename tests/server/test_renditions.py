@@ -70,7 +70,7 @@ async def test_a_viewer_s_reports_move_it_down_and_up_again(
     monkeypatch.setattr(rung_choice, "SETTLE_S", 0.3)
     monkeypatch.setattr(rung_choice, "DOWN_S", 0.2)
     monkeypatch.setattr(rung_choice, "UP_S", 0.5)
-    async with running_server(streams=1) as inside:
+    async with running_server(streams=1, rungs=3) as inside:
         connection, [track] = await viewer(inside, "VP8")
         [stream] = inside.streams
         shapes = {rgb.shape[:2] for rgb in await receive(track, 5)}

@@ -15,7 +15,7 @@ from realtime.frame import Frame
 from realtime.live.latest import Latest
 from server.encoder import RTP_CLOCK_HZ, CodecName, LiveEncoder, Packet, Rung
 from server.stream import KEYFRAME_SPACING_S, SharedStream
-from server.subscription import BACKLOG, NumberedPacket, Rendition, Subscription
+from server.subscription import BACKLOG, PATIENCE, NumberedPacket, Rendition, Subscription
 from tests.support.streams import ScriptedCamera, in_thread, numbered_picture, read_number
 
 BOTH = pytest.mark.parametrize("codec", ["VP8", "H264"])
@@ -244,6 +244,25 @@ async def test_a_gap_in_the_numbers_asks_once_for_a_key_frame() -> None:
             subscription.offer({there: NumberedPacket(number, packet)})
     assert len(requests) == 1
     assert subscription.waiting == 2, "the key frame and what follows it"
+
+
+async def test_a_key_frame_that_does_not_come_is_asked_for_again() -> None:
+    requests: list[Rendition] = []
+    full, small = Rendition("VP8", 0), Rendition("VP8", 1)
+    subscription = Subscription(full, requests.append)
+    live = encoder()
+    key, *deltas = [live.encode(numbered_picture(number), number / 30, key=False)[0] for number in range(3 * PATIENCE)]
+    for number, packet in enumerate(deltas):
+        subscription.offer({full: NumberedPacket(number, packet)})
+    assert requests == [full] * 2
+    subscription.offer({full: NumberedPacket(0, key)})
+    requests.clear()
+    subscription.move(1)
+    for number, packet in enumerate(deltas):
+        await subscription.next()
+        subscription.offer({full: NumberedPacket(number + 1, packet), small: NumberedPacket(number, packet)})
+    assert requests == [small] * 3, "once at first, and twice again"
+    assert subscription.rendition == full
 
 
 def test_a_stream_outlives_its_event_loop() -> None:
