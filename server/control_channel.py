@@ -32,9 +32,8 @@ class ControlChannel:
             channel.close()
 
     def close(self) -> None:
-        """Give no more replies."""
-        for task in self._tasks:
-            task.cancel()
+        """Give no more replies; commands that have begun are carried out."""
+        self._channel = None
 
     def _receive(self, message: str | bytes) -> None:
         """Answer a message in a task; who sends without waiting for replies is not heard for a while."""

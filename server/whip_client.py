@@ -73,7 +73,7 @@ class WhipClient:
         async with aiohttp.ClientSession(headers=headers, timeout=timeout) as http:
             while True:
                 try:
-                    await self._publish(http)
+                    await self._publish(http, again=bool(said))
                     why, failures = "the connection was lost", 0
                 except (aiohttp.ClientError, OSError, WhipError) as problem:
                     why = str(problem) or type(problem).__name__
@@ -83,7 +83,7 @@ class WhipClient:
                 await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
                 failures += 1
 
-    async def _publish(self, http: aiohttp.ClientSession) -> None:
+    async def _publish(self, http: aiohttp.ClientSession, *, again: bool) -> None:
         """Connect, and return when the connection has been lost."""
         connection = RTCPeerConnection(RTCConfiguration(iceServers=self._ice_servers))
         track, session = StreamTrack(self._stream, CODEC), None
@@ -110,7 +110,7 @@ class WhipClient:
                 await settled.wait()
             if not self.live:
                 raise WhipError("the stream cannot get through")
-            LOG.info("Publishing to %s.", self._url.origin())
+            LOG.log(logging.WARNING if again else logging.INFO, "Publishing to %s.", self._url.origin())
             await ended.wait()
         finally:
             self.live = False
