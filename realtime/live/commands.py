@@ -106,7 +106,7 @@ class SessionCommands:
         picture = self._session.picture
         if picture is None:
             raise UserError("There is no picture yet.")
-        path = new_path(self._folder, self._session.title, ".png")
+        path = new_path(self._folder, self._subject, ".png")
         try:
             write_picture(path, picture.rgb)
         except OSError as error:
@@ -122,7 +122,7 @@ class SessionCommands:
     def record(self, what: str) -> str:
         """Begin a recording, or end it; returns the file's name."""
         if what == "start":
-            return self.record_to(new_path(self._folder, self._session.title, ".mp4")).name
+            return self.record_to(new_path(self._folder, self._subject, ".mp4")).name
         if self._recording is None or self._recording.ended:
             raise UserError("Nothing is being recorded.")
         recording, self._recording = self._recording, None
@@ -146,7 +146,7 @@ class SessionCommands:
         if time.perf_counter() < self._said_until_s:
             info["notice"] = self._said
         state = {
-            "subject": session.renderer.subject.folder.name,
+            "subject": self._subject,
             "source": session.source.name,
             "mirror": session.mirrored,
             "badge": session.badge,
@@ -154,6 +154,11 @@ class SessionCommands:
             "fade": "plate" if session.faded else "in",
         }
         return {**info, "state": state}
+
+    @property
+    def _subject(self) -> str:
+        """The name by which the present subject is chosen: its folder's."""
+        return self._session.renderer.subject.folder.resolve().name
 
     def _say(self, sentence: str) -> None:
         LOG.warning(sentence)

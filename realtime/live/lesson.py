@@ -35,11 +35,13 @@ class Lesson:
         if self._ended_at_s is not None:
             self.over = at_s - self._ended_at_s > TOLD_S
             return None
-        self.notice = self._calibration.see(tracked, at_s)
+        hint = self._calibration.see(tracked, at_s)
         if self._calibration.gave_up:
-            self._end(f"Gave up after {GIVE_UP_S:.0f} s. {self.notice} Then calibrate again.", at_s)
+            self._end(f"Gave up after {GIVE_UP_S:.0f} s. {hint} Then calibrate again.", at_s)
         elif self._calibration.done:
             return self._profile(frame)
+        else:
+            self.notice = hint
         return None
 
     def _profile(self, frame: Frame) -> Profile | None:
