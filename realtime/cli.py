@@ -22,6 +22,7 @@ EXAMPLES = {
     "subjects": "realtime subjects show alice",
     "calibrate": "realtime calibrate maria --camera 0",
     "pose": "realtime pose dance.mp4 --out dance_pose",
+    "control": "realtime control subject alice",
     "bench": "realtime bench --subject alice --source bob",
     "bench-pose": "realtime bench-pose --source bob --frames 300",
 }
@@ -98,6 +99,23 @@ def calibrate(
         print(remark)
     path = save_profile(performer, guide(opened, Console(), pose))
     print(f"{path} is written. Use it: realtime run --performer {performer}")
+
+
+def control(
+    command: Annotated[Positional[str | None], tyro.conf.arg(metavar="COMMAND")] = None,
+    value: Annotated[Positional[str | None], tyro.conf.arg(metavar="VALUE")] = None,
+    link: str = "http://127.0.0.1:8080/",
+) -> None:
+    """Give the running session a command; without one, say which there are and how everything is now.
+
+    Args:
+        command: e.g. subject, source, mirror, snapshot.
+        value: what it takes.
+        link: where the session is: the link to control that `realtime run` has printed, with its token.
+    """
+    from realtime.live.control_client import control as ask
+
+    ask(link, command, value)
 
 
 def bench(
@@ -184,6 +202,7 @@ def main() -> None:
             "render": render,
             "subjects": subjects,
             "calibrate": calibrate,
+            "control": control,
             "pose": pose,
             "bench": bench,
             "bench-pose": bench_pose,

@@ -19,6 +19,7 @@ from engines.errors import UserError
 from realtime.references.atlas import ATLAS
 from realtime.subject import (
     MANIFEST,
+    THUMBNAIL,
     Manifest,
     MetricValue,
     Subject,
@@ -144,8 +145,8 @@ def _facts(subject: Subject) -> Iterator[tuple[str, str]]:
     folder, manifest, training = subject.folder, subject.manifest, subject.manifest.training
     yield "name", f"{manifest.name}, {manifest.width_px}x{manifest.height_px} px"
     yield "folder", f"{folder} ({_size_bytes(folder) / 1e6:.1f} MB)"
-    if (folder / "thumbnail.jpg").is_file():
-        yield "thumbnail", str(folder / "thumbnail.jpg")
+    if (folder / THUMBNAIL).is_file():
+        yield "thumbnail", str(folder / THUMBNAIL)
     yield "person", f"{manifest.consent.person}, {manifest.consent.licence}"
     yield "has", ", ".join(_parts(manifest)) or "a generator"
     if subject.atlas is not None:

@@ -15,8 +15,7 @@ def check_address(host: str, port: int) -> None:
     Raises:
         ListenError: it cannot.
     """
-    if not 0 <= port <= 65535:
-        raise ListenError(f"--port must be from 0 to 65535, not {port}.")
+    check_port("--port", port)
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -26,6 +25,16 @@ def check_address(host: str, port: int) -> None:
         raise ListenError(f"{host} is no address of this machine: choose another with --host.") from problem
     except OSError as problem:
         raise ListenError(why_not(problem, host, port)) from problem
+
+
+def check_port(option: str, port: int) -> None:
+    """See that it is a port's number; `option` gave it.
+
+    Raises:
+        ListenError: it is none.
+    """
+    if not 0 <= port <= 65535:
+        raise ListenError(f"{option} must be from 0 to 65535, not {port}.")
 
 
 def is_loopback(host: str) -> bool:
@@ -80,12 +89,12 @@ def _lan_addresses(family: socket.AddressFamily, nobody: str) -> list[str]:
         return [probe.getsockname()[0]]
 
 
-def why_not(problem: OSError, host: str, port: int) -> str:
-    """What is wrong with an address, and what to do."""
+def why_not(problem: OSError, host: str, port: int, *, option: str = "--port") -> str:
+    """What is wrong with an address, and what to do; `option` gave the port."""
     if problem.errno == errno.EADDRINUSE:
-        return f"Port {port} on {host} is in use: stop the other program or choose another port with --port."
+        return f"Port {port} on {host} is in use: stop the other program or choose another port with {option}."
     if problem.errno == errno.EACCES:
-        return f"Port {port} on {host} needs special rights: choose one above 1023 with --port."
+        return f"Port {port} on {host} needs special rights: choose one above 1023 with {option}."
     if problem.errno == errno.EADDRNOTAVAIL or isinstance(problem, socket.gaierror):
         return f"{host} is no address of this machine: choose another with --host."
     return f"Port {port} on {host} cannot be listened on: {problem.strerror or problem}."

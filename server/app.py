@@ -12,23 +12,28 @@ from typing import Any
 
 import msgspec
 from aiohttp import web
+from yarl import URL
 
 from server.access import Access, Role, response_headers, same_site_only
-from server.address import ListenError, own_names, page_urls, why_not
-from server.control import Control
+from server.address import ListenError, is_loopback, own_names, page_urls, why_not
+from server.broadcast import Broadcast
+from server.control import Command, Commands
+from server.control_channel import ControlChannel
 from server.ice_server import IceServer
 from server.metrics import CONTENT_TYPE, metrics_text
 from server.offer import MAX_OFFER_BYTES, PUBLISH, WATCH, Offer
 from server.protocols import Inlet
 from server.publisher_peer import PublisherPeer
-from server.sessions import Endpoint, Sessions
+from server.qr_code import svg_code
+from server.sessions import Endpoint, Sessions, read_body
 from server.stream import SharedStream
 from server.viewer_peer import ViewerPeer
 
 _VIEWER = Path(__file__).parent / "viewer"
 _CONTENT_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+JSON = "application/json"
 _SHUTDOWN_S, _KEEP_ALIVE_S = 0.1, 30.0
-WHEP, WHIP = "/whep", "/whip"
+WHEP, WHIP, CONTROL = "/whep", "/whip", "/control"
 _REQUESTS = logging.getLogger(f"{__name__}.requests")
 _REQUESTS.setLevel(logging.CRITICAL)  # anybody can send requests that break: a page of traceback for each helps nobody
 
@@ -44,7 +49,8 @@ class Server:
         host: str = "127.0.0.1",
         port: int = 8080,
         info: Callable[[], Mapping[str, object]] = dict,
-        commands: Mapping[str, Callable[[], None]] = MappingProxyType({}),
+        commands: Mapping[str, Command] = MappingProxyType({}),
+        thumbnails: Mapping[str, bytes] = MappingProxyType({}),
         viewers_limit: int = 100,
         half_open_s: float = 10.0,
         allowed_hosts: Collection[str] = (),
@@ -56,13 +62,14 @@ class Server:
         """Prepare the server; nothing listens before `start`.
 
         `info` is called on the event loop for each look at the stats, so it must be quick; it returns what JSON can
-        hold. Two of its keys are shown by the page: `notice`, a sentence over the picture, and `delay_ms`, the time
-        from the camera to the encoded picture. Others are for /healthz (`flowing`) and /metrics (see `server.metrics`).
-        `commands` are what viewers may ask for over their data channels if `access` gives them control; they are called
-        on the event loop too. Without `access` everybody may do everything. `port` 0 takes a free one. Peers that do
-        not connect within `half_open_s` are dropped. Addresses always work, and this machine's own names where others
-        can reach it; further names, e.g. of a proxy, go to `allowed_hosts`. With an `inlet` one publisher at a time may
-        send pictures to it. `ice_servers` are used on both sides. `tls` serves https instead of http.
+        hold. The page shows `title`, `notice`, a sentence over the picture, and `delay_ms`, the time from the camera to
+        the encoded picture; `state` says how what `commands` change is now. Others are for /healthz (`flowing`) and
+        /metrics (see `server.metrics`). `commands` are what clients may ask for whom `access` gives control, by POST to
+        /control or over their data channels; `thumbnails` are JPEGs of what the command `subject` takes. Without
+        `access` everybody may do everything. `port` 0 takes a free one. Peers that do not connect within `half_open_s`
+        are dropped. Addresses always work, and this machine's own names where others can reach it; further names, e.g.
+        of a proxy, go to `allowed_hosts`. With an `inlet` one publisher at a time may send pictures to it.
+        `ice_servers` are used on both sides. `tls` serves https instead of http.
         """
         if not 1 <= len(streams) <= 2:
             raise ValueError(f"The server sends one or two streams, not {len(streams)}.")
@@ -73,7 +80,11 @@ class Server:
         self._host = host
         self._port = port
         self._info = info
-        self._commands = commands
+        self.commands = Commands(commands)
+        """What clients may ask for."""
+        self.figures = Broadcast()
+        """What viewers draw over the picture."""
+        self._thumbnails = thumbnails
         self._instance = ""
         self._access = access or Access()
         self._inlet, self._ice_servers = inlet, tuple(ice_servers)
@@ -116,9 +127,16 @@ class Server:
         )
         app.on_response_prepare.append(response_headers(self._access, camera=self._inlet is not None))
         app.add_routes(self._sessions.routes())
-        pages = {"/stats": self._stats, "/metrics": self._metrics, "/healthz": self._health}
-        app.add_routes([web.get(path, handler) for path, handler in pages.items()])
-        app.add_routes([web.get(path, file) for path, file in files.items()])
+        pages = {
+            "/stats": self._stats,
+            "/metrics": self._metrics,
+            "/healthz": self._health,
+            "/subjects/{subject}": self._thumbnail,
+            "/link/{role:watch|control}": self._qr_code,
+            CONTROL: self._describe,
+        }
+        app.add_routes([web.get(path, handler) for path, handler in (pages | files).items()])
+        app.add_routes([web.post(CONTROL, self._command)])
         runner = web.AppRunner(
             app, access_log=None, logger=_REQUESTS, shutdown_timeout=_SHUTDOWN_S, keepalive_timeout=_KEEP_ALIVE_S
         )
@@ -141,8 +159,9 @@ class Server:
         await self._sessions.close()
 
     def _make_viewer(self, request: web.Request, offer: Offer) -> ViewerPeer:
-        control = Control(self._commands if self._access.role(request) == Role.CONTROL else {})
-        return ViewerPeer(self._streams[: offer.videos], control, request.remote, self._ice_servers)
+        control = ControlChannel(self.commands, allowed=self._access.role(request) == Role.CONTROL)
+        streams = list(zip(self._streams, offer.codecs, strict=False))
+        return ViewerPeer(streams, control, self.figures, request.remote, self._ice_servers)
 
     def _make_publisher(self, request: web.Request, _: Offer) -> PublisherPeer:
         """The publisher that is live keeps its place, unless `?takeover` asks for it."""
@@ -160,14 +179,46 @@ class Server:
 
     async def _stats(self, request: web.Request) -> web.Response:
         await self._access.check(request, Role.WATCH)
-        controls = self._access.role(request) == Role.CONTROL
+        own = self._access.role(request) or Role.WATCH
+        roles = [role for role in self._access.tokens or [Role.WATCH] if role <= own and self._link(role)]
+        controls = own == Role.CONTROL
         publisher = None if self._inlet is None or not controls else "live" if self._publishing else "awaited"
-        allowed = {"commands": list(self._commands) if controls else [], "publisher": publisher}
-        return web.Response(
-            body=msgspec.json.encode({**self._figures(), **allowed}),
-            content_type="application/json",
-            headers={"Cache-Control": "no-store"},
-        )
+        allowed = {
+            "commands": self.commands.names if controls else [],
+            "subjects": list(self._thumbnails) if controls else [],
+            "publisher": publisher,
+            "links": [role.name.lower() for role in roles],
+        }
+        return _json({**self._figures(), **allowed})
+
+    async def _thumbnail(self, request: web.Request) -> web.Response:
+        await self._access.check(request, Role.WATCH)
+        jpeg = self._thumbnails.get(request.match_info["subject"])
+        if jpeg is None:
+            raise web.HTTPNotFound(text="There is no such subject.")
+        return web.Response(body=jpeg, content_type="image/jpeg")
+
+    async def _qr_code(self, request: web.Request) -> web.Response:
+        """A link for other devices, which gives at most the role of who asks for it."""
+        role = Role[request.match_info["role"].upper()]
+        await self._access.check(request, role)
+        link = self._link(role)
+        if link is None:
+            raise web.HTTPNotFound(text="Other devices cannot reach this server: start it with --host.")
+        return web.Response(body=svg_code(link), content_type="image/svg+xml", headers={"Cache-Control": "no-store"})
+
+    def _link(self, role: Role) -> str | None:
+        """Where other devices find the page; None if they cannot."""
+        return next((link for link in self.links(role) if not is_loopback(URL(link).host or "")), None)
+
+    async def _describe(self, request: web.Request) -> web.Response:
+        await self._access.check(request, Role.CONTROL)
+        return _json({"commands": self.commands.described(), "state": self._info().get("state", {})})
+
+    async def _command(self, request: web.Request) -> web.Response:
+        await self._access.check(request, Role.CONTROL)
+        reply = await self.commands.answer(await read_body(request, JSON), allowed=True)
+        return _json(reply, status=reply.status)
 
     async def _metrics(self, request: web.Request) -> web.Response:
         await self._access.check(request, Role.WATCH)
@@ -179,15 +230,28 @@ class Server:
         return web.Response(status=200 if flowing else 503, text="Frames flow." if flowing else "No frames flow.")
 
     def _figures(self) -> dict[str, Any]:
-        streams = [{"name": each.name, "viewers": each.viewers, **asdict(each.stats)} for each in self._streams]
+        streams = [
+            {
+                "name": each.name,
+                "viewers": each.viewers,
+                "renditions": {f"{codec}/{rung}": count for (codec, rung), count in each.viewers_by_rendition.items()},
+                **asdict(each.stats),
+            }
+            for each in self._streams
+        ]
         return {
-            **self._info(),
             "title": self._title,
+            **self._info(),
             "instance": self._instance,
             "viewers": self.viewers,
             "streams": streams,
             "rejected_offers": dict(self._sessions.rejected),
         }
+
+
+def _json(content: object, *, status: int = 200) -> web.Response:
+    headers = {"Cache-Control": "no-store"}
+    return web.Response(body=msgspec.json.encode(content), content_type=JSON, status=status, headers=headers)
 
 
 def _read_viewer() -> dict[str, Callable[[web.Request], Any]]:

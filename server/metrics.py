@@ -39,6 +39,12 @@ def _families(stats: Mapping[str, Any]) -> Iterator[str]:
         ("stream_viewers", "viewers", "Connected viewers."),
     ):
         yield _family(name, meaning, [({"stream": each["name"]}, each[key]) for each in stats["streams"]])
+    of_renditions = [
+        ({"stream": each["name"], "rendition": rendition}, viewers)
+        for each in stats["streams"]
+        for rendition, viewers in each["renditions"].items()
+    ]
+    yield _family("rendition_viewers", "Viewers by codec and rung, 0 being the best one.", of_renditions)
 
     rejected = [({"status": str(status)}, count) for status, count in stats["rejected_offers"].items()]
     yield _family("rejected_offers_total", "Offers that were refused, by the status of the response.", rejected)

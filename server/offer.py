@@ -6,11 +6,15 @@ take seconds.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast, get_args
 
 from aiortc import RTCIceCandidate
+from aiortc.codecs import CODECS
+from aiortc.rtcpeerconnection import is_codec_compatible
 from aiortc.sdp import MediaDescription, SessionDescription, candidate_from_sdp
 
 from server.address import is_ip_address
+from server.encoder import CodecName
 
 MAX_OFFER_BYTES = 16 * 1024
 """Browsers send 3 to 7 KB."""
@@ -44,20 +48,17 @@ class Admission:
     directions: frozenset[str]
     wrong_direction: str
     """What to say to other directions."""
-    codecs: frozenset[str]
 
 
 WATCH = Admission(
     most_videos=2,
     directions=frozenset({"recvonly", "sendrecv"}),
     wrong_direction="The offer must ask to receive video: a=recvonly.",
-    codecs=frozenset({"VP8"}),
 )
 PUBLISH = Admission(
     most_videos=1,
     directions=frozenset({"sendonly", "sendrecv"}),
     wrong_direction="The offer must send video: a=sendonly.",
-    codecs=frozenset({"VP8", "H264"}),
 )
 
 
@@ -67,8 +68,8 @@ class Offer:
 
     sdp: str
     """As aiortc should read it."""
-    videos: int
-    """Its number of video sections."""
+    codecs: tuple[CodecName, ...]
+    """Of each video section: the first in the offer that is possible here."""
     ice_users: frozenset[str]
     """The user name fragments of its ICE session; more than one if it is not bundled."""
 
@@ -101,14 +102,15 @@ def admit(body: bytes, admission: Admission) -> Offer:
     mids = {section.rtp.muxId for section in session.media}
     if any(not mids.issuperset(map(str, group.items)) for group in session.group if group.semantic == "BUNDLE"):
         raise OfferError("The offer bundles a media section that it does not have (RFC 9143).")
+    codecs = []
     for section in session.media:
         if section.kind == "application":
             _check_channel(section)
         elif section.kind == "video":
-            _check_video(section, admission)
+            codecs.append(_check_video(section, admission))
         if section.dtls is None or not section.dtls.fingerprints:
             raise OfferError("The offer lacks a=setup or a=fingerprint.")
-    return Offer(sdp=offer, videos=videos, ice_users=_ice_users(lines))
+    return Offer(sdp=offer, codecs=tuple(codecs), ice_users=_ice_users(lines))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,13 +194,15 @@ def _sections(lines: list[str]) -> Iterator[list[str]]:
         yield lines[start:end]
 
 
-def _check_video(section: MediaDescription, admission: Admission) -> None:
+def _check_video(section: MediaDescription, admission: Admission) -> CodecName:
     if section.direction not in admission.directions:
         raise UnsupportedOfferError(admission.wrong_direction)
-    offered = {codec.mimeType.removeprefix("video/").upper() for codec in section.rtp.codecs}
-    if not offered & admission.codecs:
-        wanted = " or ".join(sorted(admission.codecs, reverse=True))
-        raise UnsupportedOfferError(f"The offer lacks {wanted}: no other codec is possible here.")
+    for codec in section.rtp.codecs:
+        if codec.name in get_args(CodecName) and any(is_codec_compatible(each, codec) for each in CODECS["video"]):
+            return cast(CodecName, codec.name)
+    raise UnsupportedOfferError(
+        "The offer lacks VP8 and H264 (constrained baseline, packetization-mode=1): no other codec is possible here."
+    )
 
 
 def _check_channel(section: MediaDescription) -> None:

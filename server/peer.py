@@ -31,6 +31,8 @@ class Peer:
         # Without a configuration aiortc would contact a public STUN server.
         self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[each.for_aiortc for each in ice_servers]))
         self._candidates_left = USED_CANDIDATES
+        self._answering = asyncio.Lock()
+        """Held until all sockets of the answer are open: those that open later would outlive the connection."""
 
     @property
     def live(self) -> bool:
@@ -42,9 +44,10 @@ class Peer:
         self.ice_users = offer.ice_users
         self._connection.on("connectionstatechange", self._note_state)
         try:
-            self._prepare()
-            await self._connection.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
-            await self._connection.setLocalDescription(await self._connection.createAnswer())
+            async with self._answering:
+                self._prepare()
+                await self._connection.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
+                await self._connection.setLocalDescription(await self._connection.createAnswer())
         except Exception as problem:  # measured: six kinds of exceptions for mutated offers
             raise OfferError("The offer cannot be answered: it contradicts itself.") from problem
         return self._connection.localDescription.sdp
@@ -61,7 +64,8 @@ class Peer:
         self.end()
         self._release()
         try:
-            await self._connection.close()
+            async with self._answering:
+                await self._connection.close()
         except AttributeError as problem:  # measured, of a data channel whose transport never came about
             LOG.debug("aiortc failed to close a connection: %r", problem)
 

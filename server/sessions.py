@@ -120,7 +120,7 @@ class Sessions:
         ]
 
     async def _post(self, request: web.Request, endpoint: Endpoint) -> web.Response:
-        body = await _read(request, SDP)
+        body = await read_body(request, SDP)
         accepted = request.headers.get("Accept", "*/*")
         if not any(kind in accepted for kind in (SDP, "application/*", "*/*")):
             raise web.HTTPNotAcceptable(text=f"The answer is {SDP}, which the request does not accept.")
@@ -131,7 +131,8 @@ class Sessions:
             offer = admit(body, endpoint.admission)
             path, answer = await self._open(endpoint.path, endpoint.make_peer(request, offer), offer)
         except OfferError as problem:
-            LOG.info("Refused an offer: %s (%r)", problem, problem.__cause__)
+            LOG.info("Refused an offer: %s", problem, extra={"endpoint": endpoint.path})
+            LOG.debug("It was refused because of %r.", problem.__cause__)
             raise _refusal(problem) from problem
         response = web.Response(status=201, text=answer, content_type=SDP)
         response.headers.update({"Location": path, "ETag": _tag(path), "Accept-Patch": FRAGMENT})
@@ -145,7 +146,7 @@ class Sessions:
         if not {"*", _tag(request.path)} & {tag.strip() for tag in matched.split(",")}:
             raise web.HTTPPreconditionFailed(text="If-Match names another ICE session than the present one.")
         try:
-            fragment = read_fragment(await _read(request, FRAGMENT))
+            fragment = read_fragment(await read_body(request, FRAGMENT))
         except OfferError as problem:
             raise _refusal(problem) from problem
         peer = self._peers.get(request.path)
@@ -172,6 +173,7 @@ class Sessions:
     async def _open(self, endpoint_path: str, peer: Peer, offer: Offer) -> tuple[str, str]:
         path = f"{endpoint_path}/{secrets.token_urlsafe(24)}"
         self._peers[path] = peer
+        LOG.info("A client has come.", extra=_about(path))
         task = self._tasks[path] = asyncio.create_task(self._close_at_end(path, peer))
         try:
             return path, await peer.answer(offer)
@@ -185,9 +187,12 @@ class Sessions:
         try:
             async with asyncio.timeout(self._half_open_s):
                 await peer.settled.wait()
+            if peer.live:
+                LOG.info("A client has connected.", extra=_about(path))
             await peer.ended.wait()
+            LOG.info("A client has gone.", extra=_about(path))
         except TimeoutError:
-            LOG.info("A client did not connect within %g s.", self._half_open_s)
+            LOG.info("A client did not connect within %g s.", self._half_open_s, extra=_about(path))
         finally:
             try:
                 await peer.close()
@@ -195,9 +200,10 @@ class Sessions:
                 del self._peers[path], self._tasks[path]
 
 
-async def _read(request: web.Request, kind: str) -> bytes:
+async def read_body(request: web.Request, kind: str) -> bytes:
+    """The body of a request, which has to be of this content type; raises a `web.HTTPException`."""
     if request.content_type != kind:
-        header = "Accept-Patch" if kind == FRAGMENT else "Accept-Post"
+        header = "Accept-Patch" if request.method == "PATCH" else "Accept-Post"
         raise web.HTTPUnsupportedMediaType(text=f"Send the body as {kind}.", headers={header: kind})
     if "Content-Encoding" in request.headers:
         raise web.HTTPUnsupportedMediaType(text="Send the body as it is, not compressed.")
@@ -215,6 +221,12 @@ async def _nothing(_: web.Request) -> web.Response:
 
 async def _session_options(_: web.Request) -> web.Response:
     return web.Response(headers={"Accept-Patch": FRAGMENT, "Allow": "OPTIONS, GET, PATCH, DELETE"})
+
+
+def _about(path: str) -> dict[str, str]:
+    """What a session is called in logs: not by its whole id, for whoever knows that may end it."""
+    endpoint, _, session = path.rpartition("/")
+    return {"endpoint": endpoint, "session": session[:8]}
 
 
 def _tag(path: str) -> str:

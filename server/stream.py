@@ -1,17 +1,24 @@
-"""One encoder for all viewers: pictures come from a slot, VP8 packets go to every subscription."""
+"""One encoder for all viewers: pictures come from a slot, packets go to every subscription."""
 
 import asyncio
 import threading
 import time
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic
+from typing import Generic, get_args
 
-from server.protocols import P, Slot
-from server.subscription import BACKLOG, NumberedPacket, Subscription
-from server.vp8 import Packet, Vp8Encoder
+from server.encoder import CodecName, LiveEncoder, Packet, Rung
+from server.protocols import P, Picture, Slot
+from server.subscription import BACKLOG, NumberedPacket, Rendition, Subscription
 
+RUNGS = (
+    Rung(bitrate_bps=2_500_000),
+    Rung(bitrate_bps=1_000_000, scale=2 / 3),
+    Rung(bitrate_bps=400_000, scale=1 / 2),
+)
+"""Of the main picture; none costs anything while nobody watches it."""
+CODECS: tuple[CodecName, ...] = get_args(CodecName)
 KEYFRAME_SPACING_S = 0.3
 """Least time between key frames that viewers ask for; requests in between share the next one."""
 
@@ -24,15 +31,17 @@ class StreamStats:
     """A stream's counts since it started, and rates over the last second."""
 
     encoded_frames: int = 0
+    """Pictures, however many renditions there were of each."""
     keyframes: int = 0
     fps: float = 0.0
     bitrate_bps: float = 0.0
+    """Of all renditions together."""
     encode_ms: float = 0.0
-    """Mean time to convert and encode one picture."""
+    """Mean time to convert and encode one picture, in all renditions."""
 
 
 class SharedStream(Generic[P]):
-    """A named video stream, encoded once whatever the number of viewers.
+    """A named video stream, encoded once in every rendition that is watched, whatever the number of viewers.
 
     The caller owns the thread that executes `run`; viewers come and go on the event loop. Pictures of odd height
     or width lose their last row or column; a change of size restarts the encoder at a key frame.
@@ -44,29 +53,31 @@ class SharedStream(Generic[P]):
         slot: Slot[P],
         *,
         fps: int = 30,
-        bitrate_bps: int = 2_500_000,
-        width_px: int | None = None,
+        rungs: Sequence[Rung] = RUNGS,
         always: bool = False,
         on_encoded: Callable[[P, float], None] | None = None,
     ) -> None:
         """Prepare the stream; nothing is encoded before `run`.
 
-        `fps` is what the encoder budgets its bits for, wider pictures are shrunk to `width_px`, `always` encodes even
-        when nobody watches. `on_encoded` is called in the encoding thread with each picture from the slot, once it is
-        encoded, and the seconds that took.
+        `fps` is what the encoder budgets its bits for, `rungs` are the sizes and rates, best first, `always` encodes
+        the best one even when nobody watches. `on_encoded` is called in the encoding thread with each picture from the
+        slot, once it is encoded, and the seconds that took.
         """
         self.name = name
+        self.rungs = tuple(rungs)
         self._slot = slot
-        self._fps = fps
-        self._bitrate_bps = bitrate_bps
-        self._width_px = width_px
         self._always = always
         self._on_encoded = on_encoded
         self._subscriptions: tuple[Subscription, ...] = ()  # replaced on the loop, read by the encoding thread
+        self._renderings = {
+            Rendition(codec, number): _Rendering(codec, rung, fps)
+            for codec in CODECS
+            for number, rung in enumerate(self.rungs)
+        }
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._outgoing: deque[NumberedPacket] = deque(maxlen=BACKLOG)  # so that a busy loop costs packets, not memory
+        # Bounded, so that a busy loop costs packets, not memory.
+        self._outgoing: deque[Mapping[Rendition, NumberedPacket]] = deque(maxlen=BACKLOG)
         self._fan_out_is_due = False
-        self._keyframe_wanted = False
         self._stats = StreamStats()
 
     @property
@@ -79,20 +90,25 @@ class SharedStream(Generic[P]):
         """How many watch at this moment."""
         return len(self._subscriptions)
 
-    def request_keyframe(self) -> None:
-        """Make one of the next pictures a key frame; safe from any thread."""
-        self._keyframe_wanted = True
+    @property
+    def viewers_by_rendition(self) -> Mapping[Rendition, int]:
+        """How many watch what."""
+        return Counter(each.rendition for each in self._subscriptions)
 
-    def subscribe(self) -> Subscription:
+    def bitrate_bps(self, rendition: Rendition) -> float:
+        """What has been encoded of a rendition over the last second."""
+        return self._renderings[rendition].bitrate_bps
+
+    def subscribe(self, codec: CodecName = "VP8") -> Subscription:
         """Start to receive packets; on the event loop only, and on the same loop for all viewers at a time."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:  # what an earlier, ended loop was asked to do will never happen
             self._outgoing.clear()
             self._fan_out_is_due = False
             self._loop = loop
-        subscription = Subscription(self.request_keyframe)
+        subscription = Subscription(Rendition(codec, 0), self._request_keyframe)
         self._subscriptions = (*self._subscriptions, subscription)
-        self.request_keyframe()  # after it joined, or the key frame might pass it by
+        subscription.request_keyframe()  # after it joined, or the key frame might pass it by
         return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
@@ -101,42 +117,50 @@ class SharedStream(Generic[P]):
 
     def run(self, stop: threading.Event) -> None:
         """Encode until `stop` is set: the body of a thread. Errors of the slot or the encoder reach the caller."""
-        encoder = Vp8Encoder(fps=self._fps, bitrate_bps=self._bitrate_bps, width_px=self._width_px)
         window = _Window(self._stats)
         last: P | None = None
-        number = 0
-        keyframe_at_s = -KEYFRAME_SPACING_S
         while not stop.is_set():
             picture = self._slot.take(_POLL_S)
             self._stats = window.stats()
             last = picture if picture is not None else last
-            if last is None or not (self._always or self._subscriptions):
+            if last is None:
                 continue
             begun_at_s = time.perf_counter()
-            key = self._keyframe_wanted and begun_at_s - keyframe_at_s >= KEYFRAME_SPACING_S
-            if picture is None and not key:
-                continue
-            if key:
-                self._keyframe_wanted = False
-                keyframe_at_s = begun_at_s
-            # A viewer that comes while the source stands still gets its last picture, stamped with the present time.
-            at_s = begun_at_s if picture is None else picture.captured_at_s
-            packets = encoder.encode(last.rgb, at_s, key=key)
+            encoded = self._encode(last, begun_at_s, fresh=picture is not None)
             ended_at_s = time.perf_counter()
-            for packet in packets:
-                self._send(NumberedPacket(number, packet))
-                number += 1
-            window.add(packets, ended_at_s - begun_at_s)
+            if not encoded:
+                continue
+            self._send(encoded)
+            window.add([each.packet for each in encoded.values()], ended_at_s - begun_at_s)
             if picture is not None and self._on_encoded is not None:
                 self._on_encoded(picture, ended_at_s - begun_at_s)
 
-    def _send(self, numbered: NumberedPacket) -> None:
+    def _request_keyframe(self, rendition: Rendition) -> None:
+        self._renderings[rendition].keyframe_wanted = True
+
+    def _encode(self, picture: Picture, now_s: float, *, fresh: bool) -> dict[Rendition, NumberedPacket]:
+        """The picture in every rendition that is wanted.
+
+        A viewer that comes while the source stands still gets its last picture, stamped with the present time.
+        """
+        wanted = {rendition for each in self._subscriptions for rendition in each.wanted}
+        if self._always:
+            wanted.add(Rendition("VP8", 0))
+        at_s = picture.captured_at_s if fresh else now_s
+        encoded: dict[Rendition, NumberedPacket] = {}
+        for rendition in sorted(wanted):
+            packet = self._renderings[rendition].encode(picture, at_s, now_s, fresh=fresh)
+            if packet is not None:
+                encoded[rendition] = packet
+        return encoded
+
+    def _send(self, picture: Mapping[Rendition, NumberedPacket]) -> None:
         loop = self._loop
         if loop is None or not self._subscriptions:
             return
-        # At most one call waits on the loop. It clears the flag before it empties the deque, so a packet that
+        # At most one call waits on the loop. It clears the flag before it empties the deque, so a picture that
         # finds the flag set is in the deque in time.
-        self._outgoing.append(numbered)
+        self._outgoing.append(picture)
         if self._fan_out_is_due:
             return
         self._fan_out_is_due = True
@@ -150,9 +174,39 @@ class SharedStream(Generic[P]):
     def _fan_out(self) -> None:
         self._fan_out_is_due = False
         while self._outgoing:
-            numbered = self._outgoing.popleft()
+            picture = self._outgoing.popleft()
             for subscription in self._subscriptions:
-                subscription.offer(numbered)
+                subscription.offer(picture)
+
+
+class _Rendering:
+    """Encodes one rendition. All but the request for key frames belongs to the encoding thread."""
+
+    def __init__(self, codec: CodecName, rung: Rung, fps: int) -> None:
+        self._encoder = LiveEncoder(codec, rung, fps=fps)
+        self.keyframe_wanted = False
+        self.bitrate_bps = 0.0
+        self._number = self._bytes = 0
+        self._keyframe_at_s = self._since_s = -KEYFRAME_SPACING_S
+
+    def encode(self, picture: Picture, at_s: float, now_s: float, *, fresh: bool) -> NumberedPacket | None:
+        """None for a picture that was encoded before, unless a key frame of it is wanted."""
+        key = self.keyframe_wanted and now_s - self._keyframe_at_s >= KEYFRAME_SPACING_S
+        if not fresh and not key:
+            return None
+        if key:
+            self.keyframe_wanted, self._keyframe_at_s = False, now_s
+        packets = self._encoder.encode(picture.rgb, at_s, key=key)
+        assert len(packets) <= 1, "it holds nothing back"
+        self._measure(packets, now_s)
+        self._number += len(packets)
+        return NumberedPacket(self._number - 1, packets[0]) if packets else None
+
+    def _measure(self, packets: list[Packet], now_s: float) -> None:
+        if now_s - self._since_s >= _WINDOW_S:
+            length_s, self._since_s = now_s - self._since_s, now_s
+            self.bitrate_bps, self._bytes = self._bytes * 8 / length_s, 0
+        self._bytes += sum(packet.size for packet in packets)
 
 
 class _Window:

@@ -35,6 +35,7 @@ HEAVY = (
     "mediapipe",
     "nncf",
     "openvino_telemetry",
+    "pyvirtualcam",
 )
 HOMES = {
     "openvino": {"engines/openvino.py"},
@@ -54,6 +55,7 @@ HOMES = {
     "lightning_fabric": {"trainer/training/distributed.py"},
     "tensorboard": {"trainer/training/training_log.py"},
     "torch.utils.tensorboard": {"trainer/training/training_log.py"},
+    "pyvirtualcam": {"realtime/live/virtual_camera.py"},
     "mediapipe": {"realtime/pose/estimation/mediapipe.py", "realtime/pose_tools/holistic_worker.py"},
 }
 

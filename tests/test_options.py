@@ -12,13 +12,15 @@ POSE = ["--person", "--pose", "--pose-effort", "--pose-parts"]
 ENGINES = ["--backend", "--precision", "--threads"]
 OPTIONS = {
     "realtime run": [
-        *(*POSE, *ENGINES, "--allow-host", "--camera", "--fps", "--host", "--ice-server", "--no-token"),
-        *("--performer", "--port", "--source", "--subject", "--tls"),
+        *(*POSE, *ENGINES, "--allow-host", "--camera", "--fps", "--host", "--ice-server", "--log-format", "--no-badge"),
+        *("--no-token", "--osc", "--performer", "--port", "--publish", "--publish-token", "--record", "--source"),
+        *("--subject", "--tls", "--virtual-camera"),
     ],
     "realtime render": [*POSE, *ENGINES, "--out", "--replace", "--side-by-side", "--subject"],
     "realtime subjects": [],
     "realtime subjects show": [],
     "realtime subjects remove": ["--yes"],
+    "realtime control": ["--link"],
     "realtime calibrate": [*POSE, "--camera", "--source"],
     "realtime pose": [*POSE, "--end-s", "--out", "--start-s", "--truth"],
     "realtime bench": [*POSE, *ENGINES, "--seconds", "--source", "--subject"],
@@ -39,7 +41,7 @@ def test_the_options_of_every_command(
 ) -> None:
     text = help_of(MAIN[words.split()[0]], words.split(), monkeypatch, capsys)
     assert options_in(text) == sorted(OPTIONS[words])
-    assert len(OPTIONS[words]) <= 18
+    assert len(OPTIONS[words]) <= 26
     assert text.splitlines()[-1].startswith(f"Example: {' '.join(words.split()[:2])}"), "help ends with an example"
 
 

@@ -14,7 +14,7 @@ from realtime.live.performer_profile import Profile
 from realtime.live.source import Source
 from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.normalization.motion_range import Stand, measure_range
-from realtime.pose.track import PoseTrack
+from realtime.pose.track import PoseTrack, TrackedPose
 
 
 class CalibrationStep(NamedTuple):
@@ -59,6 +59,16 @@ class Calibration:
         else:
             self._stands.append(stand)
             self.done_s, self.waited_s = self.done_s + elapsed_s, 0.0
+
+    def see(self, tracked: TrackedPose, at_s: float) -> str:
+        """Count where the performer is; returns what to do next, or what is in the way of counting."""
+        self.add(tracked.stand, at_s)
+        return COME_IN if tracked.seen is None else STEP_BACK if tracked.stand is None else self.hint
+
+    @property
+    def gave_up(self) -> bool:
+        """Whether the feet have been missed for so long that nothing will come of it."""
+        return self.waited_s > GIVE_UP_S
 
     @property
     def done(self) -> bool:
@@ -108,11 +118,10 @@ def calibrate(source: Source, console: Console, pose: PoseConfig = PoseConfig())
                     raise UserError(f"The {source.name} has ended before the calibration: give a longer one.")
                 size_px = frame.rgb.shape[1], frame.rgb.shape[0]
                 tracked = track.step(frame.rgb, frame.captured_at_s)
-                calibration.add(tracked.stand, frame.captured_at_s)
-                problem = COME_IN if tracked.seen is None else STEP_BACK if tracked.stand is None else None
-                live.update(_screen(problem or calibration.hint, calibration))
-                if problem and calibration.waited_s > GIVE_UP_S:
-                    raise UserError(f"Gave up after {GIVE_UP_S:.0f} s. {problem} Then calibrate again.")
+                hint = calibration.see(tracked, frame.captured_at_s)
+                live.update(_screen(hint, calibration))
+                if calibration.gave_up:
+                    raise UserError(f"Gave up after {GIVE_UP_S:.0f} s. {hint} Then calibrate again.")
     finally:
         source.close()
     return calibration.profile(size_px)

@@ -10,13 +10,15 @@ import numpy as np
 
 from engines.choose import Choice
 from realtime.frame import Frame, Rgb
+from realtime.live.badge import Badge
+from realtime.live.lesson import Lesson
 from realtime.live.openpose_source import PosedFrame
 from realtime.live.performer_profile import Profile
 from realtime.live.retarget import Retargeter
 from realtime.meter import Meter
 from realtime.pose.blur_meter import ADVICE, BlurMeter
 from realtime.pose.figure.styles import Figure
-from realtime.pose.track import PoseTrack
+from realtime.pose.track import PoseTrack, TrackedPose
 from realtime.subject import Subject
 
 LOG = logging.getLogger(__name__)
@@ -26,7 +28,7 @@ and before each thread's work a frame waits for it. Added up they are the latenc
 STAGES = (*CHAIN, "latency")
 """What is metered; `latency` is from capture to encoded."""
 FADE_S = 0.4
-"""How long a new subject takes to replace the one before."""
+"""How long a new subject takes to replace the one before, and how long it takes to leave or come back."""
 
 
 class SubjectRenderer(Protocol):
@@ -80,17 +82,31 @@ class PosePipeline:
         self._meter = meter
         self._renderer = renderer
         self._retargeter = Retargeter(renderer.subject.manifest, profile)
+        self._lesson: Lesson | None = None
+        self._forget = False
 
     @property
     def notice(self) -> str | None:
         """What the performer should know now."""
-        return self._retargeter.notice
+        return self._lesson.notice if self._lesson else self._retargeter.notice
+
+    def calibrate(self, name: str | None) -> None:
+        """Learn from now on where the performer stands near and far; a name keeps it. From any thread."""
+        self._lesson = Lesson(name)
+
+    def forget(self) -> None:
+        """Whoever comes next is somebody else: the source was exchanged. From any thread."""
+        self._forget = True
 
     def step(self, frame: Frame, renderer: SubjectRenderer) -> FigureFrame:
         """Estimate, fill and smooth, normalize, and draw for whoever `renderer` shows."""
         if renderer is not self._renderer:
             self._renderer = renderer
             self._retargeter.exchange(renderer.subject.manifest)
+        if self._forget:
+            self._forget, self._lesson = False, None
+            self._track.reset()
+            self._retargeter.reset()
         self._meter.add("pose_wait", time.perf_counter() - frame.waiting_since_s)
         with self._meter.time("pose"):
             if isinstance(frame, PosedFrame):
@@ -105,9 +121,19 @@ class PosePipeline:
                     self._blur = None  # once is enough
             if tracked.new_person:
                 self._retargeter.reset()
+            self._learn(tracked, frame)
             pose = self._retargeter.fit(tracked.pose, frame) if tracked.pose else None
             figure = renderer.subject.figure(pose)
         return FigureFrame(replace(frame, done_at_s=time.perf_counter()), figure, renderer)
+
+    def _learn(self, tracked: TrackedPose, frame: Frame) -> None:
+        if self._lesson is None:
+            return
+        profile = self._lesson.step(tracked, frame)
+        if profile is not None:
+            self._retargeter.use(profile)
+        if self._lesson.over:
+            self._lesson = None
 
     def idle(self, frame: Frame, renderer: SubjectRenderer) -> FigureFrame:
         """The frame as if nobody were in it: what is shown while the source gives no pictures."""
@@ -115,14 +141,31 @@ class PosePipeline:
 
 
 class RenderPipeline:
-    """Figure to picture. When the subject changes the last picture fades into the new ones, if their sizes agree."""
+    """Figure to picture.
 
-    def __init__(self, meter: Meter) -> None:
+    When the subject changes the last picture fades into the new ones, if their sizes agree; while `faded` the subject's
+    empty background takes their place, by and by.
+
+    Args:
+        meter: where durations go.
+        badge: whether pictures say that they are generated.
+    """
+
+    def __init__(self, meter: Meter, *, badge: bool = False) -> None:
         self._meter = meter
         self._renderer: SubjectRenderer | None = None
+        self._badge = Badge()
         self._last: Frame | None = None
         self._faded: Frame | None = None
         """The last picture of the subject before, while it still shows, with the time when it was replaced."""
+        self.last: Frame | None = None
+        """The picture that was rendered last, as everybody sees it."""
+        self.badge = badge
+        """Whether pictures carry the badge; from any thread."""
+        self.faded = False
+        """Whether only the background is to be seen; from any thread."""
+        self._absence, self._at_s = 0.0, 0.0
+        """How much of the background is seen, 0..1, and when."""
 
     def step(self, drawn: FigureFrame) -> Frame:
         """Render the subject in the figure's pose."""
@@ -131,9 +174,18 @@ class RenderPipeline:
             rgb = drawn.renderer.step(drawn.figure)
             if drawn.renderer is not self._renderer:
                 self._renderer, self._faded = drawn.renderer, self._last
-            rgb = self._fade(rgb, drawn.frame.captured_at_s)
-        self._last = replace(drawn.frame, rgb=rgb, done_at_s=time.perf_counter())
-        return self._last
+            at_s = drawn.frame.captured_at_s
+            rgb = self._fade(rgb, at_s)
+            self._last = replace(drawn.frame, rgb=rgb)
+            rgb = self._leave(rgb, drawn.renderer.subject.plate, at_s)
+            rgb = self._badge.burn(rgb) if self.badge else rgb
+        self.last = replace(drawn.frame, rgb=rgb, done_at_s=time.perf_counter())
+        return self.last
+
+    def _leave(self, rgb: Rgb, plate: Rgb, at_s: float) -> Rgb:
+        step = (at_s - self._at_s) / FADE_S * (1 if self.faded else -1)
+        self._absence, self._at_s = min(1.0, max(0.0, self._absence + step)), at_s
+        return rgb if not self._absence else _blend(plate, rgb, self._absence)
 
     def _fade(self, rgb: Rgb, at_s: float) -> Rgb:
         if self._faded is None:
@@ -142,4 +194,9 @@ class RenderPipeline:
         if share >= 1 or self._faded.rgb.shape != rgb.shape:
             self._faded = None
             return rgb
-        return np.asarray(cv2.addWeighted(self._faded.rgb, 1 - share, rgb, share, 0), np.uint8)
+        return _blend(rgb, self._faded.rgb, share)
+
+
+def _blend(one: Rgb, other: Rgb, share: float) -> Rgb:
+    """`share` of `one`, the rest of the other."""
+    return np.asarray(cv2.addWeighted(one, share, other, 1 - share, 0), np.uint8)

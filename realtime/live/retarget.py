@@ -44,6 +44,10 @@ class Retargeter:
         if self._normalizer is not None:
             self._normalizer.reset()
 
+    def use(self, profile: Profile) -> None:
+        """Fit by another profile from now on."""
+        self._profile, self._normalizer = profile, None
+
     def exchange(self, manifest: Manifest) -> None:
         """Fit into another subject's picture from now on; what is known of the performer stays."""
         self._manifest = manifest

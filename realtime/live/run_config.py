@@ -1,11 +1,13 @@
 """What a person decides when a live session starts."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import tyro
 from tyro.conf import FlagCreatePairsOff
 
+from engines.errors import UserError
 from realtime.pose.estimation.config import PoseConfig
 from realtime.subject_engines import EngineConfig
 
@@ -43,7 +45,27 @@ class RunConfig:
     it, and its fingerprint is printed to compare."""
     ice_server: tuple[str, ...] = ()
     """STUN or TURN servers that help browsers in other networks: stun:HOST:PORT, turn:USER:PASSWORD@HOST:PORT."""
+    no_badge: FlagCreatePairsOff[bool] = False
+    """Leave out what every picture says: that it is AI-generated. It is logged."""
+    record: Annotated[Path | None, tyro.conf.arg(metavar="FILE.mp4")] = None
+    """Record what is shown; it plays even if the program is killed. A name that is taken gets a number."""
+    virtual_camera: FlagCreatePairsOff[bool] = False
+    """Be a camera of this machine, too, for video calls and stage programs."""
+    publish: Annotated[str | None, tyro.conf.arg(metavar="URL")] = None
+    """Send the stream to a WHIP endpoint, too: MediaMTX, LiveKit, Cloudflare, Janus bring it to many more viewers."""
+    publish_token: Annotated[str | None, tyro.conf.arg(metavar="TOKEN")] = None
+    """The Bearer token of that endpoint."""
+    osc: Annotated[int | None, tyro.conf.arg(metavar="PORT")] = None
+    """UDP port for commands by Open Sound Control, e.g. of a lighting desk: /bodydouble/mirror 1."""
+    log_format: Literal["text", "json"] = "text"
+    """How messages are written: for people, or a line of JSON each, with when clients come and go."""
     engines: Annotated[EngineConfig, _Inline] = EngineConfig()
     """How the networks run."""
     pose: Annotated[PoseConfig, _Inline] = PoseConfig()
     """What is seen of whom."""
+
+    def __post_init__(self) -> None:
+        if self.record is not None and self.record.suffix.lower() != ".mp4":
+            raise UserError(f"--record must be an .mp4, not {self.record}: name it {self.record.name}.mp4.")
+        if self.publish_token is not None and self.publish is None:
+            raise UserError("--publish-token is for --publish URL: give both.")

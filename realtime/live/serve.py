@@ -7,21 +7,31 @@ import signal
 import ssl
 import sys
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from typing import TypeVar
+
+from yarl import URL
 
 from engines.errors import UserError
 from engines.files import data_folder
+from realtime.live.commands import NO_BADGE, SessionCommands
+from realtime.live.figure_sender import FigureSender
+from realtime.live.json_log import log_as_json
 from realtime.live.performer_profile import load_profile
 from realtime.live.run_config import RunConfig
-from realtime.live.session import Session, open_session
+from realtime.live.session import Session, live_renderer, open_session
 from realtime.live.source import Source, open_source
+from realtime.live.virtual_camera import VirtualCameraOutput
 from realtime.live.whip_source import WHIP, WhipSource
-from realtime.subject import load_subject
+from realtime.subject import THUMBNAIL, load_subject, subject_folders
 from server.access import Access, Role
 from server.address import ListenError, is_loopback, own_names, page_hosts
 from server.app import Server
 from server.certificate import CertificateError, tls_context
 from server.ice_server import IceServer
+from server.osc import listen_to_osc
+from server.qr_code import terminal_code
+from server.whip_client import WhipClient, read_endpoint
 
 LOG = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -33,46 +43,97 @@ async def serve(config: RunConfig) -> None:
     Raises:
         UserError: the subject, the source, the performer's profile or the address cannot be used.
     """
+    if config.log_format == "json":
+        log_as_json()
     ice_servers = [_ice_server(text) for text in config.ice_server]
+    endpoint = None if config.publish is None else _endpoint(config.publish)
     tls = _tls(config) if config.tls else None
     access = Access() if config.no_token or is_loopback(config.host) else Access.by_new_tokens()
     publisher = WhipSource() if config.source == WHIP and config.camera is None else None
     stop = _stopping()
     session = await _unless(stop, lambda: _load(config, publisher))
-    title = session.renderer.subject.manifest.name
+    asked = SessionCommands(
+        session, lambda name: live_renderer(load_subject(name), config.engines), publisher=publisher
+    )
     server = Server(
         session.streams,
-        title=title,
+        title=session.title,
         host=config.host,
         port=config.port,
-        info=session.info,
-        commands=session.commands,
+        info=asked.info,
+        commands=asked.commands,
+        thumbnails=_thumbnails(),
         allowed_hosts=config.allow_host,
         access=access,
         tls=tls,
         inlet=None if publisher is None else publisher.inlet,
         ice_servers=ice_servers,
     )
-    try:
-        await server.start()
+    async with AsyncExitStack() as ends:
+        ends.push_async_callback(asyncio.to_thread, session.stop)
+        ends.push_async_callback(server.stop)
+        _add_outputs(config, session, asked)
+        try:
+            await server.start()
+            if config.osc is not None:
+                ends.callback((await listen_to_osc(server.commands, config.host, config.osc)).close)
+        except ListenError as error:
+            raise UserError(str(error)) from error
+        if endpoint is not None:
+            client = WhipClient(endpoint, session.streams[0], token=config.publish_token, ice_servers=ice_servers)
+            ends.push_async_callback(_end, asyncio.create_task(client.run()))
+        session.on_figure = FigureSender(server.figures).send
         session.start()
-        _say_where(server, f"{title} follows {session.source_name}.", access, publishing=publisher is not None)
-        if config.no_token and not is_loopback(config.host):
-            LOG.warning("Without tokens everybody who reaches this machine can watch, control and publish.")
+        about = f"{session.title} follows {session.source.name}."
+        _say_where(server, about, access, publishing=publisher is not None)
+        _warn(config, access)
         await _until(stop, session)
-    except ListenError as error:
-        raise UserError(str(error)) from error
-    finally:
-        await server.stop()
-        await asyncio.to_thread(session.stop)
+
+
+def _add_outputs(config: RunConfig, session: Session, asked: SessionCommands) -> None:
+    if config.virtual_camera:
+        camera = VirtualCameraOutput(session.renderer.subject.size_px)
+        session.add(camera)
+        print(f"It is the camera {camera.name}, too.")
+    if config.record is not None:
+        print(f"Recording to {asked.record_to(config.record)}")
+
+
+def _endpoint(text: str) -> URL:
+    try:
+        return read_endpoint(text)
+    except ValueError as error:
+        raise UserError(f"--publish {error}") from error
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
+
+
+def _thumbnails() -> dict[str, bytes]:
+    """Of the subjects that can be named; read once, so that no request meets the disk."""
+    found = {name: folder / THUMBNAIL for name, folder in subject_folders().items()}
+    return {name: path.read_bytes() if path.is_file() else b"" for name, path in found.items()}
+
+
+def _warn(config: RunConfig, access: Access) -> None:
+    if config.no_badge:
+        LOG.warning(NO_BADGE)
+    if config.no_token and not is_loopback(config.host):
+        LOG.warning("Without tokens everybody who reaches this machine can watch, control and publish.")
+    if config.osc is not None and access.tokens:
+        LOG.warning("OSC knows no tokens: everybody who reaches UDP port %d can give commands.", config.osc)
 
 
 def _say_where(server: Server, title: str, access: Access, *, publishing: bool) -> None:
-    watch = " or ".join(server.links(Role.WATCH))
-    print(f"{title} Watch at {watch} (Ctrl-C ends)")
+    watch_links = server.links(Role.WATCH)
+    print(f"{title} Watch at {' or '.join(watch_links)} (Ctrl-C ends)")
     if access.tokens:
         print(f"Control and publish at {' or '.join(server.links(Role.CONTROL))}")
         print("Whoever has a link also sees the performer's picture. Other programs send its token as a Bearer token.")
+    if len(watch_links) > 1 and sys.stdout.isatty():
+        print(f"For phones:\n{terminal_code(server.links(Role.CONTROL if publishing else Role.WATCH)[-1])}")
     if publishing:
         print(f'Publish by WHIP to {server.url}whip, or press "Use this camera" on the page.')
     sys.stdout.flush()
@@ -103,7 +164,9 @@ def _load(config: RunConfig, source: Source | None) -> Session:
         source, remark = open_source(config.camera, config.source, fps=config.fps)
         if remark:
             print(remark)
-    return open_session(subject, source, config.engines, config.pose, profile=profile, say=print)
+    return open_session(
+        subject, source, config.engines, config.pose, profile=profile, badge=not config.no_badge, say=print
+    )
 
 
 def _stopping() -> asyncio.Event:

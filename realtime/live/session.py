@@ -9,27 +9,31 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import cv2
+import numpy as np
 
 from realtime.frame import Frame
 from realtime.live.failover import FailoverRenderer
 from realtime.live.latest import Latest
+from realtime.live.openpose_source import PosedFrame
 from realtime.live.output import Output, StreamOutput
 from realtime.live.performer_profile import Profile
 from realtime.live.pipeline import STAGES, FigureFrame, PosePipeline, RenderPipeline, SubjectRenderer
 from realtime.live.source import Source
+from realtime.live.source_switch import SourceSwitch
 from realtime.meter import Meter
 from realtime.pose.estimation.config import PoseConfig
+from realtime.pose.figure.styles import Figure
 from realtime.pose.track import PoseTrack
 from realtime.subject import Subject
 from realtime.subject_engines import EngineConfig, choose_engines
+from server.encoder import Rung
 from server.stream import SharedStream
 
-PREVIEW_WIDTH_PX = 256
-PREVIEW_BPS = 300_000
+PREVIEW = Rung(bitrate_bps=300_000, width_px=256)
 WAIT_S = 0.1
 SILENT_S = 1.0
 """A source that gives nothing for so long is said to be gone; the last picture stays ..."""
@@ -58,6 +62,7 @@ class Session:
         previews: what takes the source's own pictures.
         meter: where durations go.
         profile: the performer's, if it was calibrated.
+        badge: whether pictures say that they are generated.
     """
 
     def __init__(
@@ -70,14 +75,19 @@ class Session:
         previews: Sequence[Output] = (),
         meter: Meter,
         profile: Profile | None = None,
+        badge: bool = False,
     ) -> None:
         self.meter = meter
-        self.commands: Mapping[str, Callable[[], None]] = {"next-person": track.next_person}
-        """What viewers may ask for; quick, from any thread."""
-        self._source, self._outputs, self._previews = source, tuple(outputs), tuple(previews)
+        self.mirrored = False
+        """Whether the source's pictures are turned around, as in a mirror; from any thread."""
+        self.next_person = track.next_person
+        """Follow the next person from the next picture on; from any thread."""
+        self.on_figure: Callable[[Figure], object] = lambda figure: None
+        """Called in the rendering thread with the figure of every picture, once that is rendered."""
+        self._source, self._outputs, self._previews = SourceSwitch(source), tuple(outputs), tuple(previews)
         self._renderer = renderer
         self._pose = PosePipeline(track, renderer, meter, profile=profile)
-        self._render = RenderPipeline(meter)
+        self._render = RenderPipeline(meter, badge=badge)
         self._frames, self._figures = Latest[Frame](), Latest[FigureFrame]()
         self._nobody = False
         self._told_of: str | None = None
@@ -140,9 +150,59 @@ class Session:
         self._renderer = renderer
 
     @property
-    def source_name(self) -> str:
-        """What people call the source."""
-        return self._source.name
+    def title(self) -> str:
+        """The name of the subject that is shown now."""
+        return self._renderer.subject.manifest.name
+
+    @property
+    def source(self) -> Source:
+        """What is played now."""
+        return self._source.current
+
+    def exchange_source(self, source: Source) -> None:
+        """Follow another source, which the session closes, too; from any thread."""
+        self._source.exchange(source)
+        self._pose.forget()
+
+    def calibrate(self, name: str | None = None) -> None:
+        """Learn where the performer stands near and far, while the session goes on; its notice says what to do.
+
+        Args:
+            name: keeps it as this performer's profile.
+        """
+        self._pose.calibrate(name)
+
+    @property
+    def faded(self) -> bool:
+        """Whether only the empty background is to be seen. Assign it from any thread: the picture fades."""
+        return self._render.faded
+
+    @faded.setter
+    def faded(self, faded: bool) -> None:
+        self._render.faded = faded
+
+    @property
+    def badge(self) -> bool:
+        """Whether pictures say that they are generated. Assign it from any thread."""
+        return self._render.badge
+
+    @badge.setter
+    def badge(self, badge: bool) -> None:
+        self._render.badge = badge
+
+    @property
+    def picture(self) -> Frame | None:
+        """The picture that was rendered last."""
+        return self._render.last
+
+    def add(self, output: Output) -> None:
+        """Give rendered frames to one more output; from any thread."""
+        self._outputs = (*self._outputs, output)
+
+    def remove(self, output: Output) -> None:
+        """Give an output no more frames, and close it; from any thread."""
+        self._outputs = tuple(each for each in self._outputs if each is not output)
+        output.close()
 
     @property
     def streams(self) -> tuple[SharedStream[Frame], ...]:
@@ -167,6 +227,7 @@ class Session:
             self._measured_at_s = now_s
             self._stages_ms = {stage: self.meter.percentiles_ms(stage, 50, 95, 99) for stage in STAGES}
         info: dict[str, object] = {
+            "title": self.title,
             "flowing": self._silent_s <= FLOW_S and now_s - self._rendered_at_s <= FLOW_S,
             "rendered": self.meter.count("render"),
             "dropped": self.dropped,
@@ -202,6 +263,8 @@ class Session:
 
     def _capture(self) -> None:
         while not self._stop.is_set() and (frame := self._source.read()) is not None:
+            if self.mirrored and not isinstance(frame, PosedFrame):
+                frame = replace(frame, rgb=np.asarray(cv2.flip(frame.rgb, 1), np.uint8))
             self._frames.put(frame)
             for output in self._previews:
                 output.write(frame)
@@ -226,6 +289,16 @@ class Session:
                 self._rendered_at_s = time.perf_counter()
                 for output in self._outputs:
                     output.write(picture)
+                self.on_figure(drawn.figure)
+
+
+def live_renderer(subject: Subject, engines: EngineConfig, say: Callable[[str], object] = LOG.info) -> FailoverRenderer:
+    """What renders a subject in a session.
+
+    Raises:
+        UserError: no engine can play it.
+    """
+    return FailoverRenderer(subject, choose_engines(subject, engines, say), engines.threads)
 
 
 def open_session(
@@ -235,6 +308,7 @@ def open_session(
     pose: PoseConfig = PoseConfig(),
     *,
     profile: Profile | None = None,
+    badge: bool = True,
     always: bool = False,
     on_encoded: Callable[[Frame], object] = lambda frame: None,
     say: Callable[[str], object] = LOG.info,
@@ -247,6 +321,7 @@ def open_session(
         engines: how the networks run.
         pose: what estimates the pose, and whose.
         profile: the performer's, if it was calibrated.
+        badge: whether pictures say that they are generated.
         always: encode even while nobody watches.
         on_encoded: called with every rendered frame once it is encoded, in the encoding thread.
         say: told what there is to know of the engines at the start.
@@ -264,13 +339,13 @@ def open_session(
         meter.add("latency", now_s - frame.captured_at_s)
         on_encoded(frame)
 
-    renderer = FailoverRenderer(subject, choose_engines(subject, engines, say), engines.threads)
     return Session(
         source,
         PoseTrack.of(pose.for_skeleton(subject.manifest.skeleton_version)),
-        renderer,
+        live_renderer(subject, engines, say),
         [StreamOutput(subject.manifest.name, always=always, on_encoded=encoded)],
-        previews=[StreamOutput(source.name, bitrate_bps=PREVIEW_BPS, width_px=PREVIEW_WIDTH_PX)],
+        previews=[StreamOutput(source.name, rungs=[PREVIEW])],
         meter=meter,
         profile=profile,
+        badge=badge,
     )

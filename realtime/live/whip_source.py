@@ -20,12 +20,15 @@ class WhipSource:
     """Pictures of one publisher after another, whatever their sizes; `read` waits while nobody publishes.
 
     The last picture of each is followed by a black one: viewers see the source's pictures, too.
+
+    Args:
+        inlet: where the server puts the pictures, if that exists already.
     """
 
     name = "the publisher"
 
-    def __init__(self) -> None:
-        self.inlet = Latest[ReceivedPicture]()
+    def __init__(self, inlet: Latest[ReceivedPicture] | None = None) -> None:
+        self.inlet = inlet or Latest[ReceivedPicture]()
         """Where the server puts the pictures: the newest wins."""
         self._closed = threading.Event()
         self._number = 0

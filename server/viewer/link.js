@@ -58,9 +58,14 @@ export class Link {
     this.#wake();
   }
 
-  /** Ask the server for one of its commands, by name; while there is no connection nothing happens. */
-  ask(command) {
-    this.#session?.ask(command);
+  /** Ask the server for one of its commands; resolves to its reply, or to null while there is no connection. */
+  async ask(command, value) {
+    return this.#session?.ask(command, value) ?? null;
+  }
+
+  /** The present session; null between them. */
+  get session() {
+    return this.#session;
   }
 
   stats() {

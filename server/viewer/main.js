@@ -1,9 +1,14 @@
 // The page: what is shown, said and pressed.
 
 import { Camera } from "./camera.js";
+import { Figure } from "./figure.js";
+import { keepPicture, Recording } from "./keep.js";
 import { Link } from "./link.js";
+import { showLinks } from "./links.js";
+import { Numbers } from "./numbers.js";
 import { Source } from "./source.js";
 import { Stats } from "./stats.js";
+import { Subjects } from "./subjects.js";
 import { request } from "./token.js";
 import { Viewing } from "./viewing.js";
 
@@ -11,7 +16,7 @@ const STATS_MS = 1000;
 const ASK_EVERY = 2;
 const STALLED_MS = 3000;
 const IDLE_MS = 3500;
-const NEXT_PERSON = "next-person";
+const TOLD_MS = 5000;
 
 const $ = (id) => document.getElementById(id);
 const person = $("person");
@@ -19,7 +24,13 @@ const source = new Source($("source"), $("source-video"), $("source-name"), $("s
 const stats = new Stats(person);
 const link = new Link(() => new Viewing(showPicture), showState);
 const camera = new Camera($("camera-button"), (stream) => { source.own = stream; }, showNotice);
+const figure = new Figure($("figure"), person);
+const numbers = new Numbers($("numbers"));
+const subjects = new Subjects($("subjects"), showSubject);
+const recording = new Recording((active) => { document.body.classList.toggle("recording", active); showState(); });
 let server = {};
+let told = "";
+let toldTimer = 0;
 let idleTimer = 0;
 
 function showPicture(stream, index) {
@@ -47,11 +58,13 @@ async function play() {
   showState("live", "");
 }
 
-function showState(state, sentence) {
+function showState(state = document.body.dataset.state, sentence = $("sentence").textContent) {
+  if (state === "live" && document.body.dataset.state !== "live") watchFigure();
   document.body.dataset.state = state;
   $("play").hidden = true;
   $("sentence").textContent = sentence;
-  $("state").textContent = { connecting: "Connecting", live: "Live", waiting: "Reconnecting" }[state];
+  const live = recording.active ? "Recording" : "Live";
+  $("state").textContent = { connecting: "Connecting", live, waiting: "Reconnecting", asking: "Ready" }[state];
   if (state !== "live") {
     $("stats").textContent = "";
     wake();
@@ -64,9 +77,47 @@ function showState(state, sentence) {
 function showNotice() {
   const stalled = stats.stalledMs > STALLED_MS && !document.hidden;
   const live = document.body.dataset.state === "live";
-  const sentence = camera.notice || (live && (server.notice || (stalled && "Waiting for a picture…")));
+  const sentence = camera.notice || told || (live && (server.notice || (stalled && "Waiting for a picture…")));
   $("notice").hidden = !sentence;
   if (sentence) $("notice").textContent = sentence;
+}
+
+/** Say something for a while. */
+function tell(sentence) {
+  told = sentence;
+  clearTimeout(toldTimer);
+  if (sentence) toldTimer = setTimeout(tell, TOLD_MS, "");
+  showNotice();
+}
+
+/** Ask the server for a command of docs/control.md, and say it if nothing came of it. */
+async function ask(command, value) {
+  if (!server.commands?.includes(command)) return;
+  const reply = await link.ask(command, value);
+  if (reply?.error) tell(reply.error);
+  await askServer();
+}
+
+async function showSubject(name) {
+  tell(`Loading ${name}…`);
+  await ask("subject", name);
+  if (told.startsWith("Loading")) tell("");
+}
+
+function watchFigure() {
+  link.session?.watchFigure(figure.shown ? (points) => figure.draw(points) : null);
+}
+
+function toggleFigure() {
+  figure.shown = !figure.shown;
+  watchFigure();
+}
+
+async function togglePictureInPicture() {
+  try {
+    if (document.pictureInPictureElement) await document.exitPictureInPicture();
+    else await person.requestPictureInPicture();
+  } catch { /* the browser said no: nothing changes */ }
 }
 
 function showStats({ fps, delayMs }) {
@@ -85,8 +136,13 @@ async function askServer() {
     if (server.instance && answer.instance !== server.instance) link.renew();  // it was restarted
     server = answer;
     document.title = $("title").textContent = server.title;
-    person.setAttribute("aria-label", `${server.streams[0].name}, live`);
-    source.name = server.streams[1]?.name ?? "";
+    person.setAttribute("aria-label", `${server.state?.subject ?? server.streams[0].name}, live`);
+    source.name = server.streams[1] ? server.state?.source ?? server.streams[1].name : "";
+    subjects.update(server.subjects, server.state?.subject);
+    for (const id of ["subject-button", "subject-row"]) {
+      $(id).hidden = !(subjects.several && server.commands.includes("subject"));
+    }
+    $("link-row").hidden = !server.links.length;
     for (const row of document.querySelectorAll("[data-command]")) {
       row.hidden = !server.commands.includes(row.dataset.command);
     }
@@ -99,7 +155,9 @@ async function askServer() {
 async function refresh(round) {
   if (round % ASK_EVERY === 0) await askServer();
   if (document.body.dataset.state === "live") {
-    showStats(stats.read(await link.stats()));
+    const seen = stats.read(await link.stats());
+    showStats(seen);
+    numbers.show(seen, server);
     showNotice();
   }
   setTimeout(refresh, STATS_MS, round + 1);
@@ -110,7 +168,7 @@ function wake() {
   clearTimeout(idleTimer);
   idleTimer = setTimeout(() => {
     const awaited = server.publisher === "awaited";  // then the button for it has to be seen
-    document.body.classList.toggle("idle", document.body.dataset.state === "live" && !awaited && !$("help").open);
+    document.body.classList.toggle("idle", document.body.dataset.state === "live" && !awaited && !document.querySelector("dialog[open]"));
   }, IDLE_MS);
 }
 
@@ -124,27 +182,49 @@ function toggleHelp() {
   else $("help").showModal();
 }
 
-function nextPerson() {
-  link.ask(NEXT_PERSON);
-}
-
 function useCamera() {
   if (server.publisher) camera.toggle();
 }
 
 const KEYS = {
-  f: toggleFullscreen, s: () => source.toggle(), c: () => source.move(), v: useCamera, n: nextPerson, "?": toggleHelp,
+  f: toggleFullscreen,
+  p: togglePictureInPicture,
+  s: () => source.toggle(),
+  c: () => source.move(),
+  o: toggleFigure,
+  i: () => numbers.toggle(),
+  d: () => keepPicture(person, server.title),
+  r: () => recording.toggle(person.srcObject, server.title),
+  l: () => showLinks($("links"), $("codes"), server.links ?? []),
+  v: useCamera,
+  a: () => subjects.open(),
+  n: () => ask("next-person"),
+  m: () => ask("mirror", !server.state?.mirror),
+  e: () => ask("fade", server.state?.fade === "plate" ? "in" : "plate"),
+  k: () => ask("calibrate"),
+  "?": toggleHelp,
 };
 
 document.addEventListener("keydown", (event) => {
   wake();
-  if (!event.ctrlKey && !event.metaKey && !event.altKey) KEYS[event.key]?.();
+  const elsewhere = event.ctrlKey || event.metaKey || event.altKey || event.repeat;
+  if (!elsewhere && !document.querySelector("dialog[open]:not(#help)")) KEYS[event.key]?.();
 });
+for (const button of document.querySelectorAll("#help [data-key]")) {
+  button.addEventListener("click", () => {
+    $("help").close();
+    if (button.dataset.key !== "?") KEYS[button.dataset.key]();
+  });
+}
 for (const kind of ["pointermove", "pointerdown", "focusin"]) document.addEventListener(kind, wake);
 $("play").addEventListener("click", play);
 $("help-button").addEventListener("click", toggleHelp);
 $("fullscreen-button").addEventListener("click", toggleFullscreen);
 $("fullscreen-button").hidden = !document.fullscreenEnabled;
+$("subject-button").addEventListener("click", () => subjects.open());
+$("pip-row").hidden = !document.pictureInPictureEnabled;
+$("record-row").hidden = !Recording.possible;
+if (new URL(location.href).searchParams.get("view") === "stage") document.body.dataset.view = "stage";
 person.addEventListener("resize", () => {
   $("frame").style.setProperty("--aspect", person.videoWidth / person.videoHeight);
 });

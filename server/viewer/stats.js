@@ -1,10 +1,10 @@
-// Frames per second as they are shown, and the time from the server to the screen.
+// Frames per second as they are shown, the time from the server to the screen, and how the picture is received.
 
 export class Stats {
   #shown = 0;
   #countedAt = performance.now();
   #shownAt = performance.now();
-  #before = { processing: 0, frames: 0 };
+  #before = {};
 
   /** @param {HTMLVideoElement} video */
   constructor(video) {
@@ -23,27 +23,43 @@ export class Stats {
   }
 
   /**
-   * Since the last call: `fps`, and `delayMs` from the server to the screen, or null where it is not known.
+   * Since the last call: `fps`; `delayMs` from the server to the screen, and what was `received` as `width`, `height`,
+   * `codec`, `bitsPerSecond` and `loss` (0..1), or null where it is not known.
    * @param {RTCStatsReport} report
    */
   read(report) {
     const now = performance.now();
-    let fps = 1000 * this.#shown / (now - this.#countedAt);
+    const seconds = (now - this.#countedAt) / 1000;
+    let fps = this.#shown / seconds;
     this.#shown = 0;
     this.#countedAt = now;
 
-    let delayMs = null;
-    const videos = [...report.values()].filter(({ type, kind }) => type === "inbound-rtp" && kind === "video");
+    const all = [...report.values()];
+    const videos = all.filter(({ type, kind }) => type === "inbound-rtp" && kind === "video");
     const main = videos.find(({ mid }) => mid === "0") ?? videos[0];
-    if (main) {
-      if (!this.counts) fps = main.framesPerSecond ?? 0;
-      const processing = main.totalProcessingDelay ?? main.jitterBufferDelay ?? 0;
-      const frames = (main.framesDecoded ?? 0) - this.#before.frames;
-      if (frames > 0) delayMs = 1000 * (processing - this.#before.processing) / frames;
-      this.#before = { processing, frames: main.framesDecoded ?? 0 };
-    }
-    const pair = [...report.values()].find(({ type, nominated }) => type === "candidate-pair" && nominated);
-    if (delayMs !== null) delayMs = Math.max(0, delayMs) + 500 * (pair?.currentRoundTripTime ?? 0);
-    return { fps, delayMs };
+    if (!main) return { fps, delayMs: null, received: null };
+    if (!this.counts) fps = main.framesPerSecond ?? 0;
+
+    const sums = {
+      processing: main.totalProcessingDelay ?? main.jitterBufferDelay ?? 0,
+      frames: main.framesDecoded ?? 0,
+      bytes: main.bytesReceived ?? 0,
+      packets: main.packetsReceived ?? 0,
+      lost: main.packetsLost ?? 0,
+    };
+    const since = Object.fromEntries(Object.entries(sums).map(([name, sum]) => [name, sum - (this.#before[name] ?? 0)]));
+    this.#before = sums;
+    const pair = all.find(({ type, nominated }) => type === "candidate-pair" && nominated);
+    const delayMs = since.frames > 0
+      ? Math.max(0, 1000 * since.processing / since.frames) + 500 * (pair?.currentRoundTripTime ?? 0)
+      : null;
+    const received = {
+      width: main.frameWidth ?? 0,
+      height: main.frameHeight ?? 0,
+      codec: report.get(main.codecId)?.mimeType?.split("/")[1] ?? "",
+      bitsPerSecond: Math.max(0, 8 * since.bytes / seconds),
+      loss: Math.max(0, since.lost) / Math.max(1, since.lost + since.packets),
+    };
+    return { fps, delayMs, received };
   }
 }

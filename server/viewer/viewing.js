@@ -3,12 +3,17 @@
 import { Session } from "./session.js";
 
 export class Viewing extends Session {
+  #connection;
   #control;
+  #figure = null;
+  #asked = 0;
+  #waiting = new Map();
 
   /** @param {(stream: MediaStream, index: number) => void} onPicture called for each video the server sends. */
   constructor(onPicture) {
-    let control;
+    let control, made;
     super("/whep", (connection) => {
+      made = connection;
       const transceivers = [0, 1].map(() => connection.addTransceiver("video", { direction: "recvonly" }));
       control = connection.createDataChannel("control");
       for (const { receiver } of transceivers) receiver.jitterBufferTarget = 0;
@@ -16,11 +21,32 @@ export class Viewing extends Session {
         onPicture(new MediaStream([track]), transceivers.indexOf(transceiver));
       });
     });
+    this.#connection = made;
     this.#control = control;
+    control.addEventListener("message", ({ data }) => this.#hear(JSON.parse(data)));
   }
 
-  /** Send a command, if the connection stands. */
-  ask(command) {
-    if (this.#control.readyState === "open") this.#control.send(command);
+  /** Send a command (docs/control.md), if the connection stands; resolves to the reply, or to null. */
+  ask(command, value = null) {
+    if (this.#control.readyState !== "open") return Promise.resolve(null);
+    const id = this.#asked += 1;
+    const reply = new Promise((resolve) => { this.#waiting.set(id, resolve); });
+    this.#control.send(JSON.stringify({ id, command, value }));
+    return Promise.race([reply, this.ended.then(() => null)]);
+  }
+
+  /** Let key points come, or no more: `onPoints` is called with them, or with null while nobody is there. */
+  watchFigure(onPoints) {
+    this.#figure?.close();
+    this.#figure = null;
+    if (!onPoints) return;
+    // Old figures are of no use: what is lost stays lost.
+    this.#figure = this.#connection.createDataChannel("figure", { ordered: false, maxRetransmits: 0 });
+    this.#figure.addEventListener("message", ({ data }) => onPoints(JSON.parse(data).points));
+  }
+
+  #hear(reply) {
+    this.#waiting.get(reply.id)?.(reply);
+    this.#waiting.delete(reply.id);
   }
 }

@@ -217,6 +217,7 @@ main()
             "Without",
         ),
         ({"host": "0.0.0.0", "no_token": True}, "Without tokens everybody", "?token="),
+        ({"no_badge": True}, "do not say that they are AI-generated", "token"),
         ({"tls": True}, r"SHA-256 fingerprint: ([0-9A-F]{2}:){31}(.|\n)*Watch at https://127", "token"),
     ],
 )

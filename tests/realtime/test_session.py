@@ -78,7 +78,7 @@ def test_an_output_that_fails_ends_the_session_and_its_owner_hears_of_it() -> No
 def test_an_encoder_that_fails_is_heard_of_at_the_next_frame(monkeypatch: pytest.MonkeyPatch) -> None:
     output = StreamOutput("alice", always=True)
     session = session_of(output)
-    monkeypatch.setattr("server.stream.Vp8Encoder.encode", lambda *_, **__: [][0])
+    monkeypatch.setattr("server.stream.LiveEncoder.encode", lambda *_, **__: [][0])
     session.start()
     with pytest.raises(IndexError):
         session.wait(20)

@@ -1,6 +1,7 @@
 """Tokens and their roles, other people's pages, and https."""
 
 import asyncio
+import json
 import ssl
 import stat
 from collections.abc import AsyncIterator
@@ -18,11 +19,11 @@ from realtime.live.latest import Latest
 from server import access as access_module
 from server.access import Access, Role
 from server.certificate import VALID_DAYS, CertificateError, tls_context
-from server.control import LABEL
+from server.control_channel import LABEL
 from server.ice_server import IceServer
 from server.protocols import ReceivedPicture
 from tests.server.test_page import stage, visit
-from tests.support.server_harness import ServerHarness, offer_of, receive, running_server, until
+from tests.support.server_harness import ServerHarness, button, offer_of, receive, running_server, until
 
 
 def bearer(token: str) -> dict[str, str]:
@@ -36,7 +37,11 @@ def access() -> Access:
 
 @pytest.fixture
 async def inside(access: Access) -> AsyncIterator[ServerHarness]:
-    options: dict[str, Any] = {"access": access, "inlet": Latest[ReceivedPicture](), "commands": {"wave": lambda: None}}
+    options: dict[str, Any] = {
+        "access": access,
+        "inlet": Latest[ReceivedPicture](),
+        "commands": {"wave": button(lambda: None)},
+    }
     async with running_server(ice_servers=[IceServer.parse("stun:127.0.0.1:9")], **options) as harness:
         yield harness
 
@@ -56,7 +61,7 @@ async def test_a_token_that_is_no_text_is_wrong(inside: ServerHarness) -> None:
 
 
 async def test_without_a_token_there_is_the_page_and_nothing_else(inside: ServerHarness) -> None:
-    for path, status in (("/", 200), ("/main.js", 200), ("/stats", 401)):
+    for path, status in (("/", 200), ("/main.js", 200), ("/stats", 401), ("/control", 401)):
         async with inside.http.get(path) as response:
             assert response.status == status
     for path in ("/whep", "/whip"):
@@ -92,14 +97,22 @@ async def test_each_token_gives_its_role(inside: ServerHarness, access: Access) 
 async def test_commands_need_the_control_token(role: Role) -> None:
     asked: list[str] = []
     access = Access.by_new_tokens()
-    async with running_server(streams=1, access=access, commands={"wave": lambda: asked.append("wave")}) as inside:
+    async with running_server(
+        streams=1, access=access, commands={"wave": button(lambda: asked.append("wave"))}
+    ) as inside:
         inside.http.headers.update(bearer(access.tokens[role]))
         _, tracks, _ = await inside.peer(videos=1, channels=[LABEL])
         [channel] = inside.channels
         await until(lambda: channel.readyState == "open")
-        channel.send("wave")
-        await receive(tracks[0], 10)
-        assert asked == (["wave"] if role is Role.CONTROL else [])
+        statuses: list[int] = []
+        channel.on("message", lambda reply: statuses.append(json.loads(reply)["status"]))
+        channel.send('{"command": "wave"}')
+        await until(lambda: bool(statuses))
+        async with inside.http.post("/control", json={"command": "wave"}) as response:
+            statuses.append(response.status)
+        may = role is Role.CONTROL
+        assert (statuses, asked) == (([200] * 2, ["wave"] * 2) if may else ([403] * 2, []))
+        await receive(tracks[0], 3)
 
 
 async def test_wrong_tokens_wait_and_the_right_one_does_not(
@@ -154,7 +167,7 @@ async def test_only_who_may_watch_is_told_the_ice_servers(inside: ServerHarness,
 
 async def test_the_page_keeps_the_token_of_its_link(browser: Browser, access: Access) -> None:
     asked: list[str] = []
-    commands = {"next-person": lambda: asked.append("next")}
+    commands = {"next-person": button(lambda: asked.append("next"))}
     async with stage(access=access, inlet=Latest[ReceivedPicture](), commands=commands) as on_stage:
         server = on_stage.server
         stranger = await visit(browser, server.url)

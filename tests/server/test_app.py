@@ -15,7 +15,7 @@ from server.access import Access
 from server.address import ListenError, check_address, page_urls
 from server.app import Server
 from server.stream import SharedStream
-from tests.support.server_harness import running_server
+from tests.support.server_harness import button, running_server
 
 
 def stream(name: str = "alice") -> SharedStream[Frame]:
@@ -25,7 +25,7 @@ def stream(name: str = "alice") -> SharedStream[Frame]:
 @pytest.fixture
 async def running() -> AsyncIterator[Server]:
     info = {"notice": "No one", "viewers": -1}
-    commands = {"wave": lambda: None}
+    commands = {"wave": button(lambda: None)}
     house = Server([stream(), stream("bob")], port=0, title="Tea party", info=lambda: info, commands=commands)
     await house.start()
     yield house

@@ -11,6 +11,7 @@ from playwright.async_api import Browser, Page, expect
 from realtime.frame import Frame
 from server.app import Server
 from server.stream import SharedStream
+from tests.support.server_harness import button
 from tests.support.streams import BITS, BLOCK_PX, moving_streams
 
 READ_NUMBERS = """async ([id, count, bits, block]) => {
@@ -124,7 +125,7 @@ async def test_it_plays_both_pictures_without_a_touch(browser: Browser) -> None:
 
 async def test_n_asks_for_the_next_person_where_there_is_such_a_command(browser: Browser) -> None:
     asked: list[str] = []
-    async with stage(streams=1, commands={"next-person": lambda: asked.append("next")}) as on_stage:
+    async with stage(streams=1, commands={"next-person": button(lambda: asked.append("next"))}) as on_stage:
         visitor = await visit(browser, on_stage.server.url)
         await visitor.live()
         await visitor.page.keyboard.press("?")

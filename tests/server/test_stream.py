@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable
 
 import av
@@ -12,18 +13,20 @@ from numpy.typing import NDArray
 
 from realtime.frame import Frame
 from realtime.live.latest import Latest
+from server.encoder import RTP_CLOCK_HZ, CodecName, LiveEncoder, Packet, Rung
 from server.stream import KEYFRAME_SPACING_S, SharedStream
-from server.subscription import BACKLOG, NumberedPacket, Subscription
-from server.vp8 import RTP_CLOCK_HZ, Packet, Vp8Encoder
+from server.subscription import BACKLOG, PATIENCE, NumberedPacket, Rendition, Subscription
 from tests.support.streams import ScriptedCamera, in_thread, numbered_picture, read_number
 
-
-def encoder() -> Vp8Encoder:
-    return Vp8Encoder(fps=30, bitrate_bps=1_500_000)
+BOTH = pytest.mark.parametrize("codec", ["VP8", "H264"])
 
 
-def decode(packets: Iterable[Packet]) -> list[NDArray[np.uint8]]:
-    decoder = av.CodecContext.create("libvpx", "r")
+def encoder(codec: CodecName = "VP8") -> LiveEncoder:
+    return LiveEncoder(codec, Rung(bitrate_bps=1_500_000), fps=30)
+
+
+def decode(packets: Iterable[Packet], codec: CodecName = "VP8") -> list[NDArray[np.uint8]]:
+    decoder = av.CodecContext.create("libvpx" if codec == "VP8" else "h264", "r")
     assert isinstance(decoder, av.VideoCodecContext)
     return [
         np.asarray(frame.to_ndarray(format="rgb24"), np.uint8) for packet in packets for frame in decoder.decode(packet)
@@ -31,7 +34,7 @@ def decode(packets: Iterable[Packet]) -> list[NDArray[np.uint8]]:
 
 
 def test_wide_pictures_are_shrunk() -> None:
-    vp8 = Vp8Encoder(fps=30, bitrate_bps=1_500_000, width_px=64)
+    vp8 = LiveEncoder("VP8", Rung(bitrate_bps=1_500_000, width_px=64), fps=30)
     picture = np.zeros((90, 320, 3), np.uint8)
     picture[:, 160:] = 200
     (shrunk,) = decode(vp8.encode(picture, 0.0, key=True))
@@ -41,25 +44,27 @@ def test_wide_pictures_are_shrunk() -> None:
     assert narrow[0].shape == (32, 48, 3)
 
 
-def test_every_picture_becomes_one_packet_with_its_time() -> None:
-    vp8 = encoder()
+@BOTH
+def test_every_picture_becomes_one_packet_with_its_time(codec: CodecName) -> None:
+    live = encoder(codec)
     times_s = [1000 + number / 30 for number in range(40)]
-    packets = [vp8.encode(numbered_picture(number), at_s, key=False) for number, at_s in enumerate(times_s)]
+    packets = [live.encode(numbered_picture(number), at_s, key=False) for number, at_s in enumerate(times_s)]
 
     assert [len(each) for each in packets] == [1] * 40
     flat = [each[0] for each in packets]
     assert [packet.pts for packet in flat] == [round(at_s * RTP_CLOCK_HZ) for at_s in times_s]
     assert {(packet.time_base.numerator, packet.time_base.denominator) for packet in flat} == {(1, 90_000)}
     assert [packet.is_keyframe for packet in flat] == [True] + [False] * 39
-    pictures = decode(flat)
+    pictures = decode(flat, codec)
     assert [read_number(rgb) for rgb in pictures] == list(range(40))
     assert {rgb.shape for rgb in pictures} == {(256, 256, 3)}
 
 
-def test_colours_survive() -> None:
+@BOTH
+def test_colours_survive(codec: CodecName) -> None:
     rgb = np.empty((128, 128, 3), np.uint8)
     rgb[...] = (200, 60, 30)
-    [decoded] = decode(encoder().encode(rgb, 0.0, key=True))
+    [decoded] = decode(encoder(codec).encode(rgb, 0.0, key=True), codec)
     assert np.abs(decoded.astype(int) - rgb).max() < 8
 
 
@@ -72,24 +77,26 @@ def test_odd_sizes_lose_their_last_row_or_column(height_px: int, width_px: int, 
     assert decoded.shape[:2] == sent
 
 
-def test_a_new_size_begins_at_a_key_frame() -> None:
-    vp8 = encoder()
+@BOTH
+def test_a_new_size_begins_at_a_key_frame(codec: CodecName) -> None:
+    live = encoder(codec)
     sizes_px = [(256, 256)] * 3 + [(320, 192)] * 3
     packets = [
         packet
         for number, (width_px, height_px) in enumerate(sizes_px)
-        for packet in vp8.encode(
+        for packet in live.encode(
             numbered_picture(number, width_px=width_px, height_px=height_px), number / 30, key=False
         )
     ]
     assert [packet.is_keyframe for packet in packets] == [True, False, False] * 2
-    assert [rgb.shape[:2] for rgb in decode(packets)] == [(256, 256)] * 3 + [(192, 320)] * 3
+    assert [rgb.shape[:2] for rgb in decode(packets, codec)] == [(256, 256)] * 3 + [(192, 320)] * 3
 
 
-def test_one_key_frame_on_request_even_for_a_repeated_picture() -> None:
-    vp8 = encoder()
+@BOTH
+def test_one_key_frame_on_request_even_for_a_repeated_picture(codec: CodecName) -> None:
+    live = encoder(codec)
     rgb = numbered_picture(7)
-    packets = [vp8.encode(rgb, 5.0, key=number == 3)[0] for number in range(8)]
+    packets = [live.encode(rgb, 5.0, key=number == 3)[0] for number in range(8)]
     assert [packet.is_keyframe for packet in packets] == [number in (0, 3) for number in range(8)]
     pts = [packet.pts for packet in packets]
     assert pts == [450_000 + number for number in range(8)], "time stood still, the pts must not"
@@ -126,7 +133,7 @@ async def test_key_frame_requests_are_merged() -> None:
         packets: list[Packet] = []
         begun_at_s = time.perf_counter()
         while time.perf_counter() - begun_at_s < 2:
-            stream.request_keyframe()
+            subscription.request_keyframe()
             packets += await next_packets(subscription, 1)
         stream.unsubscribe(subscription)
     times_s = [packet.pts / RTP_CLOCK_HZ for packet in packets if packet.is_keyframe and packet.pts is not None]
@@ -228,14 +235,34 @@ async def test_a_busy_event_loop_costs_packets_not_memory() -> None:
 
 async def test_a_gap_in_the_numbers_asks_once_for_a_key_frame() -> None:
     requests: list[None] = []
-    subscription = Subscription(lambda: requests.append(None))
+    there = Rendition("VP8", 0)
+    subscription = Subscription(there, lambda _: requests.append(None))
     vp8 = encoder()
     packets = [vp8.encode(numbered_picture(number), number / 30, key=number == 8)[0] for number in range(10)]
     for number, packet in enumerate(packets):
         if number != 4:
-            subscription.offer(NumberedPacket(number, packet))
+            subscription.offer({there: NumberedPacket(number, packet)})
     assert len(requests) == 1
     assert subscription.waiting == 2, "the key frame and what follows it"
+
+
+async def test_a_key_frame_that_does_not_come_is_asked_for_again() -> None:
+    requests: list[Rendition] = []
+    full, small = Rendition("VP8", 0), Rendition("VP8", 1)
+    subscription = Subscription(full, requests.append)
+    live = encoder()
+    key, *deltas = [live.encode(numbered_picture(number), number / 30, key=False)[0] for number in range(3 * PATIENCE)]
+    for number, packet in enumerate(deltas):
+        subscription.offer({full: NumberedPacket(number, packet)})
+    assert requests == [full] * 2
+    subscription.offer({full: NumberedPacket(0, key)})
+    requests.clear()
+    subscription.move(1)
+    for number, packet in enumerate(deltas):
+        await subscription.next()
+        subscription.offer({full: NumberedPacket(number + 1, packet), small: NumberedPacket(number, packet)})
+    assert requests == [small] * 3, "once at first, and twice again"
+    assert subscription.rendition == full
 
 
 def test_a_stream_outlives_its_event_loop() -> None:
@@ -262,3 +289,82 @@ def test_errors_of_the_source_reach_the_thread_s_owner() -> None:
     stream = SharedStream("alice", Unplugged())
     with pytest.raises(OSError, match="the camera is gone"):
         stream.run(threading.Event())
+
+
+def test_h264_is_constrained_baseline_with_its_parameters_at_every_key_frame() -> None:
+    live = encoder("H264")
+    for number in range(6):
+        [packet] = live.encode(numbered_picture(number), number / 30, key=number == 4)
+        units = [unit for unit in bytes(packet).replace(b"\0\0\0\1", b"\0\0\1").split(b"\0\0\1") if unit]
+        kinds = {unit[0] & 0x1F: unit for unit in units}
+        assert ({7, 8, 5} <= kinds.keys()) == packet.is_keyframe == (number in (0, 4)), "SPS, PPS, IDR"
+        if packet.is_keyframe:
+            profile, constraints = kinds[7][1:3]
+            assert profile == 0x42
+            assert constraints & 0x40, "constrained: what 42e01f promises"
+
+
+async def test_a_viewer_moves_between_rungs_at_key_frames_and_nobody_pays_for_what_is_not_watched() -> None:
+    camera = ScriptedCamera()
+    stream = SharedStream("alice", camera.slot)
+    with in_thread(camera.run), in_thread(stream.run):
+        moving, staying = stream.subscribe(), stream.subscribe()
+        await next_packets(moving, 10)
+        sizes = []
+        numbers: list[int] = []
+        for rung in (2, 1, 0):
+            moving.move(rung)
+            async with asyncio.timeout(10):
+                while moving.rendition.rung != rung:
+                    await moving.next()
+            while moving.waiting:
+                await moving.next()
+            assert stream.viewers_by_rendition == Counter([("VP8", rung), ("VP8", 0)])
+            moving.request_keyframe()
+            packets = await next_packets(moving, 20)
+            keys = [number for number, packet in enumerate(packets) if packet.is_keyframe]
+            pictures = decode(packets[keys[0] :])
+            sizes.append(pictures[-1].shape[:2])
+            if rung == 0:
+                numbers = [read_number(rgb) for rgb in pictures]
+        assert sizes == [(128, 128), (170, 170), (256, 256)]
+        assert numbers == sorted(set(numbers))
+        assert staying.rendition.rung == 0
+        before = stream._renderings[Rendition("VP8", 2)]._number
+        await next_packets(moving, 5)
+        assert stream._renderings[Rendition("VP8", 2)]._number == before
+        for subscription in (moving, staying):
+            stream.unsubscribe(subscription)
+
+
+async def test_what_a_moving_viewer_gets_can_be_decoded_in_one_go() -> None:
+    camera = ScriptedCamera()
+    stream = SharedStream("alice", camera.slot)
+    with in_thread(camera.run), in_thread(stream.run):
+        viewer = stream.subscribe()
+        packets = await next_packets(viewer, 5)
+        for rung in (1, 2, 0, 2):
+            viewer.move(rung)
+            packets += await next_packets(viewer, 15)
+        stream.unsubscribe(viewer)
+    pts = [packet.pts for packet in packets if packet.pts is not None]
+    assert pts == sorted(set(pts)), "no picture comes twice"
+    pictures = decode(packets)
+    assert len(pictures) == len(packets)
+    assert len({rgb.shape for rgb in pictures}) == 3
+
+
+async def test_each_codec_is_encoded_only_while_somebody_watches_it() -> None:
+    camera = ScriptedCamera()
+    stream = SharedStream("alice", camera.slot)
+    with in_thread(camera.run), in_thread(stream.run):
+        vp8, h264 = stream.subscribe("VP8"), stream.subscribe("H264")
+        both = await asyncio.gather(next_packets(vp8, 10), next_packets(h264, 10))
+        for packets, codec in zip(both, ("VP8", "H264"), strict=True):
+            assert [read_number(rgb) for rgb in decode(packets, codec)]  # type: ignore[arg-type]
+        stream.unsubscribe(h264)
+        await next_packets(vp8, 3)
+        before = stream._renderings[Rendition("H264", 0)]._number
+        await next_packets(vp8, 5)
+        assert stream._renderings[Rendition("H264", 0)]._number == before
+        stream.unsubscribe(vp8)

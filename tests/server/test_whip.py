@@ -142,7 +142,7 @@ async def test_sound_is_taken_but_only_one_video() -> None:
             (await offer_of(2, direction="sendonly"), "2 video sections"),
             (await offer_of(direction="recvonly"), "a=sendonly"),
             (await offer_of(kind="audio", direction="sendonly"), "0 video sections"),
-            ((await offer_of(direction="sendonly")).replace("VP8/", "VP9/").replace("H264/", "AV1/"), "VP8 or H264"),
+            ((await offer_of(direction="sendonly")).replace("VP8/", "VP9/").replace("H264/", "AV1/"), "VP8 and H264"),
         ):
             async with await inside.post(refused, "/whip") as response:
                 assert response.status == 422

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from realtime.frame import Frame
 from server.app import Server
-from server.control import LABEL
+from server.control import Command
+from server.control_channel import LABEL
 from server.stream import SharedStream
 from tests.support.streams import moving_streams, numbered_picture
 
@@ -76,6 +77,11 @@ class ServerHarness:
         return connection, location
 
 
+def button(call: Callable[[], object]) -> Command:
+    """A command that takes no value."""
+    return Command("Do it.", None, lambda _: call())
+
+
 async def watch(
     http: aiohttp.ClientSession, connection: RTCPeerConnection | None = None, videos: int = 2
 ) -> tuple[RTCPeerConnection, list[MediaStreamTrack], str]:
@@ -109,8 +115,8 @@ async def _exchange(http: aiohttp.ClientSession, connection: RTCPeerConnection, 
 
 
 @asynccontextmanager
-async def running_server(*, streams: int = 2, **options: Any) -> AsyncIterator[ServerHarness]:
-    with moving_streams(streams) as shared:
+async def running_server(*, streams: int = 2, rungs: int = 1, **options: Any) -> AsyncIterator[ServerHarness]:
+    with moving_streams(streams, rungs) as shared:
         server = Server(shared, port=0, **options)
         await server.start()
         try:

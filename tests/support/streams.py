@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from realtime.frame import Frame
 from realtime.live.latest import Latest
-from server.stream import SharedStream
+from server.stream import RUNGS, SharedStream
 
 BITS = 16
 BLOCK_PX = 16
@@ -82,10 +82,14 @@ def in_thread(run: Runnable) -> Iterator[None]:
 
 
 @contextmanager
-def moving_streams(count: int) -> Iterator[list[SharedStream[Frame]]]:
-    """One or two streams of scripted cameras, running: "alice" on a blue ground, "bob" on a red one."""
+def moving_streams(count: int, rungs: int = 1) -> Iterator[list[SharedStream[Frame]]]:
+    """One or two streams of scripted cameras, running: "alice" on a blue ground, "bob" on a red one.
+
+    With one rung viewers are sent every picture in its full size, in which its number can be read, however busy all is.
+    """
     cameras = [ScriptedCamera(red=red) for red in (40, 200)[:count]]
-    streams = [SharedStream(name, camera.slot) for name, camera in zip(("alice", "bob"), cameras, strict=False)]
+    named = zip(("alice", "bob"), cameras, strict=False)
+    streams = [SharedStream(name, camera.slot, rungs=RUNGS[:rungs]) for name, camera in named]
     with ExitStack() as threads:
         for run in [camera.run for camera in cameras] + [stream.run for stream in streams]:
             threads.enter_context(in_thread(run))

@@ -1,0 +1,189 @@
+"""What may be asked of a running session, by name; the protocol around it is `server.control`."""
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from datetime import datetime
+from itertools import chain, count
+from pathlib import Path
+from typing import Literal
+
+from engines.errors import UserError
+from realtime.live.camera import CameraSource
+from realtime.live.openpose_source import PoseSource
+from realtime.live.performer_profile import check_name
+from realtime.live.pipeline import SubjectRenderer
+from realtime.live.recording import RecordingOutput
+from realtime.live.session import Session
+from realtime.live.source import FileSource, Source, performers
+from realtime.live.whip_source import WHIP, WhipSource
+from realtime.subject import subject_folders
+from realtime.video import write_picture
+from server.control import Command
+
+CAMERA = "camera:"
+NO_BADGE = "The pictures do not say that they are AI-generated."
+SAID_S = 10.0
+"""So long the page shows what went wrong."""
+LOG = logging.getLogger(__name__)
+
+
+class SessionCommands:
+    """Carries out, in any one thread at a time, what clients ask of a session.
+
+    Nobody outside may name a file: subjects and performers are chosen among those that are listed, and what is written
+    gets a name of its own in `folder`.
+
+    Args:
+        session: what is asked.
+        load: makes a subject ready to be rendered.
+        publisher: what whoever publishes is received with, if anybody may.
+        folder: where pictures and recordings are written.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        load: Callable[[str], SubjectRenderer],
+        *,
+        publisher: WhipSource | None = None,
+        folder: Path = Path(),
+    ) -> None:
+        self._session, self._load, self._folder = session, load, folder
+        self._recording: RecordingOutput | None = None
+        self._said, self._said_until_s = "", -math.inf
+        self._inlet = None if publisher is None else publisher.inlet
+        self.commands = {
+            "subject": Command("Show another subject, by its name.", str, self.show),
+            "source": Command(
+                f"Follow a bundled performer by name, {CAMERA}NUMBER, or {WHIP} if it was begun with.", str, self.follow
+            ),
+            "mirror": Command("Move as in a mirror, or not.", bool, self.mirror),
+            "next-person": Command("Follow the next person, if there are several.", None, self.next_person),
+            "calibrate": Command(
+                "Learn where the performer stands near and far; a name keeps it as a profile.",
+                str | None,
+                self.calibrate,
+            ),
+            "snapshot": Command("Write the present picture as a PNG; the result is its name.", None, self.snapshot),
+            "badge": Command("Say in every picture that it is AI-generated, or not.", bool, self.badge),
+            "record": Command(
+                "Begin to record, or end it; the result is the file's name.", Literal["start", "stop"], self.record
+            ),
+            "fade": Command("Fade to the empty background (plate), or back (in).", Literal["plate", "in"], self.fade),
+        }
+        """By name."""
+
+    def show(self, name: str) -> None:
+        """Exchange the subject; returns once it is loaded."""
+        if name not in subject_folders():
+            raise UserError(f"There is no subject {name!r}: choose one of {', '.join(sorted(subject_folders()))}.")
+        self._session.renderer = self._load(name)
+
+    def follow(self, name: str) -> None:
+        """Exchange the source."""
+        self._session.exchange_source(self._open(name))
+
+    def mirror(self, on: bool) -> None:
+        """Turn the source's pictures around."""
+        if isinstance(self._session.source, PoseSource):
+            raise UserError("Poses of OpenPose cannot be mirrored: choose another source.")
+        self._session.mirrored = on
+
+    def next_person(self, _: None) -> None:
+        """Follow somebody else in the picture."""
+        self._session.next_person()
+
+    def calibrate(self, name: str | None) -> None:
+        """Begin to calibrate; what to do is said as the session's notice."""
+        if name is not None:
+            check_name(name)
+        self._session.calibrate(name)
+
+    def snapshot(self, _: None) -> str:
+        """Write the picture that was rendered last; returns the file's name."""
+        picture = self._session.picture
+        if picture is None:
+            raise UserError("There is no picture yet.")
+        path = new_path(self._folder, self._subject, ".png")
+        try:
+            write_picture(path, picture.rgb)
+        except OSError as error:
+            raise UserError(f"{path.name} cannot be written ({error.strerror}): free space or allow it.") from error
+        return path.name
+
+    def badge(self, on: bool) -> None:
+        """Show the badge, or hide it, which is logged."""
+        if not on:
+            LOG.warning(NO_BADGE)
+        self._session.badge = on
+
+    def record(self, what: str) -> str:
+        """Begin a recording, or end it; returns the file's name."""
+        if what == "start":
+            return self.record_to(new_path(self._folder, self._subject, ".mp4")).name
+        if self._recording is None or self._recording.ended:
+            raise UserError("Nothing is being recorded.")
+        recording, self._recording = self._recording, None
+        self._session.remove(recording)
+        return recording.path.name
+
+    def record_to(self, path: Path) -> Path:
+        """Begin a recording; returns the file's path, which has a number if that name was taken."""
+        if self._recording is not None:
+            if not self._recording.ended:
+                raise UserError(f"{self._recording.path.name} is being recorded: stop that first.")
+            self._session.remove(self._recording)
+        path, comment = free_path(path), self._session.renderer.subject.disclosure
+        self._recording = RecordingOutput(path, comment=comment, on_end=self._say)
+        self._session.add(self._recording)
+        return path
+
+    def info(self) -> dict[str, object]:
+        """What the server tells of the session, with the `state` of what commands change."""
+        session, recording, info = self._session, self._recording, self._session.info()
+        if time.perf_counter() < self._said_until_s:
+            info["notice"] = self._said
+        state = {
+            "subject": self._subject,
+            "source": session.source.name,
+            "mirror": session.mirrored,
+            "badge": session.badge,
+            "record": recording.path.name if recording is not None and not recording.ended else None,
+            "fade": "plate" if session.faded else "in",
+        }
+        return {**info, "state": state}
+
+    @property
+    def _subject(self) -> str:
+        """The name by which the present subject is chosen: its folder's."""
+        return self._session.renderer.subject.folder.resolve().name
+
+    def _say(self, sentence: str) -> None:
+        LOG.warning(sentence)
+        self._said, self._said_until_s = sentence, time.perf_counter() + SAID_S
+
+    def fade(self, to: str) -> None:
+        """Fade out, or in."""
+        self._session.faded = to == "plate"
+
+    def _open(self, name: str) -> Source:
+        if name in performers():
+            return FileSource(performers()[name], loop=True)
+        if name.startswith(CAMERA) and name.removeprefix(CAMERA).isdecimal():
+            return CameraSource(name.removeprefix(CAMERA))
+        if name == WHIP and self._inlet is not None:
+            return WhipSource(self._inlet)
+        raise UserError(f"There is no source {name!r}: choose one of {', '.join(performers())}, or {CAMERA}NUMBER.")
+
+
+def new_path(folder: Path, name: str, suffix: str) -> Path:
+    """A path that says when it was chosen, and where nothing is yet."""
+    return free_path(folder / f"{name}_{datetime.now().astimezone():%Y%m%d_%H%M%S}{suffix}")
+
+
+def free_path(path: Path) -> Path:
+    """The path, with a number where something is there already."""
+    numbered = (path.with_stem(f"{path.stem}_{number}") for number in count(2))
+    return next(each for each in chain([path], numbered) if not each.exists())

@@ -1,0 +1,116 @@
+"""Records a session as an .mp4 that plays whatever happens to the program."""
+
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.video.frame import PictureType
+from av.video.stream import VideoStream
+
+from engines.errors import UserError
+from engines.files import FULL
+from realtime.frame import Frame
+from realtime.live.output import POLL_S, WorkingOutput, fitted
+from server.encoder import Packet
+
+TICK = Fraction(1, 90_000)
+FRAGMENT_S = 1.0
+"""Between key frames; what a crash costs at most."""
+FINISH_S = 5.0
+"""So long the end of a file may take to be written."""
+OPTIONS = {"preset": "superfast", "crf": "20", "bf": "0", "g": "3000", "threads": "1"}
+LOG = logging.getLogger(__name__)
+Problem = (OSError, av.error.FFmpegError)
+
+
+class RecordingOutput(WorkingOutput):
+    """Writes the frames that come, at the times when they were captured, as H.264.
+
+    The file is fragmented while it is open, so a crash leaves all but the last second, and an ordinary .mp4 afterwards.
+    Frames of another size than the first are fitted into its. A disk that is full ends the recording and nothing else.
+
+    Args:
+        path: the .mp4, which must not be there yet.
+        comment: what the file says of itself.
+        on_end: told, in the recording's thread, why it ended by itself.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+
+    def __init__(self, path: Path, *, comment: str = "", on_end: Callable[[str], object] = LOG.warning) -> None:
+        super().__init__("record", stop_s=FINISH_S)
+        self.path, self._comment, self._on_end = path, comment, on_end
+        self.ended = False
+        """Whether nothing more is recorded."""
+        try:
+            path.open("xb").close()
+        except OSError as error:
+            raise UserError(f"{path} cannot be recorded ({error.strerror}): give another name or allow it.") from error
+        self._thread.start()
+
+    def _work(self) -> None:
+        file: _File | None = None
+        try:
+            while (frame := self._frames.take(POLL_S)) is not None or not self._stop.is_set():
+                if frame is not None:
+                    file = file or _File(self.path, frame, self._comment)
+                    file.write(frame)
+            if file is not None:
+                file.finish()
+            else:
+                self.path.unlink()
+        except Problem as error:
+            why = "no space is left on the disk" if error.errno in FULL else error.strerror or str(error)
+            self._on_end(f"The recording {self.path.name} has ended, because {why}; everything else goes on.")
+            if file is not None:
+                file.abandon()
+        finally:
+            self.ended = True
+
+
+class _File:
+    """An .mp4 that is being written; the first frame decides its size."""
+
+    def __init__(self, path: Path, first: Frame, comment: str) -> None:
+        self._size_px = first.rgb.shape[1] & ~1, first.rgb.shape[0] & ~1
+        self._begun_at_s = self._key_at_s = first.captured_at_s
+        self._ticks, self._step = -1, 1
+        flags = {"movflags": "hybrid_fragmented+frag_keyframe", "flush_packets": "1"}
+        self._container = av.open(f"file:{path}", "w", format="mp4", options=flags)
+        if comment:
+            self._container.metadata["comment"] = comment
+        stream = self._container.add_stream("libx264", rate=30, options=OPTIONS)
+        assert isinstance(stream, VideoStream)
+        stream.width, stream.height = self._size_px
+        stream.pix_fmt, stream.codec_context.time_base = "yuv420p", TICK
+        self._stream = stream
+
+    def write(self, frame: Frame) -> None:
+        """Append a frame."""
+        at_s = frame.captured_at_s - self._begun_at_s
+        picture = av.VideoFrame.from_ndarray(fitted(frame.rgb, self._size_px), format="rgb24")
+        ticks = max(self._ticks + 1, round(at_s / TICK))
+        self._ticks, self._step = ticks, ticks - self._ticks if ticks else 1
+        picture.pts, picture.time_base = ticks, TICK
+        if ticks == 0 or frame.captured_at_s - self._key_at_s >= FRAGMENT_S:
+            picture.pict_type, self._key_at_s = PictureType.I, frame.captured_at_s
+        self._mux(self._stream.encode(picture))
+
+    def finish(self) -> None:
+        """Write what is left, and make an ordinary .mp4 of it."""
+        self._mux(self._stream.encode(None))
+        self._container.close()
+
+    def _mux(self, packets: list[Packet]) -> None:
+        for packet in packets:
+            packet.duration = self._step  # only the last one's counts: it is shown for as long as the one before
+        self._container.mux(packets)
+
+    def abandon(self) -> None:
+        """Let go of the file as it is."""
+        with suppress(*Problem):
+            self._container.close()

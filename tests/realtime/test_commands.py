@@ -1,0 +1,262 @@
+"""Commands to a running session, with scripted parts; and `realtime control` as its users meet it."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Iterator
+from itertools import repeat
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from engines.errors import UserError
+from realtime.frame import Frame, Rgb
+from realtime.live import lesson
+from realtime.live.calibrate import CALIBRATION_S, STEP_BACK
+from realtime.live.commands import NO_BADGE, SessionCommands
+from realtime.live.figure_sender import figure_message
+from realtime.live.latest import Latest
+from realtime.live.performer_profile import load_profile
+from realtime.live.pipeline import FADE_S, STAGES
+from realtime.live.session import Session
+from realtime.live.source_switch import SourceSwitch
+from realtime.live.whip_source import WhipSource
+from realtime.meter import Meter
+from realtime.pose.figure.styles import Figure
+from realtime.pose.track import PoseTrack
+from realtime.subject import load_subject
+from server.access import Access, Role
+from server.app import Server
+from server.stream import SharedStream
+from tests.support.commands import assert_refused, command
+from tests.support.scripted import KeptOutput, ScriptedEstimator, ScriptedRenderer, ScriptedSource
+from tests.support.standing_pose import standing
+
+LEFT_WHITE: Rgb = np.zeros((64, 64, 3), np.uint8)
+LEFT_WHITE[:, :32] = 255
+
+
+class Played:
+    """A session that plays, its outputs, and its commands."""
+
+    def __init__(self, folder: Path, pictures: Iterator[Rgb] | None = None) -> None:
+        self.output, self.preview, self.loaded = KeptOutput(), KeptOutput(), list[str]()
+        self.source = ScriptedSource(pictures or repeat(LEFT_WHITE))
+        self.estimator = ScriptedEstimator(standing(scale=0.5))
+        track, meter = PoseTrack(self.estimator), Meter(*STAGES)
+        self.session = Session(
+            self.source, track, ScriptedRenderer(50), [self.output], previews=[self.preview], meter=meter
+        )
+        self.asked = SessionCommands(self.session, self._load, folder=folder)
+        self.session.start()
+
+    def _load(self, name: str) -> ScriptedRenderer:
+        self.loaded.append(name)
+        return ScriptedRenderer(200)
+
+    @property
+    def state(self) -> dict[str, object]:
+        state = self.asked.info()["state"]
+        assert isinstance(state, dict)
+        return state
+
+    @property
+    def newest(self) -> Frame:
+        return self.output.frames[-1]
+
+
+@pytest.fixture
+def played(tmp_path: Path) -> Iterator[Played]:
+    played = Played(tmp_path)
+    until(lambda: len(played.output.frames) > 2)
+    yield played
+    played.session.stop()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    ends_at_s = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < ends_at_s
+        time.sleep(0.01)
+
+
+def test_every_command_is_listed_with_what_it_changes(played: Played) -> None:
+    assert played.state.keys() == {"subject", "source", "mirror", "badge", "record", "fade"}
+    assert played.state.keys() <= played.asked.commands.keys()
+    assert all(each.meaning.endswith(".") for each in played.asked.commands.values())
+
+
+def test_the_subject_is_exchanged_by_name_only(played: Played, tmp_path: Path) -> None:
+    played.asked.show("alice")
+    until(lambda: (played.newest.rgb == 200).all())
+    assert played.loaded == ["alice"]
+    for name in ("bert", str(load_subject("alice").folder), "../alice"):
+        with pytest.raises(UserError, match="choose one of alice"):
+            played.asked.show(name)
+
+
+def test_the_source_is_exchanged_and_the_first_one_closed(played: Played) -> None:
+    played.asked.follow("bob")
+    assert played.source.closed.is_set()
+    assert played.state["source"] == "bob"
+    until(lambda: played.preview.frames[-1].rgb.shape != LEFT_WHITE.shape)
+    numbers = [frame.number for frame in played.preview.frames]
+    assert numbers == list(range(len(numbers))), "they go on"
+    for name in ("whip", "no.mp4", "camera:/etc/passwd", "camera:"):
+        with pytest.raises(UserError, match="no source"):
+            played.asked.follow(name)
+    assert not played.session.wait(0)
+
+
+def test_whoever_publishes_may_be_followed_where_the_session_began_with_it(tmp_path: Path) -> None:
+    first = WhipSource()
+    session = Session(first, PoseTrack(ScriptedEstimator()), ScriptedRenderer(), [], meter=Meter(*STAGES))
+    asked = SessionCommands(session, lambda _: ScriptedRenderer(), publisher=first)
+    asked.follow("bob")
+    asked.follow("whip")
+    assert isinstance(session.source, WhipSource)
+    assert session.source.inlet is first.inlet, "the server puts the pictures where it did"
+
+
+def test_a_source_that_is_exchanged_after_the_end_is_closed() -> None:
+    first, second = ScriptedSource([]), ScriptedSource([])
+    switch = SourceSwitch(first)
+    switch.close()
+    switch.exchange(second)
+    assert first.closed.is_set()
+    assert second.closed.is_set()
+    assert switch.read() is None
+
+
+def test_mirrored_pictures_are_what_everybody_sees(played: Played) -> None:
+    assert played.preview.frames[-1].rgb[0, 0, 0] == 255
+    played.asked.mirror(True)
+    until(lambda: played.preview.frames[-1].rgb[0, 0, 0] == 0)
+    played.asked.mirror(False)
+    until(lambda: played.preview.frames[-1].rgb[0, 0, 0] == 255)
+
+
+def test_it_fades_to_the_background_and_back(played: Played) -> None:
+    plate = load_subject("alice").plate
+    before = len(played.output.frames)
+    played.asked.fade("plate")
+    until(lambda: bool((played.newest.rgb == plate).all()))
+    between = [frame for frame in played.output.frames[before:] if not (frame.rgb == plate).all()]
+    assert between, "it does not jump"
+    assert len({frame.rgb.tobytes() for frame in between}) > 2
+    assert between[-1].captured_at_s - between[0].captured_at_s <= FADE_S + 0.2
+    played.asked.fade("in")
+    until(lambda: (played.newest.rgb == 50).all())
+
+
+def test_the_badge_is_shown_and_hidden_which_is_logged(played: Played, caplog: pytest.LogCaptureFixture) -> None:
+    assert not caplog.records
+    played.asked.badge(True)
+    until(lambda: bool((played.newest.rgb != 50).any()))
+    played.asked.badge(False)
+    until(lambda: bool((played.newest.rgb == 50).all()))
+    assert [record.message for record in caplog.records] == [NO_BADGE]
+
+
+def test_figures_are_sent_by_the_pictures_size() -> None:
+    pose = standing(scale=0.5)
+    message = json.loads(figure_message(Figure(np.zeros((500, 250, 3), np.uint8), pose)))
+    assert len(message["points"]) == 33
+    x, y, confidence = message["points"][0]
+    assert (x * 250, y * 500) == pytest.approx(pose.at("nose"), abs=0.05)
+    assert confidence == pytest.approx(float(pose.confidence[0]), abs=1e-3)
+    assert figure_message(Figure(np.zeros((8, 8, 3), np.uint8), None)) == '{"points":null}'
+
+
+def test_the_next_person(played: Played) -> None:
+    played.asked.next_person(None)
+    assert played.estimator.track_id == 1
+
+
+def test_a_snapshot_is_a_picture_with_a_name_of_its_own(played: Played, tmp_path: Path) -> None:
+    names = {played.asked.snapshot(None) for _ in range(3)}
+    assert {path.name for path in tmp_path.iterdir()} == names
+    assert len(names) == 3
+    for name in names:
+        assert name.startswith("alice_")
+        picture = cv2.imread(str(tmp_path / name))
+        assert picture is not None
+        assert np.ptp(picture) == 0
+        assert picture[0, 0, 0] == 50
+
+
+def test_a_snapshot_that_cannot_be_written_is_a_sentence(played: Played, tmp_path: Path) -> None:
+    nowhere = tmp_path / "file"
+    nowhere.write_text("")
+    with pytest.raises(UserError, match="cannot be written"):
+        SessionCommands(played.session, lambda _: ScriptedRenderer(), folder=nowhere).snapshot(None)
+
+
+def test_a_calibration_in_the_session_becomes_a_profile(
+    played: Played, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    with pytest.raises(UserError, match="cannot be called"):
+        played.asked.calibrate("../maria")
+    played.estimator._pose = None
+    played.asked.calibrate("maria")
+    until(lambda: "in front of the camera" in str(played.session.info().get("notice")))
+    begun_at_s = time.monotonic()
+    while "Thank you" not in str(played.session.info().get("notice")):
+        elapsed_s = time.monotonic() - begun_at_s
+        assert elapsed_s < 20 * CALIBRATION_S
+        played.estimator._pose = standing(scale=0.5 if elapsed_s < 2 or elapsed_s > 3 else 0.6)
+        time.sleep(0.02)
+    profile = load_profile("maria")
+    assert (profile.width_px, profile.height_px) == (64, 64)
+    assert profile.motion.near_stature > profile.motion.far_stature
+
+
+def test_a_calibration_that_fails_says_so_and_ends(
+    played: Played, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(lesson, "TOLD_S", 0.3)
+    monkeypatch.setattr("realtime.live.calibrate.GIVE_UP_S", 0.3)
+    legless = standing(scale=0.5)
+    legless.confidence[27:33] = 0
+    played.estimator._pose = legless
+    played.asked.calibrate(None)
+    until(lambda: str(played.session.info().get("notice")) == STEP_BACK)
+    until(lambda: str(played.session.info().get("notice")).startswith("Gave up"))
+    until(lambda: "Gave up" not in str(played.session.info().get("notice")))
+
+
+async def test_the_command_line_of_control(tmp_path: Path) -> None:
+    played = Played(tmp_path)
+    access = Access.by_new_tokens()
+    server = Server([_stream()], port=0, access=access, info=played.asked.info, commands=played.asked.commands)
+    await server.start()
+    try:
+        [link], [watching] = server.links(Role.CONTROL), server.links(Role.WATCH)
+        for words, said in (
+            ([], "true or false"),
+            (["mirror", "true"], ""),
+            (["snapshot"], ".png"),
+        ):
+            done = await asyncio.to_thread(command, "realtime", "control", *words, "--link", link)
+            assert done.returncode == 0, done.stderr
+            assert said in done.stdout
+        assert played.session.mirrored
+        for words, link_used, said in (
+            (["mirror", "perhaps"], link, "mirror"),
+            (["jump"], link, "no command 'jump'"),
+            (["mirror", "true"], watching, "watching only"),
+            (["mirror", "true"], "http://127.0.0.1:9/", "Nothing answers"),
+            (["mirror", "true"], "ftp://x", "no link"),
+        ):
+            done = await asyncio.to_thread(command, "realtime", "control", *words, "--link", link_used)
+            assert_refused(done, said)
+    finally:
+        await server.stop()
+        played.session.stop()
+
+
+def _stream() -> SharedStream[Frame]:
+    return SharedStream("alice", Latest[Frame]())

@@ -1,0 +1,264 @@
+"""What can be done on the page, in a real browser: choosing, drawing, keeping, and for everybody."""
+
+import asyncio
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import pytest
+from axe_playwright_python.base import AXE_FILE_PATH
+from playwright.async_api import Browser, Page, expect
+
+from realtime.live.badge import Badge
+from server.access import Access, Role
+from server.control import Command
+from tests.server.test_page import Visit, stage, visit
+from tests.support.server_harness import button, until
+
+AXE = AXE_FILE_PATH.read_text()
+
+
+def thumbnail(grey: int) -> bytes:
+    return cv2.imencode(".jpg", np.full((60, 80, 3), grey, np.uint8))[1].tobytes()
+
+
+class Asked:
+    """The commands of a session, which are kept."""
+
+    def __init__(self) -> None:
+        self.state: dict[str, object] = {"subject": "alice", "mirror": False, "fade": "in"}
+        self.calibrated = False
+        self.options: dict[str, Any] = {
+            "thumbnails": {"alice": thumbnail(80), "bert": thumbnail(160)},
+            "info": lambda: {"state": self.state, "stages_ms": {"pose": {"p50": 20.25}}, "delay_ms": 50.0},
+            "commands": {
+                "subject": Command("Show.", str, self.show),
+                "mirror": Command("Mirror.", bool, lambda on: self.state.update(mirror=on)),
+                "fade": Command("Fade.", str, lambda to: self.state.update(fade=to)),
+                "calibrate": button(lambda: setattr(self, "calibrated", True)),
+            },
+        }
+
+    def show(self, name: str) -> None:
+        if name == "bert":
+            raise ValueError("bert has a cold: choose another one.")
+        self.state["subject"] = name
+
+
+async def ready(visitor: Visit) -> Page:
+    """The page, once it knows what may be asked."""
+    await visitor.live()
+    await visitor.page.wait_for_function("document.title === 'Tea party'")
+    return visitor.page
+
+
+async def test_the_subject_is_chosen_among_thumbnails(browser: Browser) -> None:
+    asked = Asked()
+    async with stage(streams=1, **asked.options) as on_stage:
+        visitor = await visit(browser, on_stage.server.url)
+        page = await ready(visitor)
+        await page.get_by_role("button", name="Show another subject").first.click()
+        dialog = page.get_by_role("dialog", name="Subjects")
+        await expect(dialog.get_by_role("button", name="alice", pressed=True)).to_be_visible()
+        greys = [f"""() => {{
+          const canvas = document.querySelectorAll("#subjects canvas")[{number}];
+          return canvas.getContext("2d").getImageData(canvas.width / 2, canvas.height / 2, 1, 1).data[0];
+        }}""" for number in range(2)]  # fmt: skip
+        for script, grey in zip(greys, (80, 160), strict=True):
+            await page.wait_for_function(f"Math.abs(({script})() - {grey}) < 5")
+        await dialog.get_by_role("button", name="bert").click()
+        await expect(page.locator("#notice")).to_have_text("bert has a cold: choose another one.")
+        asked.state["subject"] = "nobody"
+        await page.keyboard.press("a")
+        await dialog.get_by_role("button", name="alice").click()
+        await until(lambda: asked.state["subject"] == "alice")
+        await expect(dialog).to_be_hidden()
+        assert visitor.complaints == []
+
+
+async def test_keys_and_the_sheet_give_commands(browser: Browser) -> None:
+    asked = Asked()
+    async with stage(streams=1, **asked.options) as on_stage:
+        visitor = await visit(browser, on_stage.server.url)
+        page = await ready(visitor)
+        await page.keyboard.press("m")
+        await until(lambda: asked.state["mirror"] is True)
+        await page.keyboard.press("?")
+        await page.get_by_role("button", name="Exit: fade to the empty background").click()
+        await until(lambda: asked.state["fade"] == "plate")
+        await expect(page.get_by_role("dialog")).to_be_hidden()
+        await page.keyboard.press("k")
+        await until(lambda: asked.calibrated)
+        assert visitor.complaints == []
+
+
+async def test_who_only_watches_is_offered_no_commands(browser: Browser) -> None:
+    access = Access.by_new_tokens()
+    async with stage(streams=1, access=access, **Asked().options) as on_stage:
+        [link] = on_stage.server.links(Role.WATCH)
+        page = await ready(await visit(browser, link))
+        await expect(page.locator("#subject-button")).to_be_hidden()
+        await page.keyboard.press("?")
+        await expect(page.get_by_text("This help")).to_be_visible()
+        for words in ("Show another subject", "mirror", "Exit", "Calibrate", "link for other devices"):
+            await expect(page.locator("#help").get_by_text(words)).to_be_hidden()
+
+
+async def test_the_figure_is_drawn_over_the_picture(browser: Browser) -> None:
+    async with stage(streams=1) as on_stage:
+        visitor = await visit(browser, on_stage.server.url)
+        page = await ready(visitor)
+        assert not on_stage.server.figures.wanted
+        await page.keyboard.press("o")
+        await until(lambda: on_stage.server.figures.wanted)
+        points = [[0.5, 0.5, 0.0]] * 33
+        points[11], points[13] = [0.25, 0.25, 1.0], [0.75, 0.75, 1.0]  # a left upper arm
+        ink = """() => {
+          const canvas = document.getElementById("figure");
+          const at = (x, y) => canvas.getContext("2d").getImageData(x * canvas.width, y * canvas.height, 1, 1).data[3];
+          return canvas.width ? [at(.5, .5), at(.25, .75)].join() : "";
+        }"""
+        async with asyncio.timeout(10):
+            while await page.evaluate(ink) != "255,0":
+                on_stage.server.figures.put(json.dumps({"points": points}))
+                await asyncio.sleep(0.05)
+            while await page.evaluate(ink) != "0,0":
+                on_stage.server.figures.put('{"points": null}')
+                await asyncio.sleep(0.05)
+        await page.keyboard.press("o")
+        await until(lambda: not on_stage.server.figures.wanted)
+        # Chromium itself advises this test on how to read from the canvas.
+        assert {text for text in visitor.complaints if not text.startswith("Canvas2D")} == set()
+
+
+async def test_the_figure_comes_back_with_the_connection(browser: Browser) -> None:
+    async with stage(streams=1) as on_stage:
+        page = await ready(await visit(browser, on_stage.server.url))
+        await page.keyboard.press("o")
+        await until(lambda: on_stage.server.figures.wanted)
+        await on_stage.server.stop()
+        await on_stage.restart()
+        await until(lambda: on_stage.server.figures.wanted, timeout_s=20)
+
+
+async def test_statistics(browser: Browser) -> None:
+    async with stage(streams=1, **Asked().options) as on_stage:
+        page = await ready(await visit(browser, on_stage.server.url))
+        box = page.get_by_label("Statistics", exact=True)
+        await expect(box).to_be_hidden()
+        await page.keyboard.press("i")
+        for words in ("256 × 256 VP8", "Mbit/s", "Camera to page", "20.3 ms", "Lost"):
+            await expect(box).to_contain_text(words)
+        await page.keyboard.press("i")
+        await expect(box).to_be_hidden()
+
+
+async def test_a_picture_and_a_recording_are_kept_in_the_browser(browser: Browser, tmp_path: Path) -> None:
+    async with stage(streams=1) as on_stage:
+        visitor = await visit(browser, on_stage.server.url)
+        page = await ready(visitor)
+        await visitor.numbers("person", 3)
+        async with page.expect_download() as picture:
+            await page.keyboard.press("d")
+        png = np.frombuffer(Path(await (await picture.value).path()).read_bytes(), np.uint8)
+        decoded = cv2.imdecode(png, cv2.IMREAD_COLOR)
+        assert decoded is not None
+        assert decoded.shape == (256, 256, 3)
+        assert (await picture.value).suggested_filename.startswith("Tea party_")
+
+        await page.keyboard.press("r")
+        await expect(page.locator("#state")).to_have_text("Recording")
+        await visitor.numbers("person", 45)
+        async with page.expect_download() as recorded:
+            await page.keyboard.press("r")
+        await expect(page.locator("#state")).to_have_text("Live")
+        film = Path(await (await recorded.value).path()).read_bytes()
+        with av.open(io.BytesIO(film), "r") as container:
+            assert len(list(container.decode(video=0))) > 10
+        assert visitor.complaints == []
+
+
+async def test_on_stage_there_is_the_picture_alone(browser: Browser) -> None:
+    async with stage() as on_stage:
+        visitor = await visit(browser, f"{on_stage.server.url}?view=stage", viewport={"width": 900, "height": 500})
+        await visitor.live()
+        await visitor.numbers("person", 5)
+        for element in ("header", "footer", "#source", "#notice", "#curtain"):
+            await expect(visitor.page.locator(element)).to_be_hidden()
+        assert await visitor.page.evaluate("getComputedStyle(document.body).cursor") == "none"
+        box = await visitor.page.locator("#frame").bounding_box()
+        assert box is not None
+        assert box["height"] == pytest.approx(500, abs=1)
+        assert box["x"] == pytest.approx(200, abs=1)
+        shot = cv2.imdecode(np.frombuffer(await visitor.page.screenshot(), np.uint8), cv2.IMREAD_COLOR)
+        assert shot is not None
+        assert not shot[:, :190].any(), "black around"
+
+
+async def test_links_for_other_devices_are_qr_codes_of_one_s_own_rights(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    access = Access.by_new_tokens()
+    monkeypatch.setattr("server.app.is_loopback", lambda host: False)
+    async with stage(streams=1, access=access) as on_stage:
+        for role, codes in ((Role.WATCH, 1), (Role.CONTROL, 2)):
+            [link] = on_stage.server.links(role)
+            visitor = await visit(browser, link)
+            page = await ready(visitor)
+            await page.keyboard.press("l")
+            shown = page.get_by_role("dialog", name="For other devices").get_by_role("img")
+            await expect(shown).to_have_count(codes)
+            shot = np.frombuffer(await shown.last.screenshot(), np.uint8)
+            picture = cv2.imdecode(shot, cv2.IMREAD_GRAYSCALE)
+            assert picture is not None
+            text, _, _ = cv2.QRCodeDetector().detectAndDecode(cv2.resize(picture, None, fx=3, fy=3))
+            assert text == link
+            assert visitor.complaints == []
+
+
+DIALOGS = {"help": "?", "subjects": "a"}
+
+
+@pytest.mark.parametrize("dialog", [None, *DIALOGS])
+async def test_axe_finds_nothing_serious(browser: Browser, dialog: str | None) -> None:
+    asked = Asked()
+    async with stage(**asked.options) as on_stage:
+        page = await ready(await visit(browser, on_stage.server.url, reduced_motion="reduce"))
+        await page.keyboard.press("i")
+        if dialog is not None:
+            await page.keyboard.press(DIALOGS[dialog])
+            await expect(page.locator(f"#{dialog}")).to_be_visible()
+        await page.evaluate(AXE)
+        found = (await page.evaluate("axe.run()"))["violations"]
+        assert [each["id"] for each in found if each["impact"] in ("serious", "critical")] == [], found
+
+
+async def test_the_keyboard_reaches_every_button_in_the_order_of_reading(browser: Browser) -> None:
+    async with stage(**Asked().options) as on_stage:
+        page = await ready(await visit(browser, on_stage.server.url))
+        await expect(page.locator("#source")).to_be_visible()
+        reached = []
+        for _ in range(5):
+            await page.keyboard.press("Tab")
+            reached.append(await page.evaluate("document.activeElement.id"))
+        assert reached == ["source", "subject-button", "source-button", "help-button", "fullscreen-button"]
+
+
+def test_the_badge_is_in_every_picture_and_leaves_the_original_alone() -> None:
+    badge = Badge()
+    for height_px in (64, 256, 512, 720):
+        rgb = np.full((height_px, height_px, 3), 120, np.uint8)
+        burnt = badge.burn(rgb)
+        assert (rgb == 120).all()
+        changed = (burnt != 120).any(axis=2)
+        rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
+        assert rows[0] > height_px * 0.6
+        assert rows[-1] < height_px - 1
+        assert columns[0] > 0
+        assert int(burnt.max()) > 200 > 100 > int(burnt.min()), "light on dark"
+    tiny = np.zeros((4, 4, 3), np.uint8)
+    assert badge.burn(tiny).shape == tiny.shape
