@@ -74,7 +74,8 @@ def own_priors(network: Refiner, examples: list[Example], dice: np.random.Genera
     """
     picture, prior, *_ = stacked(examples)
     with torch.autocast("cpu", torch.bfloat16):
-        xy, _, _ = read_points(network(picture, prior).float())
+        output = network(picture, prior)
+    xy, _, _ = read_points(output.float())
     grid, every = prior.shape[-1], np.ones(prior.shape[1], np.bool_)
     return [
         replace(
