@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from realtime.pose.estimation.refined_points import BODY_POINTS, STRIDE, decode, prior_maps
 from trainer.refiner.augment import example
-from trainer.refiner.network import Refiner, RefinerShape, read_points
+from trainer.refiner.network import RefinerNetwork, RefinerShape, read_points
 from trainer.refiner.people import Crops, rig_hand, rig_joint
 from trainer.refiner.train import SHAPES, RefinerConfig, batch_of, score, train
 
@@ -102,7 +102,7 @@ def test_it_learns_goes_on_from_a_checkpoint_exactly_and_repeats(
         return np.concatenate([value.float().numpy().ravel() for value in state.values()])
 
     steps = [found for _, found in train(crops, rows, held_out, config, tmp_path / "whole", every=30) if found]
-    assert steps[-1].tracked < 0.6 * score(Refiner(SMALL), crops, held_out, "hand").tracked
+    assert steps[-1].tracked < 0.6 * score(RefinerNetwork(SMALL), crops, held_out, "hand").tracked
     list(islice(train(crops, rows, held_out, config, tmp_path / "parts", every=30), 30))
     list(train(crops, rows, held_out, config, tmp_path / "parts", every=30))
     np.testing.assert_array_equal(weights(tmp_path / "whole"), weights(tmp_path / "parts"))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from engines.openvino import quantize
 from trainer.export.onnx import export_graph
 from trainer.refiner.augment import example
-from trainer.refiner.network import Refiner
+from trainer.refiner.network import RefinerNetwork
 from trainer.refiner.people import Crops
 from trainer.refiner.train import SHAPES
 
@@ -23,12 +23,12 @@ _CALIBRATED_ON = 300
 class LiveRefiner(nn.Module):
     """A refiner with pictures 1 S S 3 uint8 and priors 1 P g g."""
 
-    def __init__(self, network: Refiner) -> None:
+    def __init__(self, network: RefinerNetwork) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, picture: Tensor, prior: Tensor) -> Tensor:
-        """See `Refiner`."""
+        """See `RefinerNetwork`."""
         output: Tensor = self.network(picture.permute(0, 3, 1, 2).float() / 255, prior)
         return output
 
@@ -40,7 +40,7 @@ def export_refiner(run: Path, kind: str, crops: Crops, graph: Path) -> Path:
         The int8 graph.
     """
     shape = SHAPES[kind]
-    network = Refiner(shape)
+    network = RefinerNetwork(shape)
     network.load_state_dict(torch.load(run / "network.pt", weights_only=True))
     inputs = {
         "picture": torch.zeros((1, shape.side_px, shape.side_px, 3), dtype=torch.uint8),

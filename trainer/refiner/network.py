@@ -39,7 +39,7 @@ class _Residual(nn.Module):
         return F.relu(x + self.second(self.first(x)))
 
 
-class Refiner(nn.Module):
+class RefinerNetwork(nn.Module):
     """Pictures B 3 S S and priors B P g g to B 2P+1 g g, as `refined_points.decode` reads it; pictures are 0..1."""
 
     def __init__(self, shape: RefinerShape) -> None:

@@ -20,7 +20,7 @@ from realtime.pose.estimation.refined_points import (
     prior_maps,
 )
 from trainer.refiner.augment import Example, example
-from trainer.refiner.network import Refiner, RefinerShape, read_points
+from trainer.refiner.network import RefinerNetwork, RefinerShape, read_points
 from trainer.refiner.people import Crops
 
 SHAPES = {
@@ -67,7 +67,7 @@ def batch_of(crops: Crops, rows: NDArray[np.intp], config: RefinerConfig, step: 
 
 
 @torch.no_grad()
-def own_priors(network: Refiner, examples: list[Example], dice: np.random.Generator) -> list[Example]:
+def own_priors(network: RefinerNetwork, examples: list[Example], dice: np.random.Generator) -> list[Example]:
     """The examples with priors as the network makes them for itself while it follows: what it has said, a step behind.
 
     Errors that it is content with must not stay: it learns to leave them.
@@ -98,7 +98,7 @@ def stacked(examples: list[Example]) -> tuple[Tensor, Tensor, Tensor, Tensor, Te
     )
 
 
-def loss_of(network: Refiner, examples: list[Example], *, certain: bool = False) -> Tensor:
+def loss_of(network: RefinerNetwork, examples: list[Example], *, certain: bool = False) -> Tensor:
     """Laplacian likelihood of the points, cross-entropy of their places and of the presence."""
     picture, prior, truth, weight, present = stacked(examples)
     with torch.autocast("cpu", torch.bfloat16):
@@ -139,7 +139,7 @@ class Score:
 
 
 @torch.no_grad()
-def score(network: Refiner, crops: Crops, rows: NDArray[np.intp], kind: str) -> Score:
+def score(network: RefinerNetwork, crops: Crops, rows: NDArray[np.intp], kind: str) -> Score:
     """Measure a network on crops, undisturbed."""
     network.eval()
     shape, dice = SHAPES[kind], np.random.default_rng(0)
@@ -185,7 +185,7 @@ def train(
     """
     run.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.seed)
-    network = Refiner(SHAPES[config.kind])
+    network = RefinerNetwork(SHAPES[config.kind])
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     averaged = torch.optim.swa_utils.AveragedModel(network, avg_fn=_average, use_buffers=True)
     optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=0.01)
@@ -219,7 +219,7 @@ def train(
         )  # fmt: skip
         temporary.replace(state)
         mean = averaged.module
-        assert isinstance(mean, Refiner)
+        assert isinstance(mean, RefinerNetwork)
         torch.save(mean.state_dict(), run / "network.pt")
         found = score(mean, crops, held_out, config.kind)
         with (run / "scores.jsonl").open("a") as log:

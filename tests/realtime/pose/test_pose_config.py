@@ -9,7 +9,7 @@ import pytest
 from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.estimation.estimator import PoseEstimator
 from realtime.pose.pose import Pose
-from realtime.pose.skeleton import BODY, FACE, LEFT_HAND, RIGHT_HAND
+from realtime.pose.skeleton import BODY, FACE, LEFT_HAND, REFINED, RIGHT_HAND, UNREFINED
 from realtime.video import read_video
 
 CLIP = Path(__file__).parents[2] / "data" / "alice_clip.mp4"
@@ -61,3 +61,12 @@ def test_cheaper_is_near(effort: str, body: float, full: list[Pose]) -> None:
     assert np.median(off_body) <= body
     assert seen > FRAMES
     assert np.median(off_hands) <= 0.1
+
+
+def test_a_subject_is_played_with_the_keypoints_it_was_trained_with() -> None:
+    own, library = PoseConfig(person="left"), PoseConfig(estimator="mediapipe")
+    assert own.skeleton_version == REFINED
+    assert own.for_skeleton(REFINED) is own
+    assert own.for_skeleton(UNREFINED) == PoseConfig(estimator="blazepose", person="left")
+    assert library.for_skeleton(UNREFINED) is library
+    assert library.skeleton_version == PoseConfig(estimator="blazepose").skeleton_version == UNREFINED
