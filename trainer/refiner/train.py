@@ -123,7 +123,7 @@ def loss_of(network: RefinerNetwork, examples: list[Example], *, certain: bool =
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
+class RefinerScore:
     """How far points are from the truth, in thousandths of the region's side, over crops of people never trained on."""
 
     first: float
@@ -139,7 +139,7 @@ class Score:
 
 
 @torch.no_grad()
-def score(network: RefinerNetwork, crops: Crops, rows: NDArray[np.intp], kind: str) -> Score:
+def score(network: RefinerNetwork, crops: Crops, rows: NDArray[np.intp], kind: str) -> RefinerScore:
     """Measure a network on crops, undisturbed."""
     network.eval()
     shape, dice = SHAPES[kind], np.random.default_rng(0)
@@ -163,7 +163,7 @@ def score(network: RefinerNetwork, crops: Crops, rows: NDArray[np.intp], kind: s
     raw = np.stack(first)
     raw = raw - np.nanmedian(raw, axis=0) if np.isfinite(raw).any() else raw
     errors = {name: np.linalg.norm(np.stack(each), axis=2) for name, each in found.items()}
-    return Score(
+    return RefinerScore(
         _mean(np.linalg.norm(raw, axis=2)),
         _mean(errors["seen"]),
         _mean(errors["before"]),
@@ -178,7 +178,7 @@ def _mean(errors: NDArray[np.float32]) -> float:
 
 def train(
     crops: Crops, rows: NDArray[np.intp], held_out: NDArray[np.intp], config: RefinerConfig, run: Path, every: int = 500
-) -> Iterator[tuple[int, Score | None]]:
+) -> Iterator[tuple[int, RefinerScore | None]]:
     """Train until `config.steps`, from the run's checkpoint if there is one; yields every step, sometimes with a score.
 
     Writes `checkpoint.pt` every `every` steps, `network.pt` (averaged weights) and `scores.jsonl` beside it.
