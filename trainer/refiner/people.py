@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from realtime.frame import Rgb
 from realtime.pose.estimation.blazepose import BodyTracker
+from realtime.pose.estimation.refined_hands import hand_region
 from realtime.pose.estimation.refined_points import BODY_POINTS, HAND_POINTS
-from realtime.pose.estimation.region import Region, around, turn
+from realtime.pose.estimation.region import Region, around
 from realtime.pose.pose import Floats
 from realtime.pose.skeleton import BODY_NAMES
 
@@ -114,16 +115,6 @@ def _crops_of(file: Path, tracker: BodyTracker) -> tuple[Crops, Crops]:
             )
     person = int(file.stem)
     return _stacked(bodies, person), _stacked(hands, person)
-
-
-def hand_region(xy: Floats, scale: float) -> Region:
-    """The region around the 21 points of a hand, turned so that the palm points up."""
-    rotation = turn(xy[0].tolist(), xy[[5, 9, 17]].mean(axis=0).tolist(), np.pi / 2)
-    upright = Region(0.0, 0.0, 1.0, rotation)
-    own = upright.from_frame(xy)
-    low, high = own.min(axis=0), own.max(axis=0)
-    x, y = upright.to_frame(((low + high) / 2)[None])[0].tolist()
-    return Region(x, y, max(float((high - low).max()) * scale, 1.0), rotation)
 
 
 def _look(rgb: Rgb, tracker: BodyTracker) -> Floats:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime.pose.estimation.blazepose import Body, BodyTracker
-from realtime.pose.estimation.refined_points import BODY_POINTS, Refined
+from realtime.pose.estimation.refined_points import BODY_POINTS, Refined, share_of_trust
 from realtime.pose.estimation.refiner import Refiner
 from realtime.pose.estimation.region import Region, Rgba, around
 from realtime.pose.pose import Floats
@@ -132,7 +132,7 @@ class RefinedBodyTracker:
         """The body with the refined points, and which of its points are sure."""
         size_px = np.float32(self._region.size)
         away = np.linalg.norm(refined.xy - body.xy[_ROWS], axis=1)
-        trust = _share(refined.deviation / size_px, *_DEVIATION) * _share(away / size_px, *_CORRECTION)
+        trust = share_of_trust(refined.deviation / size_px, *_DEVIATION) * share_of_trust(away / size_px, *_CORRECTION)
         xy, deviation, sure = body.xy.copy(), body.deviation.copy(), _NONE_SURE.copy()
         xy[_ROWS] += trust[:, None] * (refined.xy - xy[_ROWS])
         xy[_CARRIED_ROWS] += xy[_ANCHORS] - body.xy[_ANCHORS]
@@ -146,11 +146,6 @@ class RefinedBodyTracker:
         self._pictures = 0
         self._step, self._sure = np.zeros((len(BODY_NAMES), 2), np.float32), _NONE_SURE
         self._region = Region(0.0, 0.0, 1.0, 0.0)
-
-
-def _share(values: Floats, all_below: float, none_from: float) -> Floats:
-    """1 up to the one, 0 from the other on, and a slope between."""
-    return np.asarray(((none_from - values) / (none_from - all_below)).clip(0, 1), np.float32)
 
 
 def _held(last: Region, new: Region, points: Floats) -> Region:

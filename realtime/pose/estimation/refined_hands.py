@@ -4,7 +4,7 @@ import numpy as np
 
 from realtime.pose.estimation.blazepose import Body
 from realtime.pose.estimation.hands import SIDES, Hand, HandFinder, Side
-from realtime.pose.estimation.refined_points import HAND_POINTS
+from realtime.pose.estimation.refined_points import HAND_POINTS, share_of_trust
 from realtime.pose.estimation.refiner import Refiner
 from realtime.pose.estimation.region import Region, Rgba, square, turn
 from realtime.pose.pose import Floats
@@ -15,8 +15,10 @@ _AROUND = 1.5
 _HAND_PER_FOREARM = 1.15
 """A hand's box, in lengths of the longer forearm that is seen: where only the arm knows of the hand."""
 _LEAST_PRESENCE = 0.5
-_SURE, _UNSURE = 0.03, 0.08
+_DEVIATION = 0.03, 0.08
 """Deviations, in sizes of the region: up to the one a point is believed, from the other on it is not."""
+_LEASH = 0.7
+"""How far the wrists of hand and arm may lie apart, in sizes of the hand; else it is no longer this arm's."""
 _KNUCKLES = [5, 9, 17]
 _FROM_BODY = {0: "wrist", 5: "index", 17: "pinky"}
 """Points of a hand that the body has, too."""
@@ -73,11 +75,11 @@ class RefinedHandTracker:
         """The hand with truer points; None if the refiner sees none there."""
         if hand is None:
             return None
-        region = _region(hand.xy)
+        region = hand_region(hand.xy)
         refined = self._refiner(rgba, region, hand.xy, np.ones(HAND_POINTS, np.bool_), mirrored=side == "right")
         if refined.presence < _LEAST_PRESENCE:
             return None
-        trust = ((_UNSURE - refined.deviation / region.size) / (_UNSURE - _SURE)).clip(0, 1)
+        trust = share_of_trust(refined.deviation / np.float32(region.size), *_DEVIATION)
         xy = hand.xy + trust[:, None] * (refined.xy - hand.xy)
         return Hand(xy.astype(np.float32), hand.depth, refined.presence, refined.deviation)
 
@@ -86,6 +88,8 @@ class RefinedHandTracker:
         if side not in self._last:
             return None
         hand, wrist = self._last[side]
+        if np.linalg.norm(hand.xy[0] - wrist) > _LEASH * np.ptp(hand.xy, axis=0).max():
+            return None
         return Hand(hand.xy + (_wrist(body, side) - wrist), hand.depth, hand.presence)
 
     def _from_arm(self, rgba: Rgba, body: Body, side: Side) -> Hand | None:
@@ -98,7 +102,7 @@ class RefinedHandTracker:
         known = np.isin(np.arange(HAND_POINTS), [*_FROM_BODY])
         region = _beyond_wrist(body, points)
         refined = self._refiner(rgba, region, points, known, mirrored=side == "right")
-        if refined.presence < _LEAST_PRESENCE or np.median(refined.deviation) > _SURE * region.size:
+        if refined.presence < _LEAST_PRESENCE or np.median(refined.deviation) > _DEVIATION[0] * region.size:
             return None
         return Hand(refined.xy, np.zeros(HAND_POINTS, np.float32), refined.presence, refined.deviation)
 
@@ -108,14 +112,14 @@ def _wrist(body: Body, side: Side) -> Floats:
     return wrist
 
 
-def _region(xy: Floats) -> Region:
-    """The region around a hand's points, turned so that the palm points up."""
+def hand_region(xy: Floats, scale: float = _AROUND) -> Region:
+    """The square around the 21 points of a hand (21 2, pixels), `scale` as large, turned so that the palm points up."""
     rotation = turn(xy[0].tolist(), xy[_KNUCKLES].mean(axis=0).tolist(), np.pi / 2)
     upright = Region(0.0, 0.0, 1.0, rotation)
     own = upright.from_frame(xy)
     low, high = own.min(axis=0), own.max(axis=0)
     width, height = (high - low).tolist()
-    return square(upright.to_frame(((low + high) / 2)[None])[0].tolist(), width, height, rotation, scale=_AROUND)
+    return square(upright.to_frame(((low + high) / 2)[None])[0].tolist(), width, height, rotation, scale=scale)
 
 
 def _beyond_wrist(body: Body, points: Floats) -> Region:

@@ -62,3 +62,8 @@ def decode(output: Floats) -> Refined:
     xy = np.stack([place.sum(axis=1) @ cells, place.sum(axis=2) @ cells], axis=1)
     deviation = np.exp((weight * flat[count:-1]).sum(axis=1))
     return Refined(xy, deviation, float(1 / (1 + np.exp(-flat[-1].mean()))))
+
+
+def share_of_trust(values: Floats, all_below: float, none_from: float) -> Floats:
+    """How far to believe points: 1 for values up to the one, 0 from the other on, and a slope between."""
+    return np.asarray(((none_from - values) / (none_from - all_below)).clip(0, 1), np.float32)
