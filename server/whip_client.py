@@ -12,6 +12,7 @@ from yarl import URL
 
 from server.encoder import CodecName
 from server.ice_server import IceServer
+from server.peer import with_one_fingerprint
 from server.stream import SharedStream
 from server.viewer_peer import StreamTrack, send_track
 
@@ -101,7 +102,7 @@ class WhipClient:
         try:
             send_track(connection, track, CODEC)
             await connection.setLocalDescription(await connection.createOffer())
-            session, answer = await self._post(http, connection.localDescription.sdp)
+            session, answer = await self._post(http, with_one_fingerprint(connection.localDescription.sdp))
             try:
                 await connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
             except Exception as problem:  # aiortc raises whatever comes of what others wrote
