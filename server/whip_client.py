@@ -75,7 +75,7 @@ class WhipClient:
             while True:
                 try:
                     await self._publish(http, again=bool(said))
-                    why, failures = "the connection was lost", 0
+                    why, failures, said = "the connection was lost", 0, ""
                 except (aiohttp.ClientError, OSError, WhipError) as problem:
                     why = str(problem) or type(problem).__name__
                 if why != said:
