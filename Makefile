@@ -6,7 +6,7 @@ BIN := .venv/bin
 MEDIAPIPE_PYTHON ?= $(firstword $(foreach python,$(PYTHON) python3.12 python3.11,$(shell \
 	$(python) -c 'import sys; (3, 11) <= sys.version_info < (3, 13) and print("$(python)")' 2>/dev/null)))
 
-.PHONY: install demo test test-long chromium gstreamer firefox
+.PHONY: install demo test test-long chromium peers
 
 install: .venv/core
 
@@ -19,7 +19,7 @@ test: .venv/dev .venv-mediapipe/ready chromium
 	$(BIN)/mypy
 	$(BIN)/pytest
 
-test-long: .venv/dev chromium gstreamer firefox
+test-long: .venv/dev chromium peers
 	$(BIN)/pytest -m long
 
 .venv/core: pyproject.toml
@@ -46,16 +46,14 @@ chromium:
 	|| echo "No Chromium here: the browser tests (tests/server/test_page.py, tests/realtime/test_serve.py) will be skipped." \
 		"Install it with: sudo apt install chromium"
 
-GSTREAMER := gstreamer1.0-plugins-bad gstreamer1.0-plugins-good gstreamer1.0-libav gstreamer1.0-nice python3-gst-1.0 gir1.2-gst-plugins-bad-1.0
+# What tests/server/test_interop.py watches with; what is missing is skipped there.
+PEERS := gstreamer1.0-plugins-bad gstreamer1.0-plugins-good gstreamer1.0-libav gstreamer1.0-nice python3-gst-1.0 \
+	gir1.2-gst-plugins-bad-1.0 firefox-esr
 
-gstreamer:
-	@/usr/bin/python3 -c 'import gi; gi.require_version("GstWebRTC", "1.0")' 2>/dev/null \
-	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq $(GSTREAMER); } \
-	|| echo "No GStreamer here: its test (tests/server/test_interop.py) will be skipped. Install it with: sudo apt install $(GSTREAMER)"
-
-firefox:
-	@command -v firefox-esr >/dev/null || command -v firefox >/dev/null \
-	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq firefox-esr; } \
-	|| echo "No Firefox here: its test (tests/server/test_interop.py) will be skipped. Install it with: sudo apt install firefox-esr"
-	@[ -d .venv/node_modules/puppeteer-core ] || npm install --silent --no-audit --no-fund --prefix .venv puppeteer-core@24 \
-	|| echo "No puppeteer-core here: the test of Firefox will be skipped."
+peers: .venv/dev
+	@{ /usr/bin/python3 -c 'import gi; gi.require_version("GstWebRTC", "1.0")' && command -v firefox-esr; } >/dev/null 2>&1 \
+	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq $(PEERS); } \
+	|| echo "Some peers are missing here, and their tests will be skipped. Install them with: sudo apt install $(PEERS)"
+	@[ -d .venv/node_modules/node-datachannel ] \
+	|| npm install --silent --no-audit --no-fund --prefix .venv puppeteer-core@24 node-datachannel@0.33 \
+	|| echo "There is no npm here, so the tests of Firefox and libdatachannel will be skipped."

@@ -50,7 +50,7 @@ class Peer:
                 await self._connection.setLocalDescription(await self._connection.createAnswer())
         except Exception as problem:  # measured: six kinds of exceptions for mutated offers
             raise OfferError("The offer cannot be answered: it contradicts itself.") from problem
-        return self._connection.localDescription.sdp
+        return with_one_fingerprint(self._connection.localDescription.sdp)
 
     async def add_candidates(self, candidates: Iterable[RTCIceCandidate]) -> None:
         """Try more ways to the client; only the first few of a session, as each makes packets to where it says."""
@@ -88,3 +88,14 @@ class Peer:
             self.settled.set()
         elif state in ("failed", "closed"):
             self.end()
+
+
+def with_one_fingerprint(sdp: str) -> str:
+    """A description with SHA-256 fingerprints only.
+
+    Given others, too, libdatachannel, which OBS uses, now and then compares one with the hash of another.
+    """
+    lines = sdp.split("\r\n")
+    return "\r\n".join(
+        line for line in lines if not line.startswith("a=fingerprint:") or line.startswith("a=fingerprint:sha-256 ")
+    )

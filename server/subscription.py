@@ -55,7 +55,8 @@ class Subscription:
     @property
     def wanted(self) -> tuple[Rendition, ...]:
         """What has to be encoded for this viewer; safe from any thread."""
-        return (self._rendition,) if self._awaited is None else (self._rendition, self._awaited)
+        awaited = self._awaited  # once: the event loop may change it meanwhile
+        return (self._rendition,) if awaited is None else (self._rendition, awaited)
 
     @property
     def skips(self) -> int:

@@ -12,6 +12,7 @@ from yarl import URL
 
 from server.encoder import CodecName
 from server.ice_server import IceServer
+from server.peer import with_one_fingerprint
 from server.stream import SharedStream
 from server.viewer_peer import StreamTrack, send_track
 
@@ -74,7 +75,7 @@ class WhipClient:
             while True:
                 try:
                     await self._publish(http, again=bool(said))
-                    why, failures = "the connection was lost", 0
+                    why, failures, said = "the connection was lost", 0, ""
                 except (aiohttp.ClientError, OSError, WhipError) as problem:
                     why = str(problem) or type(problem).__name__
                 if why != said:
@@ -101,7 +102,7 @@ class WhipClient:
         try:
             send_track(connection, track, CODEC)
             await connection.setLocalDescription(await connection.createOffer())
-            session, answer = await self._post(http, connection.localDescription.sdp)
+            session, answer = await self._post(http, with_one_fingerprint(connection.localDescription.sdp))
             try:
                 await connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
             except Exception as problem:  # aiortc raises whatever comes of what others wrote

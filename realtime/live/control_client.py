@@ -69,7 +69,8 @@ def _certificates() -> ssl.SSLContext:
 def _show(description: dict[str, Any]) -> None:
     table = Table("command", "takes", "now", "what it does", box=None)
     for name, command in description["commands"].items():
-        table.add_row(name, _takes(command["takes"]), str(description["state"].get(name, "")), command["meaning"])
+        now = msgspec.json.encode(description["state"].get(name, "")).decode().strip('"')
+        table.add_row(name, _takes(command["takes"]), now, command["meaning"])
     Console().print(table)
 
 

@@ -88,7 +88,8 @@ class PosePipeline:
     @property
     def notice(self) -> str | None:
         """What the performer should know now."""
-        return self._lesson.notice if self._lesson else self._retargeter.notice
+        lesson = self._lesson  # once: another thread may change it meanwhile
+        return self._retargeter.notice if lesson is None else lesson.notice
 
     def calibrate(self, name: str | None) -> None:
         """Learn from now on where the performer stands near and far; a name keeps it. From any thread."""
@@ -127,12 +128,13 @@ class PosePipeline:
         return FigureFrame(replace(frame, done_at_s=time.perf_counter()), figure, renderer)
 
     def _learn(self, tracked: TrackedPose, frame: Frame) -> None:
-        if self._lesson is None:
+        lesson = self._lesson
+        if lesson is None:
             return
-        profile = self._lesson.step(tracked, frame)
+        profile = lesson.step(tracked, frame)
         if profile is not None:
             self._retargeter.use(profile)
-        if self._lesson.over:
+        if lesson.over and self._lesson is lesson:
             self._lesson = None
 
     def idle(self, frame: Frame, renderer: SubjectRenderer) -> FigureFrame:

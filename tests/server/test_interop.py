@@ -1,4 +1,7 @@
-"""Peers that nobody here wrote, beside Chromium (test_page.py) and ffmpeg (test_whip.py): GStreamer and Firefox."""
+"""Peers that nobody here wrote, beside Chromium (test_page.py) and ffmpeg (test_whip.py).
+
+GStreamer, Firefox and libdatachannel; `make peers` installs them.
+"""
 
 import asyncio
 import json
@@ -11,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from tests.server.test_page import READ_NUMBERS
-from tests.support.server_harness import running_server, until
+from tests.support.server_harness import button, running_server, until
 from tests.support.streams import BITS, BLOCK_PX
 
+pytestmark = pytest.mark.long
 SUPPORT = Path(__file__).parents[1] / "support"
 NODE_MODULES = Path(os.environ.get("NODE_MODULES", Path(__file__).parents[2] / ".venv" / "node_modules"))
 SYSTEM_PYTHON = "/usr/bin/python3"
@@ -35,38 +39,63 @@ def has_gstreamer() -> bool:
     return subprocess.run([SYSTEM_PYTHON, "-c", HAS_GSTREAMER], capture_output=True, check=False).returncode == 0
 
 
-@pytest.mark.long
+async def said_by(program: str, *arguments: str, **environment: str) -> str:
+    """What a program prints; it has to end well."""
+    process = await asyncio.create_subprocess_exec(
+        program,
+        *arguments,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=os.environ | environment,
+    )
+    try:
+        said, complaints = await asyncio.wait_for(process.communicate(), 120)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+    assert process.returncode == 0, complaints.decode()
+    return said.decode()
+
+
+def node(package: str) -> str:
+    """Where node is, if it has a package; the test is skipped otherwise."""
+    program = shutil.which("node")
+    if program is None or not (NODE_MODULES / package).is_dir():
+        pytest.skip(f"needs node and {package}")
+    return program
+
+
 @pytest.mark.parametrize("codec", ["VP8", "H264"])
 async def test_gstreamer_watches(codec: str) -> None:
     if not has_gstreamer():
-        pytest.skip("needs GStreamer's webrtcbin and its Python bindings; `make gstreamer` installs them")
+        pytest.skip("needs GStreamer's webrtcbin and its Python bindings")
     async with running_server(streams=1) as inside:
-        arguments = [SUPPORT / "gstreamer_viewer.py", f"{inside.server.url}whep", codec, "30"]
-        process = await asyncio.create_subprocess_exec(
-            SYSTEM_PYTHON, *map(str, arguments), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-        )
-        await until(lambda: inside.server.viewers == 1, timeout_s=20)
-        said, complaints = await asyncio.wait_for(process.communicate(), 60)
-        assert said.split() == [b"30", b"256", b"256"], complaints.decode()
+        script, endpoint = SUPPORT / "gstreamer_viewer.py", f"{inside.server.url}whep"
+        watching = asyncio.create_task(said_by(SYSTEM_PYTHON, str(script), endpoint, codec, "30"))
+        await until(lambda: inside.server.viewers == 1 or watching.done(), timeout_s=30)
+        assert (await watching).split() == ["30", "256", "256"]
 
 
-@pytest.mark.long
 async def test_firefox_watches() -> None:
-    firefox, node = shutil.which("firefox-esr") or shutil.which("firefox"), shutil.which("node")
-    if firefox is None or node is None or not (NODE_MODULES / "puppeteer-core").is_dir():
-        pytest.skip("needs Firefox, node and puppeteer-core; `make firefox` installs them")
+    firefox = shutil.which("firefox-esr") or shutil.which("firefox")
+    if firefox is None:
+        pytest.skip("needs Firefox")
+    program = node("puppeteer-core")
     async with running_server(streams=1) as inside:
-        arguments = [inside.server.url, READ_NUMBERS, json.dumps(["person", 30, BITS, BLOCK_PX])]
-        process = await asyncio.create_subprocess_exec(
-            node,
-            str(SUPPORT / "firefox_page.mjs"),
-            *arguments,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=os.environ | {"NODE_MODULES": str(NODE_MODULES), "FIREFOX": firefox},
-        )
-        said, complaints = await asyncio.wait_for(process.communicate(), 120)
-        assert process.returncode == 0, complaints.decode()
+        given = json.dumps(["person", 30, BITS, BLOCK_PX])
+        arguments = [str(SUPPORT / "firefox_page.mjs"), inside.server.url, READ_NUMBERS, given]
+        said = await said_by(program, *arguments, NODE_MODULES=str(NODE_MODULES), FIREFOX=firefox)
         numbers = json.loads(said)
         assert numbers == sorted(numbers)
         assert len(set(numbers)) >= 25
+
+
+async def test_libdatachannel_watches_and_gives_a_command() -> None:
+    program, waved = node("node-datachannel"), list[None]()
+    async with running_server(streams=1, commands={"wave": button(lambda: waved.append(None))}) as inside:
+        arguments = [str(SUPPORT / "datachannel_viewer.mjs"), f"{inside.server.url}whep"]
+        said = json.loads(await said_by(program, *arguments, NODE_MODULES=str(NODE_MODULES)))
+        assert said["packets"] > 20
+        assert said["reply"] == {"status": 200, "id": 1}
+        assert len(waved) == 1
