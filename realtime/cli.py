@@ -53,7 +53,8 @@ def render(
     """Render a whole video with a subject in the performer's place: every frame, at its own time, with the sound.
 
     Args:
-        video: who moves: a video, a bundled performer's name (bob), or a folder, all videos of which are rendered.
+        video: who moves: a video, its URL, a bundled performer's name (bob), a folder of pictures, or a folder of
+            videos, all of which are rendered.
         subject: who is shown: a name, or the path of a subject's folder.
         out: the .mp4 to write, or the folder; VIDEO_SUBJECT here if not given.
         side_by_side: write source | figure | result instead of the result alone.
@@ -61,14 +62,14 @@ def render(
         engines: how the networks run.
         pose: what estimates the pose, and whose.
     """
-    from realtime.live.source import video_path
-    from realtime.offline import render_all
+    from realtime.live.source import video_file
+    from realtime.offline import default_out, render_all
     from realtime.subject import load_subject
 
-    path, shown = video_path(video), load_subject(subject)
-    beside = f"{path.resolve().name if path.is_dir() else path.stem}_{shown.folder.resolve().name}"
-    target = out or Path(beside if path.is_dir() else f"{beside}.mp4")
-    render_all(path, shown, target, engines, pose, side_by_side=side_by_side, replace=replace)
+    shown = load_subject(subject)
+    with video_file(video) as path:
+        target = out or default_out(path, shown)
+        render_all(path, shown, target, engines, pose, side_by_side=side_by_side, replace=replace)
 
 
 def calibrate(
@@ -83,7 +84,7 @@ def calibrate(
         performer: your name, for the profile.
         camera: which camera to use: its number, 0 being the first, its path, or a part of its name. Leave it where it
             is afterwards.
-        source: a video to use instead of a camera: a path, or a bundled performer's name (bob).
+        source: a video to use instead of a camera: a path, an URL, or a bundled performer's name (bob).
         pose: what estimates the pose, and whose.
     """
     from rich.console import Console
@@ -111,7 +112,7 @@ def bench(
 
     Args:
         subject: who is shown: a name, or the path of a subject's folder.
-        source: the video that drives it: a path, or a bundled performer's name.
+        source: the video that drives it: a path, an URL, a folder of pictures, or a bundled performer's name.
         seconds: how long to measure, after a warm-up.
         engines: how the networks run.
         pose: what estimates the pose, and whose.
@@ -136,23 +137,24 @@ def bench_pose(
     """Measure frame to pose on this machine, side by side with the mediapipe library where there is one.
 
     Args:
-        source: the video to look at: a path, or a bundled performer's name.
+        source: the video to look at: a path, an URL, a folder of pictures, or a bundled performer's name.
         frames: how many frames to measure, after a warm-up.
         cores: processor cores that this program and the library are bound to, in turns.
         mediapipe_python: Python of another environment that has mediapipe 0.10.21, if this one has not.
         pose: what is estimated.
     """
-    from realtime.live.source import video_path
+    from realtime.live.source import video_file
     from realtime.pose_tools.bench import bench_pose as measure
     from realtime.pose_tools.bench import show
 
     if frames < 1 or cores < 1:
         raise UserError(f"--frames and --cores must be at least 1, not {frames} and {cores}.")
-    show(measure(video_path(source), pose, frames=frames, cores=cores, mediapipe_python=mediapipe_python))
+    with video_file(source) as path:
+        show(measure(path, pose, frames=frames, cores=cores, mediapipe_python=mediapipe_python))
 
 
 def pose(
-    video: Annotated[Positional[Path], tyro.conf.arg(metavar="VIDEO")],
+    video: Annotated[Positional[str], tyro.conf.arg(metavar="VIDEO")],
     /,
     out: Path | None = None,
     truth: Path | None = None,
@@ -163,7 +165,7 @@ def pose(
     """Look at the poses in a video: draws them over it, and reports how well and how steadily the person is seen.
 
     Args:
-        video: the video to look at.
+        video: the video to look at: a path, an URL, a folder of pictures, or a bundled performer's name.
         out: folder for pose.mp4 and report.html; VIDEO_pose here if not given.
         truth: exact joints to measure error, jitter and lag against: an .npz with names [J] (e.g. left_wrist, or the
             rig's bones: hand_l), xy [F, J, 2] in pixels, a row per frame, and visibility [F, J] (2 is visible).
@@ -171,9 +173,12 @@ def pose(
         end_s: second of the video to end at.
         config: what estimates the pose, and whose.
     """
+    from realtime.live.source import video_file
     from realtime.pose_tools.annotate import report_poses
 
-    report_poses(video, out or Path(f"{video.stem}_pose"), config, truth=truth, start_s=start_s, end_s=end_s)
+    with video_file(video) as path:
+        folder = out or Path(f"{path.stem or path.resolve().name}_pose")
+        report_poses(path, folder, config, truth=truth, start_s=start_s, end_s=end_s)
 
 
 def main() -> None:

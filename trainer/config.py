@@ -18,8 +18,9 @@ from realtime.subject import BUNDLED, Consent, user_subjects
 class PrepareConfig:
     """Which footage to prepare, and how."""
 
-    video: Annotated[Positional[Path], arg(metavar="VIDEO")]
-    """Video of one person, whole body, minutes long, from a camera that stands still; or a folder of its frames."""
+    video: Annotated[Positional[str], arg(metavar="VIDEO")]
+    """Video of one person, whole body, minutes long, from a camera that stands still: a path, an URL (http://, rtsp://;
+    it is fetched into the run), or a folder of its frames."""
     size: str = "512"
     """Size of the subject's picture in pixels, e.g. 512 (square; live on 2 cores) or 1024x512; multiples of 32."""
     crop: Annotated[str | None, arg(metavar="X,Y,WIDTH,HEIGHT", help_behavior_hint="")] = None

@@ -23,10 +23,10 @@ class RunConfig:
     performer dances."""
     source: Annotated[str | None, tyro.conf.arg(metavar="SOURCE")] = None
     """What to play instead of a camera: a video's path, a bundled performer's name (bob), an URL (rtsp://, http://), a
-    named pipe, poses:FOLDER, the JSON files of OpenPose, or whip, which waits for whoever publishes to /whip or presses
-    "Use this camera" on the page."""
+    named pipe, a folder of pictures, poses:FOLDER, the JSON files of OpenPose, or whip, which waits for whoever
+    publishes to /whip or presses "Use this camera" on the page."""
     fps: float = 30.0
-    """How many poses of OpenPose are played per second."""
+    """How many pictures of a folder, or poses of OpenPose, are played per second."""
     performer: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Whose profile to use, made by `realtime calibrate`; without one your range is learnt while you move."""
     host: str = "127.0.0.1"

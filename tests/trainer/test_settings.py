@@ -120,7 +120,7 @@ def test_the_list_of_settings_is_a_file_for_them(preset: TrainConfig, tmp_path: 
 
 
 def test_every_choice_of_preparing_is_remembered(tmp_path: Path) -> None:
-    config = PrepareConfig(video=Path("films/alice.mp4"), openpose=Path("labels/alice"))
+    config = PrepareConfig(video="films/alice.mp4", openpose=Path("labels/alice"))
     record = PreparedFrom(**{field.name: getattr(config, field.name) for field in fields(config)}, video_bytes=9)
     write_settings(tmp_path / "fit.json", record)
     check_settings(tmp_path / "fit.json", record)
@@ -151,7 +151,7 @@ def test_every_choice_of_preparing_is_remembered(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_prepared(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        PrepareConfig(video=Path("v.mp4"), **wrong)
+        PrepareConfig(video="v.mp4", **wrong)
 
 
 def test_settings_that_are_new_are_as_they_were(tmp_path: Path) -> None:
