@@ -77,6 +77,36 @@ def test_a_loop_goes_on_without_a_gap(video: Path) -> None:
     assert source.read() is None
 
 
+@pytest.mark.parametrize(
+    ("name", "frames"),
+    [
+        ("onebad_h264_noise.mp4", 109),
+        ("cover_first.mp4", 110),
+        ("bframes.avi", 120),
+        ("phone_hdr_hlg.mov", 110),
+        ("portrait_9x16.mp4", 120),
+        ("start_1h.mkv", 96),
+    ],
+)
+def test_any_file_loops_without_a_gap(name: str, frames: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    due_s: list[float] = []
+
+    def at_once(_: Pace, at_s: float) -> bool:
+        due_s.append(at_s)
+        return True
+
+    monkeypatch.setattr(Pace, "wait", at_once)
+    source = FileSource(DATA / "faults" / name, loop=True)
+    played = [frame.rgb for _ in range(frames + 2) if (frame := source.read())]
+    source.close()
+    assert np.array_equal(played[0], played[frames])
+    assert np.array_equal(played[1], played[frames + 1])
+    steps_s = np.diff(due_s)
+    bad = 1 if name.startswith("onebad") else 0
+    assert np.sort(steps_s)[: len(steps_s) - bad] == pytest.approx(1 / 30, abs=2e-3)
+    assert steps_s.max() == pytest.approx((1 + bad) / 30, abs=2e-3)
+
+
 def test_recorded_poses_play_with_gaps_and_over_and_over() -> None:
     source = PoseSource(DATA / "openpose", fps=120)
     frames = [source.read() for _ in range(24)]

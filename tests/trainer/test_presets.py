@@ -64,7 +64,8 @@ def test_configurations_survive_json() -> None:
 
 
 def test_sizes() -> None:
-    assert PrepareConfig(video="v.mp4").size_px == (512, 512)
+    assert PrepareConfig(video="v.mp4").size_px is None
+    assert PrepareConfig(video="v.mp4", size="512").size_px == (512, 512)
     assert PrepareConfig(video="v.mp4", size="1024x512").size_px == (1024, 512)
 
 

@@ -143,8 +143,9 @@ def test_every_choice_of_preparing_is_remembered(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"size": "100"}, "--size must be multiples of 32 .* not 100 x 100"),
-        ({"size": "32"}, "at least 64 pixels"),
+        ({"size": "100"}, "--size must be multiples of 32, .* not 100"),
+        ({"size": "32"}, "from 64 to 4096 pixels"),
+        ({"size": "100000"}, "from 64 to 4096 pixels, not 100000"),
         ({"size": "big"}, "--size must be like 512 or 1024x512, not 'big'"),
         ({"crop": "1,2,3"}, "--crop must be X,Y,WIDTH,HEIGHT"),
     ],

@@ -94,14 +94,14 @@ def _write_data(
     style = load_style(config.style_name)
     (data / "prepare.json").unlink(missing_ok=True)  # written last: it says that the rest is whole
     save_poses(data / "poses.npz", track.poses, exact=style.exact)
-    crop = Crop(*report.crop, config.size_px)
+    crop = Crop(*report.crop, report.size_px)
     plate = extract_frames(source, timing, crop, track.poses, data / "frames.mp4", learnt if report.static else 0)
     write_picture(data / "plate.png", plate)
     (data / ATLAS).unlink(missing_ok=True)  # of footage that was prepared before; training makes the new one
     prepared = Prepared(
         video=report.video,
-        width_px=config.size_px[0],
-        height_px=config.size_px[1],
+        width_px=report.size_px[0],
+        height_px=report.size_px[1],
         fps=timing.fps,
         frames=len(track.poses),
         seen=int(track.seen.sum()),
