@@ -10,7 +10,7 @@ from tyro.conf import Positional
 
 from engines.console import run_commands
 from engines.errors import UserError
-from realtime.live.run_config import RunConfig
+from realtime.live.run_config import CaptureConfig, RunConfig
 from realtime.pose.estimation.config import PoseConfig
 from realtime.subject_engines import BEST, EngineConfig
 from realtime.subjects_cli import subjects
@@ -76,6 +76,7 @@ def calibrate(
     performer: Positional[str],
     camera: str | None = None,
     source: str | None = None,
+    capture: Annotated[CaptureConfig, Inline] = CaptureConfig(),
     pose: Annotated[PoseConfig, Inline] = PoseConfig(),
 ) -> None:
     """Five seconds to tell how near and how far you stand: then `realtime run --performer NAME` knows from the start.
@@ -85,6 +86,7 @@ def calibrate(
         camera: which camera to use: its number, 0 being the first, its path, or a part of its name. Leave it where it
             is afterwards.
         source: a video to use instead of a camera: a path, an URL, or a bundled performer's name (bob).
+        capture: what is asked of the camera; ask the same of it when you play.
         pose: what estimates the pose, and whose.
     """
     from rich.console import Console
@@ -94,7 +96,7 @@ def calibrate(
     from realtime.live.source import open_source
 
     check_name(performer)
-    opened, remark = open_source(camera, source)
+    opened, remark = open_source(camera, source, capture=capture)
     if remark:
         print(remark)
     path = save_profile(performer, guide(opened, Console(), pose))

@@ -10,16 +10,17 @@ from tests.support.help_text import commands_in, help_of, options_in
 
 POSE = ["--person", "--pose", "--pose-effort", "--pose-parts"]
 ENGINES = ["--backend", "--precision", "--threads"]
+CAMERA = ["--camera", "--camera-fps", "--camera-size"]
 OPTIONS = {
     "realtime run": [
-        *(*POSE, *ENGINES, "--allow-host", "--camera", "--fps", "--host", "--ice-server", "--no-token"),
+        *(*POSE, *ENGINES, *CAMERA, "--allow-host", "--fps", "--host", "--ice-server", "--no-token"),
         *("--performer", "--port", "--source", "--subject", "--tls"),
     ],
     "realtime render": [*POSE, *ENGINES, "--out", "--replace", "--side-by-side", "--subject"],
     "realtime subjects": [],
     "realtime subjects show": [],
     "realtime subjects remove": ["--yes"],
-    "realtime calibrate": [*POSE, "--camera", "--source"],
+    "realtime calibrate": [*POSE, *CAMERA, "--source"],
     "realtime pose": [*POSE, "--end-s", "--out", "--start-s", "--truth"],
     "realtime bench": [*POSE, *ENGINES, "--seconds", "--source", "--subject"],
     "realtime bench-pose": [*POSE, "--cores", "--frames", "--mediapipe-python", "--source"],
@@ -39,7 +40,7 @@ def test_the_options_of_every_command(
 ) -> None:
     text = help_of(MAIN[words.split()[0]], words.split(), monkeypatch, capsys)
     assert options_in(text) == sorted(OPTIONS[words])
-    assert len(OPTIONS[words]) <= 18
+    assert len(OPTIONS[words]) <= 20
     assert text.splitlines()[-1].startswith(f"Example: {' '.join(words.split()[:2])}"), "help ends with an example"
 
 

@@ -100,7 +100,7 @@ def _load(config: RunConfig, source: Source | None) -> Session:
     subject = load_subject(config.subject)
     profile = None if config.performer is None else load_profile(config.performer)
     if source is None:
-        source, remark = open_source(config.camera, config.source, fps=config.fps)
+        source, remark = open_source(config.camera, config.source, capture=config.capture, fps=config.fps, say=print)
         if remark:
             print(remark)
     return open_session(subject, source, config.engines, config.pose, profile=profile, say=print)

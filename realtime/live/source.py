@@ -18,11 +18,13 @@ from realtime.frame import Frame, Rgb
 from realtime.live.camera import REOPEN_S, CameraSource, has_camera
 from realtime.live.openpose_source import PoseSource
 from realtime.live.pace import Pace
+from realtime.live.run_config import CaptureConfig
 from realtime.pictures import PICTURES_FPS, PictureFolder
 from realtime.video import read_video
 
 PERFORMERS = Path(__file__).parents[1] / "performers"
 POSES = "poses:"
+MOST_FPS = 240
 OPEN_S, SILENCE_S = 5.0, 2.0
 """How long a stream may take to open, and may be silent, before it counts as gone."""
 LOG = logging.getLogger(__name__)
@@ -196,27 +198,44 @@ def video_path(source: str) -> Path:
     return known.get(source, Path(source))
 
 
-def open_source(camera: str | None, source: str | None, *, fps: float = 30.0) -> tuple[Source, str | None]:
+def open_source(
+    camera: str | None,
+    source: str | None,
+    *,
+    capture: CaptureConfig = CaptureConfig(),
+    fps: float | None = None,
+    say: Callable[[str], object] = LOG.info,
+) -> tuple[Source, str | None]:
     """Open what the command line asks for.
 
     Args:
         camera: a camera's index, path, or a part of its name; or None.
         source: a bundled performer's name, a video's path, an URL, a named pipe, a folder of pictures, poses:FOLDER,
             or None.
-        fps: how fast recorded poses and folders of pictures are played.
+        capture: what to ask of the camera.
+        fps: how fast recorded poses and folders of pictures are played; by default `PICTURES_FPS`.
+        say: told what the camera really gives.
 
     Returns:
         The source, and a sentence for people when it is not what they may expect.
 
     Raises:
-        UserError: both are given, or it cannot be opened.
+        UserError: both are given, it cannot be opened, or an option has no effect on it.
     """
     if camera is not None and source is not None:
         raise UserError("Give either --camera or --source, not both.")
+    if source is not None and capture.asks:
+        raise UserError("--camera-size and --camera-fps are for cameras: leave them out with --source.")
+    if fps is not None and not (source and (source.startswith(POSES) or Path(source).is_dir())):
+        raise UserError("--fps is for folders of pictures and for poses: everything else has times of its own.")
+    if fps is not None and not 1 <= fps <= MOST_FPS:
+        raise UserError(f"--fps must be from 1 to {MOST_FPS}, not {fps:g}.")
     if source is not None:
-        return _open_named(source, fps), None
+        return _open_named(source, PICTURES_FPS if fps is None else fps), None
     if camera is not None or has_camera():
-        return CameraSource(camera or "0"), None
+        return CameraSource(camera or "0", capture, say=say), None
+    if capture.asks:
+        raise UserError("There is no camera here that --camera-size or --camera-fps could be asked of: connect one.")
     name, path = next(iter(performers().items()))
     return FileSource(path, loop=True), f"No camera here: playing the performer {name} instead."
 

@@ -15,6 +15,7 @@ from realtime.frame import Rgb
 from realtime.live.openpose_source import PoseSource
 from realtime.live.pace import Pace
 from realtime.live.pipeline import STAGES, PosePipeline
+from realtime.live.run_config import CaptureConfig
 from realtime.live.source import FileSource, StreamSource, open_source, performers
 from realtime.meter import Meter
 from realtime.pose.pose import Pose
@@ -222,4 +223,8 @@ def test_what_cannot_be_opened_is_named() -> None:
         open_source(None, "nobody")
     with pytest.raises(UserError, match="not both"):
         open_source("0", "bob")
+    with pytest.raises(UserError, match="--fps is for folders"):
+        open_source(None, "bob", fps=25)
+    with pytest.raises(UserError, match="--camera-size and --camera-fps are for cameras"):
+        open_source(None, "bob", capture=CaptureConfig(camera_fps=60))
     assert "bob" in performers()
