@@ -76,6 +76,17 @@ def disk_full_message(what: str, folder: Path) -> Iterator[None]:
         raise
 
 
+def check_there(*paths: Path) -> None:
+    """Tell of what is missing before anything that takes long.
+
+    Raises:
+        UserError: one of the files or folders does not exist.
+    """
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"There is no {path}: check the path.")
+
+
 def sha256(*paths: Path) -> str:
     """The SHA-256 of the files' contents, one after the other, in hexadecimal."""
     digest = hashlib.sha256()

@@ -1,5 +1,6 @@
 """What `realtime` and `engines` offer: a new option is a conscious act. `trainer`: see tests/trainer/test_cli.py."""
 
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -51,3 +52,16 @@ def test_every_command_is_listed(
     text = help_of(MAIN[program], [program], monkeypatch, capsys)
     assert commands_in(text) == {words.split()[1] for words in OPTIONS if words.startswith(program)}
     assert text.splitlines()[-1].startswith(f"Example: {program} ")
+
+
+@pytest.mark.parametrize("words", ["realtime run", "realtime calibrate", "engines verify"])
+def test_descriptions_fill_their_lines(
+    words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """However their docstrings are broken: a line ends because the next word has no place in it."""
+    text = help_of(MAIN[words.split()[0]], words.split(), monkeypatch, capsys, columns=72)
+    lines = [line.strip("│|").rstrip() for line in text.splitlines()]
+    filled = [(line, after) for line, after in itertools.pairwise(lines) if after.startswith(" " * 20) and line[26:]]
+    assert len(filled) > 5
+    for line, after in filled:
+        assert len(line) + 1 + len(after.split()[0]) > 68, (line, after)

@@ -9,6 +9,8 @@ import msgspec
 from tyro.conf import Positional, Suppress, arg
 
 from engines.errors import UserError
+from engines.files import check_there
+from realtime.fetch import is_url
 from realtime.pose.estimation.config import EstimatorName
 from realtime.pose.figure.styles import StyleName
 from realtime.subject import BUNDLED, Consent, user_subjects
@@ -30,7 +32,7 @@ class PrepareConfig:
     crop: Annotated[str | None, arg(metavar="X,Y,WIDTH,HEIGHT", help_behavior_hint="")] = None
     """Part of the video to use, in its pixels; by default the largest that holds the person."""
     pose: EstimatorName = "own"
-    """What estimates the pose: own, or the mediapipe library, which needs pip install 'bodydouble[mediapipe]'."""
+    """What estimates the pose: own, or the mediapipe library, the extra mediapipe."""
     openpose: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="")] = None
     """Folder with OpenPose's JSON files of this video: take the poses from these instead."""
     figure: Annotated[StyleName | None, Suppress] = None
@@ -61,6 +63,17 @@ class PrepareConfig:
     def crop_box(self) -> tuple[int, int, int, int] | None:
         """The chosen part of the video, x, y, width, height in its pixels; None if none was."""
         return None if self.crop is None else parse_crop(self.crop)
+
+    def check_there(self) -> None:
+        """Tell of what is missing before anything that takes long.
+
+        Raises:
+            UserError: there is no such video, or no such folder of OpenPose's.
+        """
+        if not is_url(self.video):
+            check_there(Path(self.video))
+        if self.openpose is not None:
+            check_there(self.openpose)
 
     @property
     def style_name(self) -> StyleName:

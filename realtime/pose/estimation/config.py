@@ -15,7 +15,7 @@ class PoseConfig:
     """What estimates poses, how much of them and at what cost, and which person is followed."""
 
     estimator: Annotated[EstimatorName, tyro.conf.arg(name="pose")] = "own"
-    """What estimates poses: this program, or the mediapipe library (needs pip install 'bodydouble[mediapipe]')."""
+    """What estimates poses: this program, or the mediapipe library (the extra mediapipe)."""
     pose_parts: Literal["all", "hands", "face", "body"] = "all"
     """Body, hands and face; body and hands; body and face; the body alone, which takes a third of the time of all."""
     pose_effort: Literal["full", "fast", "lite"] = "full"

@@ -1,0 +1,14 @@
+"""Entry point of `realtime`: a library that is missing or broken is said in a sentence."""
+
+from engines.console import plain_errors
+
+
+def main() -> None:
+    """Run the command line."""
+    with plain_errors("realtime"):
+        from realtime.cli import main as run
+    run()
+
+
+if __name__ == "__main__":
+    main()
