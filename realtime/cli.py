@@ -81,6 +81,8 @@ def calibrate(
 ) -> None:
     """Five seconds to tell how near and how far you stand: then `realtime run --performer NAME` knows from the start.
 
+    Of a film the whole is measured: try `realtime calibrate bob --source bob`.
+
     Args:
         performer: your name, for the profile.
         camera: which camera to use: its number, 0 being the first, its path, or a part of its name. Leave it where it
@@ -92,14 +94,19 @@ def calibrate(
     from rich.console import Console
 
     from realtime.live.calibrate import calibrate as guide
+    from realtime.live.calibrate import calibrate_film
     from realtime.live.performer_profile import check_name, save_profile
-    from realtime.live.source import open_source
+    from realtime.live.source import is_recorded, open_source, video_path
 
     check_name(performer)
-    opened, remark = open_source(camera, source, capture=capture)
-    if remark:
-        print(remark)
-    path = save_profile(performer, guide(opened, Console(), pose))
+    if camera is None and source is not None and not capture.asks and is_recorded(source):
+        profile = calibrate_film(video_path(source), pose)
+    else:
+        opened, remark = open_source(camera, source, capture=capture)
+        if remark:
+            print(remark)
+        profile = guide(opened, Console(), pose)
+    path = save_profile(performer, profile)
     print(f"{path} is written. Use it: realtime run --performer {performer}")
 
 

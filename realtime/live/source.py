@@ -172,6 +172,11 @@ def performers() -> dict[str, Path]:
     return {path.stem: path for path in sorted(PERFORMERS.glob("*.mp4"))}
 
 
+def is_recorded(source: str) -> bool:
+    """Whether a source is a film that can be read from its begin to its end: a file or a folder of pictures."""
+    return not source.startswith(POSES) and not is_url(source) and not video_path(source).is_fifo()
+
+
 @contextmanager
 def video_file(source: str) -> Iterator[Path]:
     """The video that the command line means, as a file or a folder; what is at an URL is fetched meanwhile.

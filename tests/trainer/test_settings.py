@@ -91,7 +91,7 @@ def test_engines_are_set_by_name() -> None:
     engines, pose = overrides.apply(EngineConfig()), overrides.apply(PoseConfig())
     assert (engines.precision, engines.threads, engines.backend) == ("f32", 1, "auto")
     assert pose == PoseConfig(person=2, estimator="mediapipe")
-    with pytest.raises(UserError, match="--threads must be at least 1"):
+    with pytest.raises(UserError, match="--threads must be from 1 to"):
         Overrides(["threads=0"]).apply(EngineConfig())
 
 
