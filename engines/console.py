@@ -43,9 +43,16 @@ OPEN_FILES = 8192
 """Enough for all viewers; some systems refuse more, or none at all where there is no limit."""
 
 
+class _LogConsole(Console):
+    """Where the log goes; when nobody reads it any more, the program goes on."""
+
+    def on_broken_pipe(self) -> None:
+        """Leave it at that: by default this would end the program."""
+
+
 def _set_up_process() -> None:
     """Set up what a program needs that must not end by accident: logs that never raise, and enough open files."""
-    handler = RichHandler(console=Console(stderr=True), show_time=False, show_path=False)
+    handler = RichHandler(console=_LogConsole(stderr=True), show_time=False, show_path=False)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
     logging.raiseExceptions = False
     if resource is not None:  # every viewer takes some: 256 or 1024, as systems allow at first, are few

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -107,4 +108,9 @@ def cache_folder() -> Path:
 
 
 def _user_folder(variable: str, default: str) -> Path:
-    return Path(os.environ.get(variable) or Path.home() / default) / "bodydouble"
+    if told := os.environ.get(variable):
+        return Path(told) / "bodydouble"
+    try:
+        return Path.home() / default / "bodydouble"
+    except RuntimeError:  # neither HOME nor an entry in passwd, as in some containers
+        return Path(tempfile.gettempdir()) / f"bodydouble-{os.getuid()}" / default

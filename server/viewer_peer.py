@@ -1,6 +1,8 @@
 """A viewer's connection: aiortc, with tracks that send the shared, already encoded streams."""
 
-from collections.abc import Sequence
+import math
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from aiortc import MediaStreamTrack, RTCRtpSender, RTCRtpTransceiver
@@ -12,6 +14,27 @@ from server.peer import Peer
 from server.stream import SharedStream
 from server.subscription import Subscription
 from server.vp8 import Packet
+
+KEYFRAMES_S = 2.0
+"""Between key frames that one viewer may ask for: whose connection loses much must not cost the others theirs."""
+
+
+class SpacedRequests:
+    """Asks for key frames on behalf of one viewer, not more often than every `KEYFRAMES_S`; who lacks one asks again.
+
+    Args:
+        request: asks for one.
+    """
+
+    def __init__(self, request: Callable[[], None]) -> None:
+        self._request, self._asked_at_s = request, -math.inf
+
+    def __call__(self) -> None:
+        """Ask, or leave it."""
+        now_s = time.monotonic()
+        if now_s - self._asked_at_s >= KEYFRAMES_S:
+            self._asked_at_s = now_s
+            self._request()
 
 
 class StreamTrack(MediaStreamTrack):
@@ -59,7 +82,9 @@ class ViewerPeer(Peer):
         for track, stream in zip(self._tracks, self._streams, strict=True):
             transceiver = self._connection.addTransceiver(track, direction="sendonly")
             # aiortc forwards picture losses to its own encoder only, of which there is none here.
-            transceiver.sender._send_keyframe = stream.request_keyframe  # type: ignore[method-assign]
+            transceiver.sender._send_keyframe = SpacedRequests(  # type: ignore[method-assign]
+                stream.request_keyframe
+            )
             _allow_only_vp8(transceiver)
 
     def _release(self) -> None:

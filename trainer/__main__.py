@@ -1,13 +1,18 @@
-"""Entry point of `trainer`: a library that is missing or broken is said in a sentence."""
+"""Entry point of `trainer`: Ctrl-C, or a library that is missing or broken, is no traceback even at the start."""
 
-from engines.console import plain_errors
+import sys
 
 
 def main() -> None:
     """Run the command line."""
-    with plain_errors("trainer"):
-        from trainer.cli import main as run
-    run()
+    try:
+        from engines.console import plain_errors
+
+        with plain_errors("trainer"):
+            from trainer.cli import main as run
+        run()
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ class StreamOutput:
         always: bool = False,
         on_encoded: Callable[[Frame, float], None] | None = None,
     ) -> None:
-        self._frames = Latest[Frame]()
+        self._frames, self._always = Latest[Frame](), always
         self.stream = SharedStream(
             name, self._frames, bitrate_bps=bitrate_bps, width_px=width_px, always=always, on_encoded=on_encoded
         )
@@ -58,6 +58,11 @@ class StreamOutput:
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._encode, name=f"encode {name}", daemon=True)
         self._thread.start()
+
+    @property
+    def watched(self) -> bool:
+        """Whether anybody watches, or every frame is encoded nevertheless."""
+        return self._always or self.stream.viewers > 0
 
     @property
     def dropped(self) -> int:

@@ -7,6 +7,7 @@ import signal
 import ssl
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from engines.errors import UserError
@@ -106,6 +107,12 @@ def _load(config: RunConfig, source: Source | None) -> Session:
     return open_session(subject, source, config.engines, config.pose, profile=profile, say=print)
 
 
+def _say(sentence: str) -> None:
+    """Print while frames flow: nobody who closes the terminal ends the show."""
+    with suppress(OSError):
+        print(sentence, flush=True)
+
+
 def _stopping() -> asyncio.Event:
     """An event that is set by the first Ctrl-C or SIGTERM; the second one ends the process at once."""
     stop = asyncio.Event()
@@ -136,7 +143,7 @@ async def _until(stop: asyncio.Event, session: Session) -> None:
     """Return when `stop` is set or the session has ended; raise what ended it."""
     while not stop.is_set():
         if session.wait(0):
-            print("The source has ended.")
+            _say("The source has ended.")
             return
         try:
             await asyncio.wait_for(stop.wait(), 0.2)

@@ -39,6 +39,10 @@ FLOW_S = 2.0
 """Frames flow while the newest one of the source, and the newest picture, are not older."""
 FIGURES_S = 1.0
 """So old the quantiles of the stages may be that are shown."""
+REST_S = 1.0
+"""While nobody watches one frame is looked at in so long: enough to know who is there when somebody comes."""
+RECENT = 90
+"""Newest pictures that the delay on the page is of: three seconds."""
 STOP_S = 1.5
 """So long threads have to end."""
 LOG = logging.getLogger(__name__)
@@ -168,9 +172,14 @@ class Session:
             info["notice"] = notice
         if self._renderer.replaced:
             info["replaced"] = self._renderer.replaced
-        if latency := self._stages_ms["latency"]:
+        if latency := self.meter.percentiles_ms("latency", 50, newest=RECENT):
             info["delay_ms"] = latency["p50"]
         return info
+
+    @property
+    def _watched(self) -> bool:
+        """Whether anybody takes the pictures; an output that is no stream always does."""
+        return any(not isinstance(each, StreamOutput) or each.watched for each in self._outputs)
 
     @property
     def _silent_s(self) -> float:
@@ -194,10 +203,14 @@ class Session:
 
     def _estimate(self) -> None:
         last = Frame(rgb=self._renderer.subject.plate, captured_at_s=time.perf_counter(), number=0)
+        looked_at_s = -math.inf
         while not self._stop.is_set():
             frame = self._frames.take(WAIT_S)
             if frame is not None:
                 last, self._seen_at_s = frame, time.perf_counter()
+                if not self._watched and self._seen_at_s - looked_at_s < REST_S:
+                    continue
+                looked_at_s = self._seen_at_s
                 drawn = self._pose.step(frame, self._renderer)
                 self._nobody = drawn.no_person
                 self.watched, self.seen = self.watched + 1, self.seen + (not drawn.no_person)

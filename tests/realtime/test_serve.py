@@ -126,7 +126,8 @@ async def test_a_signal_ends_the_session_and_its_peers(number: signal.Signals) -
 
 def test_a_source_that_ends_ends_the_session() -> None:
     subject = load_subject("alice")
-    session = open_session(subject, FileSource(DATA / "bob_clip.mp4", loop=False), EngineConfig())
+    source = FileSource(DATA / "bob_clip.mp4", loop=False)
+    session = open_session(subject, source, EngineConfig(), always=True)
     session.start()
     assert session.wait(60)
     session.stop()
