@@ -22,13 +22,11 @@ from filelock import FileLock
 
 from engines.backends import BackendName, Precision, cpu_name, graph_files, known_backend
 from engines.errors import UserError
-from engines.files import cache_folder, sha256, write_file
+from engines.files import ABANDONED_S, cache_folder, sha256, write_file
 
 ENTRY_FORMAT = 1
 ENTRY = "entry.json"
 DRAFT = ".new-"
-ABANDONED_S = 24 * 3600.0
-"""Drafts older than that are of builds that were killed."""
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

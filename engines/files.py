@@ -1,16 +1,20 @@
 """Files: written whole or not at all, named by their SHA-256, and where this user's own are."""
 
 import errno
+import glob
 import hashlib
 import os
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from engines.errors import UserError
 
+ABANDONED_S = 24 * 3600.0
+"""Drafts that nobody has written to for so long are of processes that were killed."""
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """What the system says where nothing more can be written."""
 
@@ -23,6 +27,7 @@ def replace_file(path: Path) -> Iterator[BinaryIO]:
     after a power failure. Missing folders are made. A library that wants a path may write to the file's `name`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    _delete_abandoned(path)
     draft = draft_of(path)
     try:
         with draft.open("wb") as file:
@@ -45,6 +50,14 @@ def write_file(path: Path, content: bytes) -> None:
 def draft_of(path: Path) -> Path:
     """Where this process writes what will be `path`: "alice.png" is "alice.png.1234.new" until it is whole."""
     return path.with_name(f"{path.name}.{os.getpid()}.new")
+
+
+def _delete_abandoned(path: Path) -> None:
+    """Delete the drafts of processes that were killed while they wrote this file."""
+    for draft in path.parent.glob(f"{glob.escape(path.name)}.*.new"):
+        with suppress(OSError):  # others may delete it, too
+            if time.time() - draft.lstat().st_mtime > ABANDONED_S:
+                draft.unlink()
 
 
 def sync_folder(folder: Path) -> None:
@@ -113,4 +126,4 @@ def _user_folder(variable: str, default: str) -> Path:
     try:
         return Path.home() / default / "bodydouble"
     except RuntimeError:  # neither HOME nor an entry in passwd, as in some containers
-        return Path(tempfile.gettempdir()) / f"bodydouble-{os.getuid()}" / default
+        return Path(tempfile.gettempdir()) / f"bodydouble-{getattr(os, 'getuid', os.getpid)()}" / default

@@ -122,8 +122,12 @@ def _stopping() -> asyncio.Event:
             os._exit(130)
         stop.set()
 
+    loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, told)
+        try:
+            loop.add_signal_handler(number, told)
+        except NotImplementedError:  # Windows' event loops know no signals
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(told))
     return stop
 
 

@@ -69,6 +69,16 @@ def test_without_a_home_there_is_a_place_nevertheless(monkeypatch: pytest.Monkey
 
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(Path, "home", homeless)
-    assert cache_folder().name == "bodydouble"
+    assert cache_folder().parent.name == f"bodydouble-{os.getuid()}"
     monkeypatch.setenv("XDG_CACHE_HOME", "/var/cache")
     assert cache_folder() == Path("/var/cache/bodydouble")
+
+
+def test_drafts_of_killed_processes_are_deleted(tmp_path: Path) -> None:
+    old, new, other = (tmp_path / f"{name}.new" for name in ("a [1].png.17", "a [1].png.18", "b.png.17"))
+    for draft in (old, new, other):
+        draft.touch()
+    for draft in (old, other):
+        os.utime(draft, (0, 0))
+    write_file(tmp_path / "a [1].png", b"whole")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a [1].png", new.name, other.name]

@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterable
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -14,6 +15,7 @@ from realtime.frame import Frame
 from realtime.live.latest import Latest
 from server.stream import KEYFRAME_SPACING_S, SharedStream
 from server.subscription import BACKLOG, NumberedPacket, Subscription
+from server.viewer_peer import SpacedRequests
 from server.vp8 import RTP_CLOCK_HZ, Packet, Vp8Encoder
 from tests.support.streams import ScriptedCamera, in_thread, numbered_picture, read_number
 
@@ -262,3 +264,15 @@ def test_errors_of_the_source_reach_the_thread_s_owner() -> None:
     stream = SharedStream("alice", Unplugged())
     with pytest.raises(OSError, match="the camera is gone"):
         stream.run(threading.Event())
+
+
+def test_one_viewer_does_not_make_all_pictures_key_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A viewer behind a slow line loses picture after picture, and asks each time."""
+    now_s, asked = 100.0, list[float]()
+    monkeypatch.setattr("server.viewer_peer.time", SimpleNamespace(monotonic=lambda: now_s))
+    request = SpacedRequests(lambda: asked.append(now_s))
+    for _ in range(100):
+        request()
+        now_s += 0.1
+    assert len(asked) == 5
+    assert min(np.diff(asked)) >= 2
