@@ -2,7 +2,9 @@
 
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
@@ -51,15 +53,23 @@ class _LogConsole(Console):
 
 
 def _set_up_process() -> None:
-    """Set up what a program needs that must not end by accident: logs that never raise, and enough open files."""
+    """Set up a program that must not end by accident, nor untidily: logs never raise, there are enough open files."""
     handler = RichHandler(console=_LogConsole(stderr=True), show_time=False, show_path=False)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
     logging.raiseExceptions = False
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _end)
     if resource is not None:  # every viewer takes some: 256 or 1024, as systems allow at first, are few
         now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         wanted = OPEN_FILES if most == resource.RLIM_INFINITY else min(most, OPEN_FILES)
         if now != resource.RLIM_INFINITY and now < wanted:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+
+
+def _end(number: int, _frame: object) -> NoReturn:
+    """End as an error would, so that nothing half-written is left; the next signal ends at once."""
+    signal.signal(number, signal.SIG_DFL)
+    sys.exit(128 + number)
 
 
 def run_commands(

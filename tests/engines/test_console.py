@@ -105,3 +105,27 @@ def test_an_early_interrupt_is_no_traceback() -> None:
     assert b"trainer/" not in said
     assert b"engines/" not in said
     assert process.returncode in (0, 130, -signal.SIGINT)
+
+
+WRITING = """
+import sys, time
+from pathlib import Path
+from engines.console import _set_up_process
+from engines.files import replace_file
+_set_up_process()
+with replace_file(Path(sys.argv[1])) as file:
+    file.write(b"half")
+    print("writing", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_who_is_told_to_end_leaves_nothing_half_written(tmp_path: Path) -> None:
+    program = [sys.executable, "-c", WRITING, str(tmp_path / "x.mp4")]
+    with subprocess.Popen(program, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert list(tmp_path.iterdir())
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 128 + signal.SIGTERM
+    assert not list(tmp_path.iterdir())
