@@ -22,7 +22,7 @@ class CaptureConfig:
 
     camera_size: Annotated[str | None, tyro.conf.arg(metavar="WIDTHxHEIGHT")] = None
     """Size of the camera's pictures, e.g. 1280x720; by default the camera's own choice."""
-    camera_fps: float | None = None
+    camera_fps: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None
     """Pictures per second of the camera, e.g. 60; by default the camera's own choice."""
 
     def __post_init__(self) -> None:

@@ -82,9 +82,10 @@ def in_thread(run: Runnable) -> Iterator[None]:
 
 
 @contextmanager
-def moving_streams(count: int) -> Iterator[list[SharedStream[Frame]]]:
+def moving_streams(count: int, size_px: tuple[int, int] = (256, 256)) -> Iterator[list[SharedStream[Frame]]]:
     """One or two streams of scripted cameras, running: "alice" on a blue ground, "bob" on a red one."""
-    cameras = [ScriptedCamera(red=red) for red in (40, 200)[:count]]
+    width_px, height_px = size_px
+    cameras = [ScriptedCamera(red=red, width_px=width_px, height_px=height_px) for red in (40, 200)[:count]]
     streams = [SharedStream(name, camera.slot) for name, camera in zip(("alice", "bob"), cameras, strict=False)]
     with ExitStack() as threads:
         for run in [camera.run for camera in cameras] + [stream.run for stream in streams]:
