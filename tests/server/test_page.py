@@ -233,6 +233,16 @@ async def test_a_refusal_is_told_in_the_server_s_words(browser: Browser) -> None
         await expect(page.locator("#sentence")).to_have_text("All 0 places are taken. Trying again…")
 
 
+async def test_a_machine_without_a_network_is_told_so(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In an aeroplane: the page comes by the machine's own address, which WebRTC does not use."""
+    monkeypatch.setattr("aioice.ice.get_host_addresses", lambda **_: [])
+    async with stage() as on_stage:
+        visitor = await visit(browser, on_stage.server.url)
+        await expect(visitor.page.locator("#sentence")).to_contain_text("has no network", timeout=5000)
+        monkeypatch.undo()
+        await visitor.live()
+
+
 async def test_where_autoplay_is_refused_one_button_plays(browser: Browser) -> None:
     async with stage() as on_stage:
         visitor = await visit(browser, on_stage.server.url, script=REFUSE_TO_PLAY_UNASKED)
