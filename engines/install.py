@@ -60,8 +60,8 @@ def _modules_of(error: ImportError) -> list[str]:
 
 def _is_required(module: str) -> bool:
     """Whether a module belongs to a distribution that the plain installation requires."""
-    plain = {"av", "cv2", *(re.split(r"[^\w.-]", each)[0] for each in _requirements() if "extra ==" not in each)}
-    return module in plain
+    plain = {re.split(r"[^\w.-]", each)[0].replace("-", "_") for each in _requirements() if "extra ==" not in each}
+    return module in {*plain, "cv2"}
 
 
 @cache

@@ -48,7 +48,7 @@ def bench(
     seconds: float,
     say: Callable[[str], object] = print,
 ) -> BenchResult:
-    """Run a session for `seconds` after a warm-up, encoding every picture as if somebody watched."""
+    """Run a session for `seconds` after a warm-up, encoding every picture as if somebody looked_at."""
     session = open_session(subject, source, engines, pose, always=True, say=say)
     try:
         session.start()
@@ -56,7 +56,7 @@ def bench(
             task = progress.add_task("Measuring", total=WARM_UP_S + seconds)
             session.wait(WARM_UP_S)
             session.meter.clear()
-            dropped, watched, seen = session.dropped, session.watched, session.seen
+            dropped, looked_at, seen = session.dropped, session.looked_at, session.seen
             begun_at_s = time.perf_counter()
             elapsed_s, ended = 0.0, False
             while elapsed_s < seconds and not ended:
@@ -64,7 +64,7 @@ def bench(
                 ended = session.wait(min(0.5, seconds - elapsed_s))
                 elapsed_s = time.perf_counter() - begun_at_s
             frames, dropped = session.meter.count("latency"), session.dropped - dropped
-            watched, seen = session.watched - watched, session.seen - seen
+            looked_at, seen = session.looked_at - looked_at, session.seen - seen
     finally:
         session.stop()
     return BenchResult(
@@ -73,7 +73,7 @@ def bench(
         stages_ms={
             stage: session.meter.percentiles_ms(stage, 50, 95) for stage in ("pose", "figure", "render", "encode")
         },
-        seen=round(seen / max(1, watched), 3),
+        seen=round(seen / max(1, looked_at), 3),
         dropped=dropped,
         size=subject.manifest.height_px,
         backend=session.renderer.choice.backend,

@@ -82,7 +82,7 @@ class Session:
         self._render = RenderPipeline(meter)
         self._frames, self._figures = Latest[Frame](), Latest[FigureFrame]()
         self._nobody = False
-        self.watched, self.seen = 0, 0
+        self.looked_at, self.seen = 0, 0
         """Frames that were looked at, and those with somebody in them."""
         self._seen_at_s = time.perf_counter()
         """When the newest frame of the source was there."""
@@ -213,7 +213,7 @@ class Session:
                 looked_at_s = self._seen_at_s
                 drawn = self._pose.step(frame, self._renderer)
                 self._nobody = drawn.no_person
-                self.watched, self.seen = self.watched + 1, self.seen + (not drawn.no_person)
+                self.looked_at, self.seen = self.looked_at + 1, self.seen + (not drawn.no_person)
                 self._figures.put(drawn)
             elif self._silent_s > IDLE_S:
                 self._figures.put(self._pose.idle(replace(last, captured_at_s=time.perf_counter()), self._renderer))

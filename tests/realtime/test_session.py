@@ -68,14 +68,14 @@ def test_while_nobody_watches_pose_and_renderer_rest(monkeypatch: pytest.MonkeyP
     output = StreamOutput("alice")
     session = session_of(output)
     session.start()
-    until(lambda: session.watched > 2)
-    begun_at_s, watched = time.perf_counter(), session.watched
-    until(lambda: session.watched > watched + 4)
+    until(lambda: session.looked_at > 2)
+    begun_at_s, looked_at = time.perf_counter(), session.looked_at
+    until(lambda: session.looked_at > looked_at + 4)
     assert time.perf_counter() - begun_at_s >= 0.6, "five frames a second"
     assert session.info()["flowing"]
     monkeypatch.setattr(StreamOutput, "watched", True)
-    read, watched = session._source._number, session.watched  # type: ignore[attr-defined]
-    until(lambda: session.watched > watched + 20)
+    read, looked_at = session._source._number, session.looked_at  # type: ignore[attr-defined]
+    until(lambda: session.looked_at > looked_at + 20)
     assert session._source._number - read < 60, "nearly all are looked at"  # type: ignore[attr-defined]
     session.stop()
 
