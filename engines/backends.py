@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from engines.errors import UserError
+from engines.install import install_line
 
 BackendName = Literal["tensorrt", "tensorrt-rtx", "torch-tensorrt", "torch-cuda", "openvino", "onnxruntime", "torch"]
 Precision = Literal["int8", "f16", "bf16", "f32"]
@@ -48,7 +49,7 @@ class Backend:
     @property
     def install(self) -> str:
         """The command that installs it."""
-        return f"pip install 'bodydouble[{self.extra}]'" if self.extra else "pip install bodydouble"
+        return install_line(self.extra)
 
     @property
     def versions(self) -> str:

@@ -22,13 +22,11 @@ from filelock import FileLock
 
 from engines.backends import BackendName, Precision, cpu_name, graph_files, known_backend
 from engines.errors import UserError
-from engines.files import cache_folder, sha256, write_file
+from engines.files import ABANDONED_S, cache_folder, sha256, write_file
 
 ENTRY_FORMAT = 1
 ENTRY = "entry.json"
 DRAFT = ".new-"
-ABANDONED_S = 24 * 3600.0
-"""Drafts older than that are of builds that were killed."""
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -115,7 +113,9 @@ class Cache:
         """The entry; None if there is none, or its files are damaged or of another key."""
         return self._read(self.folder / key.digest, key)
 
-    def get_or_build(self, key: Key, name: str, build: Callable[[Path], Mapping[str, float]]) -> Cached:
+    def get_or_build(
+        self, key: Key, name: str, build: Callable[[Path], Mapping[str, float]], *, wait_s: float = -1
+    ) -> Cached:
         """The entry; built first if it is missing or damaged.
 
         Args:
@@ -123,11 +123,16 @@ class Cache:
             name: for people.
             build: fills an empty folder with the engine's files and returns the metrics to keep with it. Whatever it
                 raises leaves no entry. Other processes that want the same entry wait for it meanwhile.
+            wait_s: how long to wait for them; -1 is for ever.
+
+        Raises:
+            OSError: the folder cannot be written, or (TimeoutError) the others took too long.
         """
-        with self._lock(key.digest):
+        with self._lock(key.digest, wait_s):
             if (found := self.get(key)) is not None:
                 os.utime(found.folder / ENTRY)
                 return found
+            self._clean()
             draft = Path(tempfile.mkdtemp(prefix=DRAFT, dir=self.folder))
             try:
                 metrics = dict(build(draft))
@@ -177,8 +182,14 @@ class Cache:
                 shutil.rmtree(path, ignore_errors=True)
         return gone
 
-    def _lock(self, digest: str) -> FileLock:
-        return FileLock(self.folder / f"{digest}.lock", mode=0o600)
+    def _clean(self) -> None:
+        """Delete the drafts of builds that were killed."""
+        for path in self.folder.glob(f"{DRAFT}*"):
+            if not _is_in_use(path):
+                shutil.rmtree(path, ignore_errors=True)
+
+    def _lock(self, digest: str, wait_s: float = -1) -> FileLock:
+        return FileLock(self.folder / f"{digest}.lock", timeout=wait_s, mode=0o600)
 
     def _read(self, folder: Path, key: Key | None = None) -> Cached | None:
         try:

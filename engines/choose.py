@@ -1,8 +1,9 @@
 """Choose what runs a set of networks on this machine: by a short measurement on first use, which is remembered."""
 
+import math
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +21,9 @@ from engines.windowed import WindowedEngine
 FRAMES = 8
 SLICE_S = 0.7
 """A candidate plays so many outputs, or as many as fit in that time: too few for a chain to magnify rounding."""
+
+LOCK_S = 10.0
+"""How long another process may take that measures the same; then it is measured here, too."""
 
 Play = Callable[[Sequence[Engine]], Iterator[NDArray[Any]]]
 """Plays some frames through the engines of all graphs, in their order, and yields the outputs, uint8."""
@@ -108,7 +112,7 @@ def choose(
     if len(tried) < 2:
         return wanted + others
 
-    def measure(_folder: Path) -> dict[str, float]:
+    def measure() -> dict[str, float]:
         say(f"Finding out what runs {name} fastest on this machine (once, a few seconds).")
         found = dict(_measure(graphs, play, tried, threads, say))
         if not found:
@@ -117,14 +121,54 @@ def choose(
         say(f"{name} runs on {best}, {found[best]} ms a picture.")
         return {" ".join(each): ms for each, ms in found.items()}
 
-    try:
-        cache = Cache()
-    except OSError:  # nowhere to remember it
-        metrics = measure(Path())
-    else:
-        metrics = cache.get_or_build(_key(graphs, tried, threads), name, measure).entry.metrics
+    metrics = _remembered(_key(graphs, tried, threads), name, {" ".join(each) for each in tried}, measure, say)
     ranked = sorted((each for each in tried if " ".join(each) in metrics), key=lambda each: metrics[" ".join(each)])
     return ranked + [each for each in wanted + others if each not in tried]
+
+
+def _remembered(
+    key: Key,
+    name: str,
+    known: Collection[str],
+    measure: Callable[[], dict[str, float]],
+    say: Callable[[str], object],
+) -> Mapping[str, float]:
+    """What `measure` returns, of this time or an earlier one: no trouble with the cache keeps anybody from playing.
+
+    Args:
+        key: what the measurement depends on.
+        name: of the graphs, for people.
+        known: names that a measurement may have.
+        measure: measures.
+        say: told why the measurement cannot be remembered.
+    """
+    measured: dict[str, float] = {}
+
+    def build(_folder: Path) -> dict[str, float]:
+        measured.update(measure())
+        return measured
+
+    try:
+        cache = Cache()
+        found = cache.get(key)  # needs no lock, which cannot be had where nothing can be written
+        if found is not None and _is_sound(found.entry.metrics, known):
+            return found.entry.metrics
+        if found is not None:
+            cache.drop(found)
+    except (OSError, UserError) as error:
+        trouble: Exception = error
+    else:
+        try:
+            return cache.get_or_build(key, name, build, wait_s=LOCK_S).entry.metrics
+        except OSError as error:
+            trouble = error
+    reason = trouble.strerror if isinstance(trouble, OSError) and trouble.strerror else str(trouble)
+    say(f"What is measured cannot be remembered ({reason.rstrip('.')}).")
+    return measured or measure()
+
+
+def _is_sound(metrics: Mapping[str, float], known: Collection[str]) -> bool:
+    return bool(metrics) and all(name in known and 0 < ms < math.inf for name, ms in metrics.items())
 
 
 def trial(engines: Sequence[Engine], play: Play) -> tuple[list[NDArray[Any]], float]:
@@ -144,21 +188,41 @@ def trial(engines: Sequence[Engine], play: Play) -> tuple[list[NDArray[Any]], fl
 def _measure(
     graphs: Sequence[Path], play: Play, tried: Sequence[Choice], threads: int, say: Callable[[str], object]
 ) -> Iterator[tuple[Choice, float]]:
-    reference = Choice("openvino", "f32")
-    expected = trial([reference.load(graph, threads) for graph in graphs], play)
+    reference, expected = _reference(graphs, play, threads, say)
     for each in tried:
         try:
             outputs, ms = (
                 expected if each == reference else trial([each.load(graph, threads) for graph in graphs], play)
             )
-        except (UserError, BrokenOutputError) as error:
-            say(f"Not {each}: {error}")
+        except (UserError, BrokenOutputError, RuntimeError) as error:
+            say(f"Not {each}: {_first_line(error)}")
             continue
         worst_db = min(psnr_db(*pair) for pair in zip(expected[0], outputs, strict=False))
         if worst_db < FLOORS_DB[each.precision]:
             say(f"Not {each}: it is only {worst_db:.1f} dB from f32, {FLOORS_DB[each.precision]:g} are needed.")
             continue
         yield each, round(ms, 2)
+
+
+def _reference(
+    graphs: Sequence[Path], play: Play, threads: int, say: Callable[[str], object]
+) -> tuple[Choice, tuple[list[NDArray[Any]], float]]:
+    """What is right, by the first f32 that works here, and what it took.
+
+    Raises:
+        UserError: none works.
+    """
+    for each in (Choice("openvino", "f32"), Choice("onnxruntime", "f32"), Choice("torch", "f32")):
+        if known_backend(each.backend).usable:
+            try:
+                return each, trial([each.load(graph, threads) for graph in graphs], play)
+            except (UserError, BrokenOutputError, RuntimeError) as error:
+                say(f"Not {each}: {_first_line(error)}")
+    raise UserError("The networks run on nothing that is installed here: see `engines doctor`.")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _key(graphs: Sequence[Path], tried: Sequence[Choice], threads: int) -> Key:

@@ -2,11 +2,15 @@
 
 import logging
 import os
+import signal
 import sys
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib import metadata
-from typing import Any
+from typing import Any, NoReturn
 
+import docstring_parser
 import rich.traceback  # noqa: F401 - the handler imports it at the first error, when there may be no file to open
 import tyro
 from rich.console import Console
@@ -14,6 +18,7 @@ from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
 from engines.errors import UserError
+from engines.install import missing_message
 
 try:
     import resource
@@ -21,20 +26,50 @@ except ModuleNotFoundError:  # Windows
     resource = None  # type: ignore[assignment]
 
 
+def _on_one_line(parse: Callable[..., docstring_parser.Docstring]) -> Callable[..., docstring_parser.Docstring]:
+    """Parse docstrings so that every description is one line: tyro takes line ends in it for those of the help."""
+
+    def parse_flat(*arguments: Any) -> docstring_parser.Docstring:
+        parsed = parse(*arguments)
+        for param in parsed.params:
+            param.description = param.description and " ".join(param.description.split())
+        return parsed
+
+    return parse_flat
+
+
+docstring_parser.parse = _on_one_line(docstring_parser.parse)
+docstring_parser.parse_from_object = _on_one_line(docstring_parser.parse_from_object)
+
 OPEN_FILES = 8192
 """Enough for all viewers; some systems refuse more, or none at all where there is no limit."""
 
 
+class _LogConsole(Console):
+    """Where the log goes; when nobody reads it any more, the program goes on."""
+
+    def on_broken_pipe(self) -> None:
+        """Leave it at that: by default this would end the program."""
+
+
 def _set_up_process() -> None:
-    """Set up what a program needs that must not end by accident: logs that never raise, and enough open files."""
-    handler = RichHandler(console=Console(stderr=True), show_time=False, show_path=False)
+    """Set up a program that must not end by accident, nor untidily: logs never raise, there are enough open files."""
+    handler = RichHandler(console=_LogConsole(stderr=True), show_time=False, show_path=False)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
     logging.raiseExceptions = False
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _end)
     if resource is not None:  # every viewer takes some: 256 or 1024, as systems allow at first, are few
         now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         wanted = OPEN_FILES if most == resource.RLIM_INFINITY else min(most, OPEN_FILES)
         if now != resource.RLIM_INFINITY and now < wanted:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+
+
+def _end(number: int, _frame: object) -> NoReturn:
+    """End as an error would, so that nothing half-written is left; the next signal ends at once."""
+    signal.signal(number, signal.SIG_DFL)
+    sys.exit(128 + number)
 
 
 def run_commands(
@@ -56,33 +91,54 @@ def run_commands(
         examples: by the names of commands; their help ends with them, and the program's with the first.
         is_told: whether this process prints a mistake; of several that do the same, only one should.
     """
-    if sys.argv[1:] == ["--version"]:
+    if "--version" in sys.argv[1:]:
         print(f"{prog} {metadata.version('bodydouble')}")
         return
     _set_up_process()
-    try:
-        config = (tyro.conf.FlagCreatePairsOff,)
-        tyro.extras.subcommand_cli_from_dict(dict(commands), prog=prog, description=description, config=config)
-    except SystemExit as end:
-        if not end.code and {"-h", "--help"} & {*sys.argv[1:]}:
-            print(f"Example: {examples.get(sys.argv[1], next(iter(examples.values())))}")
-        raise
-    except UserError as error:
+    with plain_errors(prog, is_told=is_told):
+        try:
+            config = (tyro.conf.FlagCreatePairsOff,)
+            tyro.extras.subcommand_cli_from_dict(dict(commands), prog=prog, description=description, config=config)
+        except SystemExit as end:
+            if not end.code and {"-h", "--help"} & {*sys.argv[1:]}:
+                print(f"Example: {examples.get(sys.argv[1], next(iter(examples.values())))}")
+            raise
+
+
+@contextmanager
+def plain_errors(prog: str, *, is_told: Callable[[], bool] = lambda: True) -> Iterator[None]:
+    """End the program with a sentence and an exit code, and no traceback, for whatever is no fault of the program.
+
+    Args:
+        prog: the program's name.
+        is_told: whether this process prints the sentence.
+    """
+
+    def end(sentence: str) -> NoReturn:
         if is_told():
-            print(f"{prog}: {error}", file=sys.stderr)
+            print(f"{prog}: {sentence}", file=sys.stderr)
         sys.exit(2)
+
+    try:
+        try:
+            yield
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()  # not at the end of the interpreter, which would tell of a closed pipe
+    except UserError as error:
+        end(str(error))
+    except ImportError as error:
+        sentence = missing_message(error)
+        if sentence is None:
+            raise
+        end(sentence)
     except BrokenPipeError:  # `| head`: who reads has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except OSError as error:
         if error.filename is None:
             raise
-        if is_told():
-            print(
-                f"{prog}: {error.filename} cannot be used ({error.strerror}): check the path and its rights.",
-                file=sys.stderr,
-            )
-        sys.exit(2)
+        end(f"{error.filename} cannot be used ({error.strerror}): check the path and its rights.")
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -1,15 +1,20 @@
 """Files: written whole or not at all, named by their SHA-256, and where this user's own are."""
 
 import errno
+import glob
 import hashlib
 import os
+import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from engines.errors import UserError
 
+ABANDONED_S = 24 * 3600.0
+"""Drafts that nobody has written to for so long are of processes that were killed."""
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """What the system says where nothing more can be written."""
 
@@ -22,6 +27,7 @@ def replace_file(path: Path) -> Iterator[BinaryIO]:
     after a power failure. Missing folders are made. A library that wants a path may write to the file's `name`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    _delete_abandoned(path)
     draft = draft_of(path)
     try:
         with draft.open("wb") as file:
@@ -44,6 +50,14 @@ def write_file(path: Path, content: bytes) -> None:
 def draft_of(path: Path) -> Path:
     """Where this process writes what will be `path`: "alice.png" is "alice.png.1234.new" until it is whole."""
     return path.with_name(f"{path.name}.{os.getpid()}.new")
+
+
+def _delete_abandoned(path: Path) -> None:
+    """Delete the drafts of processes that were killed while they wrote this file."""
+    for draft in path.parent.glob(f"{glob.escape(path.name)}.*.new"):
+        with suppress(OSError):  # others may delete it, too
+            if time.time() - draft.lstat().st_mtime > ABANDONED_S:
+                draft.unlink()
 
 
 def sync_folder(folder: Path) -> None:
@@ -76,6 +90,17 @@ def disk_full_message(what: str, folder: Path) -> Iterator[None]:
         raise
 
 
+def check_there(*paths: Path) -> None:
+    """Tell of what is missing before anything that takes long.
+
+    Raises:
+        UserError: one of the files or folders does not exist.
+    """
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"There is no {path}: check the path.")
+
+
 def sha256(*paths: Path) -> str:
     """The SHA-256 of the files' contents, one after the other, in hexadecimal."""
     digest = hashlib.sha256()
@@ -96,4 +121,9 @@ def cache_folder() -> Path:
 
 
 def _user_folder(variable: str, default: str) -> Path:
-    return Path(os.environ.get(variable) or Path.home() / default) / "bodydouble"
+    if told := os.environ.get(variable):
+        return Path(told) / "bodydouble"
+    try:
+        return Path.home() / default / "bodydouble"
+    except RuntimeError:  # neither HOME nor an entry in passwd, as in some containers
+        return Path(tempfile.gettempdir()) / f"bodydouble-{getattr(os, 'getuid', os.getpid)()}" / default

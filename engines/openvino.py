@@ -64,8 +64,12 @@ class OpenVinoEngine:
         if outputs is not None:
             _prune(model, outputs)
         self._constants = _cut(model, window) if window else {}
-        compiled = compile_model(model, precision, threads)
-        self._request = compiled.create_infer_request()
+        try:
+            compiled = compile_model(model, precision, threads)
+            self._request = compiled.create_infer_request()
+        except RuntimeError as error:  # the last line says why; those before are OpenVINO's own places
+            reason = (str(error).strip().splitlines() or ["no reason given"])[-1]
+            raise UserError(f"OpenVINO cannot run {graph} in {precision} here: {reason}") from error
         inputs: dict[str, NDArray[Any]] = {}
         results: dict[str, NDArray[Any]] = {}
         for ports, buffers, bind in (

@@ -10,7 +10,7 @@ from tyro.conf import Positional
 
 from engines.console import run_commands
 from engines.errors import UserError
-from realtime.live.run_config import RunConfig
+from realtime.live.run_config import CaptureConfig, RunConfig
 from realtime.pose.estimation.config import PoseConfig
 from realtime.subject_engines import BEST, EngineConfig
 from realtime.subjects_cli import subjects
@@ -54,7 +54,8 @@ def render(
     """Render a whole video with a subject in the performer's place: every frame, at its own time, with the sound.
 
     Args:
-        video: who moves: a video, a bundled performer's name (bob), or a folder, all videos of which are rendered.
+        video: who moves: a video, its URL, a bundled performer's name (bob), a folder of pictures, or a folder of
+            videos, all of which are rendered.
         subject: who is shown: a name, or the path of a subject's folder.
         out: the .mp4 to write, or the folder; VIDEO_SUBJECT here if not given.
         side_by_side: write source | figure | result instead of the result alone.
@@ -62,42 +63,51 @@ def render(
         engines: how the networks run.
         pose: what estimates the pose, and whose.
     """
-    from realtime.live.source import video_path
-    from realtime.offline import render_all
+    from realtime.live.source import video_file
+    from realtime.offline import default_out, render_all
     from realtime.subject import load_subject
 
-    path, shown = video_path(video), load_subject(subject)
-    beside = f"{path.resolve().name if path.is_dir() else path.stem}_{shown.folder.resolve().name}"
-    target = out or Path(beside if path.is_dir() else f"{beside}.mp4")
-    render_all(path, shown, target, engines, pose, side_by_side=side_by_side, replace=replace)
+    shown = load_subject(subject)
+    with video_file(video) as path:
+        target = out or default_out(path, shown)
+        render_all(path, shown, target, engines, pose, side_by_side=side_by_side, replace=replace)
 
 
 def calibrate(
     performer: Positional[str],
     camera: str | None = None,
     source: str | None = None,
+    capture: Annotated[CaptureConfig, Inline] = CaptureConfig(),
     pose: Annotated[PoseConfig, Inline] = PoseConfig(),
 ) -> None:
     """Five seconds to tell how near and how far you stand: then `realtime run --performer NAME` knows from the start.
+
+    Of a film the whole is measured: try `realtime calibrate bob --source bob`.
 
     Args:
         performer: your name, for the profile.
         camera: which camera to use: its number, 0 being the first, its path, or a part of its name. Leave it where it
             is afterwards.
-        source: a video to use instead of a camera: a path, or a bundled performer's name (bob).
+        source: a video to use instead of a camera: a path, an URL, or a bundled performer's name (bob).
+        capture: what is asked of the camera; ask the same of it when you play.
         pose: what estimates the pose, and whose.
     """
     from rich.console import Console
 
     from realtime.live.calibrate import calibrate as guide
+    from realtime.live.calibrate import calibrate_film
     from realtime.live.performer_profile import check_name, save_profile
-    from realtime.live.source import open_source
+    from realtime.live.source import is_recorded, open_source, video_path
 
     check_name(performer)
-    opened, remark = open_source(camera, source)
-    if remark:
-        print(remark)
-    path = save_profile(performer, guide(opened, Console(), pose))
+    if camera is None and source is not None and not capture.asks and is_recorded(source):
+        profile = calibrate_film(video_path(source), pose)
+    else:
+        opened, remark = open_source(camera, source, capture=capture)
+        if remark:
+            print(remark)
+        profile = guide(opened, Console(), pose)
+    path = save_profile(performer, profile)
     print(f"{path} is written. Use it: realtime run --performer {performer}")
 
 
@@ -129,7 +139,7 @@ def bench(
 
     Args:
         subject: who is shown: a name, or the path of a subject's folder.
-        source: the video that drives it: a path, or a bundled performer's name.
+        source: the video that drives it: a path, an URL, a folder of pictures, or a bundled performer's name.
         seconds: how long to measure, after a warm-up.
         engines: how the networks run.
         pose: what estimates the pose, and whose.
@@ -154,23 +164,24 @@ def bench_pose(
     """Measure frame to pose on this machine, side by side with the mediapipe library where there is one.
 
     Args:
-        source: the video to look at: a path, or a bundled performer's name.
+        source: the video to look at: a path, an URL, a folder of pictures, or a bundled performer's name.
         frames: how many frames to measure, after a warm-up.
         cores: processor cores that this program and the library are bound to, in turns.
         mediapipe_python: Python of another environment that has mediapipe 0.10.21, if this one has not.
         pose: what is estimated.
     """
-    from realtime.live.source import video_path
+    from realtime.live.source import video_file
     from realtime.pose_tools.bench import bench_pose as measure
     from realtime.pose_tools.bench import show
 
     if frames < 1 or cores < 1:
         raise UserError(f"--frames and --cores must be at least 1, not {frames} and {cores}.")
-    show(measure(video_path(source), pose, frames=frames, cores=cores, mediapipe_python=mediapipe_python))
+    with video_file(source) as path:
+        show(measure(path, pose, frames=frames, cores=cores, mediapipe_python=mediapipe_python))
 
 
 def pose(
-    video: Annotated[Positional[Path], tyro.conf.arg(metavar="VIDEO")],
+    video: Annotated[Positional[str], tyro.conf.arg(metavar="VIDEO")],
     /,
     out: Path | None = None,
     truth: Path | None = None,
@@ -181,7 +192,7 @@ def pose(
     """Look at the poses in a video: draws them over it, and reports how well and how steadily the person is seen.
 
     Args:
-        video: the video to look at.
+        video: the video to look at: a path, an URL, a folder of pictures, or a bundled performer's name.
         out: folder for pose.mp4 and report.html; VIDEO_pose here if not given.
         truth: exact joints to measure error, jitter and lag against: an .npz with names [J] (e.g. left_wrist, or the
             rig's bones: hand_l), xy [F, J, 2] in pixels, a row per frame, and visibility [F, J] (2 is visible).
@@ -189,9 +200,12 @@ def pose(
         end_s: second of the video to end at.
         config: what estimates the pose, and whose.
     """
+    from realtime.live.source import video_file
     from realtime.pose_tools.annotate import report_poses
 
-    report_poses(video, out or Path(f"{video.stem}_pose"), config, truth=truth, start_s=start_s, end_s=end_s)
+    with video_file(video) as path:
+        folder = out or Path(f"{path.stem or path.resolve().name}_pose")
+        report_poses(path, folder, config, truth=truth, start_s=start_s, end_s=end_s)
 
 
 def main() -> None:

@@ -48,9 +48,9 @@ class Meter:
             durations_s.clear()
             self._counts[stage] = 0
 
-    def percentiles_ms(self, stage: str, *percents: int) -> dict[str, float]:
-        """{"p50": ...} in milliseconds, to 1/100; empty while nothing was measured."""
-        durations_s = list(self._durations_s[stage].copy())
+    def percentiles_ms(self, stage: str, *percents: int, newest: int = KEEP) -> dict[str, float]:
+        """{"p50": ...} in milliseconds, to 1/100, of so many newest ones; empty while nothing was measured."""
+        durations_s = list(self._durations_s[stage].copy())[-newest:]
         if not durations_s:
             return {}
         values = np.percentile(durations_s, percents) * 1000

@@ -20,6 +20,7 @@ from engines.engine import BrokenOutputError
 from engines.errors import UserError
 from engines.files import disk_full_message
 from realtime.frame import Rgb
+from realtime.pictures import has_pictures
 from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.figure.styles import Figure
 from realtime.pose.normalization.motion_range import Stand, whole_range
@@ -217,17 +218,34 @@ def _check_out(video: Path, out: Path, *, replace: bool) -> None:
         raise UserError(f"{out} is there already: give another --out, or --replace to make it anew.")
 
 
+def is_one_film(video: Path) -> bool:
+    """Whether it is one film, a file or a folder of pictures, and not a folder of films."""
+    return not video.is_dir() or (not _videos_in(video) and has_pictures(video))
+
+
+def default_out(video: Path, subject: Subject) -> Path:
+    """What is written where nobody says so: VIDEO_SUBJECT here."""
+    beside = f"{video.resolve().name if video.is_dir() else video.stem}_{subject.folder.resolve().name}"
+    return Path(f"{beside}.mp4" if is_one_film(video) else beside)
+
+
+def _videos_in(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in VIDEOS and file.name[0] != ".")
+
+
 def plan(video: Path, out: Path) -> dict[Path, Path]:
     """Which videos become which: one, or all of a folder.
 
     Raises:
         UserError: the folder has no videos, two would get the same name, or `out` is no folder of its own.
     """
-    if not video.is_dir():
+    if is_one_film(video):
         return {video: out / f"{video.stem}.mp4" if out.is_dir() else out}
-    found = sorted(file for file in video.iterdir() if file.suffix.lower() in VIDEOS and file.name[0] != ".")
+    found = _videos_in(video)
     if not found:
-        raise UserError(f"The folder {video} has no video in it ({', '.join(sorted(VIDEOS))}): give another one.")
+        raise UserError(
+            f"The folder {video} has neither videos ({', '.join(sorted(VIDEOS))}) nor pictures in it: give another one."
+        )
     if out.is_file() or (out.exists() and out.samefile(video)):
         raise UserError(f"{video} is a folder, so --out must be another one, not {out}.")
     planned: dict[Path, Path] = {}
@@ -257,17 +275,17 @@ def render_all(
     Raises:
         UserError: see `render` and `plan`; of a folder, after all the others, that some could not be rendered.
     """
-    planned, reports, failed = plan(video, out), list[RenderReport](), list[str]()
+    planned, one, reports, failed = plan(video, out), is_one_film(video), list[RenderReport](), list[str]()
     with progress_bar(transient=True) as progress:
         for source, target in planned.items():
-            if video.is_dir() and target.exists() and not replace:
+            if not one and target.exists() and not replace:
                 print(f"{target} is there already and stays as it is; --replace makes it anew.")
                 continue
             try:
                 how = {"side_by_side": side_by_side, "replace": replace}
                 report = render(source, subject, target, engines, pose, **how, progress=progress, say=print)
             except UserError as error:
-                if not video.is_dir():
+                if one:
                     raise
                 failed.append(source.name)
                 print(error)

@@ -34,8 +34,9 @@ class EngineConfig:
     """Cores for the networks; live, one more is busy with the pose."""
 
     def __post_init__(self) -> None:
-        if self.threads < 1:
-            raise UserError(f"--threads must be at least 1, not {self.threads}.")
+        most = os.cpu_count() or 1
+        if not 1 <= self.threads <= most:
+            raise UserError(f"--threads must be from 1 to {most}, the cores of this machine, not {self.threads}.")
 
 
 BEST = EngineConfig(precision="f32", threads=os.cpu_count() or 1)

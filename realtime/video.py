@@ -1,4 +1,7 @@
-"""Read and write video files (RGB pictures, upright, their times, and the sound), and write pictures."""
+"""Read and write films (RGB pictures, upright, their times, and the sound), and write pictures.
+
+A film is a video file, or a folder of pictures (`realtime.pictures`).
+"""
 
 import logging
 import math
@@ -20,6 +23,7 @@ from engines.errors import UserError
 from engines.files import replace_file, write_file
 from realtime import hdr
 from realtime.frame import Rgb
+from realtime.pictures import PICTURES_FPS, PictureFolder
 from realtime.sound import Sound
 
 LOG = logging.getLogger(__name__)
@@ -50,11 +54,13 @@ def _opened(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoS
 
 
 def count_frames(path: Path) -> int:
-    """How many pictures the file says it has, or an estimate from its length; 0 when it does not tell.
+    """How many pictures the film says it has, or an estimate from its length; 0 when it does not tell.
 
     Raises:
-        UserError: the file cannot be opened.
+        UserError: it cannot be opened.
     """
+    if path.is_dir():
+        return PictureFolder(path).frames
     with _opened(path) as (container, stream):
         if stream.frames:
             return int(stream.frames)
@@ -62,11 +68,13 @@ def count_frames(path: Path) -> int:
 
 
 def frame_rate(path: Path) -> float:
-    """Pictures per second on average over the whole file, from the times of its packets; 30 when it has no two.
+    """Pictures per second on average over the whole film, from the times of its packets; 30 when it has no two.
 
     Raises:
-        UserError: the file cannot be opened.
+        UserError: it cannot be opened.
     """
+    if path.is_dir():
+        return PICTURES_FPS
     with _opened(path) as (container, stream):
         times = [packet.pts if packet.pts is not None else packet.dts for packet in _packets(container, stream)]
         known = sorted(time for time in times if time is not None)
@@ -84,13 +92,19 @@ def read_video(
     Damaged pictures are left out.
 
     Args:
-        path: the file.
+        path: the file, or the folder.
         start_s: when to begin.
         note: told in a sentence what had to be left out or converted.
 
     Raises:
         UserError: the file cannot be opened, or nothing in it can be decoded.
     """
+    if path.is_dir():
+        folder = PictureFolder(path)
+        for about in folder.notes:
+            note(about)
+        yield from folder.read(start_s)
+        return
     matrix = _orientation(path, path.stat().st_mtime_ns if path.exists() else 0)
     with _opened(path) as (container, stream):
         clock, colours, shown = _Clock(stream), None, 0
@@ -114,11 +128,14 @@ def read_video(
 
 @contextmanager
 def open_sound(path: Path) -> Iterator[Sound | None]:
-    """The sound of a video, counted from its first picture as in `read_video`; None if it has none.
+    """The sound of a film, counted from its first picture as in `read_video`; None if it has none.
 
     Raises:
-        UserError: the file cannot be opened.
+        UserError: it cannot be opened.
     """
+    if path.is_dir():
+        yield None
+        return
     with _opened(path) as (container, pictures):
         track = container.streams.best("audio", related=pictures)
         known = isinstance(track, av.AudioStream) and track.codec_context is not None and track.channels and track.rate

@@ -1,7 +1,8 @@
 """A viewer's connection: aiortc, with tracks that send the shared, already encoded streams."""
 
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from aiortc import MediaStreamTrack, RTCDataChannel, RTCPeerConnection, RTCRtpSender
@@ -26,6 +27,27 @@ from server.subscription import Subscription
 
 FIGURE = "figure"
 """The label of the data channel that figures are sent over."""
+
+KEYFRAMES_S = 2.0
+"""Between key frames that one viewer may ask for: whose connection loses much must not cost the others theirs."""
+
+
+class SpacedRequests:
+    """Asks for key frames on behalf of one viewer, not more often than every `KEYFRAMES_S`; who lacks one asks again.
+
+    Args:
+        request: asks for one.
+    """
+
+    def __init__(self, request: Callable[[], None]) -> None:
+        self._request, self._asked_at_s = request, -math.inf
+
+    def __call__(self) -> None:
+        """Ask, or leave it."""
+        now_s = time.monotonic()
+        if now_s - self._asked_at_s >= KEYFRAMES_S:
+            self._asked_at_s = now_s
+            self._request()
 
 
 class StreamTrack(MediaStreamTrack):
@@ -132,7 +154,7 @@ def send_track(connection: RTCPeerConnection, track: StreamTrack, codec: CodecNa
         await handle(packet)
         _report(packet, sender._ssrc, track)
 
-    sender._send_keyframe = track.request_keyframe  # type: ignore[method-assign]
+    sender._send_keyframe = SpacedRequests(track.request_keyframe)  # type: ignore[method-assign]
     sender._handle_rtcp_packet = heard  # type: ignore[method-assign]
     kinds = (f"video/{codec}", "video/rtx")
     known = [each for each in RTCRtpSender.getCapabilities("video").codecs if each.mimeType in kinds]

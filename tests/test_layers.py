@@ -17,11 +17,11 @@ ARROWS = {
     "realtime": {"engines", "server"},
     "trainer": {"engines", "realtime"},
 }
-APPLICATION = ("realtime.cli", "realtime.engine_tools", "realtime.live", "realtime.pose_tools")
+APPLICATION = ("realtime.__main__", "realtime.cli", "realtime.engine_tools", "realtime.live", "realtime.pose_tools")
 """Parts of realtime that training has no use for; the rest is the library that both share."""
 TRAINER_LEVELS = ({"footage", "networks"}, {"training", "evaluation"}, {"export", "detector"}, {"refiner"})
 """The folders of trainer: each imports lower levels only."""
-TRAINER_COMMANDS = {"baseline", "cli", "evaluate_cli", "fit", "run"}
+TRAINER_COMMANDS = {"__main__", "baseline", "cli", "evaluate_cli", "fit", "run"}
 """The modules of trainer that stand above all its folders; the others stand below."""
 HEAVY = (
     "torch",

@@ -1,5 +1,6 @@
 """What `realtime` and `engines` offer: a new option is a conscious act. `trainer`: see tests/trainer/test_cli.py."""
 
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -10,9 +11,10 @@ from tests.support.help_text import commands_in, help_of, options_in
 
 POSE = ["--person", "--pose", "--pose-effort", "--pose-parts"]
 ENGINES = ["--backend", "--precision", "--threads"]
+CAMERA = ["--camera", "--camera-fps", "--camera-size"]
 OPTIONS = {
     "realtime run": [
-        *(*POSE, *ENGINES, "--allow-host", "--camera", "--fps", "--host", "--ice-server", "--log-format", "--no-badge"),
+        *(*POSE, *ENGINES, *CAMERA, "--allow-host", "--fps", "--host", "--ice-server", "--log-format", "--no-badge"),
         *("--no-token", "--osc", "--performer", "--port", "--publish", "--publish-token", "--record", "--source"),
         *("--subject", "--tls", "--virtual-camera"),
     ],
@@ -21,7 +23,7 @@ OPTIONS = {
     "realtime subjects show": [],
     "realtime subjects remove": ["--yes"],
     "realtime control": ["--link"],
-    "realtime calibrate": [*POSE, "--camera", "--source"],
+    "realtime calibrate": [*POSE, *CAMERA, "--source"],
     "realtime pose": [*POSE, "--end-s", "--out", "--start-s", "--truth"],
     "realtime bench": [*POSE, *ENGINES, "--seconds", "--source", "--subject"],
     "realtime bench-pose": [*POSE, "--cores", "--frames", "--mediapipe-python", "--source"],
@@ -41,7 +43,7 @@ def test_the_options_of_every_command(
 ) -> None:
     text = help_of(MAIN[words.split()[0]], words.split(), monkeypatch, capsys)
     assert options_in(text) == sorted(OPTIONS[words])
-    assert len(OPTIONS[words]) <= 26
+    assert len(OPTIONS[words]) <= 28
     assert text.splitlines()[-1].startswith(f"Example: {' '.join(words.split()[:2])}"), "help ends with an example"
 
 
@@ -52,3 +54,18 @@ def test_every_command_is_listed(
     text = help_of(MAIN[program], [program], monkeypatch, capsys)
     assert commands_in(text) == {words.split()[1] for words in OPTIONS if words.startswith(program)}
     assert text.splitlines()[-1].startswith(f"Example: {program} ")
+
+
+@pytest.mark.parametrize("words", ["realtime run", "realtime calibrate"])
+def test_descriptions_fill_their_lines(
+    words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """However their docstrings are broken: a line ends because the next word has no place in it."""
+    text = help_of(MAIN[words.split()[0]], words.split(), monkeypatch, capsys, columns=72)
+    lines = [line.strip("│|").rstrip() for line in text.splitlines()]
+    filled = [
+        (line, after) for line, after in itertools.pairwise(lines) if line[:20] == after[:20] == " " * 20 and after[20:]
+    ]
+    assert len(filled) > 3
+    for line, after in filled:
+        assert len(line) + 1 + len(after.split()[0]) > 68, (line, after)

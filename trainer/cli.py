@@ -80,13 +80,14 @@ def fit(
         instant: Train nothing: the generator of this package, trained on many people, plays the subject in minutes.
             The same command without it trains, and replaces the subject.
     """
-    from trainer.fit import fit as fit_video
-
+    prepare.check_there()
     if instant and (train.steps is not None or train.preset != "live"):
         raise UserError("--instant trains nothing: leave --steps and --preset out, or train without it.")
     overrides = train.overrides()
     prepare = overrides.apply(prepare, "figure", "fps")
     config, machine, checkpointing = train.settings(overrides)
+    from trainer.fit import fit as fit_video  # the others of its kind are as late: it takes seconds
+
     done = fit_video(
         prepare,
         run or Path("runs") / subject.name,
@@ -117,6 +118,7 @@ def prepare(
         fps: Pictures per second of a folder of pictures; by default 30.
         only_report: Stop once the report is written.
     """
+    config.check_there()
     from trainer.footage.prepare import prepare as prepare_video
 
     with disk_full_message("the prepared footage", out):
@@ -143,9 +145,12 @@ def train(
         options: How to train.
         start_from: Another run of the same networks, smaller or of somebody else, whose weights to start with.
     """
-    from trainer.run import train_run
+    from trainer.footage.prepared import load_prepared
 
     config, machine, checkpointing = options.settings(options.overrides())
+    load_prepared(run / "data")
+    from trainer.run import train_run
+
     if train_run(run, config, machine=machine, checkpointing=checkpointing, start_from=start_from):
         print(f"Finished. Next: trainer export {shlex.quote(str(run))} --name NAME")
 
@@ -157,6 +162,9 @@ def export(run: RunFolder, /, subject: Annotated[ExportConfig, Inline]) -> None:
         run: Folder of a finished `trainer train`.
         subject: What to write.
     """
+    from trainer.footage.prepared import load_prepared
+
+    load_prepared(run / "data")
     from trainer.export.subject import export_run
 
     with disk_full_message("the subject", subject.folder.parent):

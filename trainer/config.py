@@ -9,23 +9,30 @@ import msgspec
 from tyro.conf import Positional, Suppress, arg
 
 from engines.errors import UserError
+from engines.files import check_there
+from realtime.fetch import is_url
 from realtime.pose.estimation.config import EstimatorName
 from realtime.pose.figure.styles import StyleName
 from realtime.subject import BUNDLED, Consent, user_subjects
+
+MOST_PX = 4096
+"""Longest side of a subject's picture."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareConfig:
     """Which footage to prepare, and how."""
 
-    video: Annotated[Positional[Path], arg(metavar="VIDEO")]
-    """Video of one person, whole body, minutes long, from a camera that stands still; or a folder of its frames."""
-    size: str = "512"
-    """Size of the subject's picture in pixels, e.g. 512 (square; live on 2 cores) or 1024x512; multiples of 32."""
+    video: Annotated[Positional[str], arg(metavar="VIDEO")]
+    """Video of one person, whole body, minutes long, from a camera that stands still: a path, an URL (http://, rtsp://;
+    it is fetched into the run), or a folder of its frames."""
+    size: Annotated[str | None, arg(metavar="WIDTHxHEIGHT", help_behavior_hint="")] = None
+    """Size of the subject's picture in pixels, e.g. 512 (square) or 1024x512, multiples of 32; by default one that
+    holds the person, upright or wide, and costs what 512 does, live on 2 cores."""
     crop: Annotated[str | None, arg(metavar="X,Y,WIDTH,HEIGHT", help_behavior_hint="")] = None
     """Part of the video to use, in its pixels; by default the largest that holds the person."""
     pose: EstimatorName = "own"
-    """What estimates the pose: own, or the mediapipe library, which needs pip install 'bodydouble[mediapipe]'."""
+    """What estimates the pose: own, or the mediapipe library, the extra mediapipe."""
     openpose: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="")] = None
     """Folder with OpenPose's JSON files of this video: take the poses from these instead."""
     figure: Annotated[StyleName | None, Suppress] = None
@@ -37,15 +44,16 @@ class PrepareConfig:
     def __post_init__(self) -> None:
         if self.fps is not None and not 0 < self.fps < float("inf"):
             raise UserError(f"fps must be more than 0, not {self.fps:g}.")
-        width, height = self.size_px
-        if any(side < 64 or side % 32 for side in (width, height)):
-            raise UserError(f"--size must be multiples of 32 and at least 64 pixels, not {width} x {height}.")
+        if any(side < 64 or side % 32 or side > MOST_PX for side in self.size_px or ()):
+            raise UserError(f"--size must be multiples of 32, from 64 to {MOST_PX} pixels, not {self.size}.")
         if self.crop is not None:
             parse_crop(self.crop)
 
     @property
-    def size_px(self) -> tuple[int, int]:
-        """Width and height of the subject's picture."""
+    def size_px(self) -> tuple[int, int] | None:
+        """Width and height of the subject's picture; None if the footage decides."""
+        if self.size is None:
+            return None
         sides = self.size.split("x")
         if len(sides) not in (1, 2) or not all(side.isdecimal() for side in sides):
             raise UserError(f"--size must be like 512 or 1024x512, not {self.size!r}.")
@@ -55,6 +63,17 @@ class PrepareConfig:
     def crop_box(self) -> tuple[int, int, int, int] | None:
         """The chosen part of the video, x, y, width, height in its pixels; None if none was."""
         return None if self.crop is None else parse_crop(self.crop)
+
+    def check_there(self) -> None:
+        """Tell of what is missing before anything that takes long.
+
+        Raises:
+            UserError: there is no such video, or no such folder of OpenPose's.
+        """
+        if not is_url(self.video):
+            check_there(Path(self.video))
+        if self.openpose is not None:
+            check_there(self.openpose)
 
     @property
     def style_name(self) -> StyleName:

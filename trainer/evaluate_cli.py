@@ -11,7 +11,7 @@ import tyro
 from tyro.conf import Positional, UseAppendAction
 
 from engines.errors import UserError
-from engines.files import disk_full_message
+from engines.files import check_there, disk_full_message
 from realtime.pose.estimation.config import PoseConfig
 from realtime.subject import load_subject
 from realtime.subject_engines import EngineConfig
@@ -61,6 +61,7 @@ def evaluate(
         raise UserError(f"--every must be at least 1 and --drift-frames at least 0, not {every} and {drift_frames}.")
     if video is None and (crop or record):
         raise UserError("--crop and --record are for --video, footage of the subject: give that, too.")
+    check_there(*(path for path in (video, driver) if path is not None))
     from trainer.evaluation.evaluate import evaluate as measure
     from trainer.evaluation.evaluate import record as write_down
     from trainer.evaluation.evaluate import show
@@ -128,6 +129,10 @@ def detector(
     ],
 ) -> None:
     """Tell a subject's videos from real footage: detector train, detector run."""
+    if isinstance(action, DetectorRun):
+        check_there(action.video, action.model)
+    else:
+        check_there(*action.real)
     from trainer.detector.commands import make_detector, run_detector, show
 
     if isinstance(action, DetectorRun):

@@ -40,7 +40,7 @@ class PreparedFrom(PrepareConfig):
         """The record of footage that is prepared by `config`."""
         chosen = {field.name: getattr(config, field.name) for field in fields(config)}
         openpose = config.openpose and Path(config.openpose.name)
-        names = {"video": Path(config.video.name), "openpose": openpose, "figure": config.style_name}
+        names = {"video": source.path.name, "openpose": openpose, "figure": config.style_name}
         return cls(**(chosen | names), video_bytes=source.size_bytes)
 
 
@@ -65,7 +65,7 @@ def fit(
         UserError: the video or the settings will not do, or the run was begun with others.
     """
     check_place(run, subject)
-    source = open_footage(config.video, config.fps)
+    source = open_footage(config.video, config.fps, run)
     record = PreparedFrom.of(config, source)
     check_settings(run / "fit.json", record)
     if train:

@@ -188,7 +188,3 @@ def main() -> None:
         description="Build, verify and measure what runs a subject's networks on this machine.",
         examples=EXAMPLES,
     )
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,7 @@
 """Measure a live session without people: the same threads, engines and encoder, for a while."""
 
 import time
+from collections.abc import Callable
 
 import msgspec
 from rich.console import Console
@@ -26,6 +27,8 @@ class BenchResult(msgspec.Struct, frozen=True, kw_only=True):
     """Capture to encoded: p50, p95, p99."""
     stages_ms: dict[str, dict[str, float]]
     """p50 and p95 of each part of the way, in order; the parts of a frame add up to its latency."""
+    seen: float
+    """Share of the frames with somebody in them: the others cost less."""
     dropped: int
     """Frames that a newer one overtook."""
     size: int
@@ -37,28 +40,39 @@ class BenchResult(msgspec.Struct, frozen=True, kw_only=True):
     """Broken pictures."""
 
 
-def bench(subject: Subject, source: Source, engines: EngineConfig, pose: PoseConfig, *, seconds: float) -> BenchResult:
-    """Run a session for `seconds` after a warm-up, encoding every picture as if somebody watched."""
-    session = open_session(subject, source, engines, pose, always=True, say=print)
+def bench(
+    subject: Subject,
+    source: Source,
+    engines: EngineConfig,
+    pose: PoseConfig = PoseConfig(),
+    *,
+    seconds: float,
+    say: Callable[[str], object] = print,
+) -> BenchResult:
+    """Run a session for `seconds` after a warm-up, encoding every picture as if somebody looked_at."""
+    session = open_session(subject, source, engines, pose, always=True, say=say)
     try:
         session.start()
         with Progress(transient=True) as progress:
             task = progress.add_task("Measuring", total=WARM_UP_S + seconds)
             session.wait(WARM_UP_S)
             session.meter.clear()
-            dropped, begun_at_s = session.dropped, time.perf_counter()
+            dropped, looked_at, seen = session.dropped, session.looked_at, session.seen
+            begun_at_s = time.perf_counter()
             elapsed_s, ended = 0.0, False
             while elapsed_s < seconds and not ended:
                 progress.update(task, completed=WARM_UP_S + elapsed_s)
                 ended = session.wait(min(0.5, seconds - elapsed_s))
                 elapsed_s = time.perf_counter() - begun_at_s
             frames, dropped = session.meter.count("latency"), session.dropped - dropped
+            looked_at, seen = session.looked_at - looked_at, session.seen - seen
     finally:
         session.stop()
     return BenchResult(
         fps=round(frames / elapsed_s, 2),
         latency_ms=session.meter.percentiles_ms("latency", 50, 95, 99),
         stages_ms={stage: session.meter.percentiles_ms(stage, 50, 95) for stage in CHAIN},
+        seen=round(seen / max(1, looked_at), 3),
         dropped=dropped,
         size=subject.manifest.height_px,
         backend=session.renderer.choice.backend,
@@ -70,8 +84,12 @@ def bench(subject: Subject, source: Source, engines: EngineConfig, pose: PoseCon
 
 def show(result: BenchResult) -> None:
     """A table for people, and one line of JSON for programs."""
-    table = Table("stage", "p50 ms", "p95 ms", "p99 ms", title=f"{result.fps} fps at {result.size} px")
+    table = Table("stage", "p50 ms", "p95 ms", "p99 ms", title=_title(result))
     for stage, ms in (result.stages_ms | {"capture to encoded": result.latency_ms}).items():
         table.add_row(stage, *(str(ms.get(percent, "")) for percent in ("p50", "p95", "p99")))
     Console().print(table)
     print(msgspec.json.encode(result).decode())
+
+
+def _title(result: BenchResult) -> str:
+    return f"{result.fps} fps at {result.size} px, somebody in {result.seen:.0%} of the frames"

@@ -1,5 +1,7 @@
-"""`realtime calibrate`: measure in five seconds where a performer stands near and far."""
+"""`realtime calibrate`: measure in five seconds, or over a film, where a performer stands near and far."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from rich.align import Align
@@ -9,12 +11,14 @@ from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
+from engines.console import progress_bar
 from engines.errors import UserError
 from realtime.live.performer_profile import Profile
 from realtime.live.source import Source
 from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.normalization.motion_range import Stand, measure_range
 from realtime.pose.track import PoseTrack, TrackedPose
+from realtime.video import count_frames, read_video
 
 
 class CalibrationStep(NamedTuple):
@@ -33,6 +37,8 @@ CALIBRATION_S = sum(part.length_s for part in CALIBRATION_STEPS)
 GIVE_UP_S = 30.0
 """Time without feet in the picture after which it ends."""
 CLOCK_STEP_S = 0.2
+FILM_STEP_S = 0.1
+"""Between the pictures of a film that are looked at: people step slowly."""
 LEAST_RATIO = 1.08
 """Least near stature by the far one: with less the performer has not stepped."""
 STEP_BACK = "Step back: your feet must be in the picture."
@@ -91,10 +97,36 @@ class Calibration:
         Raises:
             UserError: the performer has hardly moved.
         """
-        motion = measure_range(self._stands, least_ratio=1.0)
-        if motion.near_stature < LEAST_RATIO * motion.far_stature or motion.near_ankle <= motion.far_ankle:
-            raise UserError("You hardly came nearer or went farther: calibrate again, and step a metre each way.")
-        return Profile(width_px=size_px[0], height_px=size_px[1], motion=motion)
+        return _profile(self._stands, size_px)
+
+
+def _profile(stands: Sequence[Stand], size_px: tuple[int, int]) -> Profile:
+    motion = measure_range(stands, least_ratio=1.0)
+    if motion.near_stature < LEAST_RATIO * motion.far_stature or motion.near_ankle <= motion.far_ankle:
+        raise UserError("You hardly came nearer or went farther: calibrate again, and step a metre each way.")
+    return Profile(width_px=size_px[0], height_px=size_px[1], motion=motion)
+
+
+def calibrate_film(film: Path, pose: PoseConfig = PoseConfig()) -> Profile:
+    """The profile of whoever is in a film, from where they stand in the whole of it.
+
+    Raises:
+        UserError: it cannot be read, no such estimator, nobody is in it from head to toes, or they do not move.
+    """
+    track, stands, size_px, next_s = PoseTrack.of(pose), list[Stand](), (0, 0), 0.0
+    with progress_bar(transient=True) as progress:
+        task = progress.add_task(f"Watching {film.name}", total=count_frames(film) or None)
+        for rgb, at_s in read_video(film):
+            progress.advance(task)
+            if at_s < next_s:
+                continue
+            next_s, size_px = at_s + FILM_STEP_S, (rgb.shape[1], rgb.shape[0])
+            stand = track.step(rgb, at_s).stand
+            if stand is not None:
+                stands.append(stand)
+    if not stands:
+        raise UserError(f"Nobody is in {film} with both feet in the picture: give another film.")
+    return _profile(stands, size_px)
 
 
 def calibrate(source: Source, console: Console, pose: PoseConfig = PoseConfig()) -> Profile:

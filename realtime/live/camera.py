@@ -5,6 +5,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,18 @@ import numpy as np
 
 from engines.errors import UserError
 from realtime.frame import Frame
+from realtime.live.run_config import CaptureConfig
 
 READ_TRIES, TRY_S = 5, 0.05
 """A read that fails is tried again so often, so soon; then the camera is opened anew."""
 REOPEN_S = 1.0
 """Between tries to open a camera that is gone."""
+SETTLE_S, MEASURE_S = 1.0, 3.0
+"""A camera's rate is measured for so long, once its exposure has settled."""
+SLOW_FPS = 20.0
+"""Below, somebody who asked for nothing hears what may help."""
+PLAIN_PX = 640, 480
+"""More, or more often than 30 times a second, is too much for USB 2 without compression."""
 DEVICES = Path("/sys/class/video4linux")
 LOG = logging.getLogger(__name__)
 
@@ -27,17 +35,20 @@ class CameraSource:
 
     Args:
         camera: its index, the path of its device, or a part of its name.
-        size_px: width and height to ask for.
-        fps: rate to ask for.
+        capture: what to ask of it.
+        say: told in a sentence what it really gives, once that is measured.
 
     Raises:
         UserError: there is none, or it cannot be opened.
     """
 
-    def __init__(self, camera: str, *, size_px: tuple[int, int] | None = None, fps: float | None = None) -> None:
+    def __init__(
+        self, camera: str, capture: CaptureConfig = CaptureConfig(), *, say: Callable[[str], object] = LOG.info
+    ) -> None:
         self._device = find_device(camera)
         self.name = f"camera {camera}"
-        self._size_px, self._fps = size_px, fps
+        self._capture, self._say = capture, say
+        self._taken_at_s: list[float] | None = []
         self._closed, self._reading = threading.Event(), threading.Lock()
         self._camera: Any = self._open()
         if self._camera is None:
@@ -52,9 +63,37 @@ class CameraSource:
             if bgr is not None:
                 self._number += 1
                 rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
-                return Frame(rgb=rgb, captured_at_s=time.perf_counter(), number=self._number - 1)
+                frame = Frame(rgb=rgb, captured_at_s=time.perf_counter(), number=self._number - 1)
+                self._measure(frame)
+                return frame
             self._reopen()
         return None
+
+    def _measure(self, frame: Frame) -> None:
+        """Say once what the camera gives: drivers promise rates that the light, the cable or the size forbid."""
+        if self._taken_at_s is None:
+            return
+        self._taken_at_s.append(frame.captured_at_s)
+        measured_s = frame.captured_at_s - self._taken_at_s[0] - SETTLE_S
+        if measured_s >= MEASURE_S:
+            taken = [at_s for at_s in self._taken_at_s if at_s >= self._taken_at_s[0] + SETTLE_S]
+            self._taken_at_s = None
+            height, width, _ = frame.rgb.shape
+            rate = (len(taken) - 1) / (taken[-1] - taken[0])
+            self._say(
+                f"{self.name.capitalize()} gives {width}x{height} at {rate:.1f} fps{self._not_as_asked(frame, rate)}."
+            )
+
+    def _not_as_asked(self, frame: Frame, rate: float) -> str:
+        """The end of the sentence: what was asked for in vain, or what is wanting."""
+        asked = list[str]()
+        if self._capture.size_px not in (None, (frame.rgb.shape[1], frame.rgb.shape[0])):
+            asked.append(f"{self._capture.camera_size}")
+        if self._capture.camera_fps is not None and rate < 0.9 * self._capture.camera_fps:
+            asked.append(f"{self._capture.camera_fps:g} fps")
+        if asked:
+            return f", not {' and '.join(asked)} as asked: more light, or another size, may help"
+        return ": more light, or a smaller --camera-size, may help" if rate < SLOW_FPS else ""
 
     def close(self) -> None:
         """Release the camera, unless a read is stuck in it: then the process's end does."""
@@ -99,13 +138,16 @@ class CameraSource:
             cv2.utils.logging.setLogLevel(log_level)
         if not camera.isOpened():
             return None
-        if self._size_px is not None:
-            # Uncompressed pictures of more than 640x480 are too much for USB 2 at 30 fps.
-            camera.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
-            camera.set(cv2.CAP_PROP_FRAME_WIDTH, self._size_px[0])
-            camera.set(cv2.CAP_PROP_FRAME_HEIGHT, self._size_px[1])
-        if self._fps is not None:
-            camera.set(cv2.CAP_PROP_FPS, self._fps)
+        size_px, fps = self._capture.size_px, self._capture.camera_fps
+        if size_px is not None or fps is not None:
+            width, height = size_px or PLAIN_PX
+            many = width * height * (fps or 30) > PLAIN_PX[0] * PLAIN_PX[1] * 30
+            camera.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*("MJPG" if many else "YUYV")))
+        if size_px is not None:
+            camera.set(cv2.CAP_PROP_FRAME_WIDTH, size_px[0])
+            camera.set(cv2.CAP_PROP_FRAME_HEIGHT, size_px[1])
+        if fps is not None:
+            camera.set(cv2.CAP_PROP_FPS, fps)
         # One buffered picture: the driver's queue is delay that nobody needs.
         camera.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         return camera

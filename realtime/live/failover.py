@@ -23,17 +23,20 @@ class FailoverRenderer:
 
     Args:
         subject: who is shown.
-        choices: engines, best first; the first has to load.
+        choices: engines, best first.
         threads: cores that one run may use.
 
     Raises:
-        UserError: the first cannot be loaded.
+        UserError: none can be loaded.
     """
 
     def __init__(self, subject: Subject, choices: Sequence[Choice], threads: int) -> None:
         self.subject, self._threads = subject, threads
         self.choice, *self._others = choices
-        self._renderer = load_renderer(subject, self.choice, threads, at_once=True)
+        try:
+            self._renderer = load_renderer(subject, self.choice, threads, at_once=True)
+        except (UserError, RuntimeError) as error:
+            self._fall_back(f"{error}")
         self._last: Rgb = subject.plate
         self._in_a_row = 0
         self.replaced = 0
@@ -48,7 +51,7 @@ class FailoverRenderer:
         try:
             self._last = self._renderer.step(figure)
             self._in_a_row = 0
-        except BrokenOutputError as error:
+        except (BrokenOutputError, RuntimeError) as error:  # what libraries raise: out of memory, a driver that is gone
             self.replaced += 1
             self._in_a_row += 1
             self._renderer.reset()
@@ -62,7 +65,7 @@ class FailoverRenderer:
             self.choice = self._others.pop(0)
             try:
                 self._renderer = load_renderer(self.subject, self.choice, self._threads, at_once=True)
-            except UserError:
+            except (UserError, RuntimeError):
                 continue
             self._in_a_row = 0
             LOG.warning("%s is broken (%s): %s takes over.", broken, reason, self.choice)

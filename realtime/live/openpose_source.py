@@ -34,8 +34,6 @@ class PoseSource:
     """
 
     def __init__(self, folder: Path, *, fps: float) -> None:
-        if not 1 <= fps <= 240:
-            raise UserError(f"--fps must be from 1 to 240, not {fps:g}.")
         self.name = folder.name
         self._poses = _fit(read_openpose(folder), folder)
         self._step_s = 1 / fps

@@ -95,8 +95,14 @@ class StreamOutput(WorkingOutput):
         on_encoded: Callable[[Frame, float], None] | None = None,
     ) -> None:
         super().__init__(f"encode {name}")
+        self._always = always
         self.stream = SharedStream(name, self._frames, rungs=rungs, always=always, on_encoded=on_encoded)
         self._thread.start()
+
+    @property
+    def watched(self) -> bool:
+        """Whether anybody watches, or every frame is encoded nevertheless."""
+        return self._always or self.stream.viewers > 0
 
     def _work(self) -> None:
         self.stream.run(self._stop)

@@ -14,6 +14,39 @@ from realtime.subject_engines import EngineConfig
 _Inline = tyro.conf.arg(name="")
 
 
+LEAST_CAMERA_PX, MOST_CAMERA_PX = 16, 8192
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptureConfig:
+    """What is asked of a camera; it gives what it can."""
+
+    camera_size: Annotated[str | None, tyro.conf.arg(metavar="WIDTHxHEIGHT")] = None
+    """Size of the camera's pictures, e.g. 1280x720; by default the camera's own choice."""
+    camera_fps: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None
+    """Pictures per second of the camera, e.g. 60; by default the camera's own choice."""
+
+    def __post_init__(self) -> None:
+        if self.camera_size is not None and self.size_px is None:
+            raise UserError(f"--camera-size must be like 1280x720, not {self.camera_size!r}.")
+        if self.camera_fps is not None and not 1 <= self.camera_fps <= 1000:
+            raise UserError(f"--camera-fps must be from 1 to 1000, not {self.camera_fps:g}.")
+
+    @property
+    def size_px(self) -> tuple[int, int] | None:
+        """Width and height to ask for."""
+        sides = (self.camera_size or "").split("x")
+        if len(sides) != 2 or not all(side.isdecimal() for side in sides):
+            return None
+        width, height = int(sides[0]), int(sides[1])
+        return (width, height) if all(LEAST_CAMERA_PX <= side <= MOST_CAMERA_PX for side in (width, height)) else None
+
+    @property
+    def asks(self) -> bool:
+        """Whether anything is asked for."""
+        return self.camera_size is not None or self.camera_fps is not None
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """Who is played from which source, and who may watch."""
@@ -25,10 +58,12 @@ class RunConfig:
     performer dances."""
     source: Annotated[str | None, tyro.conf.arg(metavar="SOURCE")] = None
     """What to play instead of a camera: a video's path, a bundled performer's name (bob), an URL (rtsp://, http://), a
-    named pipe, poses:FOLDER, the JSON files of OpenPose, or whip, which waits for whoever publishes to /whip or presses
-    "Use this camera" on the page."""
-    fps: float = 30.0
-    """How many poses of OpenPose are played per second."""
+    named pipe, a folder of pictures, poses:FOLDER, the JSON files of OpenPose, or whip, which waits for whoever
+    publishes to /whip or presses "Use this camera" on the page."""
+    capture: Annotated[CaptureConfig, _Inline] = CaptureConfig()
+    """What is asked of the camera."""
+    fps: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None
+    """How many pictures of a folder, or poses of OpenPose, are played per second; by default 30."""
     performer: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Whose profile to use, made by `realtime calibrate`; without one your range is learnt while you move."""
     host: str = "127.0.0.1"

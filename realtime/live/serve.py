@@ -7,7 +7,7 @@ import signal
 import ssl
 import sys
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import TypeVar
 
 from yarl import URL
@@ -161,12 +161,18 @@ def _load(config: RunConfig, source: Source | None) -> Session:
     subject = load_subject(config.subject)
     profile = None if config.performer is None else load_profile(config.performer)
     if source is None:
-        source, remark = open_source(config.camera, config.source, fps=config.fps)
+        source, remark = open_source(config.camera, config.source, capture=config.capture, fps=config.fps, say=print)
         if remark:
             print(remark)
     return open_session(
         subject, source, config.engines, config.pose, profile=profile, badge=not config.no_badge, say=print
     )
+
+
+def _say(sentence: str) -> None:
+    """Print while frames flow: nobody who closes the terminal ends the show."""
+    with suppress(OSError):
+        print(sentence, flush=True)
 
 
 def _stopping() -> asyncio.Event:
@@ -178,8 +184,12 @@ def _stopping() -> asyncio.Event:
             os._exit(130)
         stop.set()
 
+    loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, told)
+        try:
+            loop.add_signal_handler(number, told)
+        except NotImplementedError:  # Windows' event loops know no signals
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(told))
     return stop
 
 
@@ -199,7 +209,7 @@ async def _until(stop: asyncio.Event, session: Session) -> None:
     """Return when `stop` is set or the session has ended; raise what ended it."""
     while not stop.is_set():
         if session.wait(0):
-            print("The source has ended.")
+            _say("The source has ended.")
             return
         try:
             await asyncio.wait_for(stop.wait(), 0.2)

@@ -45,6 +45,10 @@ FIGURES_S = 1.0
 """So old the quantiles of the stages may be that are shown."""
 STALLED_S = 0.8
 """A stage that is at one frame for longer has stalled; it is named."""
+REST_S = 1.0
+"""While nobody watches one frame is looked at in so long: enough to know who is there when somebody comes."""
+RECENT = 90
+"""Newest pictures that the delay on the page is of: three seconds."""
 STOP_S = 1.5
 """So long threads have to end."""
 LOG = logging.getLogger(__name__)
@@ -92,6 +96,8 @@ class Session:
         self._nobody = False
         self._told_of: str | None = None
         """The stalled stage that was last named in the log."""
+        self.looked_at, self.seen = 0, 0
+        """Frames that were looked at, and those with somebody in them."""
         self._seen_at_s = time.perf_counter()
         """When the newest frame of the source was there."""
         self._rendered_at_s = self._measured_at_s = -math.inf
@@ -237,7 +243,7 @@ class Session:
             info["notice"] = notice
         if self._renderer.replaced:
             info["replaced"] = self._renderer.replaced
-        if latency := self._stages_ms["latency"]:
+        if latency := self.meter.percentiles_ms("latency", 50, newest=RECENT):
             info["delay_ms"] = latency["p50"]
         return info
 
@@ -246,6 +252,11 @@ class Session:
         """The stage that does not get done with a frame."""
         stage, busy_s = self.meter.slowest_now()
         return stage if busy_s > STALLED_S else None
+
+    @property
+    def _watched(self) -> bool:
+        """Whether anybody takes the pictures; an output that is no stream always does."""
+        return any(not isinstance(each, StreamOutput) or each.watched for each in self._outputs)
 
     @property
     def _silent_s(self) -> float:
@@ -271,12 +282,17 @@ class Session:
 
     def _estimate(self) -> None:
         last = Frame(rgb=self._renderer.subject.plate, captured_at_s=time.perf_counter(), number=0)
+        looked_at_s = -math.inf
         while not self._stop.is_set():
             frame = self._frames.take(WAIT_S)
             if frame is not None:
                 last, self._seen_at_s = frame, time.perf_counter()
+                if not self._watched and self._seen_at_s - looked_at_s < REST_S:
+                    continue
+                looked_at_s = self._seen_at_s
                 drawn = self._pose.step(frame, self._renderer)
                 self._nobody = drawn.no_person
+                self.looked_at, self.seen = self.looked_at + 1, self.seen + (not drawn.no_person)
                 self._figures.put(drawn)
             elif self._silent_s > IDLE_S:
                 self._figures.put(self._pose.idle(replace(last, captured_at_s=time.perf_counter()), self._renderer))

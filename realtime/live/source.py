@@ -3,23 +3,28 @@
 import logging
 import threading
 import time
-from collections.abc import Generator, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Protocol
 
 import av
 import numpy as np
 
 from engines.errors import UserError
+from realtime.fetch import fetch, fetched, is_film, is_url, public_name, reason_of
 from realtime.frame import Frame, Rgb
 from realtime.live.camera import REOPEN_S, CameraSource, has_camera
 from realtime.live.openpose_source import PoseSource
 from realtime.live.pace import Pace
+from realtime.live.run_config import CaptureConfig
+from realtime.pictures import PICTURES_FPS, PictureFolder
 from realtime.video import read_video
 
 PERFORMERS = Path(__file__).parents[1] / "performers"
 POSES = "poses:"
+MOST_FPS = 240
 OPEN_S, SILENCE_S = 5.0, 2.0
 """How long a stream may take to open, and may be silent, before it counts as gone."""
 LOG = logging.getLogger(__name__)
@@ -42,13 +47,26 @@ class Source(Protocol):
 class FileSource:
     """A video file, played as fast as it was filmed, over and over if `loop`.
 
+    Args:
+        path: the file, or a folder of pictures.
+        loop: whether to begin again at the end.
+        fps: how fast pictures of a folder are played.
+        on_close: called when it is closed.
+
     Raises:
         UserError: it cannot be read; the first picture is decoded at once to find out.
     """
 
-    def __init__(self, path: Path, *, loop: bool) -> None:
-        self.name = path.stem
-        self._path, self._loop = path, loop
+    def __init__(
+        self,
+        path: Path,
+        *,
+        loop: bool,
+        fps: float = PICTURES_FPS,
+        on_close: Callable[[], object] = lambda: None,
+    ) -> None:
+        self.name = path.stem or path.resolve().name
+        self._path, self._loop, self._fps, self._on_close = path, loop, fps, on_close
         self._pictures = self._play()
         self._first = next(self._pictures, None)
         if self._first is None:
@@ -67,18 +85,27 @@ class FileSource:
     def close(self) -> None:
         """Let `read` end, which closes the file."""
         self._pace.close()
+        self._on_close()
 
     def _play(self) -> Generator[tuple[Rgb, float], None, None]:
         """The pictures and when they are due, in seconds; a repeat goes on one frame after the end."""
         offset_s, note = 0.0, LOG.warning
         while True:
             at_s = step_s = 0.0
-            for rgb, time_s in read_video(self._path, note=note):
+            for rgb, time_s in self._read(note):
                 at_s, step_s = time_s, max(time_s - at_s, 1e-3)
                 yield rgb, offset_s + at_s
             if not self._loop or not step_s:  # nothing to repeat
                 return
             offset_s, note = offset_s + at_s + step_s, LOG.debug  # said once is enough
+
+    def _read(self, note: Callable[[str], object]) -> Iterator[tuple[Rgb, float]]:
+        if not self._path.is_dir():
+            return read_video(self._path, note=note)
+        folder = PictureFolder(self._path, self._fps)
+        for about in folder.notes:
+            note(about)
+        return folder.read()
 
 
 class StreamSource:
@@ -93,15 +120,13 @@ class StreamSource:
     """
 
     def __init__(self, address: str, *, reopen: bool) -> None:
-        self.name = address
-        self._reopens = reopen
+        self.name = public_name(address)
+        self._address, self._reopens = address, reopen
         self._closed = threading.Event()
         try:
             self._frames: Iterator[av.VideoFrame] | None = self._open()
         except (OSError, av.error.FFmpegError) as error:
-            raise UserError(
-                f"{address} cannot be opened ({error.strerror or error}): is it there, and a video?"
-            ) from error
+            raise UserError(f"{self.name} cannot be opened ({reason_of(error)}): is it there, and a video?") from error
         self._number = 0
 
     def read(self) -> Frame | None:
@@ -135,8 +160,8 @@ class StreamSource:
             return None
 
     def _open(self) -> Iterator[av.VideoFrame]:
-        options = {"rtsp_transport": "tcp", "fflags": "nobuffer", "flags": "low_delay"}
-        container = av.open(self.name, options=options, timeout=(OPEN_S, SILENCE_S))
+        options = {"rtsp_transport": "tcp", "flags": "low_delay"}
+        container = av.open(self._address, options=options, timeout=(OPEN_S, SILENCE_S))
         if not container.streams.video:
             raise OSError("it has no picture")
         return container.decode(video=0)
@@ -145,6 +170,25 @@ class StreamSource:
 def performers() -> dict[str, Path]:
     """The performers that come with the package, by name."""
     return {path.stem: path for path in sorted(PERFORMERS.glob("*.mp4"))}
+
+
+def is_recorded(source: str) -> bool:
+    """Whether a source is a film that can be read from its begin to its end: a file or a folder of pictures."""
+    return not source.startswith(POSES) and not is_url(source) and not video_path(source).is_fifo()
+
+
+@contextmanager
+def video_file(source: str) -> Iterator[Path]:
+    """The video that the command line means, as a file or a folder; what is at an URL is fetched meanwhile.
+
+    Raises:
+        UserError: there is no such video.
+    """
+    if is_url(source):
+        with fetched(source) as path:
+            yield path
+    else:
+        yield video_path(source)
 
 
 def video_path(source: str) -> Path:
@@ -159,26 +203,44 @@ def video_path(source: str) -> Path:
     return known.get(source, Path(source))
 
 
-def open_source(camera: str | None, source: str | None, *, fps: float = 30.0) -> tuple[Source, str | None]:
+def open_source(
+    camera: str | None,
+    source: str | None,
+    *,
+    capture: CaptureConfig = CaptureConfig(),
+    fps: float | None = None,
+    say: Callable[[str], object] = LOG.info,
+) -> tuple[Source, str | None]:
     """Open what the command line asks for.
 
     Args:
         camera: a camera's index, path, or a part of its name; or None.
-        source: a bundled performer's name, a video's path, an URL, a named pipe, poses:FOLDER, or None.
-        fps: how fast recorded poses are played.
+        source: a bundled performer's name, a video's path, an URL, a named pipe, a folder of pictures, poses:FOLDER,
+            or None.
+        capture: what to ask of the camera.
+        fps: how fast recorded poses and folders of pictures are played; by default `PICTURES_FPS`.
+        say: told what the camera really gives.
 
     Returns:
         The source, and a sentence for people when it is not what they may expect.
 
     Raises:
-        UserError: both are given, or it cannot be opened.
+        UserError: both are given, it cannot be opened, or an option has no effect on it.
     """
     if camera is not None and source is not None:
         raise UserError("Give either --camera or --source, not both.")
+    if source is not None and capture.asks:
+        raise UserError("--camera-size and --camera-fps are for cameras: leave them out with --source.")
+    if fps is not None and not (source and (source.startswith(POSES) or Path(source).is_dir())):
+        raise UserError("--fps is for folders of pictures and for poses: everything else has times of its own.")
+    if fps is not None and not 1 <= fps <= MOST_FPS:
+        raise UserError(f"--fps must be from 1 to {MOST_FPS}, not {fps:g}.")
     if source is not None:
-        return _open_named(source, fps), None
+        return _open_named(source, PICTURES_FPS if fps is None else fps), None
     if camera is not None or has_camera():
-        return CameraSource(camera or "0"), None
+        return CameraSource(camera or "0", capture, say=say), None
+    if capture.asks:
+        raise UserError("There is no camera here that --camera-size or --camera-fps could be asked of: connect one.")
     name, path = next(iter(performers().items()))
     return FileSource(path, loop=True), f"No camera here: playing the performer {name} instead."
 
@@ -186,7 +248,15 @@ def open_source(camera: str | None, source: str | None, *, fps: float = 30.0) ->
 def _open_named(source: str, fps: float) -> Source:
     if source.startswith(POSES):
         return PoseSource(Path(source.removeprefix(POSES)), fps=fps)
-    if "://" in source:
-        return StreamSource(source, reopen=True)
+    if is_url(source):
+        return _open_url(source)
     path = video_path(source)
-    return StreamSource(str(path), reopen=False) if path.is_fifo() else FileSource(path, loop=True)
+    return StreamSource(str(path), reopen=False) if path.is_fifo() else FileSource(path, loop=True, fps=fps)
+
+
+def _open_url(url: str) -> Source:
+    """A live stream; a whole film is fetched first, for it is played in its own time, and over and over."""
+    if not is_film(url):
+        return StreamSource(url, reopen=True)
+    folder = TemporaryDirectory(prefix="bodydouble-")
+    return FileSource(fetch(url, Path(folder.name)), loop=True, on_close=folder.cleanup)

@@ -206,7 +206,10 @@ def show(result: PoseBenchResult) -> None:
 
 @contextmanager
 def _bound_to(cores: int) -> Iterator[None]:
-    """Bind this process, and those it starts, to the last `cores` cores that it may use."""
+    """Bind this process, and those it starts, to the last `cores` cores that it may use, where the system can."""
+    if not hasattr(os, "sched_setaffinity"):  # Windows and macOS
+        yield
+        return
     allowed = os.sched_getaffinity(0)
     if cores > len(allowed):
         raise UserError(f"--cores must be at most {len(allowed)} here, not {cores}.")

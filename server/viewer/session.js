@@ -50,6 +50,9 @@ export class Session {
     if (response.status !== 201) throw new SessionError(text, response.status);
     this.#url = response.headers.get("Location");
     if (this.#closed) return this.#leave();
+    if (!/^a=candidate:/m.test(text)) {  // WebRTC leaves out the machine's own address, and there is no other
+      throw new SessionError("The machine that plays has no network, without which there is no picture: connect it to one.");
+    }
     await this.#connection.setRemoteDescription({ type: "answer", sdp: text });
     this.#timer = setTimeout(() => this.end(), CONNECT_MS);
     await Promise.race([this.connected, this.ended]);

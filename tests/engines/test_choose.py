@@ -1,11 +1,17 @@
 """Choosing engines, and going on when one breaks."""
 
+import errno
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
+from filelock import FileLock
 
+import engines.openvino
 from engines.backends import FALLBACK_ORDER, Auto, BackendName, Precision, cpu_name, int8_graph
 from engines.cache import Cache
 from engines.choose import Choice, candidates, choose
@@ -56,7 +62,7 @@ def test_the_chain_is_what_is_installed_in_order(toy: Subject) -> None:
     [
         ("torch", "int8", "torch has no int8: choose --precision f32"),
         ("openvino", "f16", "choose --precision int8 or bf16 or f32"),
-        ("torch-tensorrt", "auto", "pip install 'bodydouble\\[torch-tensorrt\\]'|NVIDIA GPU"),
+        ("torch-tensorrt", "auto", r"pip install '.*\[torch-tensorrt\]'|NVIDIA GPU"),
     ],
 )
 def test_what_cannot_be_is_said(
@@ -103,6 +109,95 @@ def test_nowhere_to_remember(toy: Subject, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     play = SubjectClips.of(toy).play
     assert choose(toy.graphs, lambda pair: play(*pair), name="toy", backend="openvino", say=str)
+
+
+def full(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def read_only(*_: object, **__: object) -> None:
+    raise OSError(errno.EROFS, "Read-only file system", "x.lock")
+
+
+@pytest.mark.parametrize(
+    ("broken", "by", "words"),
+    [
+        ("engines.cache.tempfile.mkdtemp", full, "No space left"),
+        ("engines.cache.Path.write_bytes", full, "No space left"),
+        ("engines.cache.Cache._lock", read_only, "Read-only"),
+    ],
+)
+def test_no_trouble_with_the_cache_keeps_from_playing(
+    toy: Subject, broken: str, by: Callable[..., None], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    config = EngineConfig(backend="openvino")
+    with monkeypatch.context() as trouble:
+        trouble.setattr(broken, by)
+        first = choose_engines(toy, config, said.append)
+    assert set(first[:3]) == {INT8, BF16, F32}
+    assert len([line for line in said if line.startswith("Finding out")]) == 1, "measured once"
+    assert any(f"cannot be remembered ({words}" in line for line in said)
+    said.clear()
+    known = choose_engines(toy, config, said.append)
+    with monkeypatch.context() as trouble:
+        trouble.setattr("engines.cache.Cache._lock", read_only)
+        assert choose_engines(toy, config, said.append) == known
+    assert len([line for line in said if line.startswith("Finding out")]) == 1, "what is there can be read"
+
+
+def test_another_process_that_holds_the_cache_is_not_waited_for(toy: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engines.choose.LOCK_S", 0.1)
+    said: list[str] = []
+    config = EngineConfig(backend="openvino")
+    choose_engines(toy, config, said.append)
+    (entry,) = Cache().entries()
+    with FileLock(Cache().folder / f"{entry.entry.key.digest}.lock"):
+        (entry.folder / "entry.json").unlink()
+        assert choose_engines(toy, config, said.append)
+    assert any("cannot be remembered" in line for line in said)
+
+
+@pytest.mark.parametrize("metrics", [{}, {"abacus f32": 1.0}, {"openvino f32": -1.0}, {"openvino bf16": 1e400}])
+def test_an_odd_entry_is_made_anew(toy: Subject, metrics: dict[str, float]) -> None:
+    config = EngineConfig(backend="openvino")
+    choose_engines(toy, config, str)
+    (cached,) = Cache().entries()
+    odd = msgspec.structs.replace(cached.entry, metrics=metrics)
+    (cached.folder / "entry.json").write_bytes(msgspec.json.encode(odd))
+    assert set(choose_engines(toy, config, str)[:3]) == {INT8, BF16, F32}
+
+
+def test_an_engine_that_cannot_be_compiled_is_passed_over(toy: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    compile_model = engines.openvino.compile_model
+
+    def broken(model: Any, precision: Precision, threads: int) -> Any:
+        if precision == "bf16":
+            raise RuntimeError("Exception from src/core.cpp:84:\nThe primitive is not there.")
+        return compile_model(model, precision, threads)
+
+    monkeypatch.setattr(engines.openvino, "compile_model", broken)
+    said: list[str] = []
+    assert BF16 not in choose_engines(toy, EngineConfig(backend="openvino"), said.append)[:2]
+    assert any(line.startswith("Not openvino in bf16") and "primitive is not there" in line for line in said)
+    assert FailoverRenderer(toy, [BF16, F32], 1).choice == F32
+    with pytest.raises(UserError, match="compute no pictures on any engine"):
+        FailoverRenderer(toy, [BF16], 1)
+
+
+def test_an_error_of_a_library_is_a_broken_picture(toy: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    player = FailoverRenderer(toy, [BF16, F32], 1)
+    figure = toy.style.figure(standing(scale=0.5), 64, 64)
+    good = player.step(figure)
+
+    def out_of_memory(_: Figure) -> None:
+        raise RuntimeError("CUDA out of memory")
+
+    monkeypatch.setattr(player._renderer, "step", out_of_memory)
+    for _ in range(3):
+        assert np.array_equal(player.step(figure), good)
+    assert (player.choice, player.replaced) == (F32, 3)
+    assert player.step(figure).shape == good.shape
 
 
 @pytest.mark.parametrize("backend", ["openvino", "onnxruntime", "torch"])
@@ -157,7 +252,7 @@ def test_a_session_goes_on(toy: Subject) -> None:
     break_int8(toy)
     subject = load_subject(str(toy.folder))
     config = EngineConfig(backend="openvino", precision="int8", threads=1)
-    session = open_session(subject, FileSource(DATA / "bob_clip.mp4", loop=False), config)
+    session = open_session(subject, FileSource(DATA / "bob_clip.mp4", loop=False), config, always=True)
     session.start()
     assert session.wait(60)
     session.stop()

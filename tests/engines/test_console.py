@@ -1,6 +1,10 @@
 """What all three command lines do alike."""
 
+import os
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
@@ -55,3 +59,73 @@ def test_one_process_of_several_tells(monkeypatch: pytest.MonkeyPatch, capsys: p
     with pytest.raises(SystemExit):
         run(monkeypatch, "user-error", is_told=lambda: False)
     assert capsys.readouterr().err == ""
+
+
+LOGGING = """
+import logging, os, sys
+from pathlib import Path
+from engines.console import _set_up_process
+_set_up_process()
+sys.stdin.read()
+for _ in range(3):
+    logging.getLogger("x").error("nobody reads this")
+Path(sys.argv[1]).write_text("goes on")
+"""
+
+
+def test_a_log_that_nobody_reads_any_more_ends_nothing(tmp_path: Path) -> None:
+    """`realtime run 2>&1 | head -2`, and then a line is logged."""
+    read, write = os.pipe()
+    program = [sys.executable, "-c", LOGGING, str(tmp_path / "done")]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=write, stderr=write) as process:
+        os.close(write)
+        os.close(read)
+        process.communicate(timeout=30)
+    assert (tmp_path / "done").read_text() == "goes on"
+
+
+@pytest.mark.parametrize("words", [["realtime", "--help"], ["realtime", "subjects"], ["trainer", "settings"]])
+def test_a_reader_that_has_seen_enough_sees_no_traceback(words: list[str]) -> None:
+    program = [str(Path(sys.executable).with_name(words[0])), *words[1:]]
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(program, stdout=write, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    os.close(write)
+    assert done.stderr == ""
+    assert done.returncode in (0, 1)
+
+
+def test_an_early_interrupt_is_no_traceback() -> None:
+    with subprocess.Popen(
+        [Path(sys.executable).with_name("trainer"), "settings"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        time.sleep(0.25)  # its libraries are being loaded
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    assert b"trainer/" not in said
+    assert b"engines/" not in said
+    assert process.returncode in (0, 130, -signal.SIGINT)
+
+
+WRITING = """
+import sys, time
+from pathlib import Path
+from engines.console import _set_up_process
+from engines.files import replace_file
+_set_up_process()
+with replace_file(Path(sys.argv[1])) as file:
+    file.write(b"half")
+    print("writing", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_who_is_told_to_end_leaves_nothing_half_written(tmp_path: Path) -> None:
+    program = [sys.executable, "-c", WRITING, str(tmp_path / "x.mp4")]
+    with subprocess.Popen(program, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert list(tmp_path.iterdir())
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 128 + signal.SIGTERM
+    assert not list(tmp_path.iterdir())

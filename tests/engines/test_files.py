@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engines import files
-from engines.files import draft_of, replace_file, sha256, write_file
+from engines.files import cache_folder, draft_of, replace_file, sha256, write_file
 
 OTHER = """
 import sys
@@ -61,3 +61,24 @@ def test_the_hash_is_of_all_contents(tmp_path: Path) -> None:
         write_file(path, content)
     assert sha256(one, two) == sha256(both)
     assert sha256(two) == "3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d"
+
+
+def test_without_a_home_there_is_a_place_nevertheless(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    assert cache_folder().parent.name == f"bodydouble-{os.getuid()}"
+    monkeypatch.setenv("XDG_CACHE_HOME", "/var/cache")
+    assert cache_folder() == Path("/var/cache/bodydouble")
+
+
+def test_drafts_of_killed_processes_are_deleted(tmp_path: Path) -> None:
+    old, new, other = (tmp_path / f"{name}.new" for name in ("a [1].png.17", "a [1].png.18", "b.png.17"))
+    for draft in (old, new, other):
+        draft.touch()
+    for draft in (old, other):
+        os.utime(draft, (0, 0))
+    write_file(tmp_path / "a [1].png", b"whole")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a [1].png", new.name, other.name]

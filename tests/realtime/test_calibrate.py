@@ -1,5 +1,7 @@
 """`realtime calibrate`, and the profiles that it keeps."""
 
+import io
+import itertools
 from itertools import islice
 from pathlib import Path
 
@@ -7,13 +9,16 @@ import cv2
 import msgspec
 import numpy as np
 import pytest
+from rich.console import Console
 
 from engines.errors import UserError
-from realtime.live.calibrate import CALIBRATION_S, CALIBRATION_STEPS, Calibration
+from realtime.live.calibrate import CALIBRATION_S, CALIBRATION_STEPS, Calibration, calibrate, calibrate_film
 from realtime.live.performer_profile import Profile, load_profile, profiles_folder, save_profile
+from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.normalization.motion_range import MotionRange, Stand
 from realtime.video import VideoWriter, read_video
 from tests.support.commands import DATA, assert_refused, command
+from tests.support.scripted import ScriptedSource
 
 MOTION = MotionRange(far_ankle=400, near_ankle=460, far_stature=250, near_stature=350, middle=480, reach=20)
 PROFILE = Profile(width_px=960, height_px=540, motion=MOTION)
@@ -26,10 +31,7 @@ def data_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def steps(video: Path, near: float) -> Path:
-    """bob, who comes nearer and goes away again: one picture of him, larger and smaller about the horizon.
-
-    Quickly, so that a slow machine, too, sees it all in the frames that it manages to look at.
-    """
+    """bob, who comes nearer and goes away again: one picture of him, larger and smaller about the horizon."""
     picture, _ = next(islice(read_video(DATA / "bob_clip.mp4"), 120, None))
     height, width, _ = picture.shape
     with VideoWriter(video, 15) as writer:
@@ -40,7 +42,7 @@ def steps(video: Path, near: float) -> Path:
     return video
 
 
-def test_a_performer_is_guided_and_the_profile_is_kept(tmp_path: Path) -> None:
+def test_a_film_is_measured_and_the_profile_is_kept(tmp_path: Path) -> None:
     done = command("realtime", "calibrate", "bob", "--source", steps(tmp_path / "steps.mp4", 1.12))
     assert done.returncode == 0, done.stderr
     assert "realtime run --performer bob" in done.stdout
@@ -48,6 +50,21 @@ def test_a_performer_is_guided_and_the_profile_is_kept(tmp_path: Path) -> None:
     ratio = profile.motion.near_stature / profile.motion.far_stature
     assert ratio == pytest.approx(1.12 / 0.88, rel=0.08)
     assert [path.name for path in profiles_folder().iterdir()] == ["bob.json"]
+
+
+def test_a_performer_is_guided(tmp_path: Path) -> None:
+    pictures = [rgb for rgb, _ in read_video(steps(tmp_path / "steps.mp4", 1.12))]
+    source = ScriptedSource(itertools.cycle(pictures), fps=10)
+    profile = calibrate(source, Console(file=io.StringIO()), PoseConfig(pose_parts="body"))
+    assert profile.motion.near_stature / profile.motion.far_stature > 1.1
+
+
+def test_a_film_in_which_nobody_stands(tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "empty.mp4", 30) as writer:
+        for _ in range(5):
+            writer.write(np.zeros((64, 64, 3), np.uint8))
+    with pytest.raises(UserError, match="with both feet in the picture"):
+        calibrate_film(tmp_path / "empty.mp4")
 
 
 def test_the_clock_runs_only_while_the_feet_are_seen() -> None:

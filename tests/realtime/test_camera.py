@@ -1,7 +1,9 @@
 """Cameras that fail as people report it: the driver is scripted, all above it is real."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -11,6 +13,7 @@ import pytest
 from engines.errors import UserError
 from realtime.live import camera
 from realtime.live.camera import CameraSource, find_device
+from realtime.live.run_config import CaptureConfig
 from tests.support.commands import assert_refused, command
 
 
@@ -77,12 +80,52 @@ def test_a_camera_that_was_unplugged_is_waited_for(failure: bool | Exception, ca
     ]
 
 
-def test_what_is_asked_of_the_driver() -> None:
-    source = CameraSource("0", size_px=(1280, 720), fps=60)
-    wanted = source._camera.wanted
-    assert (wanted[cv2.CAP_PROP_FRAME_WIDTH], wanted[cv2.CAP_PROP_FRAME_HEIGHT]) == (1280, 720)
-    assert wanted[cv2.CAP_PROP_FPS] == 60
+@pytest.mark.parametrize(
+    ("size", "fps", "codec"),
+    [
+        ("1280x720", 60, "MJPG"),
+        ("640x480", None, "YUYV"),
+        ("640x480", 60, "MJPG"),
+        (None, 25, "YUYV"),
+        (None, None, ""),
+    ],
+)
+def test_what_is_asked_of_the_driver(size: str | None, fps: float | None, codec: str) -> None:
+    wanted = CameraSource("0", CaptureConfig(camera_size=size, camera_fps=fps))._camera.wanted
+    asked = (wanted.get(cv2.CAP_PROP_FRAME_WIDTH), wanted.get(cv2.CAP_PROP_FRAME_HEIGHT))
+    assert asked == (tuple(map(int, size.split("x"))) if size else (None, None))
+    assert wanted.get(cv2.CAP_PROP_FPS) == fps
+    assert wanted.get(cv2.CAP_PROP_FOURCC) == (cv2.VideoWriter.fourcc(*codec) if codec else None)
     assert wanted[cv2.CAP_PROP_BUFFERSIZE] == 1
+
+
+@pytest.mark.parametrize(
+    ("size", "fps", "step_s", "said"),
+    [
+        (None, None, 1 / 30, "Camera 0 gives 8x8 at 30.0 fps."),
+        (None, None, 1 / 15, "Camera 0 gives 8x8 at 15.0 fps: more light, or a smaller --camera-size, may help."),
+        ("1280x720", 60, 1 / 30, "Camera 0 gives 8x8 at 30.0 fps, not 1280x720 and 60 fps as asked: more light"),
+    ],
+)
+def test_what_the_camera_gives_is_measured_and_said(
+    size: str | None, fps: float | None, step_s: float, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The first second is slow: exposure and focus settle.
+    clock = itertools.accumulate(itertools.chain([0, 0.7, 0.4], itertools.repeat(step_s)))
+    monkeypatch.setattr("realtime.live.camera.time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    Driver.script = itertools.repeat(True)
+    told: list[str] = []
+    source = CameraSource("0", CaptureConfig(camera_size=size, camera_fps=fps), say=told.append)
+    for _ in range(200):
+        source.read()
+    assert len(told) == 1
+    assert told[0].startswith(said)
+
+
+@pytest.mark.parametrize("wrong", ["big", "1280", "0x0", "640x480x3", "99999x99999"])
+def test_sizes_that_are_none(wrong: str) -> None:
+    with pytest.raises(UserError, match="--camera-size must be like 1280x720"):
+        CaptureConfig(camera_size=wrong)
 
 
 def test_a_closed_camera_ends_its_reader() -> None:

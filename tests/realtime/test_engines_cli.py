@@ -68,7 +68,8 @@ def test_doctor(toy: Subject) -> None:
     for each in backends.values():
         assert each["state"] == "works" or each["advice"]
     assert report["backend"] in backends
-    assert report["size_px"] >= 64
+    assert 0 < report["live_fps"] < 31
+    assert report["live_ms"] > 0
     plain = command("engines", "doctor", toy.folder)
     assert "Recommended: --backend" in plain.stdout
     for each in backends.values():

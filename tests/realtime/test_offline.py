@@ -12,7 +12,7 @@ import pytest
 from engines.engine import BrokenOutputError
 from engines.errors import UserError
 from realtime.frame import Rgb
-from realtime.offline import Performance, figures, plan, render, watch
+from realtime.offline import Performance, default_out, figures, plan, render, watch
 from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.figure.styles import Figure
 from realtime.pose.measure import ankle_line_px, middle, stature_px
@@ -21,7 +21,7 @@ from realtime.pose.skeleton import INDEX
 from realtime.pose.track import PoseTrack
 from realtime.subject import Subject, load_subject
 from realtime.subject_engines import EngineConfig
-from realtime.video import read_video
+from realtime.video import read_video, write_picture
 from tests.support.commands import DATA, assert_refused, command
 from tests.support.films_with_sound import BEEP_S, beep_at_s, film_with_sound
 from tests.support.footage_files import swaying, write_film
@@ -215,8 +215,19 @@ def test_mistakes_get_one_sentence_before_any_work(clip: Path, tmp_path: Path) -
     assert (tmp_path / "there.mp4").read_bytes() == b"mine"
 
 
+def test_a_folder_of_pictures_is_one_film(alice: Subject, bob: list[Rgb], tmp_path: Path) -> None:
+    (tmp_path / "take").mkdir()
+    for number, rgb in enumerate(bob[:3]):
+        write_picture(tmp_path / "take" / f"{number}.png", rgb)
+    assert plan(tmp_path / "take", tmp_path / "out.mp4") == {tmp_path / "take": tmp_path / "out.mp4"}
+    assert default_out(tmp_path / "take", alice) == Path("take_alice.mp4")
+    report = render(tmp_path / "take", alice, tmp_path / "out.mp4", QUICK, BODY)
+    assert (report.frames, report.sound) == (3, None)
+    assert read(tmp_path / "out.mp4")[1] == pytest.approx([0, 1 / 30, 2 / 30], abs=1e-3)
+
+
 def test_folders_that_cannot_be_rendered(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="has no video in it"):
+    with pytest.raises(UserError, match=r"has neither videos .* nor pictures in it"):
         plan(tmp_path, tmp_path / "out")
     for name in ("a.mov", "a.mp4"):
         (tmp_path / name).touch()

@@ -82,7 +82,7 @@ def test_nobody_in_the_video(tmp_path: Path) -> None:
 def test_mistakes_get_one_sentence(truth: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     for arguments, words in (
-        (["no.mp4"], ["no.mp4", "no such file"]),
+        (["no.mp4"], ["There is no video", "no.mp4"]),
         ([CLIP, "--start-s", "3", "--end-s", "2"], ["--end-s"]),
         ([CLIP, "--start-s", "99"], ["--start-s", "99"]),
         ([CLIP, "--truth", CLIP], ["bob_clip.mp4", "no exact joints"]),

@@ -25,7 +25,7 @@ from realtime.live.bench import BenchResult
 from realtime.live.output import StreamOutput
 from realtime.live.pipeline import CHAIN, STAGES
 from realtime.live.run_config import RunConfig
-from realtime.live.serve import serve
+from realtime.live.serve import _stopping, serve
 from realtime.live.session import Session, open_session
 from realtime.live.source import FileSource, performers
 from realtime.meter import Meter
@@ -124,9 +124,27 @@ async def test_a_signal_ends_the_session_and_its_peers(number: signal.Signals) -
         await peer.close()
 
 
+async def test_an_event_loop_without_signals_is_told_of_them_nevertheless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Windows."""
+
+    def unknown(*_: object) -> None:
+        raise NotImplementedError
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "add_signal_handler", unknown)
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    try:
+        stop = _stopping()
+        signal.raise_signal(signal.SIGTERM)
+        await asyncio.wait_for(stop.wait(), 5)
+    finally:
+        signal.signal(signal.SIGTERM, before[0])
+        signal.signal(signal.SIGINT, before[1])
+
+
 def test_a_source_that_ends_ends_the_session() -> None:
     subject = load_subject("alice")
-    session = open_session(subject, FileSource(DATA / "bob_clip.mp4", loop=False), EngineConfig())
+    source = FileSource(DATA / "bob_clip.mp4", loop=False)
+    session = open_session(subject, source, EngineConfig(), always=True)
     session.start()
     assert session.wait(60)
     session.stop()

@@ -63,6 +63,31 @@ def test_its_figures_are_of_every_stage() -> None:
     session.stop()
 
 
+def test_while_nobody_watches_pose_and_renderer_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("realtime.live.session.REST_S", 0.2)
+    output = StreamOutput("alice")
+    session = session_of(output)
+    session.start()
+    until(lambda: session.looked_at > 2)
+    begun_at_s, looked_at = time.perf_counter(), session.looked_at
+    until(lambda: session.looked_at > looked_at + 4)
+    assert time.perf_counter() - begun_at_s >= 0.6, "five frames a second"
+    assert session.info()["flowing"]
+    monkeypatch.setattr(StreamOutput, "watched", True)
+    read, looked_at = session._source._number, session.looked_at
+    until(lambda: session.looked_at > looked_at + 20)
+    assert session._source._number - read < 60, "nearly all are looked at"
+    session.stop()
+
+
+def test_the_delay_is_that_of_the_newest_pictures() -> None:
+    meter = Meter("latency")
+    for at_s in [*[0.1] * 1000, *[0.5] * 100]:
+        meter.add("latency", at_s)
+    assert meter.percentiles_ms("latency", 50) == {"p50": 100}
+    assert meter.percentiles_ms("latency", 50, newest=90) == {"p50": 500}
+
+
 def test_an_output_that_fails_ends_the_session_and_its_owner_hears_of_it() -> None:
     class Full(KeptOutput):
         def write(self, frame: Frame) -> None:

@@ -15,6 +15,7 @@ from realtime.frame import Rgb
 from realtime.live.openpose_source import PoseSource
 from realtime.live.pace import Pace
 from realtime.live.pipeline import STAGES, PosePipeline
+from realtime.live.run_config import CaptureConfig
 from realtime.live.source import FileSource, StreamSource, open_source, performers
 from realtime.meter import Meter
 from realtime.pose.pose import Pose
@@ -75,6 +76,36 @@ def test_a_loop_goes_on_without_a_gap(video: Path) -> None:
     assert [frame.number for frame in frames] == list(range(30))
     source.close()
     assert source.read() is None
+
+
+@pytest.mark.parametrize(
+    ("name", "frames"),
+    [
+        ("onebad_h264_noise.mp4", 109),
+        ("cover_first.mp4", 110),
+        ("bframes.avi", 120),
+        ("phone_hdr_hlg.mov", 110),
+        ("portrait_9x16.mp4", 120),
+        ("start_1h.mkv", 96),
+    ],
+)
+def test_any_file_loops_without_a_gap(name: str, frames: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    due_s: list[float] = []
+
+    def at_once(_: Pace, at_s: float) -> bool:
+        due_s.append(at_s)
+        return True
+
+    monkeypatch.setattr(Pace, "wait", at_once)
+    source = FileSource(DATA / "faults" / name, loop=True)
+    played = [frame.rgb for _ in range(frames + 2) if (frame := source.read())]
+    source.close()
+    assert np.array_equal(played[0], played[frames])
+    assert np.array_equal(played[1], played[frames + 1])
+    steps_s = np.diff(due_s)
+    bad = 1 if name.startswith("onebad") else 0
+    assert np.sort(steps_s)[: len(steps_s) - bad] == pytest.approx(1 / 30, abs=2e-3)
+    assert steps_s.max() == pytest.approx((1 + bad) / 30, abs=2e-3)
 
 
 def test_recorded_poses_play_with_gaps_and_over_and_over() -> None:
@@ -192,4 +223,8 @@ def test_what_cannot_be_opened_is_named() -> None:
         open_source(None, "nobody")
     with pytest.raises(UserError, match="not both"):
         open_source("0", "bob")
+    with pytest.raises(UserError, match="--fps is for folders"):
+        open_source(None, "bob", fps=25)
+    with pytest.raises(UserError, match="--camera-size and --camera-fps are for cameras"):
+        open_source(None, "bob", capture=CaptureConfig(camera_fps=60))
     assert "bob" in performers()

@@ -82,8 +82,8 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(*, streams: int = 2, **options: Any) -> AsyncIterator[Stage]:
-    with moving_streams(streams) as shared:
+async def stage(*, streams: int = 2, size_px: tuple[int, int] = (256, 256), **options: Any) -> AsyncIterator[Stage]:
+    with moving_streams(streams, size_px) as shared:
         on_stage = Stage(shared, **options)
         await on_stage.server.start()
         try:
@@ -234,6 +234,16 @@ async def test_a_refusal_is_told_in_the_server_s_words(browser: Browser) -> None
         await expect(page.locator("#sentence")).to_have_text("All 0 places are taken. Trying again…")
 
 
+async def test_a_machine_without_a_network_is_told_so(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In an aeroplane: the page comes by the machine's own address, which WebRTC does not use."""
+    monkeypatch.setattr("aioice.ice.get_host_addresses", lambda **_: [])
+    async with stage() as on_stage:
+        visitor = await visit(browser, on_stage.server.url)
+        await expect(visitor.page.locator("#sentence")).to_contain_text("has no network", timeout=5000)
+        monkeypatch.undo()
+        await visitor.live()
+
+
 async def test_where_autoplay_is_refused_one_button_plays(browser: Browser) -> None:
     async with stage() as on_stage:
         visitor = await visit(browser, on_stage.server.url, script=REFUSE_TO_PLAY_UNASKED)
@@ -261,3 +271,23 @@ async def test_everything_fits(browser: Browser, width_px: int, height_px: int) 
         assert frame is not None
         assert frame["width"] == pytest.approx(frame["height"], abs=1)
         assert frame["width"] > 0.7 * min(width_px, height_px)
+
+
+@pytest.mark.parametrize("size_px", [(384, 672), (672, 384)])
+@pytest.mark.parametrize(("width_px", "height_px"), [(390, 844), (1440, 900)])
+async def test_upright_and_wide_pictures_are_shown_whole(
+    browser: Browser, size_px: tuple[int, int], width_px: int, height_px: int
+) -> None:
+    async with stage(size_px=size_px) as on_stage:
+        visitor = await visit(browser, on_stage.server.url, viewport={"width": width_px, "height": height_px})
+        await visitor.live()
+        for element, least in (("#person", 0.7), ("#source", 0.05)):
+            locator = visitor.page.locator(element)
+            await expect(locator).to_be_visible()
+            box = await locator.bounding_box()
+            assert box is not None
+            assert box["width"] / box["height"] == pytest.approx(size_px[0] / size_px[1], rel=0.02)
+            assert min(box["x"], box["y"]) >= 0
+            assert box["x"] + box["width"] <= width_px
+            assert box["y"] + box["height"] <= height_px
+            assert max(box["width"] / width_px, box["height"] / height_px) > least

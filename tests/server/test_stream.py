@@ -5,6 +5,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -16,6 +17,7 @@ from realtime.live.latest import Latest
 from server.encoder import RTP_CLOCK_HZ, CodecName, LiveEncoder, Packet, Rung
 from server.stream import KEYFRAME_SPACING_S, SharedStream
 from server.subscription import BACKLOG, PATIENCE, NumberedPacket, Rendition, Subscription
+from server.viewer_peer import SpacedRequests
 from tests.support.streams import ScriptedCamera, in_thread, numbered_picture, read_number
 
 BOTH = pytest.mark.parametrize("codec", ["VP8", "H264"])
@@ -368,3 +370,15 @@ async def test_each_codec_is_encoded_only_while_somebody_watches_it() -> None:
         await next_packets(vp8, 5)
         assert stream._renderings[Rendition("H264", 0)]._number == before
         stream.unsubscribe(vp8)
+
+
+def test_one_viewer_does_not_make_all_pictures_key_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A viewer behind a slow line loses picture after picture, and asks each time."""
+    now_s, asked = 100.0, list[float]()
+    monkeypatch.setattr("server.viewer_peer.time", SimpleNamespace(monotonic=lambda: now_s))
+    request = SpacedRequests(lambda: asked.append(now_s))
+    for _ in range(100):
+        request()
+        now_s += 0.1
+    assert len(asked) == 5
+    assert min(np.diff(asked)) >= 2

@@ -8,10 +8,15 @@ import pytest
 
 
 def help_of(
-    main: Callable[[], None], words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    main: Callable[[], None],
+    words: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    columns: int = 200,
 ) -> str:
-    """The help of a program's entry point, in lines of 200 columns; `words` are the program and its command."""
-    monkeypatch.setenv("COLUMNS", "200")
+    """The help of a program's entry point, in lines of so many columns; `words` are the program and its command."""
+    monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setattr(sys, "argv", [*words, "--help"])
     with pytest.raises(SystemExit) as end:
         main()

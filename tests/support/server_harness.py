@@ -116,7 +116,7 @@ async def _exchange(http: aiohttp.ClientSession, connection: RTCPeerConnection, 
 
 @asynccontextmanager
 async def running_server(*, streams: int = 2, rungs: int = 1, **options: Any) -> AsyncIterator[ServerHarness]:
-    with moving_streams(streams, rungs) as shared:
+    with moving_streams(streams, rungs=rungs) as shared:
         server = Server(shared, port=0, **options)
         await server.start()
         try:

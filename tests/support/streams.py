@@ -82,12 +82,15 @@ def in_thread(run: Runnable) -> Iterator[None]:
 
 
 @contextmanager
-def moving_streams(count: int, rungs: int = 1) -> Iterator[list[SharedStream[Frame]]]:
+def moving_streams(
+    count: int, size_px: tuple[int, int] = (256, 256), rungs: int = 1
+) -> Iterator[list[SharedStream[Frame]]]:
     """One or two streams of scripted cameras, running: "alice" on a blue ground, "bob" on a red one.
 
     With one rung viewers are sent every picture in its full size, in which its number can be read, however busy all is.
     """
-    cameras = [ScriptedCamera(red=red) for red in (40, 200)[:count]]
+    width_px, height_px = size_px
+    cameras = [ScriptedCamera(red=red, width_px=width_px, height_px=height_px) for red in (40, 200)[:count]]
     named = zip(("alice", "bob"), cameras, strict=False)
     streams = [SharedStream(name, camera.slot, rungs=RUNGS[:rungs]) for name, camera in named]
     with ExitStack() as threads:

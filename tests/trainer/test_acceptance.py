@@ -11,7 +11,8 @@ from realtime.pose.skeleton import INDEX
 from tests.support.footage_files import swaying
 from tests.support.standing_pose import standing
 from trainer.footage.acceptance import FootageReport
-from trainer.footage.analyse import Track, cuts, leaps, measure_person, seen_parts
+from trainer.footage.analyse import Track, cuts, freeze, leaps, measure_person, seen_parts
+from trainer.footage.background import BackgroundMotion
 from trainer.footage.coverage import arm_wide, covered, crouched, facing, foot_lifted, hand_raised, novelty
 
 
@@ -71,6 +72,16 @@ def test_cuts_and_leaps() -> None:
     assert leaps(walk).tolist() == [30]
 
 
+def test_a_freeze_is_found() -> None:
+    changes = np.full(100, 0.01)
+    changes[0] = np.nan
+    times_s = np.arange(100) / 10
+    assert freeze(changes, times_s) == (0, 0)
+    changes[40:60] = 0
+    changes[70:75] = 0
+    assert freeze(changes, times_s) == pytest.approx((3.9, 2.0))
+
+
 def report(track: Track, **known: Any) -> FootageReport:
     plain = FootageReport(
         video="v.mp4",
@@ -109,7 +120,9 @@ def test_advice_follows_what_is_wrong() -> None:
         (track_of(poses, beating), {}, "flickers"),
         (track_of(poses, fading), {}, "drifts"),
         (track_of(poses), {"crowded": 0.3}, "Several people"),
-        (track_of(poses), {"background_shift": 0.01}, "tripod"),
+        (track_of(poses), {"background": BackgroundMotion(0.01, 0.2)}, "tripod"),
+        (track_of(poses), {"background": BackgroundMotion(0.0, 0.2)}, "captions"),
+        (track_of(poses), {"freeze": (3.0, 2.5)}, "stands still for 2.5 s from 3.0 s on"),
         (track_of(poses), {"sharpness": 0.2}, "exposure is too long"),
         (track_of(poses), {"source_fps": 15.0}, "Few pictures"),
         (track_of(poses), {"crop": (0, 0, 64, 64)}, "enlarged 2.0 times"),
@@ -117,7 +130,8 @@ def test_advice_follows_what_is_wrong() -> None:
     ):
         advice = " ".join(report(track, **known).advice)
         assert words in advice
-        others = ("dark", "flickers", "drifts", "Several", "tripod", "exposure is", "Few", "enlarged", "leaves")
+        others = {"dark", "flickers", "drifts", "Several", "tripod", "exposure is", "Few", "enlarged", "leaves"}
+        others |= {"captions", "stands still"}
         assert sum(other in advice for other in others) == 1, advice
 
 
@@ -131,7 +145,7 @@ def test_good_footage_gets_no_advice() -> None:
         parts += [moved(**joints)] * 400
     mixed = [parts[i] for i in np.random.default_rng(0).permutation(len(parts))]
     size: dict[str, Any] = {"source_px": (256, 128), "crop": (0, 0, 256, 128), "size_px": (256, 128)}
-    placed = [Pose(pose.xy + np.array([64, 0], np.float32), pose.depth, pose.confidence) for pose in mixed]
+    placed = [Pose(0.9 * pose.xy + np.array([70, 0], np.float32), pose.depth, pose.confidence) for pose in mixed]
     said = report(track_of(placed), **size)
     assert said.reasons == []
     assert said.advice == []

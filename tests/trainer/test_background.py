@@ -4,8 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
+from realtime.frame import Rgb
 from tests.support.footage_files import paint, swaying, textured
-from trainer.footage.background import QUANTILE, STILL, PlateEstimator, background_shift, person_mask
+from trainer.footage.background import QUANTILE, STILL, PlateEstimator, background_motion, person_mask
 
 
 def test_a_plate_is_numpys_quantile_of_what_is_not_covered() -> None:
@@ -43,8 +44,47 @@ def test_a_camera_that_moves_is_noticed(shake_px: float) -> None:
         view = cv2.remap(room, xs, ys, cv2.INTER_LINEAR)
         noisy = paint(np.asarray(view, np.uint8), pose) + rng.normal(0, 2, view.shape)
         pictures.append(noisy.clip(0, 255).astype(np.uint8))
-    assert (background_shift(pictures, poses) > STILL) == (shake_px >= 1)
+    motion = background_motion(pictures, poses)
+    assert (motion.shift > STILL) == (shake_px >= 1)
+    assert motion.overlay < 0.05 or shake_px >= 1
 
 
 def test_a_background_without_marks_stands_still() -> None:
-    assert background_shift([np.full((64, 64, 3), 90, np.uint8)] * 8, [None] * 8) == 0
+    assert background_motion([np.full((64, 64, 3), 90, np.uint8)] * 8, [None] * 8) == (0, 0)
+
+
+def captioned(picture: Rgb, number: int, place: str) -> Rgb:
+    """A picture with a strip in which a text changes every picture."""
+    height, width, _ = picture.shape
+    strip = np.zeros((height // 5, width, 3), np.uint8)
+    text = "".join(chr(65 + (7 * number + 5 * letter * letter) % 26) for letter in range(14))
+    cv2.putText(strip, text, (4, height // 8), cv2.FONT_HERSHEY_SIMPLEX, 0.9, (255, 255, 255), 2, cv2.LINE_AA)
+    if place == "ticker":  # scrolls
+        strip = np.roll(strip, 9 * number, axis=1)
+    rows = slice(0, len(strip)) if place == "top" else slice(height - len(strip), height)
+    changed = picture.copy()
+    changed[rows] = strip
+    return changed
+
+
+@pytest.mark.parametrize("place", ["top", "bottom", "ticker"])
+@pytest.mark.parametrize("pan_px", [0, 3])
+def test_captions_are_no_motion_of_the_camera(place: str, pan_px: int) -> None:
+    room, poses = textured(400, 256), swaying(40, scale=1.4, x=30, y=30)
+    pictures = [
+        captioned(paint(np.ascontiguousarray(room[:, pan_px * number :][:, :280]), pose), number, place)
+        for number, pose in enumerate(poses)
+    ]
+    motion = background_motion(pictures, poses)
+    assert (motion.shift > STILL) == (pan_px > 0)
+    assert (0.1 < motion.overlay < 0.3) == (pan_px == 0)
+
+
+def test_what_stands_still_in_a_moving_picture_is_no_tripod() -> None:
+    room, logo, poses = textured(500, 256), textured(90, 60, seed=1), swaying(40, scale=1.4, x=60, y=30)
+    pictures = []
+    for number, pose in enumerate(poses):
+        picture = paint(np.ascontiguousarray(room[:, 4 * number :][:, :280]), pose)
+        picture[:60, :90] = logo
+        pictures.append(picture)
+    assert background_motion(pictures, poses).shift > STILL

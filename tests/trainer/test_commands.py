@@ -172,7 +172,7 @@ def test_labels_with_a_frame_less(toy_run: Path, labels: Path, tmp_path: Path) -
 
 def test_a_missing_and_an_unreadable_video(tmp_path: Path) -> None:
     out = tmp_path / "run"
-    assert_refused(command("trainer", "prepare", tmp_path / "no.mp4", "--out", out), "no.mp4", "no such file")
+    assert_refused(command("trainer", "prepare", tmp_path / "no.mp4", "--out", out), "no.mp4", "There is no")
     noise = tmp_path / "noise.mp4"
     noise.write_bytes(bytes(range(256)) * 20)
     assert_refused(command("trainer", "prepare", noise, "--out", out), "noise.mp4", "cannot be opened")

@@ -64,8 +64,9 @@ def test_configurations_survive_json() -> None:
 
 
 def test_sizes() -> None:
-    assert PrepareConfig(video=Path("v.mp4")).size_px == (512, 512)
-    assert PrepareConfig(video=Path("v.mp4"), size="1024x512").size_px == (1024, 512)
+    assert PrepareConfig(video="v.mp4").size_px is None
+    assert PrepareConfig(video="v.mp4", size="512").size_px == (512, 512)
+    assert PrepareConfig(video="v.mp4", size="1024x512").size_px == (1024, 512)
 
 
 def test_the_paper_s_chains_are_two_frames_long() -> None:

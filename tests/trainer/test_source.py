@@ -106,21 +106,21 @@ def test_pictures_of_one_number_only() -> None:
 
 def test_a_folder_of_pictures(corners: Rgb, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no pictures"):
-        open_footage(tmp_path, None)
+        open_footage(str(tmp_path), None, tmp_path)
     for number in (2, 10, 1):
         cv2.imwrite(str(tmp_path / f"frame{number}.png"), np.full_like(corners, number))
-    source = open_footage(tmp_path, 10)
+    source = open_footage(str(tmp_path), 10, tmp_path)
     assert [(int(rgb[0, 0, 0]), at_s) for rgb, at_s in source.read()] == [(1, 0.0), (2, 0.1), (10, 0.2)]
     assert [int(rgb[0, 0, 0]) for rgb, _ in source.read(0.05)] == [2, 10]
     (tmp_path / "frame3.jpg").write_bytes(b"no picture")
     with pytest.raises(UserError, match=r"frame3\.jpg"):
-        list(open_footage(tmp_path, None).read())
+        list(open_footage(str(tmp_path), None, tmp_path).read())
 
 
 def test_videos_know_their_rate(tmp_path: Path) -> None:
     path = write_film(tmp_path / "film.mp4", [textured(64, 64)] * 3, 1 / 30)
     with pytest.raises(UserError, match="fps is for"):
-        open_footage(path, 25)
+        open_footage(str(path), 25, tmp_path)
 
 
 def test_a_copied_video_has_the_very_same_pictures(tmp_path: Path) -> None:

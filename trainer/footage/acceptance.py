@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from realtime.pose.blur_meter import ADVICE, LIMIT
 from realtime.pose.normalization.motion_range import MotionRange
-from trainer.footage.background import STILL
+from trainer.footage.background import NO_MOTION, STILL, BackgroundMotion
 from trainer.footage.coverage import LEAST_DEPTH, LEAST_REACH, Move
 
 LEAST_S, GOOD_S = 3.0, 120.0
@@ -16,6 +16,9 @@ LEAST_STATURE, GOOD_STATURE = 0.12, 0.35
 0.75.)"""
 OFTEN_SEEN = {"face": 0.4, "left hand": 0.6, "right hand": 0.6, "feet": 0.8}
 """Wanted share of the time with the person; turning hides faces and hands. Alice: 0.93, 0.72, 0.74, 0.98."""
+LONGEST_FREEZE_S = 1.5
+LEAST_OVERLAY = 0.02
+"""Share of the background; less is a leaf or a shadow."""
 NEW = 0.04
 """`novelty` above which the held-out end is unlike what is trained on."""
 LIVE_RANGE = "live, nobody can go where the footage never was."
@@ -32,7 +35,9 @@ class PersonMetrics:
     longest_gap_s: float
     """Longest time without the person between two with."""
     inside: float
-    """Share of the time in which the person is wholly between the crop's left and right side."""
+    """Share of the time in which the person is wholly inside of the crop."""
+    cut: dict[str, float]
+    """Share of the time in which the person is cut off at each side of the crop."""
     light: float
     """Mean brightness of the picture."""
     dark: float
@@ -77,6 +82,8 @@ class FootageReport:
     """The used part: x, y, width, height in the source's pixels."""
     tight_crop: tuple[int, int, int, int] | None = None
     """The part that the person just fills; None where nobody was seen."""
+    whole_size: tuple[int, int] | None = None
+    """Another width and height, of pictures that hold the person more often; None where none does."""
     size_px: tuple[int, int]
     """Width and height of the network's pictures."""
     sharpness: float | None = None
@@ -85,15 +92,16 @@ class FootageReport:
     """Share of the samples with several people."""
     cuts_s: tuple[float, ...] = ()
     """When other takes begin."""
-    background_shift: float = 0.0
-    """How far the background moves in the picture, by the picture's height."""
+    freeze: tuple[float, float] = (0.0, 0.0)
+    """When the longest time begins in which nothing changes in the picture, and how long that is, in seconds."""
+    background: BackgroundMotion = NO_MOTION
     person: PersonMetrics | None
     """None where nobody was found."""
 
     @property
     def static(self) -> bool:
         """The background stands still in the picture, so there is a plate of it."""
-        return self.background_shift <= STILL
+        return self.background.shift <= STILL
 
     @property
     def reasons(self) -> list[str]:
@@ -138,10 +146,11 @@ class FootageReport:
         if enlarged > 1.3:
             yield f"Every pixel is enlarged {enlarged:.1f} times: film with more pixels, or use a smaller --size."
         if person.inside < 0.97:
-            yield (
-                f"The person leaves the used part in {1 - person.inside:.0%} of the time: stay in the middle, choose a "
-                "--crop, or a wider --size, e.g. 1024x512."
-            )
+            cut = ", ".join(side for side, share in person.cut.items() if share > 0.25 * (1 - person.inside))
+            what = "stay in the middle, stand farther away, or choose another --crop"
+            if self.whole_size is not None:
+                what = f"use --size {self.whole_size[0]}x{self.whole_size[1]}, which holds the person"
+            yield f"The person leaves the used part in {1 - person.inside:.0%} of the time, at {cut}: {what}."
         hidden = [part for part, share in person.parts.items() if share < OFTEN_SEEN[part]]
         if hidden:
             yield (
@@ -167,6 +176,13 @@ class FootageReport:
         if self.cuts_s:
             first_s, count = self.cuts_s[0], len(self.cuts_s)
             yield f"There are {count} cuts or jumps, the first at {first_s:.1f} s: film in one go."
+        if self.freeze[1] > LONGEST_FREEZE_S:
+            yield f"The picture stands still for {self.freeze[1]:.1f} s from {self.freeze[0]:.1f} s on: cut that out."
+        if self.static and self.background.overlay > LEAST_OVERLAY:
+            yield (
+                f"{self.background.overlay:.0%} of the background changes by itself, as captions, clocks and screens "
+                "do: a smear of it stays in the empty background. Film without, or leave it out with --crop."
+            )
         if not self.static:
             yield (
                 "The camera moves: the background cannot be told from the person and is learnt with it, which looks "
@@ -189,8 +205,9 @@ class FootageReport:
             ("Seconds", f"{self.length_s:.1f}, a person in {self.person_s:.1f}{gap}"),
             ("Pictures", f"{width}x{height} at {rate} fps, used at {self.fps:.4g}"),
             ("Used part", f"{used}, as {self.size_px[0]}x{self.size_px[1]}"),
-            ("Camera", f"{'stands still' if self.static else 'moves'} ({self.background_shift:.2%} of the height)"),
-            ("Cuts and jumps", f"{len(self.cuts_s)}"),
+            ("Camera", f"{'stands still' if self.static else 'moves'} ({self.background.shift:.2%} of the height)"),
+            ("Overlays", f"{self.background.overlay:.0%} of the background changes by itself"),
+            ("Cuts and jumps", f"{len(self.cuts_s)}, longest freeze {self.freeze[1]:.1f} s"),
             ("Several people", f"in {self.crowded:.0%} of the samples"),
             ("Fast hands", "none" if self.sharpness is None else f"{self.sharpness:.2f} as fine as slow ones"),
             *(_person_facts(self.person) if self.person else [("Person", "nobody")]),
@@ -201,7 +218,7 @@ def _person_facts(person: PersonMetrics) -> list[tuple[str, str]]:
     parts = ", ".join(f"{part} {share:.0%}" for part, share in person.parts.items())
     range_ = f"nearest {person.depth:.2f} times as tall as farthest, {person.reach:.2f} statures to either side"
     return [
-        ("Person", f"{person.stature:.0%} of the height from nose to ankle"),
+        ("Person", f"{person.stature:.0%} of the height from nose to ankle, whole in {person.inside:.0%} of the time"),
         ("Seen", parts),
         ("Light", f"{person.light:.0%}, black {person.dark:.0%}, white {person.bright:.0%}"),
         ("Changes of light", f"flicker {person.flicker:.1%}, drift {person.drift:.1%}"),

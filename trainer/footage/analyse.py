@@ -15,18 +15,23 @@ from realtime.pose.quality import longest_gap_s
 from realtime.pose.skeleton import FACE, INDEX, LEFT_HAND, RIGHT_HAND
 from realtime.pose.track import PoseTrack
 from trainer.footage.acceptance import FootageReport, PersonMetrics
-from trainer.footage.background import background_shift
+from trainer.footage.background import BackgroundMotion, background_motion
 from trainer.footage.coverage import covered, novelty
-from trainer.footage.crop import Crop, best_crop, extent, tight_crop
+from trainer.footage.crop import HOLDS_LESS, Crop, best_crop, cut_off, default_size, outline, tight_crop
 from trainer.footage.scan import FootageScan, FrameStats
 from trainer.footage.source import Timing
 
 VISIBLE_PARTS = ("face", "left hand", "right hand", "feet")
 """Parts of the body whose visibility is reported."""
+SIDES = ("left", "top (head)", "right", "bottom (feet)")
+"""Of the used part, as people know them."""
 LEAST_PERSON_S = 0.25
 """Seconds in which somebody was seen below which it was nobody."""
 CUT = 0.12
 """Mean difference of two successive pictures, 0..1, from which they are of two takes; a dancer makes 0.03."""
+FROZEN = 2e-5
+"""Mean difference of two successive pictures, 0..1, up to which they are the same: noise and breath make 30 times
+more."""
 LEAP = 0.4
 """Statures from picture to picture that nobody's hips move."""
 
@@ -57,7 +62,7 @@ def analyse_footage(
     timing: Timing,
     learnt: int,
     *,
-    size_px: tuple[int, int],
+    size_px: tuple[int, int] | None,
     box: tuple[int, int, int, int] | None,
 ) -> tuple[FootageReport, Track, Stills]:
     """Measure footage.
@@ -67,7 +72,7 @@ def analyse_footage(
         scanned: what was seen in it.
         timing: which of its pictures are used.
         learnt: the first so many used pictures are trained on.
-        size_px: width and height of the network's pictures.
+        size_px: width and height of the network's pictures; None takes those that hold the person.
         box: x, y, width, height of the part that the user chose; None takes the largest that holds the person.
 
     Raises:
@@ -77,6 +82,9 @@ def analyse_footage(
     poses, seen, parts = _stabilized(scanned, timing, new_takes)
     people = [pose for pose in poses if pose is not None]
     crop = _choose_crop(box, people, scanned.size_px, size_px)
+    whole_size = default_size(people, scanned.size_px)
+    gain = best_crop(people, scanned.size_px, whole_size).holds(people, scanned.size_px) if people else 0.0
+    gain -= crop.holds(people, scanned.size_px) if people else 0.0
     breaks = np.union1d(np.searchsorted(timing.picked, new_takes), leaps(poses))
     track = Track(
         poses=[crop.pose(pose) if pose else None for pose in poses],
@@ -98,13 +106,15 @@ def analyse_footage(
         constant_rate=timing.constant,
         fps=timing.fps,
         crop=crop.box,
-        tight_crop=tight_crop(people, scanned.size_px, size_px).box if people else None,
-        size_px=size_px,
+        tight_crop=tight_crop(people, scanned.size_px, crop.size_px).box if people else None,
+        whole_size=whole_size if gain > HOLDS_LESS else None,
+        size_px=crop.size_px,
         sharpness=scanned.sharpness,
         crowded=scanned.crowded,
         cuts_s=tuple(round(float(number) / track.fps, 1) for number in track.breaks),
-        background_shift=_shift(stills, poses, scanned.size_px[1]),
-        person=measure_person(track, learnt, size_px) if person_s >= LEAST_PERSON_S else None,
+        freeze=freeze(scanned.frame_stats[:, FrameStats._fields.index("change")], scanned.times_s),
+        background=_background_motion(stills, poses, scanned.size_px[1]),
+        person=measure_person(track, learnt, crop.size_px) if person_s >= LEAST_PERSON_S else None,
     )
     return report, track, stills
 
@@ -114,14 +124,15 @@ def measure_person(track: Track, learnt: int, size_px: tuple[int, int]) -> Perso
     width, height = size_px
     people = [pose for pose in track.poses if pose is not None]
     stands = [stand for pose in track.poses[:learnt] if pose and (stand := observe(pose))]
-    sides = np.stack([extent(pose, margin=0)[[0, 2]] for pose in people])
+    cut = cut_off(np.stack([outline(pose) for pose in people]), (0, 0, width, height))
     seen = FrameStats(*np.nanmean(track.frame_stats[track.seen], axis=0).tolist())
     flicker, drift = _unsteadiness(track.frame_stats[:, FrameStats._fields.index("background")], track.fps)
     return PersonMetrics(
         stature=float(np.median([stature_px(pose) for pose in people])) / height,
         parts=dict(zip(VISIBLE_PARTS, track.parts[track.seen].mean(axis=0).tolist(), strict=True)),
         longest_gap_s=longest_gap_s(track.seen, track.fps, ends=False),
-        inside=float(((sides[:, 0] >= 0) & (sides[:, 1] <= width)).mean()),
+        inside=float((~cut).all(axis=1).mean()),
+        cut=dict(zip(SIDES, cut.mean(axis=0).tolist(), strict=True)),
         light=seen.light,
         dark=seen.dark,
         bright=seen.bright,
@@ -179,20 +190,44 @@ def _stabilized(
 
 
 def _choose_crop(
-    box: tuple[int, int, int, int] | None, people: Sequence[Pose], whole: tuple[int, int], size_px: tuple[int, int]
+    box: tuple[int, int, int, int] | None,
+    people: Sequence[Pose],
+    whole: tuple[int, int],
+    size_px: tuple[int, int] | None,
 ) -> Crop:
     if box is not None:
         return Crop.chosen(box, whole, size_px)
+    size_px = size_px or default_size(people, whole)
     return best_crop(people, whole, size_px) if people else Crop.at(whole, size_px, (whole[0] / 2, whole[1] / 2))
 
 
-def _shift(stills: Stills, poses: Sequence[Pose | None], height_px: int) -> float:
-    """`background_shift` of the stills, made of pictures of this height, in whose pixels the poses are."""
-    small = []
+def _background_motion(stills: Stills, poses: Sequence[Pose | None], height_px: int) -> BackgroundMotion:
+    """`background_motion` of the stills, made of pictures of this height, in whose pixels the poses are."""
+    pictures, small = list[Rgb](), list[Pose | None]()
     for number, still in stills:
+        if pictures and np.array_equal(still, pictures[-1]):
+            continue  # a picture that stands still would count many times
         pose, k = poses[number], np.float32(len(still) / height_px)
+        pictures.append(still)
         small.append(pose and Pose(k * pose.xy, k * pose.depth, pose.confidence))
-    return background_shift([still for _, still in stills], small)
+    return background_motion(pictures, small)
+
+
+def freeze(changes: NDArray[np.float64], times_s: NDArray[np.float64]) -> tuple[float, float]:
+    """When the longest time begins in which the picture does not change at all, and how long that is, in seconds.
+
+    Args:
+        changes: N, the mean difference of each picture to the one before, 0..1.
+        times_s: N, when they are shown.
+    """
+    longest, begin = (0.0, 0.0), 0
+    for number in range(1, len(times_s)):
+        if not changes[number] <= FROZEN:
+            begin = number
+        length_s = float(times_s[number] - times_s[begin])
+        if length_s > longest[1]:
+            longest = float(times_s[begin]), length_s
+    return longest
 
 
 def _first_of(numbers: NDArray[np.intp], apart: int) -> NDArray[np.intp]:

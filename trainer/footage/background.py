@@ -1,6 +1,8 @@
 """The background without the person: whether it stands still in the picture, and its plate."""
 
+from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -13,7 +15,14 @@ from realtime.pose.pose import Floats, Pose
 STILL = 0.0015
 """Shift of the background, in picture heights, up to which the camera counts as still: 0.8 of 512 pixels. A tripod
 gives 20 times less, a steady hand (half a pixel of tremble) twice as much (docs/log.md)."""
-LEAST_CORNERS = 8
+CELLS, CELL_CORNERS = 8, 5
+"""Cells of the picture, so many from top to bottom, and the most corners that are looked at in each."""
+OFTEN = 0.75
+"""Share of the pictures in which a cell has to be seen to be judged: where the person mostly is, there are shadows."""
+LOOSE, MOSTLY, MOST_OF_IT = 0.008, 0.7, 0.6
+"""A cell is steady if its corners stay within so many heights for so much of the time; a camera that stands still, or
+nearly so, has so many steady cells at least."""
+LEAST_CORNERS, MOST_CORNERS = 8, 200
 """With fewer corners than this nothing can be said about the camera, and a plate fits wherever it points."""
 PLATE_SAMPLES = 160
 """Pictures that are kept, spread over the footage: enough for a quantile, few enough for memory."""
@@ -76,38 +85,101 @@ def person_mask(pose: Pose | None, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     return mask.astype(bool)
 
 
-def background_shift(pictures: Sequence[Rgb], poses: Sequence[Pose | None]) -> float:
-    """How far the background moves in the picture, in picture heights: the 90 % quantile over the pictures.
+class BackgroundMotion(NamedTuple):
+    """How the background moves in the picture."""
 
-    Corners of the plate are tracked into every picture (Lucas-Kanade), those behind the person left out.
+    shift: float
+    """Of what stands still with the room, in picture heights: the 90 % quantile over the pictures. 0 where there is too
+    little to track; 1 where most corners are not found again."""
+    overlay: float
+    """Share of the background that changes by itself before a camera that stands still: captions, clocks, screens."""
+
+
+NO_MOTION = BackgroundMotion(0.0, 0.0)
+
+
+def background_motion(pictures: Sequence[Rgb], poses: Sequence[Pose | None]) -> BackgroundMotion:
+    """How far the background moves in the picture, and how much of it changes by itself.
+
+    Corners of the plate are tracked into every picture (Lucas-Kanade), those behind the person left out. A camera that
+    moves moves them everywhere; what moves in few cells of the picture only is laid over it, and does not count.
 
     Args:
         pictures: samples of the footage, uint8 [H, W, 3]; small ones do.
         poses: of the person in them, in their pixels.
-
-    Returns:
-        0 where there is too little to track; 1 where most corners are not found again.
     """
     estimator = PlateEstimator(len(pictures))
     for picture, pose in zip(pictures, poses, strict=True):
         estimator.add(picture, pose)
-    plate = cv2.cvtColor(estimator.estimate(), cv2.COLOR_RGB2GRAY)
-    corners = cv2.goodFeaturesToTrack(plate, 200, 0.02, 6)
-    if corners is None or len(corners) < LEAST_CORNERS:
-        return 0.0
+    plate = np.asarray(cv2.cvtColor(estimator.estimate(), cv2.COLOR_RGB2GRAY), np.uint8)
+    side_px = len(plate) / CELLS
+    spread = _strongest_of_cells(_corners(plate, quality=0.005, apart_px=4), side_px)
+    if len(spread) < LEAST_CORNERS:
+        return NO_MOTION
+    samples = [*zip(pictures, poses, strict=True)]
+    moved = np.stack([_moved(plate, spread, *sample) for sample in samples])
+    cells = (spread // side_px).astype(int)
+    every = np.unique(cells, axis=0)
+    steady = np.array([_is_steady(moved[:, (cells == cell).all(axis=1)], LOOSE * len(plate)) for cell in every])
+    counted, overlay = np.full(plate.shape, 255, np.uint8), 0.0
+    if steady.mean() >= MOST_OF_IT:
+        overlay = float(1 - steady.mean())
+        for x, y in every[~steady] * side_px:
+            counted[int(y) : int(y + side_px) + 1, int(x) : int(x + side_px) + 1] = 0
+    corners = _corners(plate, quality=0.02, apart_px=6, where=counted)[:MOST_CORNERS]
+    if len(corners) < LEAST_CORNERS:
+        return BackgroundMotion(0.0, overlay)
+    moved = np.stack([_moved(plate, corners, *sample) for sample in samples])
+    return BackgroundMotion(min(1.0, _shift_px(moved) / len(plate)), overlay)
+
+
+def _corners(
+    plate: NDArray[np.uint8], *, quality: float, apart_px: float, where: NDArray[np.uint8] | None = None
+) -> Floats:
+    """Corners, N 2 as x and y, the strongest first."""
+    found = cv2.goodFeaturesToTrack(plate, 5000, quality, apart_px, mask=where)
+    return np.zeros((0, 2), np.float32) if found is None else np.asarray(found[:, 0], np.float32)
+
+
+def _strongest_of_cells(corners: Floats, side_px: float) -> Floats:
+    """At most `CELL_CORNERS` of every cell: captions have the strongest corners of all."""
+    counts = Counter[tuple[int, int]]()
+    kept = []
+    for x, y in corners.tolist():
+        cell = int(x // side_px), int(y // side_px)
+        counts[cell] += 1
+        kept.append(counts[cell] <= CELL_CORNERS)
+    return np.asarray(corners[np.array(kept, bool)], np.float32)
+
+
+def _moved(plate: NDArray[np.uint8], corners: Floats, picture: Rgb, pose: Pose | None) -> Floats:
+    """How each corner is moved in a picture, N 2 in pixels; infinite where it is lost, NaN behind the person."""
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    at = corners[:, None]
+    new, state, _ = cv2.calcOpticalFlowPyrLK(plate, grey, at, at.copy(), winSize=(15, 15))
+    x, y = corners.astype(int).T
+    lost, covered = state != 1, person_mask(pose, plate.shape)[y, x, None]
+    return np.asarray(np.where(covered, np.nan, np.where(lost, np.inf, (new - at)[:, 0])), np.float32)
+
+
+def _is_steady(moved: Floats, most_px: float) -> bool:
+    """Whether a cell's corners, F N 2, stay where they are in nearly all pictures, as far as they are seen."""
+    lengths_px = np.hypot(*np.moveaxis(moved, 2, 0))
+    seen = ~np.isnan(lengths_px)
+    return seen.mean() < OFTEN or float((lengths_px[seen] <= most_px).mean()) >= MOSTLY
+
+
+def _shift_px(moved: Floats) -> float:
+    """`BackgroundMotion.shift` in pixels, infinite where most are lost; of corners, F N 2."""
     shifts_px, found = [], []
-    for picture, pose in zip(pictures, poses, strict=True):
-        covered = person_mask(pose, plate.shape)
-        x, y = corners[:, 0].astype(int).T
-        open_corners = corners[~covered[y, x]]
-        if len(open_corners) < LEAST_CORNERS:
+    for corners in moved:
+        seen = corners[~np.isnan(corners[:, 0])]
+        if len(seen) < LEAST_CORNERS:
             continue
-        grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-        moved, state, _ = cv2.calcOpticalFlowPyrLK(plate, grey, open_corners, open_corners.copy(), winSize=(15, 15))
-        tracked = state[:, 0] == 1
+        tracked = np.isfinite(seen[:, 0])
         found.append(float(tracked.mean()))
         if tracked.any():
-            shifts_px.append(float(np.hypot(*np.median((moved - open_corners)[tracked, 0], axis=0))))
+            shifts_px.append(float(np.hypot(*np.median(seen[tracked], axis=0))))
     if not shifts_px or np.mean(found) < 0.5:
-        return 1.0 if found else 0.0
-    return float(np.quantile(shifts_px, 0.9)) / len(plate)
+        return np.inf if found else 0.0
+    return float(np.quantile(shifts_px, 0.9))

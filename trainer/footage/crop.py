@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from engines.errors import UserError
 from realtime.frame import Rgb
@@ -15,6 +16,10 @@ from realtime.subject import Manifest
 
 PERSON_MARGIN = 0.1
 """Around the keypoints of the body, in statures: hair, fingers, clothes."""
+DEFAULT_PX = 512
+"""Side of the square that costs what two cores can render live."""
+HOLDS_LESS = 0.02
+"""Share of the time that a size nearer to a square may hold the person less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +49,8 @@ class Crop:
         return cls(x, y, width, height, size_px)
 
     @classmethod
-    def chosen(cls, box: tuple[int, int, int, int], whole: tuple[int, int], size_px: tuple[int, int]) -> "Crop":
-        """The crop that the user chose: x, y, width, height.
+    def chosen(cls, box: tuple[int, int, int, int], whole: tuple[int, int], size_px: tuple[int, int] | None) -> "Crop":
+        """The crop that the user chose: x, y, width, height; without a size, as much of it as the nearest one takes.
 
         Raises:
             UserError: it is not inside of the picture, or has another aspect ratio than the network.
@@ -53,7 +58,10 @@ class Crop:
         x, y, width, height = box
         if min(width, height) < 16 or x + width > whole[0] or y + height > whole[1]:
             raise UserError(f"--crop {x},{y},{width},{height} is not inside of the pictures of {whole[0]}x{whole[1]}.")
-        fits = cls.at((width, height), size_px, (width / 2, height / 2))
+        chosen_px = size_px or min(_sizes(), key=lambda size: _apart(size, (width, height)))
+        fits = cls.at((width, height), chosen_px, (width / 2, height / 2))
+        if size_px is None:
+            return cls(x + fits.x, y + fits.y, fits.width, fits.height, chosen_px)
         if max(width - fits.width, height - fits.height) > 1:
             raise UserError(
                 f"--crop {x},{y},{width},{height} has other proportions than {size_px[0]}x{size_px[1]}: take "
@@ -65,6 +73,11 @@ class Crop:
     def box(self) -> tuple[int, int, int, int]:
         """x, y, width, height."""
         return self.x, self.y, self.width, self.height
+
+    def holds(self, poses: Sequence[Pose], whole: tuple[int, int]) -> float:
+        """Share of the time in which it holds the person, but for what the whole picture, width and height, lacks."""
+        boxes = np.stack([outline(pose) for pose in poses]).clip(0, [*whole, *whole])
+        return float((~cut_off(boxes, (self.x, self.y, self.x + self.width, self.y + self.height))).all(axis=1).mean())
 
     def picture(self, rgb: Rgb) -> Rgb:
         """The part of a picture, uint8 [H, W, 3], at the network's size."""
@@ -111,6 +124,18 @@ def extent(pose: Pose, margin: float = PERSON_MARGIN) -> Floats:
     return np.concatenate([xy.min(axis=0) - margin_px, xy.max(axis=0) + margin_px])
 
 
+def outline(pose: Pose) -> Floats:
+    """The person's box as `extent` without a margin, but with the crown of the head: the keypoints end at the eyes."""
+    box = extent(pose, margin=0)
+    box[1] -= PERSON_MARGIN * stature_px(pose)
+    return box
+
+
+def cut_off(boxes: Floats, sides: tuple[float, float, float, float]) -> NDArray[np.bool_]:
+    """Whether boxes, N 4, go beyond these left, top, right and bottom sides; N 4."""
+    return np.asarray((boxes - np.array(sides)) * np.array([-1, -1, 1, 1]) > 0)
+
+
 def person_range(poses: Sequence[Pose]) -> tuple[float, float, float, float]:
     """The box, left, top, right and bottom in pixels, that the person stays in for 99 % of the time."""
     boxes = np.stack([extent(pose) for pose in poses])
@@ -138,3 +163,30 @@ def tight_crop(poses: Sequence[Pose], whole: tuple[int, int], size_px: tuple[int
     x = min(max(0, round((left + right - width) / 2)), whole[0] - width)
     y = min(max(0, round((top + bottom - height) / 2)), whole[1] - height)
     return Crop(x, y, width, height, size_px)
+
+
+def default_size(poses: Sequence[Pose], whole: tuple[int, int]) -> tuple[int, int]:
+    """Width and height of pictures that hold the person, of about the cost of `DEFAULT_PX` squared, near to a square.
+
+    Args:
+        poses: of the person, in the footage's pixels.
+        whole: the footage's width and height.
+    """
+    if not poses:
+        return DEFAULT_PX, DEFAULT_PX
+    held = {size: best_crop(poses, whole, size).holds(poses, whole) for size in _sizes()}
+    enough = max(held.values()) - HOLDS_LESS
+    return min((size for size in held if held[size] >= enough), key=lambda size: _apart(size, (1, 1)))
+
+
+def _apart(size: tuple[int, int], other: tuple[int, int]) -> float:
+    """How unlike the proportions of two sizes are."""
+    return abs(float(np.log(size[0] * other[1] / (size[1] * other[0]))))
+
+
+def _sizes() -> list[tuple[int, int]]:
+    """Multiples of 32 with about as many pixels as `DEFAULT_PX` squared, from three times as high to as wide."""
+    sides = range(288, 928, 32)
+    area = DEFAULT_PX**2
+    fitting = {width: min(sides, key=lambda height: abs(width * height - area)) for width in sides}
+    return [size for size in fitting.items() if abs(size[0] * size[1] / area - 1) < 0.05]

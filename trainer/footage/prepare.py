@@ -59,7 +59,7 @@ def prepare(config: PrepareConfig, run: Path, *, only_report: bool = False) -> P
     """
     if (run / "checkpoints").exists() and not only_report:
         raise UserError(f"{run} was trained on what was prepared there: choose another folder.")
-    source = open_footage(config.video, config.fps)
+    source = open_footage(config.video, config.fps, run)
     if config.crop_box is not None:
         for rgb, _ in islice(source.read(), 1):  # tell of a wrong crop before minutes of scanning
             Crop.chosen(config.crop_box, (rgb.shape[1], rgb.shape[0]), config.size_px)
@@ -67,12 +67,12 @@ def prepare(config: PrepareConfig, run: Path, *, only_report: bool = False) -> P
     timing = constant_rate(scanned.times_s)
     learnt = training_frames(len(timing.picked), timing.fps)
     report, track, stills = analyse_footage(
-        config.video.name, scanned, timing, learnt, size_px=config.size_px, box=config.crop_box
+        source.path.name, scanned, timing, learnt, size_px=config.size_px, box=config.crop_box
     )
     publish(report, track, stills, run)
     if report.reasons:
         delete_scan(run / "data" / "scanned")
-        raise UserError(f"{config.video} cannot be used: {'; '.join(report.reasons)} (see {run / 'report.html'}).")
+        raise UserError(f"{source.path} cannot be used: {'; '.join(report.reasons)} (see {run / 'report.html'}).")
     if only_report:
         return None
     prepared = _write_data(source, config, timing, report, track, run / "data")
@@ -95,14 +95,14 @@ def _write_data(
     style = load_style(config.style_name)
     (data / "prepare.json").unlink(missing_ok=True)  # written last: it says that the rest is whole
     save_poses(data / "poses.npz", track.poses, exact=style.exact)
-    crop = Crop(*report.crop, config.size_px)
+    crop = Crop(*report.crop, report.size_px)
     plate = extract_frames(source, timing, crop, track.poses, data / "frames.mp4", learnt if report.static else 0)
     write_picture(data / "plate.png", plate)
     (data / ATLAS).unlink(missing_ok=True)  # of footage that was prepared before; training makes the new one
     prepared = Prepared(
         video=report.video,
-        width_px=config.size_px[0],
-        height_px=config.size_px[1],
+        width_px=report.size_px[0],
+        height_px=report.size_px[1],
         fps=timing.fps,
         frames=len(track.poses),
         seen=int(track.seen.sum()),

@@ -1,21 +1,23 @@
 """The footage, a video or a folder of pictures, and which of its pictures make a constant rate."""
 
-import re
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from engines.errors import UserError
+from realtime.fetch import fetch, is_url
 from realtime.frame import Rgb
+from realtime.pictures import PICTURES_FPS, PictureFolder
 from realtime.video import count_frames, frame_rate, read_video
 
-PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
+LOG = logging.getLogger(__name__)
 COMMON_FPS = tuple(
     float(Fraction(k * n, d)) for k in (1, 2, 4) for n, d in ((24000, 1001), (24, 1), (25, 1), (30000, 1001), (30, 1))
 )
@@ -72,45 +74,23 @@ class VideoFile:
         return read_video(self.path, start_s)
 
 
-class PictureFolder:
-    """A folder of pictures, in the order of the last number in their names, as in the paper's data sets.
+def open_footage(video: str, fps: float | None, run: Path) -> FootageSource:
+    """Open a video, a stream, or a folder of pictures that were taken at `fps`, by default 30.
 
-    Raises:
-        UserError: it has none.
-    """
-
-    def __init__(self, path: Path, fps: float) -> None:
-        visible = (file for file in path.iterdir() if not file.name.startswith("."))
-        self._files = sorted((file for file in visible if file.suffix.lower() in PICTURES), key=_order)
-        if not self._files:
-            raise UserError(f"{path} holds no pictures (png, jpg): give a video, or a folder of numbered pictures.")
-        self.path, self.frames, self.fps = path, len(self._files), fps
-        self.stems = [file.stem for file in self._files]
-        self.size_bytes = sum(file.stat().st_size for file in self._files)
-
-    def read(self, start_s: float = 0.0) -> Iterator[tuple[Rgb, float]]:
-        """Every picture from `start_s` on and its time."""
-        for number, file in enumerate(self._files):
-            if number / self.fps >= start_s:
-                bgr = cv2.imread(str(file), cv2.IMREAD_COLOR)
-                if bgr is None:
-                    raise UserError(f"{file} is not a picture that can be read: repair or remove it.")
-                yield np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8), number / self.fps
-
-
-def _order(file: Path) -> tuple[int, str]:
-    numbers = re.findall(r"\d+", file.stem)
-    return (int(numbers[-1]) if numbers else -1, file.name)
-
-
-def open_footage(path: Path, fps: float | None) -> FootageSource:
-    """Open a video, or a folder of pictures that were taken at `fps`, by default 30.
+    Args:
+        video: a path or an URL; what is found there is fetched into the run, once.
+        fps: pictures per second of a folder.
+        run: the run's folder.
 
     Raises:
         UserError: it cannot be opened, or a rate is given for a video.
     """
+    path = fetch(video, run / "fetched" / sha256(video.encode()).hexdigest()[:8]) if is_url(video) else Path(video)
     if path.is_dir():
-        return PictureFolder(path, fps or WANTED_FPS)
+        folder = PictureFolder(path, fps or PICTURES_FPS)
+        for note in folder.notes:
+            LOG.warning(note)
+        return folder
     if fps is not None:
         raise UserError(f"fps is for folders of pictures: {path} has times of its own.")
     return VideoFile(path)

@@ -17,7 +17,7 @@ class PoseConfig:
 
     estimator: Annotated[EstimatorName, tyro.conf.arg(name="pose")] = "own"
     """What estimates poses: this program (which takes blazepose for a subject trained with it); its blazepose networks
-    alone, without what refines them; or the mediapipe library (needs pip install 'bodydouble[mediapipe]')."""
+    alone, without what refines them; or the mediapipe library (the extra mediapipe)."""
     pose_parts: Literal["all", "hands", "face", "body"] = "all"
     """Body, hands and face; body and hands; body and face; the body alone, which takes a third of the time of all."""
     pose_effort: Literal["full", "fast", "lite"] = "full"

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from engines.errors import UserError
+from engines.install import install_line
 from realtime.frame import Rgb
 from realtime.pose.estimation.face import openpose_face
 from realtime.pose.pose import Floats, Pose
@@ -17,8 +18,8 @@ try:
     from mediapipe.python.solutions.holistic import Holistic
 except ImportError as error:
     raise UserError(
-        f"The mediapipe library cannot be used ({error}): run pip install 'bodydouble[mediapipe]' in an environment "
-        "with Python 3.11 or 3.12, or leave out --pose mediapipe."
+        f"The mediapipe library cannot be used ({error}): leave out --pose mediapipe, or, with Python 3.11 or 3.12, "
+        f"{install_line('mediapipe')}"
     ) from error
 
 

@@ -148,7 +148,7 @@ def detector(video: Path, out: Path) -> None:
 
 
 def footage(video: Path, out: Path) -> None:
-    source = open_footage(video, None)
+    source = open_footage(str(video), None, out)
     scanned = scan(source, lambda number, _: PERFORMANCE[number], out, by="script")
     analyse_footage("film", scanned, constant_rate(scanned.times_s), FRAMES, size_px=(64, 64), box=None)
 

@@ -1,0 +1,99 @@
+"""A folder of pictures as a film: in which order they are shown, and what is missing among their numbers."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from engines.errors import UserError
+from realtime.frame import Rgb
+
+PICTURES_FPS = 30.0
+"""How many pictures are shown per second unless somebody says so."""
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
+LAST_NUMBER = re.compile(r"\d+(?=\D*$)")
+REGULAR = 0.6
+"""Share of the steps between numbers that have to be alike for the others to be gaps."""
+
+
+class PictureFolder:
+    """A folder of pictures, in the order in which a person would read their names: 2 before 10, take by take.
+
+    Raises:
+        UserError: it has none.
+    """
+
+    def __init__(self, path: Path, fps: float = PICTURES_FPS) -> None:
+        self._files = _pictures_in(path)
+        if not self._files:
+            other = f"; for OpenPose's files write poses:{path}" if any(path.glob("*.json")) else ""
+            raise UserError(
+                f"{path} holds no pictures (png, jpg): give a video, or a folder of numbered pictures{other}."
+            )
+        self.path, self.frames, self.fps = path, len(self._files), fps
+        self.stems = [file.stem for file in self._files]
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all files together."""
+        return sum(file.stat().st_size for file in self._files)
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences about the numbers in the names: several takes, and gaps."""
+        takes: dict[str, list[str]] = {}
+        for stem in self.stems:
+            takes.setdefault(LAST_NUMBER.sub("#", stem.lower()), []).append(stem)
+        notes = list[str]()
+        if 1 < len(takes) <= len(self.stems) / 2:
+            named = [f"{stems[0]} to {stems[-1]}" for stems in takes.values()]
+            shown = ", ".join(named if len(named) <= 3 else [named[0], "...", named[-1]])
+            notes.append(f"{self.path} has {len(takes)} takes, which follow one another: {shown}.")
+        gaps = [gap for stems in takes.values() for gap in _gaps(stems)]
+        if gaps:
+            missing = sum(count for _, count in gaps)
+            many = "1 number is" if missing == 1 else f"{missing} numbers are"
+            notes.append(f"{self.path}: {many} missing, the first after {gaps[0][0]}.")
+        return notes
+
+    def read(self, start_s: float = 0.0) -> Iterator[tuple[Rgb, float]]:
+        """Every picture, uint8 [H, W, 3], from `start_s` on, and its time in seconds.
+
+        Raises:
+            UserError: one of them cannot be decoded.
+        """
+        for number, file in enumerate(self._files):
+            if number / self.fps >= start_s:
+                bgr = cv2.imread(str(file), cv2.IMREAD_COLOR)
+                if bgr is None:
+                    raise UserError(f"{file} is not a picture that can be read: repair or remove it.")
+                yield np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8), number / self.fps
+
+
+def has_pictures(folder: Path) -> bool:
+    """Whether a folder has pictures in it."""
+    return bool(_pictures_in(folder))
+
+
+def _pictures_in(folder: Path) -> list[Path]:
+    visible = (file for file in folder.iterdir() if not file.name.startswith("."))
+    return sorted((file for file in visible if file.suffix.lower() in SUFFIXES), key=_order)
+
+
+def _order(file: Path) -> tuple[list[str | int], str]:
+    parts = re.split(r"(\d+)", file.stem.lower())  # text and numbers in turns, so that like is compared with like
+    return [int(part) if index % 2 else part for index, part in enumerate(parts)], file.name
+
+
+def _gaps(stems: Sequence[str]) -> list[tuple[str, int]]:
+    """After which of a take's names numbers are missing, and how many; none where numbers keep no step."""
+    numbered = [(stem, int(found[0])) for stem in stems if (found := LAST_NUMBER.search(stem))]
+    steps = [(stem, after - number) for (stem, number), (_, after) in pairwise(numbered)]
+    [(usual, often)] = Counter(step for _, step in steps).most_common(1) or [(1, 0)]
+    if usual < 1 or often < REGULAR * len(steps):
+        return []
+    return [(stem, round(step / usual) - 1) for stem, step in steps if step > usual]

@@ -1,0 +1,124 @@
+"""Films at URLs, from a server of ours."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engines.errors import UserError
+from realtime.fetch import fetch, fetched, public_name
+from realtime.live.source import open_source
+from realtime.video import open_sound, read_video
+from tests.support.commands import DATA, assert_refused, command
+from tests.support.films_with_sound import film_with_sound
+from tests.support.footage_files import write_film
+from tests.support.streams import numbered_picture, read_number
+
+
+class WebHandler(SimpleHTTPRequestHandler):
+    """Serves a folder."""
+
+    def log_message(self, *_: object) -> None: ...
+
+
+class EndlessHandler(WebHandler):
+    """Serves files without saying how long they are."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(Path(self.translate_path(self.path)).read_bytes())
+
+
+@contextmanager
+def served(folder: Path, *, endless: bool = False) -> Iterator[str]:
+    """An HTTP server's URL."""
+    handler = EndlessHandler if endless else WebHandler
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_a_film_is_fetched_once_with_its_sound(tmp_path: Path) -> None:
+    pictures = [numbered_picture(number) for number in range(40)]
+    film = film_with_sound(
+        tmp_path / "a b.mkv", "aac", begin_s=7.0, pictures=pictures, times_s=[number / 30 for number in range(40)]
+    )
+    with served(tmp_path) as url:
+        copy = fetch(f"{url}/a%20b.mkv?token=secret", tmp_path / "run")
+        (tmp_path / "a b.mkv").rename(film := tmp_path / "moved.mkv")
+        assert fetch(f"{url}/a%20b.mkv?token=secret", tmp_path / "run") == copy, "what is there is not fetched again"
+    assert copy.name == "a b.mkv"
+    for (ours, at_s), (theirs, there_s) in zip(read_video(copy), read_video(film), strict=True):
+        assert np.array_equal(ours, theirs)
+        assert at_s == pytest.approx(there_s, abs=2e-3)
+    with open_sound(copy) as sound:
+        assert sound
+        assert sound.codec == "aac"
+
+
+def test_what_cannot_be_fetched(tmp_path: Path) -> None:
+    (tmp_path / "text.mp4").write_text("no video")
+    with served(tmp_path) as url:
+        user = url.replace("://", "://me:secret@")
+        for name in ("missing.mp4", "text.mp4"):
+            with pytest.raises(UserError, match=f"{url}/{name} cannot be opened") as refused:
+                fetch(f"{user}/{name}?key=secret", tmp_path / "out")
+            assert "secret" not in str(refused.value)
+    with pytest.raises(UserError, match="cannot be opened"):
+        fetch(f"{url}/gone.mp4", tmp_path / "out")
+    assert not list((tmp_path / "out").glob("*"))
+
+
+def test_nobody_hears_a_password() -> None:
+    assert public_name("rtsp://me:se@cret@cam.local:554/live?key=1") == "rtsp://cam.local:554/live"
+
+
+def test_a_film_plays_in_its_own_time_and_over_and_over(tmp_path: Path) -> None:
+    film = write_film(tmp_path / "count.mp4", [numbered_picture(number) for number in range(12)], 1 / 30)
+    with served(tmp_path) as url:
+        source, _ = open_source(None, f"{url}/count.mp4")
+    film.unlink()
+    frames = [frame for _ in range(18) if (frame := source.read())]
+    source.close()
+    assert source.name == "count"
+    assert [read_number(frame.rgb) for frame in frames] == [number % 12 for number in range(18)]
+    assert frames[-1].captured_at_s - frames[0].captured_at_s >= 17 / 30 - 0.02
+
+
+def test_pictures_as_they_are_taken(tmp_path: Path) -> None:
+    """A web server that sends a file without an end, as cameras do, and is asked again whenever it ends."""
+    write_film(tmp_path / "live.ts", [numbered_picture(number) for number in range(60)], 1 / 30)
+    with served(tmp_path, endless=True) as url:
+        source, _ = open_source(None, f"{url.replace('://', '://me:secret@')}/live.ts")
+        assert source.name == f"{url}/live.ts"
+        frames = [frame for _ in range(70) if (frame := source.read())]
+        source.close()
+    numbers = [read_number(frame.rgb) for frame in frames]
+    assert len(numbers) == 70
+    assert numbers[-1] < 59, "it was opened again"
+
+
+def test_commands_take_urls(tmp_path: Path) -> None:
+    with served(DATA / "faults") as url:
+        with fetched(f"{url}/portrait_9x16.mp4") as path:
+            assert len(list(read_video(path))) == 120
+        assert not path.exists()
+        done = command("realtime", "pose", f"{url}/portrait_9x16.mp4", "--out", tmp_path / "seen", "--end-s", "1")
+        assert done.returncode == 0, done.stderr
+        assert "portrait_9x16" in done.stdout
+        prepared = command("trainer", "prepare", f"{url}/start_1h.mkv", "--out", tmp_path / "run", "--only-report")
+        assert prepared.returncode == 0, prepared.stderr
+        assert "start_1h" in (tmp_path / "run" / "report.html").read_text()
+    assert_refused(command("realtime", "pose", f"{url}/portrait_9x16.mp4"), "cannot be opened")
