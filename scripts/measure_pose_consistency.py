@@ -1,6 +1,6 @@
 """Measure poses on videos without a truth: how well they agree with the pictures and with themselves.
 
-    python scripts/measure_pose_consistency.py real/*.mp4 --pose own blazepose
+    python scripts/measure_pose_consistency.py real/*.mp4 --pose own refined
 
 For every video and estimator:
   flow      median difference between a joint's move and the optical flow of the patch under it, pixels a frame
@@ -82,7 +82,7 @@ def main() -> None:
     """Read the arguments, measure, print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("videos", type=Path, nargs="+")
-    parser.add_argument("--pose", nargs="+", default=["own", "blazepose"])
+    parser.add_argument("--pose", nargs="+", default=["own", "refined"])
     parser.add_argument("--most-frames", type=int, default=300)
     arguments = parser.parse_args()
     for video in arguments.videos:

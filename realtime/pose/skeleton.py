@@ -12,7 +12,7 @@ Where they are in skeleton version 2, for exact joints, for training and for dra
   hands                      the wrist, then of every finger its joints (the thumb's first is at the wrist) and its tip
   nose, eye, ear             the tip of the nose, the centre of the eyeball, the auricle
   the rest                   as BlazePose and iBUG have them, on the skin
-In version 1 all of them are where BlazePose's networks, or OpenPose's, see them: hips by a hand's breadth too far out.
+In version 1 all of them are where BlazePose's networks, or OpenPose's, see them.
 """
 
 UNREFINED, REFINED = 1, 2

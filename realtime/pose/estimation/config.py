@@ -8,7 +8,7 @@ import tyro
 from engines.errors import UserError
 from realtime.pose.skeleton import REFINED, UNREFINED
 
-EstimatorName = Literal["own", "blazepose", "mediapipe"]
+EstimatorName = Literal["own", "refined", "mediapipe"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,8 +16,8 @@ class PoseConfig:
     """What estimates poses, how much of them and at what cost, and which person is followed."""
 
     estimator: Annotated[EstimatorName, tyro.conf.arg(name="pose")] = "own"
-    """What estimates poses: this program (which takes blazepose for a subject trained with it); its blazepose networks
-    alone, without what refines them; or the mediapipe library (the extra mediapipe)."""
+    """What estimates poses: this program; this program with small networks that refine its joints, as it always does
+    for a subject trained so; or the mediapipe library (the extra mediapipe)."""
     pose_parts: Literal["all", "hands", "face", "body"] = "all"
     """Body, hands and face; body and hands; body and face; the body alone, which takes a third of the time of all."""
     pose_effort: Literal["full", "fast", "lite"] = "full"
@@ -34,11 +34,13 @@ class PoseConfig:
     @property
     def skeleton_version(self) -> int:
         """Where on the body its keypoints are: `skeleton.REFINED` or `UNREFINED`."""
-        return REFINED if self.estimator == "own" else UNREFINED
+        return REFINED if self.estimator == "refined" else UNREFINED
 
     def for_skeleton(self, version: int) -> "PoseConfig":
         """The same, with the estimator that sees the keypoints of a skeleton version; the library stays the library."""
-        return replace(self, estimator="blazepose") if version == UNREFINED and self.estimator == "own" else self
+        if self.estimator == "mediapipe" or self.skeleton_version == version:
+            return self
+        return replace(self, estimator="refined" if version == REFINED else "own")
 
     @property
     def hands(self) -> bool:

@@ -56,7 +56,7 @@ def load_estimator(config: PoseConfig = PoseConfig(), *, threads: int) -> Estima
         UserError: its package is not installed, or it can do nothing of what `config` asks.
         ValueError: unknown name.
     """
-    if config.estimator in ("own", "blazepose"):
+    if config.estimator in ("own", "refined"):
         return PoseEstimator(threads, config)
     if config.estimator == "mediapipe":
         if replace(config, estimator="own") != PoseConfig():
@@ -67,14 +67,14 @@ def load_estimator(config: PoseConfig = PoseConfig(), *, threads: int) -> Estima
         from realtime.pose.estimation.mediapipe import HolisticEstimator
 
         return HolisticEstimator()
-    raise ValueError(f"estimator must be own, blazepose or mediapipe, not {config.estimator!r}")
+    raise ValueError(f"estimator must be own, refined or mediapipe, not {config.estimator!r}")
 
 
 def _trackers(
     threads: int, config: PoseConfig
 ) -> tuple[BodyTracker | RefinedBodyTracker, HandTracker | RefinedHandTracker | None]:
     body, takes_turns = BodyTracker(threads, config), config.pose_effort != "full"
-    if config.estimator == "blazepose":
+    if config.estimator == "own":
         return body, HandTracker(threads, take_turns=takes_turns) if config.hands else None
     look_every = LOOK_EVERY if takes_turns else 1
     hands = RefinedHandTracker(threads, look_every) if config.hands else None

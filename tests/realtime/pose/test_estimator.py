@@ -1,4 +1,4 @@
-"""Our estimator without refinement against what the `mediapipe` library saw in the same frames.
+"""Our estimator against what the `mediapipe` library saw in the same frames.
 
 The library's poses are recorded by scripts/record_landmarks.py.
 """
@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from engines.load import load_engine
 from realtime.frame import Rgb
-from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.estimation.estimator import PoseEstimator
 from realtime.pose.pose import Pose
 from realtime.pose.skeleton import BODY, FACE, INDEX, LEFT_HAND, RIGHT_HAND
@@ -30,7 +29,7 @@ def clip(name: str) -> list[Rgb]:
 
 @pytest.fixture(scope="module")
 def estimator() -> PoseEstimator:
-    return PoseEstimator(config=PoseConfig(estimator="blazepose"))
+    return PoseEstimator()
 
 
 @pytest.fixture(scope="module", params=["alice", "bob"])

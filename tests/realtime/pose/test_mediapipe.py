@@ -28,7 +28,7 @@ from realtime.pose.skeleton import BODY, FACE, LEFT_HAND, RIGHT_HAND
 from realtime.video import read_video
 
 parts = {"body": BODY, "left_hand": LEFT_HAND, "right_hand": RIGHT_HAND, "face": FACE}
-own, library = (load_estimator(PoseConfig(estimator=name), threads=1) for name in ("blazepose", "mediapipe"))
+own, library = (load_estimator(PoseConfig(estimator=name), threads=1) for name in ("own", "mediapipe"))
 same, distances, depths, missed = {part: [] for part in parts}, {part: [] for part in parts}, [], 0
 pictures = [rgb for rgb, _ in islice(read_video(Path("tests/data/bob_clip.mp4")), 20, 110)]
 for rgb in pictures:

@@ -64,9 +64,9 @@ def test_cheaper_is_near(effort: str, body: float, full: list[Pose]) -> None:
 
 
 def test_a_subject_is_played_with_the_keypoints_it_was_trained_with() -> None:
-    own, library = PoseConfig(person="left"), PoseConfig(estimator="mediapipe")
-    assert own.skeleton_version == REFINED
-    assert own.for_skeleton(REFINED) is own
-    assert own.for_skeleton(UNREFINED) == PoseConfig(estimator="blazepose", person="left")
-    assert library.for_skeleton(UNREFINED) is library
-    assert library.skeleton_version == PoseConfig(estimator="blazepose").skeleton_version == UNREFINED
+    own, refined, library = (PoseConfig(estimator=name, person="left") for name in ("own", "refined", "mediapipe"))
+    assert (own.skeleton_version, refined.skeleton_version, library.skeleton_version) == (UNREFINED, REFINED, UNREFINED)
+    assert own.for_skeleton(UNREFINED) is own
+    assert own.for_skeleton(REFINED) == refined
+    assert refined.for_skeleton(UNREFINED) == own
+    assert library.for_skeleton(REFINED) is library
