@@ -79,7 +79,12 @@ class SessionCommands:
         """Exchange the subject; returns once it is loaded."""
         if name not in subject_folders():
             raise UserError(f"There is no subject {name!r}: choose one of {', '.join(sorted(subject_folders()))}.")
-        self._session.renderer = self._load(name)
+        shown, next_one = self._session.renderer, self._load(name)
+        if next_one.subject.manifest.skeleton_version != shown.subject.manifest.skeleton_version:
+            raise UserError(
+                f"{name} was trained with other keypoints: begin anew with `realtime run --subject {name}`."
+            )
+        self._session.renderer = next_one
 
     def follow(self, name: str) -> None:
         """Exchange the source."""

@@ -4,10 +4,12 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 
@@ -25,6 +27,7 @@ from realtime.live.source_switch import SourceSwitch
 from realtime.live.whip_source import WhipSource
 from realtime.meter import Meter
 from realtime.pose.figure.styles import Figure
+from realtime.pose.skeleton import REFINED
 from realtime.pose.track import PoseTrack
 from realtime.subject import load_subject
 from server.access import Access, Role
@@ -95,6 +98,17 @@ def test_the_subject_is_exchanged_by_name_only(played: Played, tmp_path: Path) -
     for name in ("bert", str(load_subject("alice").folder), "../alice"):
         with pytest.raises(UserError, match="choose one of alice"):
             played.asked.show(name)
+
+
+def test_a_subject_that_was_trained_with_other_keypoints_is_not_shown_in_this_session(
+    played: Played, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = load_subject("alice")
+    refined = replace(alice, manifest=msgspec.structs.replace(alice.manifest, skeleton_version=REFINED))
+    monkeypatch.setattr(played.asked, "_load", lambda name: ScriptedRenderer(200, subject=refined))
+    with pytest.raises(UserError, match="other keypoints: begin anew with `realtime run --subject alice`"):
+        played.asked.show("alice")
+    assert played.session.renderer.subject.manifest.skeleton_version == alice.manifest.skeleton_version
 
 
 def test_the_source_is_exchanged_and_the_first_one_closed(played: Played) -> None:
