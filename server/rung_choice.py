@@ -11,6 +11,10 @@ UP_S, MOST_UP_S = 8.0, 64.0
 LOSSY, CLEAN = 0.10, 0.02
 """Lost packets by sent ones: more than that is bad, less than that is good, and between them all stays as it is."""
 
+TIGHT = 0.7
+"""Estimates of less of what is sent are bad. Receivers estimate 0.85 of it (draft-ietf-rmcat-gcc-02, 4.4) as soon as
+pictures come unevenly, be it only because this machine is busy; where the line is too thin, more of them follow."""
+
 
 class RungChoice:
     """Chooses one viewer's rung. Going down is quick, going up is slow.
@@ -47,7 +51,7 @@ class RungChoice:
         self._estimate_bps = self._estimate_bps if estimate_bps is None else estimate_bps
         if at_s < self._settled_at_s:
             return self.rung
-        bad = self._loss > LOSSY or self._estimate_bps < sent_bps
+        bad = self._loss > LOSSY or self._estimate_bps < TIGHT * sent_bps
         self._bad_since_s = min(self._bad_since_s, at_s) if bad else math.inf
         if bad or self._loss > CLEAN:
             self._good_since_s = at_s
