@@ -97,7 +97,7 @@ def test_without_the_library_the_way_to_install_it_is_named() -> None:
     with pytest.raises(UserError, match=r"3\.11 or 3\.12, .*pip install '.*\[mediapipe\]'") as caught:
         load_estimator(PoseConfig(estimator="mediapipe"), threads=1)
     assert isinstance(caught.value.__cause__, ImportError)
-    with pytest.raises(ValueError, match="own or mediapipe, not 'openpose'"):
+    with pytest.raises(ValueError, match="own, refined or mediapipe, not 'openpose'"):
         load_estimator(PoseConfig(estimator="openpose"), threads=1)  # type: ignore[arg-type]
 
 
