@@ -12,6 +12,7 @@ For every video and estimator:
 
 import argparse
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -86,9 +87,7 @@ def main() -> None:
     parser.add_argument("--most-frames", type=int, default=300)
     arguments = parser.parse_args()
     for video in arguments.videos:
-        frames = [
-            rgb for rgb, _ in zip((rgb for rgb, _ in read_video(video)), range(arguments.most_frames), strict=False)
-        ]
+        frames = [rgb for rgb, _ in islice(read_video(video), arguments.most_frames)]
         for name in arguments.pose:
             figures = measure(frames, PoseConfig(estimator=name))
             print(video.name, name, *(f"{key} {value:.2f}" for key, value in figures.items()))

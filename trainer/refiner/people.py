@@ -1,4 +1,4 @@
-"""Rendered people as crops in which the refiners learn: made once from `scripts/render_people.py`'s files, then mapped.
+"""Rendered people as crops in which the refiners learn, made once from `scripts/render_people.py`'s files.
 
 Truth: where the rig has a joint under the skin (shoulder: the upper arm's beginning, and so on), and points of the
 skin for nose, eyes and ears. Every crop is a square with the part in its middle and as much around it again.
@@ -48,7 +48,7 @@ def rig_hand(side: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Crops:
-    """N crops of one kind of part, of many people; the arrays are mapped files."""
+    """N crops of one kind of part, of many people."""
 
     pictures: NDArray[np.uint8]
     """N C C 3."""
@@ -70,7 +70,7 @@ _PARTS = ("pictures", "xy", "visibility", "seen", "person")
 
 
 def load_crops(folder: Path, kind: str) -> Crops:
-    """Map the crops of a kind, "body" or "hand", that `make_crops` wrote."""
+    """Load the crops of a kind, "body" or "hand", that `make_crops` wrote."""
     parts = {part: sorted(folder.glob(f"*-{kind}-{part}.npy")) for part in _PARTS}
     return Crops(**{part: np.concatenate([np.load(file) for file in files]) for part, files in parts.items()})
 

@@ -1,9 +1,10 @@
 """Train a refiner: batches that depend on the seed and the step alone, checkpoints that go on exactly, a measure."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engines.files import write_file
+from engines.files import replace_file, write_file
 from realtime.pose.estimation.refined_points import (
     BODY_POINTS,
     BODY_SIDE_PX,
@@ -49,8 +50,6 @@ class RefinerConfig:
     warmup_steps: int = 200
     certain: bool = False
     """Without the uncertainty: the plain absolute error is the loss."""
-    plain: bool = False
-    """Without augmentation of the picture, for the ablation."""
 
 
 def batch_of(crops: Crops, rows: NDArray[np.intp], config: RefinerConfig, step: int) -> list[Example]:
@@ -181,9 +180,10 @@ def train(
 ) -> Iterator[tuple[int, RefinerScore | None]]:
     """Train until `config.steps`, from the run's checkpoint if there is one; yields every step, sometimes with a score.
 
-    Writes `checkpoint.pt` every `every` steps, `network.pt` (averaged weights) and `scores.jsonl` beside it.
+    Writes `config.json`, every `every` steps `checkpoint.pt` and `network.pt` (averaged weights), and `scores.jsonl`.
     """
     run.mkdir(parents=True, exist_ok=True)
+    write_file(run / "config.json", json.dumps(asdict(config), indent=2).encode())
     torch.manual_seed(config.seed)
     network = RefinerNetwork(SHAPES[config.kind])
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -212,20 +212,23 @@ def train(
         if done % every and done != config.steps:
             yield done, None
             continue
-        temporary = state.with_suffix(".tmp")
-        torch.save(
+        _save(
             {"network": network.state_dict(), "averaged": averaged.state_dict(), "optimizer": optimizer.state_dict(),
-             "step": done}, temporary,
+             "step": done}, state,
         )  # fmt: skip
-        temporary.replace(state)
         mean = averaged.module
         assert isinstance(mean, RefinerNetwork)
-        torch.save(mean.state_dict(), run / "network.pt")
+        _save(mean.state_dict(), run / "network.pt")
         found = score(mean, crops, held_out, config.kind)
         with (run / "scores.jsonl").open("a") as log:
             log.write(json.dumps({"step": done, "loss": round(loss.item(), 4), **asdict(found)}) + "\n")
         yield done, found
-    write_file(run / "config.json", json.dumps(asdict(config), indent=2).encode())
+
+
+def _save(values: Mapping[str, Any], path: Path) -> None:
+    """Write a file of torch's, whole or not at all."""
+    with replace_file(path) as file:
+        torch.save(values, file)
 
 
 def _average(mean: Tensor, new: Tensor, steps: Tensor | int) -> Tensor:

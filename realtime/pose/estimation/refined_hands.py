@@ -29,9 +29,8 @@ class RefinedHandTracker:
 
     Args:
         threads: cores that one run may use.
-        look_every: pictures in which MediaPipe's networks look once at the body and once at each hand: every hand that
-            is tracked has its turn in every other of these rounds, one that is not in every round, and never two
-            networks in one picture. 1: every network looks in every picture.
+        look_every: MediaPipe's network looks at a hand once in twice so many pictures, at the other one in between and
+            never when it is the body's turn; at a hand that is lost, in every other picture. 1: at both in every one.
     """
 
     def __init__(self, threads: int, look_every: int) -> None:

@@ -31,12 +31,12 @@ HAND_POINTS = 21
 
 @dataclass(frozen=True, slots=True)
 class Refined:
-    """P points of a region."""
+    """P points of a region, in the region's own units (its sides are 1 long) or in the picture's pixels."""
 
     xy: Floats
-    """P 2, 0..1 within the region."""
+    """P 2."""
     deviation: Floats
-    """P, expected absolute error of either coordinate, in sizes of the region."""
+    """P: the absolute error to expect of either coordinate, in the same units."""
     presence: float
     """0..1: how sure it is that the region shows such a part."""
 
@@ -52,7 +52,11 @@ def prior_maps(xy: Floats, known: NDArray[np.bool_], grid: int) -> Floats:
 
 
 def decode(output: Floats) -> Refined:
-    """Read a refiner's output, 2P + 1 grid grid: logits of the points' places, logarithms of deviations, presence."""
+    """Read a refiner's output, 2P + 1 grid grid: logits of places, logarithms of deviations, presence.
+
+    Returns:
+        The points in the region's own units.
+    """
     count, grid = (len(output) - 1) // 2, output.shape[1]
     flat = output.reshape(len(output), -1)
     weight = np.exp(flat[:count] - flat[:count].max(axis=1, keepdims=True))
