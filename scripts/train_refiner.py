@@ -8,11 +8,15 @@ Said again, it goes on from its last checkpoint. The last people (`--held-out`) 
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from realtime.pose.estimation.blazepose import BodyTracker
+from realtime.pose.estimation.first_look import corrected
+from trainer.refiner import first_look
 from trainer.refiner.export import export_refiner
 from trainer.refiner.people import load_crops, make_crops
 from trainer.refiner.train import RefinerConfig, train
@@ -40,8 +44,13 @@ def main() -> None:
     crops = load_crops(crops_folder, arguments.kind)
     everybody = sorted(set(crops.person.tolist()))
     learnt = [each for each in everybody if each not in arguments.held_out][: arguments.persons]
-    config = RefinerConfig(kind=arguments.kind, steps=arguments.steps, batch=arguments.batch, certain=arguments.certain)
     rows, held_out = crops.of(learnt), crops.of(arguments.held_out)
+    if arguments.kind == "body":
+        coefficients = first_look.fit(crops, rows)
+        arguments.run.mkdir(parents=True, exist_ok=True)
+        np.save(arguments.run / "first_look.npy", coefficients)
+        crops = replace(crops, seen=corrected(crops.seen, coefficients))
+    config = RefinerConfig(kind=arguments.kind, steps=arguments.steps, batch=arguments.batch, certain=arguments.certain)
     for step, found in train(
         crops, rows, held_out[:: max(1, len(held_out) // 200)], config, arguments.run, arguments.every
     ):

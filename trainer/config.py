@@ -31,9 +31,9 @@ class PrepareConfig:
     holds the person, upright or wide, and costs what 512 does, live on 2 cores."""
     crop: Annotated[str | None, arg(metavar="X,Y,WIDTH,HEIGHT", help_behavior_hint="")] = None
     """Part of the video to use, in its pixels; by default the largest that holds the person."""
-    pose: EstimatorName = "own"
-    """What estimates the pose: own; refined, an experiment that helps with rendered people only so far; or the
-    mediapipe library, the extra mediapipe."""
+    pose: EstimatorName = "refined"
+    """What estimates the pose: refined; own, the same without the networks that refine joints; or the mediapipe
+    library, the extra mediapipe."""
     openpose: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="")] = None
     """Folder with OpenPose's JSON files of this video: take the poses from these instead."""
     figure: Annotated[StyleName | None, Suppress] = None

@@ -9,7 +9,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from realtime.pose.estimation.first_look import corrected
 from realtime.pose.estimation.refined_points import BODY_POINTS, STRIDE, decode, prior_maps
+from trainer.refiner import first_look
 from trainer.refiner.augment import example
 from trainer.refiner.network import RefinerNetwork, RefinerShape, read_points
 from trainer.refiner.people import Crops, rig_hand, rig_joint
@@ -115,3 +117,28 @@ def test_a_batch_depends_on_seed_and_step_alone(monkeypatch: pytest.MonkeyPatch)
     first, again, later = (batch_of(crops, np.arange(4), config, step) for step in (7, 7, 8))
     assert all((a.picture == b.picture).all() for a, b in zip(first, again, strict=True))
     assert not all((a.picture == b.picture).all() for a, b in zip(first, later, strict=True))
+
+
+def test_the_first_looks_correction_is_found_however_people_stand_and_some_looks_go_wild() -> None:
+    rng = np.random.default_rng(2)
+    count, points = 400, len(BODY_POINTS)
+    truth = rng.uniform(40, 280, (count, points, 2)).astype(np.float32)
+    shoulder, hip = BODY_POINTS.index("left_shoulder"), BODY_POINTS.index("left_hip")
+    seen = truth.copy()
+    for side in ("left", "right"):
+        start, end = BODY_POINTS.index(f"{side}_shoulder"), BODY_POINTS.index(f"{side}_hip")
+        seen[:, start] += 0.1 * (truth[:, end] - truth[:, start])
+    seen += rng.normal(0, 0.5, seen.shape).astype(np.float32)
+    seen[::20] += rng.normal(0, 60, (20, 1, 2)).astype(np.float32) * (np.arange(points) == shoulder)[:, None]
+    crops = Crops(
+        np.zeros((count, 1, 1, 3), np.uint8),
+        np.stack([truth] * 3, axis=1),
+        np.full((count, points), 2, np.uint8),
+        seen,
+        np.zeros(count, np.int32),
+    )
+    found = corrected(seen, first_look.fit(crops, np.arange(count)))
+    off, before = (np.linalg.norm(each - truth, axis=2) for each in (found, seen))
+    assert np.median(before[:, shoulder]) > 8
+    assert np.median(off[:, shoulder]) < 2.5
+    assert np.median(off[:, hip]) < 1.5

@@ -13,7 +13,7 @@ from trainer.refiner.network import RefinerShape
 
 Dice = np.random.Generator
 
-_OTHER_SIDE = [
+OTHER_SIDE = [
     BODY_POINTS.index(point.replace("left", "right") if "left" in point else point.replace("right", "left"))
     for point in BODY_POINTS
 ]
@@ -78,7 +78,7 @@ def example(
     )
     if body and not plain and dice.random() < 0.5:
         crop = np.ascontiguousarray(crop[:, ::-1])
-        track, seen, visibility = track[:, _OTHER_SIDE], seen[_OTHER_SIDE], visibility[_OTHER_SIDE]
+        track, seen, visibility = track[:, OTHER_SIDE], seen[OTHER_SIDE], visibility[OTHER_SIDE]
         track[..., 0], seen[..., 0] = 1 - track[..., 0], 1 - seen[..., 0]
     prior, known = (seen, _finite(seen)) if plain else _prior(track, seen, dice, body=body)
     if not plain:
@@ -129,7 +129,7 @@ def _prior(track: Floats, seen: Floats, dice: Dice, *, body: bool) -> tuple[Floa
         wrong = dice.random(count) < 0.12
         prior = prior + wrong[:, None] * dice.normal(0, 0.08, (count, 2))
     if body and dice.random() < 0.04:
-        prior[_LEGS] = prior[[_OTHER_SIDE[leg] for leg in _LEGS]]
+        prior[_LEGS] = prior[[OTHER_SIDE[leg] for leg in _LEGS]]
     if not body and dice.random() < 0.3:  # a hand that only the arm knows of
         known = known & np.isin(np.arange(count), (0, 5, 17))
         if dice.random() < 0.3:

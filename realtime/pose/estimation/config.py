@@ -15,10 +15,9 @@ EstimatorName = Literal["own", "refined", "mediapipe"]
 class PoseConfig:
     """What estimates poses, how much of them and at what cost, and which person is followed."""
 
-    estimator: Annotated[EstimatorName, tyro.conf.arg(name="pose")] = "own"
-    """What estimates poses: this program; this program with small networks that refine its joints, an experiment that
-    helps with rendered people only so far (always for a subject trained so); or the mediapipe library (the extra
-    mediapipe)."""
+    estimator: Annotated[EstimatorName, tyro.conf.arg(name="pose")] = "refined"
+    """What estimates poses: this program; this program without the small networks that refine joints (always for a
+    subject trained so); or the mediapipe library (the extra mediapipe)."""
     pose_parts: Literal["all", "hands", "face", "body"] = "all"
     """Body, hands and face; body and hands; body and face; the body alone, which takes a third of the time of all."""
     pose_effort: Literal["full", "fast", "lite"] = "full"

@@ -6,21 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime.pose.estimation.blazepose import Body, BodyTracker
-from realtime.pose.estimation.refined_points import BODY_POINTS, Refined, share_of_trust
+from realtime.pose.estimation.first_look import ANCHORS, CARRIED_ROWS, ROWS, FirstLook, with_points
+from realtime.pose.estimation.refined_points import Refined, share_of_trust
 from realtime.pose.estimation.refiner import Refiner
 from realtime.pose.estimation.region import Region, Rgba, around
 from realtime.pose.pose import Floats
 from realtime.pose.skeleton import BODY_NAMES
 
-_ROWS = [BODY_NAMES.index(name) for name in BODY_POINTS]
-_CARRIED = {
-    "left_eye_inner": "left_eye", "left_eye_outer": "left_eye", "right_eye_inner": "right_eye",
-    "right_eye_outer": "right_eye", "mouth_left": "nose", "mouth_right": "nose", "left_thumb": "left_index",
-    "right_thumb": "right_index", "left_heel": "left_ankle", "right_heel": "right_ankle",
-}  # fmt: skip
-"""What the refiner does not know keeps its place beside what it knows."""
-_CARRIED_ROWS = [BODY_NAMES.index(name) for name in _CARRIED]
-_ANCHORS = [BODY_NAMES.index(name) for name in _CARRIED.values()]
 _AROUND = 1.3
 """Side of the region, in sides of the box around the points; as in training."""
 _LEAST_PRESENCE, _VISIBLE = 0.5, 0.5
@@ -33,10 +25,16 @@ _Found = tuple[Body, NDArray[np.bool_]]
 """A body, and which of its points are sure."""
 _LEANS = 0.7
 """Radians by which somebody leans, beyond which the region turns along."""
-_DEVIATION = 0.02, 0.05
-"""Deviations, in sizes of the region: up to the one a point is believed, from the other on it is not."""
-_CORRECTION = 0.05, 0.1
-"""The same for corrections: one as large as from one arm to the other is none, the sides are mixed up."""
+_LOOK_DEVIATION, _EXPECTED_DEVIATION = 0.007, 0.02
+"""Absolute error to expect of a coordinate that MediaPipe's network saw, or that the last pictures let expect, in sizes
+of the region."""
+_SHARED = 2.0
+"""The refiner starts from what it corrects and shares its errors, so its deviation counts so many times."""
+_LOOK_CORRECTION, _EXPECTED_CORRECTION = (0.02, 0.04), (0.05, 0.1)
+"""Corrections, in sizes of the region: up to the one a point is moved, from the other on it is not. What is farther
+from a look is an error of the refiner's, which has seen fewer people; as far as from one arm to the other, a mix-up."""
+_SURE = 0.025
+"""A refiner that states a larger deviation, in sizes of the region, is unsure of the point."""
 
 
 class RefinedBodyTracker:
@@ -52,6 +50,7 @@ class RefinedBodyTracker:
     def __init__(self, tracker: BodyTracker, threads: int, look_every: int) -> None:
         self._tracker, self._look_every = tracker, look_every
         self._refiner = Refiner("body_refiner", threads)
+        self._first_look = FirstLook()
         self._body: Body | None
         self._pictures: int
         """Since the body was found."""
@@ -87,7 +86,7 @@ class RefinedBodyTracker:
                 self._lose()
             if seen is None:
                 return None
-            found = self._refine(rgba, self._agreed(seen))
+            found = self._refine(rgba, self._first_look.corrected(seen))
         body, sure = found
         if self._body is not None:
             step = body.xy - self._body.xy
@@ -102,8 +101,15 @@ class RefinedBodyTracker:
         refined = self._look(rgba, expected)
         if refined.presence < _LEAST_PRESENCE:
             return None
-        body, sure = self._moved(expected, refined)
-        return (body, sure) if (sure | (last.visibility < _VISIBLE))[_ROWS].all() else None
+        body, sure = self._fused(expected, refined, _EXPECTED_DEVIATION, _EXPECTED_CORRECTION)
+        return (body, sure) if (sure | (last.visibility < _VISIBLE))[ROWS].all() else None
+
+    def _refine(self, rgba: Rgba, seen: Body) -> _Found:
+        """The body that MediaPipe's network has seen, with truer points; as it is where the refiner is unsure."""
+        refined = self._look(rgba, self._agreed(seen))
+        if refined.presence < _LEAST_PRESENCE:
+            return seen, _NONE_SURE
+        return self._fused(seen, refined, _LOOK_DEVIATION, _LOOK_CORRECTION)
 
     def _agreed(self, seen: Body) -> Body:
         """What MediaPipe's network sees, its points where they are expected if it sees them near there.
@@ -116,30 +122,32 @@ class RefinedBodyTracker:
         near = np.linalg.norm(expected - seen.xy, axis=1) < _AGREES * self._region.size
         return replace(seen, xy=np.where((near & self._sure)[:, None], expected, seen.xy))
 
-    def _refine(self, rgba: Rgba, seen: Body) -> _Found:
-        """The body that MediaPipe's network has seen, with truer points; as it is where the refiner is unsure."""
-        refined = self._look(rgba, seen)
-        return (seen, _NONE_SURE) if refined.presence < _LEAST_PRESENCE else self._moved(seen, refined)
-
     def _look(self, rgba: Rgba, expected: Body) -> Refined:
-        points = expected.xy[_ROWS]
+        points = expected.xy[ROWS]
         rotation = self._tracker.rotation
         region = around(points, rotation if abs(rotation) > _LEANS else 0.0, scale=_AROUND)
         self._region = _held(self._region, region, points)
         return self._refiner(rgba, self._region, points, np.ones(len(points), np.bool_))
 
-    def _moved(self, body: Body, refined: Refined) -> _Found:
-        """The body with the refined points, and which of its points are sure."""
+    def _fused(self, body: Body, refined: Refined, deviation: float, correction: tuple[float, float]) -> _Found:
+        """What a body's points and the refined ones say together, and which points the refiner is sure of.
+
+        Args:
+            deviation: of the body's points, in sizes of the region. Each side weighs as much as its variance is small.
+            correction: from and up to which the refined points are doubted.
+        """
         size_px = np.float32(self._region.size)
-        away = np.linalg.norm(refined.xy - body.xy[_ROWS], axis=1)
-        trust = share_of_trust(refined.deviation / size_px, *_DEVIATION) * share_of_trust(away / size_px, *_CORRECTION)
-        xy, deviation, sure = body.xy.copy(), body.deviation.copy(), _NONE_SURE.copy()
-        xy[_ROWS] += trust[:, None] * (refined.xy - xy[_ROWS])
-        xy[_CARRIED_ROWS] += xy[_ANCHORS] - body.xy[_ANCHORS]
-        for values, refined_values in ((deviation, refined.deviation), (sure, trust > 0)):
-            values[_ROWS] = refined_values
-            values[_CARRIED_ROWS] = values[_ANCHORS]
-        return replace(body, xy=xy, deviation=deviation), sure
+        points = body.xy[ROWS]
+        away = np.linalg.norm(refined.xy - points, axis=1) / size_px
+        own, others = np.float32(deviation**2), (_SHARED * refined.deviation / size_px) ** 2
+        trust = own / (own + others) * share_of_trust(away, *correction)
+        stated = np.sqrt((1 - trust) * own) * size_px
+        moved = with_points(body, points + trust[:, None] * (refined.xy - points))
+        every, sure = moved.deviation.copy(), _NONE_SURE.copy()
+        every[ROWS], sure[ROWS] = stated, (refined.deviation < _SURE * size_px) & (away < correction[1])
+        for values in (every, sure):
+            values[CARRIED_ROWS] = values[ANCHORS]
+        return replace(moved, deviation=every), sure
 
     def _lose(self) -> None:
         self._body = None

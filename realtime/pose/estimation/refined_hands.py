@@ -3,6 +3,7 @@
 import numpy as np
 
 from realtime.pose.estimation.blazepose import Body
+from realtime.pose.estimation.first_look import FirstLook
 from realtime.pose.estimation.hands import SIDES, Hand, HandFinder, Side
 from realtime.pose.estimation.refined_points import HAND_POINTS, share_of_trust
 from realtime.pose.estimation.refiner import Refiner
@@ -36,6 +37,7 @@ class RefinedHandTracker:
     def __init__(self, threads: int, look_every: int) -> None:
         self._look_every = look_every
         self._finder = HandFinder(threads)
+        self._first_look = FirstLook()
         self._refiner = Refiner("hand_refiner", threads)
         self.reset()
 
@@ -63,12 +65,16 @@ class RefinedHandTracker:
     def _track(self, rgba: Rgba, body: Body, side: Side) -> Hand | None:
         expected = self._expected(body, side)
         looks = self._has_turn(side, found=expected is not None)
-        seen = self._finder.find(rgba, body, side, expected) if looks else None
+        seen = self._find(rgba, body, side, expected) if looks else None
         hand = self._refine(rgba, seen or expected, side)
         if hand is None and expected is not None and not looks and self._has_turn(side, found=False):
-            seen = self._finder.find(rgba, body, side, None)
+            seen = self._find(rgba, body, side, None)
             hand = self._refine(rgba, seen, side)
         return hand or seen or self._from_arm(rgba, body, side)
+
+    def _find(self, rgba: Rgba, body: Body, side: Side, expected: Hand | None) -> Hand | None:
+        """A hand as MediaPipe's networks see it."""
+        return self._finder.find(rgba, self._first_look.as_seen(body), side, expected)
 
     def _refine(self, rgba: Rgba, hand: Hand | None, side: Side) -> Hand | None:
         """The hand with truer points; None if the refiner sees none there."""

@@ -21,8 +21,8 @@ from realtime.video import read_video
 from tests.support.commands import DATA
 
 FRAMES = 150
-PLAIN, FULL = PoseConfig(), PoseConfig(estimator="refined")
-FAST = PoseConfig(estimator="refined", pose_effort="fast")
+PLAIN, FULL = PoseConfig(estimator="own"), PoseConfig()
+FAST = PoseConfig(pose_effort="fast")
 CLIPS = ("alice", "bob")
 
 
