@@ -15,6 +15,7 @@ from realtime.meter import Meter
 from realtime.pose.estimation.blazepose import BodyTracker
 from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.estimation.face import FaceTracker, openpose_face
+from realtime.pose.estimation.first_look import FirstLook
 from realtime.pose.estimation.hands import HandTracker
 from realtime.pose.estimation.refined_body import RefinedBodyTracker
 from realtime.pose.estimation.refined_hands import RefinedHandTracker
@@ -95,6 +96,7 @@ class PoseEstimator:
         self.meter = Meter(*ESTIMATION_STAGES)
         self._body, self._hands = _trackers(threads, config)
         self._face = FaceTracker(threads) if config.face else None
+        self._first_look = FirstLook() if config.estimator == "refined" else None
         self._rgba = np.zeros((0, 0, 4), np.uint8)
 
     def reset(self) -> None:
@@ -154,7 +156,8 @@ class PoseEstimator:
                     deviation[part] = hand.deviation
         if self._face is not None:
             with self.meter.time("face"):
-                face = self._face.track(self._rgba, body)
+                seen = self._first_look.as_seen(body) if self._first_look else body
+                face = self._face.track(self._rgba, seen)
             if face is not None:
                 xy[FACE], depth[FACE] = openpose_face(face.xy), openpose_face(face.depth)
                 confidence[FACE] = face.presence

@@ -74,7 +74,7 @@ def test_the_large_network_looks_in_turns_and_whenever_a_point_is_unsure(monkeyp
         return track(tracker, rgba)
 
     monkeypatch.setattr(BodyTracker, "track", counted)
-    estimator = PoseEstimator(config=PoseConfig(estimator="refined", pose_effort="fast", pose_parts="body"))
+    estimator = PoseEstimator(config=PoseConfig(pose_effort="fast", pose_parts="body"))
     pictures = clip("alice")[:30]
     assert all(map(estimator.estimate, pictures))
     assert 10 <= len(looks) < 20
