@@ -3,7 +3,6 @@
 Ours is the graph of MediaPipe Holistic (model complexity 1, without the smoothing of its results) on our own engines.
 """
 
-from dataclasses import replace
 from typing import Protocol
 
 import cv2
@@ -60,7 +59,7 @@ def load_estimator(config: PoseConfig = PoseConfig(), *, threads: int) -> Estima
     if config.estimator in ("own", "refined"):
         return PoseEstimator(threads, config)
     if config.estimator == "mediapipe":
-        if replace(config, estimator="own") != PoseConfig():
+        if config != PoseConfig(estimator="mediapipe"):
             raise UserError(
                 "The mediapipe library sees everything of one person of its own choice: leave out --pose-parts, "
                 "--pose-effort and --person, or --pose mediapipe."

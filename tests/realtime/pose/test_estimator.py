@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from engines.load import load_engine
 from realtime.frame import Rgb
+from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.estimation.estimator import PoseEstimator
 from realtime.pose.pose import Pose
 from realtime.pose.skeleton import BODY, FACE, INDEX, LEFT_HAND, RIGHT_HAND
@@ -29,7 +30,8 @@ def clip(name: str) -> list[Rgb]:
 
 @pytest.fixture(scope="module")
 def estimator() -> PoseEstimator:
-    return PoseEstimator()
+    """As the library sees: without the networks that refine joints."""
+    return PoseEstimator(config=PoseConfig(estimator="own"))
 
 
 @pytest.fixture(scope="module", params=["alice", "bob"])

@@ -47,7 +47,7 @@ def placed(share: float) -> tuple[list[Rgb], NDArray[np.float32]]:
 
 @pytest.mark.parametrize(("share", "limit"), [(0.2, 0.01), (0.35, 0.01), (0.6, 0.01), (1.0, 0.015)])
 def test_a_person_of_any_size(share: float, limit: float) -> None:
-    estimator = PoseEstimator(config=PoseConfig(pose_parts="body"))
+    estimator = PoseEstimator(config=PoseConfig(estimator="own", pose_parts="body"))
     pictures, truth = placed(share)
     found = next((n for n in range(WITHIN_FRAMES) if estimator.estimate(pictures[0]) is not None), None)
     assert found is not None
