@@ -21,6 +21,11 @@ OTHER_SIDE = [
 _LEGS = [
     BODY_POINTS.index(f"{side}_{joint}") for joint in ("knee", "ankle", "foot_index") for side in ("left", "right")
 ]
+_LIMBS = [
+    [BODY_POINTS.index(f"{side}_{joint}") for joint in joints]
+    for side in ("left", "right")
+    for joints in (("elbow", "wrist", "index", "pinky"), ("knee", "ankle", "foot_index"))
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +133,8 @@ def _prior(track: Floats, seen: Floats, dice: Dice, *, body: bool) -> tuple[Floa
         prior = track[0] + dice.normal(0, dice.choice([0.01, 0.03]), (count, 2)) + dice.normal(0, 0.02, 2)
         wrong = dice.random(count) < 0.12
         prior = prior + wrong[:, None] * dice.normal(0, 0.08, (count, 2))
+    if body and dice.random() < 0.3:
+        prior = prior + _lost_limb(dice)
     if body and dice.random() < 0.04:
         prior[_LEGS] = prior[[OTHER_SIDE[leg] for leg in _LEGS]]
     if not body and dice.random() < 0.3:  # a hand that only the arm knows of
@@ -136,6 +143,14 @@ def _prior(track: Floats, seen: Floats, dice: Dice, *, body: bool) -> tuple[Floa
             known[:] = False
     known[dice.random(count) < (0.05 if dice.random() < 0.8 else 0.4)] = False
     return prior.astype(np.float32), known
+
+
+def _lost_limb(dice: Dice) -> Floats:
+    """P 2: how far an arm or a leg is from where it was believed to be after a fast move, the farther out the more."""
+    limb = _LIMBS[int(dice.integers(len(_LIMBS)))]
+    away = np.zeros((len(BODY_POINTS), 2), np.float32)
+    away[limb] = np.linspace(0.5, 1.2, len(limb))[:, None] * dice.normal(0, dice.choice([0.02, 0.06]), 2)
+    return away
 
 
 def _finite(points: Floats) -> NDArray[np.bool_]:

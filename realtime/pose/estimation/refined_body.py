@@ -20,20 +20,25 @@ _AGREES = 0.04
 """How far the large network may see a point from where it is expected, in sizes of the region."""
 _MOST_STEP = 0.12
 """A point that moves farther between two pictures, in sizes of the region, is not expected to go on so."""
+_FOLLOWED_STEP = 0.02
+"""When a point moves farther, in sizes of the region, MediaPipe's network looks at once: it sees fast limbs better."""
 _NONE_SURE = np.zeros(len(BODY_NAMES), np.bool_)
 _Found = tuple[Body, NDArray[np.bool_]]
 """A body, and which of its points are sure."""
 _LEANS = 0.7
 """Radians by which somebody leans, beyond which the region turns along."""
-_LOOK_DEVIATION, _EXPECTED_DEVIATION = 0.007, 0.02
-"""Absolute error to expect of a coordinate that MediaPipe's network saw, or that the last pictures let expect, in sizes
-of the region."""
+_LOOK_DEVIATION = 0.007
+"""Absolute error to expect of a coordinate that MediaPipe's network saw, in sizes of the region."""
 _SHARED = 2.0
 """The refiner starts from what it corrects and shares its errors, so its deviation counts so many times."""
-_LOOK_CORRECTION, _EXPECTED_CORRECTION = (0.02, 0.04), (0.05, 0.1)
-"""Corrections, in sizes of the region: up to the one a point is moved, from the other on it is not. What is farther
-from a look is an error of the refiner's, which has seen fewer people; as far as from one arm to the other, a mix-up."""
-_SURE = 0.025
+_LOOK_CORRECTION = 0.02, 0.04
+"""Corrections of a look, in sizes of the region: up to the one a point is moved, from the other on it is not. What is
+farther away is an error of the refiner's, which has seen fewer people."""
+_STEP_CORRECTION = 0.05, 0.1
+"""The same for corrections of what is expected: as far as from one arm to the other, the two are mixed up."""
+_DEVIATION = 0.02, 0.05
+"""Deviations, in sizes of the region: up to the one the refiner alone is believed, from the other on it is not."""
+_SURE = 0.015
 """A refiner that states a larger deviation, in sizes of the region, is unsure of the point."""
 
 
@@ -58,6 +63,9 @@ class RefinedBodyTracker:
         """33 2, pixels: how the points moved last, zero where that is unsure."""
         self._sure: NDArray[np.bool_]
         """33: which points were sure in the last picture."""
+        self._offset: Floats
+        """P 2, pixels: from what the refiner said when MediaPipe's network looked last to what both said together. Kept
+        until it looks again, so that nothing jumps when it does."""
         self._region: Region
         self._lose()
 
@@ -96,20 +104,32 @@ class RefinedBodyTracker:
         return body
 
     def _follow(self, rgba: Rgba, last: Body) -> _Found | None:
-        """The body from where it was and the picture alone; None if any point of it that is not hidden is unsure."""
+        """The body from where it was and the picture alone; None if any point that is not hidden is unsure or fast."""
         expected = replace(last, xy=last.xy + self._step)
         refined = self._look(rgba, expected)
         if refined.presence < _LEAST_PRESENCE:
             return None
-        body, sure = self._fused(expected, refined, _EXPECTED_DEVIATION, _EXPECTED_CORRECTION)
-        return (body, sure) if (sure | (last.visibility < _VISIBLE))[ROWS].all() else None
+        size_px, points = np.float32(self._region.size), expected.xy[ROWS]
+        away = refined.xy + self._offset - points
+        length = np.linalg.norm(away, axis=1) / size_px
+        trust = share_of_trust(refined.deviation / size_px, *_DEVIATION) * share_of_trust(length, *_STEP_CORRECTION)
+        body, sure = self._moved(expected, trust[:, None] * away, refined, length < _STEP_CORRECTION[1])
+        followed = sure & (np.linalg.norm(body.xy - last.xy, axis=1) < _FOLLOWED_STEP * size_px)
+        return (body, sure) if (followed | (last.visibility < _VISIBLE))[ROWS].all() else None
 
     def _refine(self, rgba: Rgba, seen: Body) -> _Found:
-        """The body that MediaPipe's network has seen, with truer points; as it is where the refiner is unsure."""
+        """The body that MediaPipe's network has seen, weighed with what the refiner says by the inverse variances."""
         refined = self._look(rgba, self._agreed(seen))
         if refined.presence < _LEAST_PRESENCE:
             return seen, _NONE_SURE
-        return self._fused(seen, refined, _LOOK_DEVIATION, _LOOK_CORRECTION)
+        size_px = np.float32(self._region.size)
+        away = refined.xy - seen.xy[ROWS]
+        length = np.linalg.norm(away, axis=1) / size_px
+        variance, looks_variance = (_SHARED * refined.deviation / size_px) ** 2, np.float32(_LOOK_DEVIATION**2)
+        near = share_of_trust(length, *_LOOK_CORRECTION)[:, None]
+        weight = (looks_variance / (looks_variance + variance))[:, None]
+        self._offset = near * (weight - 1) * away
+        return self._moved(seen, near * weight * away, refined, length < _LOOK_CORRECTION[1])
 
     def _agreed(self, seen: Body) -> Body:
         """What MediaPipe's network sees, its points where they are expected if it sees them near there.
@@ -129,30 +149,21 @@ class RefinedBodyTracker:
         self._region = _held(self._region, region, points)
         return self._refiner(rgba, self._region, points, np.ones(len(points), np.bool_))
 
-    def _fused(self, body: Body, refined: Refined, deviation: float, correction: tuple[float, float]) -> _Found:
-        """What a body's points and the refined ones say together, and which points the refiner is sure of.
-
-        Args:
-            deviation: of the body's points, in sizes of the region. Each side weighs as much as its variance is small.
-            correction: from and up to which the refined points are doubted.
-        """
-        size_px = np.float32(self._region.size)
-        points = body.xy[ROWS]
-        away = np.linalg.norm(refined.xy - points, axis=1) / size_px
-        own, others = np.float32(deviation**2), (_SHARED * refined.deviation / size_px) ** 2
-        trust = own / (own + others) * share_of_trust(away, *correction)
-        stated = np.sqrt((1 - trust) * own) * size_px
-        moved = with_points(body, points + trust[:, None] * (refined.xy - points))
-        every, sure = moved.deviation.copy(), _NONE_SURE.copy()
-        every[ROWS], sure[ROWS] = stated, (refined.deviation < _SURE * size_px) & (away < correction[1])
-        for values in (every, sure):
+    def _moved(self, body: Body, by: Floats, refined: Refined, near: NDArray[np.bool_]) -> _Found:
+        """The body with the refiner's points moved (P 2, pixels), and which of them it is sure of."""
+        moved = with_points(body, body.xy[ROWS] + by)
+        deviation, sure = moved.deviation.copy(), _NONE_SURE.copy()
+        deviation[ROWS] = refined.deviation
+        sure[ROWS] = near & (refined.deviation < _SURE * self._region.size)
+        for values in (deviation, sure):
             values[CARRIED_ROWS] = values[ANCHORS]
-        return replace(moved, deviation=every), sure
+        return replace(moved, deviation=deviation), sure
 
     def _lose(self) -> None:
         self._body = None
         self._pictures = 0
         self._step, self._sure = np.zeros((len(BODY_NAMES), 2), np.float32), _NONE_SURE
+        self._offset = np.zeros((len(ROWS), 2), np.float32)
         self._region = Region(0.0, 0.0, 1.0, 0.0)
 
 
