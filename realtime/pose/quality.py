@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from engines.errors import UserError
 from realtime.pose.measure import stature_px
 from realtime.pose.pose import Floats, Pose
+from realtime.pose.rig import rig_name
 from realtime.pose.skeleton import INDEX
 
 JOINTS = ("nose", *(f"{side}_{joint}" for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
@@ -30,16 +31,6 @@ FINGERTIPS = tuple(f"{side}_hand_{finger}_4" for side in ("left", "right")
 WINDOW_S = 0.1
 """Frames so near, to either side, are the neighbours of one."""
 _MOST_LEAD_S, _MOST_LAG_S, _LAG_STEP_S = 0.05, 0.15, 0.002
-_BONES = {
-    "nose": "nose",
-    **{
-        f"{side}_{joint}": f"{bone}_{side[0]}"
-        for side in ("left", "right")
-        for joint, bone in (("shoulder", "upperarm"), ("elbow", "lowerarm"), ("wrist", "hand"), ("hip", "thigh"),
-                            ("knee", "calf"), ("ankle", "foot"))
-    },
-    **{tip: f"{tip.split('_')[2]}_tip_{tip[0]}" for tip in FINGERTIPS},
-}  # fmt: skip
 
 
 def joint_track(poses: Sequence[Pose | None], names: Sequence[str] = JOINTS, least_confidence: float = 0.5) -> Floats:
@@ -143,7 +134,7 @@ def load_truth(path: Path, frames: int) -> Truth:
         )
     if len(xy) < frames:
         raise UserError(f"{path} has {len(xy)} rows, the video at least {frames} pictures: give the video's own file.")
-    where, tips = ({name: names.index(each) for name in wanted for each in (name, _BONES[name]) if each in names}
+    where, tips = ({name: names.index(each) for name in wanted for each in (name, rig_name(name)) if each in names}
                    for wanted in (JOINTS, FINGERTIPS))  # fmt: skip
     if not where:
         raise UserError(f"{path} names none of the joints {', '.join(JOINTS)}: see `realtime pose --help`.")

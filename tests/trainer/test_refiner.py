@@ -14,7 +14,7 @@ from realtime.pose.estimation.refined_points import BODY_POINTS, STRIDE, decode,
 from trainer.refiner import first_look
 from trainer.refiner.augment import example
 from trainer.refiner.network import RefinerNetwork, RefinerShape, read_points
-from trainer.refiner.people import Crops, rig_hand, rig_joint
+from trainer.refiner.people import Crops
 from trainer.refiner.train import SHAPES, RefinerConfig, batch_of, score, train
 
 CROP_PX = 128
@@ -82,13 +82,6 @@ def test_an_example_is_as_its_dice_say_and_its_points_are_where_the_picture_show
     differs = np.abs(plain.picture.astype(int) - 128).max(axis=2) > 30
     at = (plain.xy * shape.side_px).astype(int)
     assert differs[at[:, 1], at[:, 0]].mean() > 0.8
-
-
-def test_every_point_has_a_joint_of_the_rig() -> None:
-    assert rig_joint("nose") == "nose"
-    assert rig_joint("left_hip") == "thigh_l"
-    assert len({rig_joint(point) for point in BODY_POINTS}) == len(BODY_POINTS)
-    assert len(set(rig_hand("l"))) == 21
 
 
 def test_it_learns_goes_on_from_a_checkpoint_exactly_and_repeats(

@@ -18,32 +18,15 @@ from realtime.pose.estimation.refined_hands import hand_region
 from realtime.pose.estimation.refined_points import BODY_POINTS, HAND_POINTS
 from realtime.pose.estimation.region import Region, around
 from realtime.pose.pose import Floats
-from realtime.pose.skeleton import BODY_NAMES
+from realtime.pose.rig import rig_name
+from realtime.pose.skeleton import BODY_NAMES, LEFT_HAND, NAMES, RIGHT_HAND
 
-_RIG = {
-    "shoulder": "upperarm", "elbow": "lowerarm", "wrist": "hand", "index": "index_01", "pinky": "pinky_01",
-    "hip": "thigh", "knee": "calf", "ankle": "foot", "foot_index": "toe", "eye": "eye", "ear": "ear",
-}  # fmt: skip
-_FINGERS = ("thumb", "index", "middle", "ring", "pinky")
+_HANDS = {"left": LEFT_HAND, "right": RIGHT_HAND}
 _AROUND = 2.0
 """Side of a crop, in sides of the box around the points."""
 _MOST_HIDDEN = 0.7
 """A hand with more hidden joints than this counts as not there."""
 BODY_CROP_PX, HAND_CROP_PX = 320, 144
-
-
-def rig_joint(point: str) -> str:
-    """The rig's name of a body point."""
-    side, _, name = point.partition("_")
-    return f"{_RIG[name]}_{side[0]}" if name else point
-
-
-def rig_hand(side: str) -> list[str]:
-    """The rig's names of the 21 points of a hand, side "l" or "r"."""
-    joints = [f"hand_{side}"]
-    for finger in _FINGERS:
-        joints += [f"{finger}_{part}_{side}" for part in ("01", "02", "03", "tip")]
-    return joints
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +76,8 @@ def _crops_of(file: Path, tracker: BodyTracker) -> tuple[Crops, Crops]:
     with np.load(file) as data:
         names, xy, visibility = list(data["names"]), data["xy"], data["visibility"]
         pictures, ends = data["pictures"], data["ends"]
-    body_columns = [names.index(rig_joint(point)) for point in BODY_POINTS]
-    hand_columns = {side: [names.index(joint) for joint in rig_hand(side)] for side in "lr"}
+    body_columns = [names.index(rig_name(point)) for point in BODY_POINTS]
+    hand_columns = {side: [names.index(rig_name(point)) for point in NAMES[part]] for side, part in _HANDS.items()}
     bodies, hands = [], []
     for n, (start, end) in enumerate(zip([0, *ends], ends, strict=False)):
         rgb = np.asarray(cv2.imdecode(pictures[start:end], cv2.IMREAD_COLOR_RGB), np.uint8)
@@ -110,7 +93,13 @@ def _crops_of(file: Path, tracker: BodyTracker) -> tuple[Crops, Crops]:
             nothing = np.full((HAND_POINTS, 2), np.nan, np.float32)
             hands.append(
                 _cut(
-                    rgb, region, HAND_CROP_PX, xy[n][:, columns], visibility[n, columns], nothing, mirrored=side == "r"
+                    rgb,
+                    region,
+                    HAND_CROP_PX,
+                    xy[n][:, columns],
+                    visibility[n, columns],
+                    nothing,
+                    mirrored=side == "right",
                 )
             )
     person = int(file.stem)
