@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
+from numpy.typing import NDArray
 
 KEEP = 3600
 """Newest durations that the percentiles are of: two minutes at 30 fps."""
@@ -48,10 +49,14 @@ class Meter:
             durations_s.clear()
             self._counts[stage] = 0
 
+    def times_ms(self, stage: str, newest: int = KEEP) -> NDArray[np.float64]:
+        """So many newest durations of a stage, milliseconds."""
+        return 1000 * np.array(self._durations_s[stage].copy())[-newest:]
+
     def percentiles_ms(self, stage: str, *percents: int, newest: int = KEEP) -> dict[str, float]:
         """{"p50": ...} in milliseconds, to 1/100, of so many newest ones; empty while nothing was measured."""
-        durations_s = list(self._durations_s[stage].copy())[-newest:]
-        if not durations_s:
+        times_ms = self.times_ms(stage, newest)
+        if not len(times_ms):
             return {}
-        values = np.percentile(durations_s, percents) * 1000
+        values = np.percentile(times_ms, percents)
         return {f"p{percent}": round(float(value), 2) for percent, value in zip(percents, values, strict=True)}

@@ -52,16 +52,16 @@ class PoseBenchResult(msgspec.Struct, frozen=True, kw_only=True):
     parts: str
     effort: str
     ms: dict[str, float]
-    """Frame to pose: p50, p95."""
+    """Frame to pose: mean, p50, p95."""
     stages_ms: dict[str, dict[str, float]]
-    """p50 and p95 of each stage, of all frames measured."""
+    """The same of each stage, of all frames measured."""
     processor_ms: float
-    """Median processor time, which other programs on the machine change less."""
+    """Mean processor time, which other programs on the machine change less."""
     mediapipe_ms: dict[str, float] | None
     """Frame to landmarks of the library's Holistic; null where there is no such library."""
     mediapipe_processor_ms: float | None
     ratio: float | None
-    """Our p50 over the library's."""
+    """Our mean over the library's: where networks take turns a median would leave some of them out."""
     processor_ratio: float | None
 
 
@@ -151,13 +151,13 @@ def bench_pose(
         estimator=config.estimator,
         parts=config.pose_parts,
         effort=config.pose_effort,
-        ms=_percentiles(ms[:, 0]),
-        stages_ms={stage: metrics for stage in ESTIMATION_STAGES if (metrics := meter.percentiles_ms(stage, 50, 95))},
-        processor_ms=round(float(np.median(ms[:, 1])), 2),
-        mediapipe_ms=None if their_ms is None else _percentiles(their_ms[:, 0]),
-        mediapipe_processor_ms=None if their_ms is None else round(float(np.median(their_ms[:, 1])), 2),
-        ratio=None if their_ms is None else round(float(np.median(ms[:, 0]) / np.median(their_ms[:, 0])), 3),
-        processor_ratio=None if their_ms is None else round(float(np.median(ms[:, 1]) / np.median(their_ms[:, 1])), 3),
+        ms=_summary(ms[:, 0]),
+        stages_ms={stage: _summary(times) for stage in ESTIMATION_STAGES if len(times := meter.times_ms(stage))},
+        processor_ms=round(float(ms[:, 1].mean()), 2),
+        mediapipe_ms=None if their_ms is None else _summary(their_ms[:, 0]),
+        mediapipe_processor_ms=None if their_ms is None else round(float(their_ms[:, 1].mean()), 2),
+        ratio=None if their_ms is None else round(float(ms[:, 0].mean() / their_ms[:, 0].mean()), 3),
+        processor_ratio=None if their_ms is None else round(float(ms[:, 1].mean() / their_ms[:, 1].mean()), 3),
     )
 
 
@@ -192,14 +192,13 @@ def show(result: PoseBenchResult) -> None:
         f"{result.parts}, {result.effort}: {result.width}x{result.height}, bound to {result.cores} cores\n"
         f"somebody in {result.seen} of {result.frames} frames, {result.skipped} before them were skipped"
     )
-    table = Table("", "p50 ms", "p95 ms", "processor ms", title=title)
+    table = Table("", "mean ms", "p50 ms", "p95 ms", "processor ms", title=title)
     for stage, ms in result.stages_ms.items():
-        table.add_row(f"  {stage}", str(ms["p50"]), str(ms["p95"]), "")
-    table.add_row("frame to pose", str(result.ms["p50"]), str(result.ms["p95"]), str(result.processor_ms))
+        table.add_row(f"  {stage}", *map(str, ms.values()), "")
+    table.add_row("frame to pose", *map(str, result.ms.values()), str(result.processor_ms))
     if result.mediapipe_ms is not None:
-        theirs = result.mediapipe_ms
-        table.add_row("mediapipe", str(theirs["p50"]), str(theirs["p95"]), str(result.mediapipe_processor_ms))
-        table.add_row("ratio", str(result.ratio), "", str(result.processor_ratio))
+        table.add_row("mediapipe", *map(str, result.mediapipe_ms.values()), str(result.mediapipe_processor_ms))
+        table.add_row("ratio", str(result.ratio), "", "", str(result.processor_ratio))
     Console().print(table)
     print(msgspec.json.encode(result).decode())
 
@@ -234,5 +233,6 @@ def _clocks_s() -> Times:
     return np.array([time.perf_counter(), time.process_time()])
 
 
-def _percentiles(ms: Times) -> dict[str, float]:
-    return {f"p{percent}": round(float(np.percentile(ms, percent)), 2) for percent in (50, 95)}
+def _summary(ms: Times) -> dict[str, float]:
+    values = {"mean": ms.mean(), **{f"p{percent}": np.percentile(ms, percent) for percent in (50, 95)}}
+    return {name: round(float(value), 2) for name, value in values.items()}
