@@ -26,6 +26,8 @@ from server.protocols import Inlet
 from server.publisher_peer import PublisherPeer
 from server.qr_code import svg_code
 from server.sessions import Endpoint, Sessions, read_body
+from server.sound import Hear
+from server.sound_track import SoundBroadcast
 from server.stream import SharedStream
 from server.viewer_peer import ViewerPeer
 
@@ -56,6 +58,8 @@ class Server:
         allowed_hosts: Collection[str] = (),
         access: Access | None = None,
         inlet: Inlet | None = None,
+        hear: Hear = lambda samples: None,
+        sound: SoundBroadcast | None = None,
         ice_servers: Sequence[IceServer] = (),
         tls: ssl.SSLContext | None = None,
     ) -> None:
@@ -68,7 +72,8 @@ class Server:
         /control or over their data channels; `thumbnails` are JPEGs of what the command `subject` takes. Without
         `access` everybody may do everything. `port` 0 takes a free one. Peers that do not connect within `half_open_s`
         are dropped. Addresses always work, and this machine's own names where others can reach it; further names, e.g.
-        of a proxy, go to `allowed_hosts`. With an `inlet` one publisher at a time may send pictures to it.
+        of a proxy, go to `allowed_hosts`. With an `inlet` one publisher at a time may send pictures to it, and what is
+        heard with them to `hear`. `sound` is sent to who asks for it.
         `ice_servers` are used on both sides. `tls` serves https instead of http.
         """
         if not 1 <= len(streams) <= 2:
@@ -87,7 +92,8 @@ class Server:
         self._thumbnails = thumbnails
         self._instance = ""
         self._access = access or Access()
-        self._inlet, self._ice_servers = inlet, tuple(ice_servers)
+        self._inlet, self._hear, self._ice_servers = inlet, hear, tuple(ice_servers)
+        self._sound = sound
         self._publisher: PublisherPeer | None = None
         self._tls = tls
         watch = Endpoint(path=WHEP, role=Role.WATCH, admission=WATCH, make_peer=self._make_viewer, limit=viewers_limit)
@@ -161,7 +167,8 @@ class Server:
     def _make_viewer(self, request: web.Request, offer: Offer) -> ViewerPeer:
         control = ControlChannel(self.commands, allowed=self._access.role(request) == Role.CONTROL)
         streams = list(zip(self._streams, offer.codecs, strict=False))
-        return ViewerPeer(streams, control, self.figures, request.remote, self._ice_servers)
+        sound = self._sound if offer.sound else None
+        return ViewerPeer(streams, control, self.figures, request.remote, self._ice_servers, sound)
 
     def _make_publisher(self, request: web.Request, _: Offer) -> PublisherPeer:
         """The publisher that is live keeps its place, unless `?takeover` asks for it."""
@@ -170,7 +177,7 @@ class Server:
             raise web.HTTPConflict(text="Somebody else publishes now: take over with ?takeover.")
         if self._publisher is not None:
             self._publisher.end()
-        self._publisher = PublisherPeer(self._inlet, request.remote, self._ice_servers)
+        self._publisher = PublisherPeer(self._inlet, self._hear, request.remote, self._ice_servers)
         return self._publisher
 
     @property
@@ -244,6 +251,7 @@ class Server:
             **self._info(),
             "instance": self._instance,
             "viewers": self.viewers,
+            "sound": self._sound is not None and self._sound.heard,
             "streams": streams,
             "rejected_offers": dict(self._sessions.rejected),
         }

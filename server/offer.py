@@ -70,6 +70,8 @@ class Offer:
     """As aiortc should read it."""
     codecs: tuple[CodecName, ...]
     """Of each video section: the first in the offer that is possible here."""
+    sound: bool
+    """Whether it asks to receive sound, too, as Opus."""
     ice_users: frozenset[str]
     """The user name fragments of its ICE session; more than one if it is not bundled."""
 
@@ -102,15 +104,17 @@ def admit(body: bytes, admission: Admission) -> Offer:
     mids = {section.rtp.muxId for section in session.media}
     if any(not mids.issuperset(map(str, group.items)) for group in session.group if group.semantic == "BUNDLE"):
         raise OfferError("The offer bundles a media section that it does not have (RFC 9143).")
-    codecs = []
+    codecs, sound = [], False
     for section in session.media:
         if section.kind == "application":
             _check_channel(section)
         elif section.kind == "video":
             codecs.append(_check_video(section, admission))
+        else:
+            sound = section.direction in WATCH.directions and any(c.name.lower() == "opus" for c in section.rtp.codecs)
         if section.dtls is None or not section.dtls.fingerprints:
             raise OfferError("The offer lacks a=setup or a=fingerprint.")
-    return Offer(sdp=offer, codecs=tuple(codecs), ice_users=_ice_users(lines))
+    return Offer(sdp=offer, codecs=tuple(codecs), sound=sound, ice_users=_ice_users(lines))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from engines.files import data_folder
 from realtime.live.commands import NO_BADGE, SessionCommands
 from realtime.live.figure_sender import FigureSender
 from realtime.live.json_log import log_as_json
+from realtime.live.live_sound import LiveSound, follow
 from realtime.live.performer_profile import load_profile
 from realtime.live.run_config import RunConfig
 from realtime.live.session import Session, live_renderer, open_session
@@ -31,6 +32,8 @@ from server.certificate import CertificateError, tls_context
 from server.ice_server import IceServer
 from server.osc import listen_to_osc
 from server.qr_code import terminal_code
+from server.sound import SharedSound
+from server.sound_track import SoundBroadcast
 from server.whip_client import WhipClient, read_endpoint
 
 LOG = logging.getLogger(__name__)
@@ -51,9 +54,11 @@ async def serve(config: RunConfig) -> None:
     access = Access() if config.no_token or is_loopback(config.host) else Access.by_new_tokens()
     publisher = WhipSource() if config.source == WHIP and config.camera is None else None
     stop = _stopping()
-    session = await _unless(stop, lambda: _load(config, publisher))
+    sound = None if config.no_sound else SharedSound()
+    session = await _unless(stop, lambda: _load(config, publisher, sound))
+    broadcast = None if sound is None else SoundBroadcast(sound)
     asked = SessionCommands(
-        session, lambda name: live_renderer(load_subject(name), config.engines), publisher=publisher
+        session, lambda name: live_renderer(load_subject(name), config.engines), publisher=publisher, sound=sound
     )
     server = Server(
         session.streams,
@@ -67,11 +72,15 @@ async def serve(config: RunConfig) -> None:
         access=access,
         tls=tls,
         inlet=None if publisher is None else publisher.inlet,
+        hear=lambda samples: None if publisher is None else publisher.sound.put(samples),
+        sound=broadcast,
         ice_servers=ice_servers,
     )
     async with AsyncExitStack() as ends:
         ends.push_async_callback(asyncio.to_thread, session.stop)
         ends.push_async_callback(server.stop)
+        if sound is not None:
+            ends.callback(LiveSound(sound, session, microphone=config.microphone).close)
         _add_outputs(config, session, asked)
         try:
             await server.start()
@@ -80,7 +89,9 @@ async def serve(config: RunConfig) -> None:
         except ListenError as error:
             raise UserError(str(error)) from error
         if endpoint is not None:
-            client = WhipClient(endpoint, session.streams[0], token=config.publish_token, ice_servers=ice_servers)
+            client = WhipClient(
+                endpoint, session.streams[0], token=config.publish_token, ice_servers=ice_servers, sound=broadcast
+            )
             ends.push_async_callback(_end, asyncio.create_task(client.run()))
         session.on_figure = FigureSender(server.figures).send
         session.start()
@@ -156,7 +167,7 @@ def _ice_server(text: str) -> IceServer:
         raise UserError(f"--ice-server {error}") from error
 
 
-def _load(config: RunConfig, source: Source | None) -> Session:
+def _load(config: RunConfig, source: Source | None, sound: SharedSound | None) -> Session:
     """Everything that takes its time."""
     subject = load_subject(config.subject)
     profile = None if config.performer is None else load_profile(config.performer)
@@ -165,7 +176,14 @@ def _load(config: RunConfig, source: Source | None) -> Session:
         if remark:
             print(remark)
     return open_session(
-        subject, source, config.engines, config.pose, profile=profile, badge=not config.no_badge, say=print
+        subject,
+        source,
+        config.engines,
+        config.pose,
+        profile=profile,
+        badge=not config.no_badge,
+        on_encoded=lambda frame: None if sound is None else follow(sound, frame),
+        say=print,
     )
 
 

@@ -8,6 +8,7 @@ export class Link {
   #session = null;
   #wanted = false;
   #wake = () => {};
+  #changing = false;
 
   /**
    * @param {() => Session} makeSession
@@ -24,8 +25,10 @@ export class Link {
     let sentence = "Connecting…";
     for (let failures = 0; this.#wanted; failures += 1) {
       let status = 0;
-      this.onState("connecting", sentence, status);
+      if (!this.#changing) this.onState("connecting", sentence, status);
       const session = this.#session = this.makeSession();
+      const changed = this.#changing;
+      this.#changing = false;
       try {
         await session.open();
         this.onState("live", "", status);
@@ -40,6 +43,7 @@ export class Link {
       session.close();
       this.#session = null;
       if (!this.#wanted) return;
+      if (this.#changing && !changed) continue;
       this.onState("waiting", sentence, status);
       if (!this.#wanted) return;
       await this.#pause(BACKOFF_MS[Math.min(failures, BACKOFF_MS.length - 1)]);
@@ -49,6 +53,12 @@ export class Link {
   /** Give the present session up; another one follows. */
   renew() {
     this.#session?.end();
+  }
+
+  /** Go over to another session at once, without a word: something else is asked for. */
+  change() {
+    this.#changing = this.#session !== null;
+    this.renew();
   }
 
   /** Leave for good, at once. */

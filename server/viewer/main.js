@@ -6,6 +6,7 @@ import { keepPicture, Recording } from "./keep.js";
 import { Link } from "./link.js";
 import { showLinks } from "./links.js";
 import { Numbers } from "./numbers.js";
+import { Sound } from "./sound.js";
 import { Source } from "./source.js";
 import { Stats } from "./stats.js";
 import { Subjects } from "./subjects.js";
@@ -22,7 +23,8 @@ const $ = (id) => document.getElementById(id);
 const person = $("person");
 const source = new Source($("source"), $("source-video"), $("source-name"), $("source-button"));
 const stats = new Stats(person);
-const link = new Link(() => new Viewing(showPicture), showState);
+const link = new Link(() => new Viewing(showPicture, sound.on ? (track) => sound.play(track) : null), showState);
+const sound = new Sound(person, $("sound-button"), () => link.change());
 const camera = new Camera($("camera-button"), (stream) => { source.own = stream; }, showNotice);
 const figure = new Figure($("figure"), person);
 const numbers = new Numbers($("numbers"));
@@ -139,6 +141,8 @@ async function askServer() {
     person.setAttribute("aria-label", `${server.state?.subject ?? server.streams[0].name}, live`);
     source.name = server.streams[1] ? server.state?.source ?? server.streams[1].name : "";
     subjects.update(server.subjects, server.state?.subject);
+    sound.offered = server.sound;
+    $("sound-row").hidden = $("sound-button").hidden;
     for (const id of ["subject-button", "subject-row"]) {
       $(id).hidden = !(subjects.several && server.commands.includes("subject"));
     }
@@ -196,6 +200,7 @@ const KEYS = {
   d: () => keepPicture(person, server.title),
   r: () => recording.toggle(person.srcObject, server.title),
   l: () => showLinks($("links"), $("codes"), server.links ?? []),
+  u: () => sound.toggle(),
   v: useCamera,
   a: () => subjects.open(),
   n: () => ask("next-person"),
