@@ -59,6 +59,7 @@ HOMES = {
     "torch.utils.tensorboard": {"trainer/training/training_log.py"},
     "pyvirtualcam": {"realtime/live/virtual_camera.py"},
     "sounddevice": {"realtime/live/microphone.py"},
+    "c2pa": {"realtime/live/content_credentials.py"},
     "mediapipe": {"realtime/pose/estimation/mediapipe.py", "realtime/pose_tools/holistic_worker.py"},
 }
 

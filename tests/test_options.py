@@ -16,7 +16,7 @@ OPTIONS = {
     "realtime run": [
         *(*POSE, *ENGINES, *CAMERA, "--allow-host", "--fps", "--host", "--ice-server", "--log-format", "--microphone"),
         *("--no-badge", "--no-sound", "--no-token", "--osc", "--performer", "--port", "--publish", "--publish-token"),
-        *("--record", "--source", "--subject", "--tls", "--virtual-camera"),
+        *("--record", "--sign", "--source", "--subject", "--tls", "--virtual-camera"),
     ],
     "realtime render": [*POSE, *ENGINES, "--out", "--replace", "--side-by-side", "--subject"],
     "realtime subjects": [],

@@ -45,6 +45,7 @@ class RecordingOutput(WorkingOutput):
         path: the .mp4, which must not be there yet.
         comment: what the file says of itself.
         sound: what is heard with the frames.
+        finish: called, in the recording's thread, with the path of the whole file; its `UserError` is said by `on_end`.
         on_end: told, in the recording's thread, why it ended by itself.
 
     Raises:
@@ -57,11 +58,12 @@ class RecordingOutput(WorkingOutput):
         *,
         comment: str = "",
         sound: SharedSound | None = None,
+        finish: Callable[[Path], object] = lambda path: None,
         on_end: Callable[[str], object] = LOG.warning,
     ) -> None:
         super().__init__("record", stop_s=FINISH_S)
         self._sound, self._heard = sound, deque[SoundPacket](maxlen=SOUND_BACKLOG)
-        self.path, self._comment, self._on_end = path, comment, on_end
+        self.path, self._comment, self._finish, self._on_end = path, comment, finish, on_end
         self.ended = False
         """Whether nothing more is recorded."""
         try:
@@ -77,6 +79,8 @@ class RecordingOutput(WorkingOutput):
         if self._sound is not None:
             self._sound.forget(self._heard.append)
         super().close()
+        if self._thread.is_alive():
+            LOG.warning("%s is not done yet: it may stay a fragmented .mp4, or unsigned.", self.path.name)
 
     def _work(self) -> None:
         file: _File | None = None
@@ -89,8 +93,11 @@ class RecordingOutput(WorkingOutput):
                     file.write_sound(self._heard.popleft())
             if file is not None:
                 file.finish()
+                self._finish(self.path)
             else:
                 self.path.unlink()
+        except UserError as error:
+            self._on_end(str(error))
         except Problem as error:
             why = "no space is left on the disk" if error.errno in FULL else error.strerror or str(error)
             self._on_end(f"The recording {self.path.name} has ended, because {why}; everything else goes on.")

@@ -88,6 +88,8 @@ class RunConfig:
     """Leave out the source's sound, which viewers can switch on and recordings have."""
     record: Annotated[Path | None, tyro.conf.arg(metavar="FILE.mp4")] = None
     """Record what is shown; it plays even if the program is killed. A name that is taken gets a number."""
+    sign: FlagCreatePairsOff[bool] = False
+    """Sign recordings with content credentials (C2PA): made by AI, who is shown, who agreed."""
     virtual_camera: FlagCreatePairsOff[bool] = False
     """Be a camera of this machine, too, for video calls and stage programs."""
     publish: Annotated[str | None, tyro.conf.arg(metavar="URL")] = None

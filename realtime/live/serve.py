@@ -15,6 +15,7 @@ from yarl import URL
 from engines.errors import UserError
 from engines.files import data_folder
 from realtime.live.commands import NO_BADGE, SessionCommands
+from realtime.live.content_credentials import ContentCredentials
 from realtime.live.figure_sender import FigureSender
 from realtime.live.json_log import log_as_json
 from realtime.live.live_sound import LiveSound, follow
@@ -54,11 +55,16 @@ async def serve(config: RunConfig) -> None:
     access = Access() if config.no_token or is_loopback(config.host) else Access.by_new_tokens()
     publisher = WhipSource() if config.source == WHIP and config.camera is None else None
     stop = _stopping()
+    credentials = ContentCredentials(data_folder() / "content_credentials.pem") if config.sign else None
     sound = None if config.no_sound else SharedSound()
     session = await _unless(stop, lambda: _load(config, publisher, sound))
     broadcast = None if sound is None else SoundBroadcast(sound)
     asked = SessionCommands(
-        session, lambda name: live_renderer(load_subject(name), config.engines), publisher=publisher, sound=sound
+        session,
+        lambda name: live_renderer(load_subject(name), config.engines),
+        publisher=publisher,
+        sound=sound,
+        credentials=credentials,
     )
     server = Server(
         session.streams,
