@@ -26,6 +26,7 @@ from server.protocols import Inlet
 from server.publisher_peer import PublisherPeer
 from server.qr_code import svg_code
 from server.sessions import Endpoint, Sessions, read_body
+from server.socket_viewers import SocketViewers
 from server.sound import Hear
 from server.sound_track import SoundBroadcast
 from server.stream import SharedStream
@@ -35,7 +36,7 @@ _VIEWER = Path(__file__).parent / "viewer"
 _CONTENT_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 JSON = "application/json"
 _SHUTDOWN_S, _KEEP_ALIVE_S = 0.1, 30.0
-WHEP, WHIP, CONTROL = "/whep", "/whip", "/control"
+WHEP, WHIP, CONTROL, WATCH_BY_SOCKET = "/whep", "/whip", "/control", "/watch"
 _REQUESTS = logging.getLogger(f"{__name__}.requests")
 _REQUESTS.setLevel(logging.CRITICAL)  # anybody can send requests that break: a page of traceback for each helps nobody
 
@@ -101,6 +102,7 @@ class Server:
         publish = Endpoint(path=WHIP, role=Role.CONTROL, admission=PUBLISH, make_peer=self._make_publisher, limit=4)
         endpoints = [watch] if inlet is None else [watch, publish]
         self._sessions = Sessions(endpoints, self._access, self._ice_servers, half_open_s=half_open_s)
+        self._sockets = SocketViewers(self._streams, self._access, lambda: self.viewers < viewers_limit)
         self._allowed_hosts = {*allowed_hosts, *own_names(host)}
         self._runner: web.AppRunner | None = None
 
@@ -122,7 +124,7 @@ class Server:
     @property
     def viewers(self) -> int:
         """How many viewers there are, those that are still connecting included."""
-        return self._sessions.count(WHEP)
+        return self._sessions.count(WHEP) + self._sockets.count
 
     async def start(self) -> None:
         """Listen. Raises `ListenError`, for example when the port is in use."""
@@ -140,6 +142,7 @@ class Server:
             "/subjects/{subject}": self._thumbnail,
             "/link/{role:watch|control}": self._qr_code,
             CONTROL: self._describe,
+            WATCH_BY_SOCKET: self._sockets.handle,
         }
         app.add_routes([web.get(path, handler) for path, handler in (pages | files).items()])
         app.add_routes([web.post(CONTROL, self._command)])
@@ -161,6 +164,7 @@ class Server:
         if self._runner is None:
             return
         runner, self._runner = self._runner, None
+        await self._sockets.close()
         await runner.cleanup()  # first, so that nobody comes in behind those who leave
         await self._sessions.close()
 

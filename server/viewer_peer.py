@@ -81,6 +81,11 @@ class StreamTrack(MediaStreamTrack):
             self._stream.unsubscribe(self._subscription)
             self._subscription = None
 
+    @property
+    def skips(self) -> int:
+        """How many times it could not keep up."""
+        return 0 if self._subscription is None else self._subscription.skips
+
     def request_keyframe(self) -> None:
         """The viewer has lost a picture."""
         if self._subscription is not None:

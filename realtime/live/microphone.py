@@ -30,6 +30,7 @@ class Microphone:
                 f"--microphone cannot be used ({error}): {install_line('microphone')}, on Linux also libportaudio2."
             ) from error
         try:
+            # More than two would have to be mixed; PortAudio gives the first ones.
             channels = min(CHANNELS, int(sounddevice.query_devices(kind="input")["max_input_channels"]))
             self._stream = sounddevice.InputStream(
                 samplerate=RATE_HZ,

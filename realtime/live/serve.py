@@ -22,9 +22,10 @@ from realtime.live.live_sound import LiveSound, follow
 from realtime.live.performer_profile import load_profile
 from realtime.live.run_config import RunConfig
 from realtime.live.session import Session, live_renderer, open_session
-from realtime.live.source import Source, open_source
+from realtime.live.source import FileSource, Source, open_source
 from realtime.live.virtual_camera import VirtualCameraOutput
 from realtime.live.whip_source import WHIP, WhipSource
+from realtime.pose.estimation.people import check_person
 from realtime.subject import THUMBNAIL, load_subject, subject_folders
 from server.access import Access, Role
 from server.address import ListenError, is_loopback, own_names, page_hosts
@@ -181,6 +182,8 @@ def _load(config: RunConfig, source: Source | None, sound: SharedSound | None) -
         source, remark = open_source(config.camera, config.source, capture=config.capture, fps=config.fps, say=print)
         if remark:
             print(remark)
+    if isinstance(source, FileSource):
+        check_person(source.path, config.pose)
     return open_session(
         subject,
         source,

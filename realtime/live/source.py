@@ -80,7 +80,7 @@ class FileSource:
         on_close: Callable[[], object] = lambda: None,
     ) -> None:
         self.name = path.stem or path.resolve().name
-        self._path, self._loop, self._fps, self._on_close = path, loop, fps, on_close
+        self.path, self._loop, self._fps, self._on_close = path, loop, fps, on_close
         self._sound = FilmSound(path)
         self._hear: Hear | None = None
         self._pictures = self._play()
@@ -92,7 +92,7 @@ class FileSource:
     @property
     def has_sound(self) -> bool:
         """Whether the film has any."""
-        return has_sound(self._path)
+        return has_sound(self.path)
 
     def listen(self, hear: Hear) -> None:
         """Hand over the sound, a picture's length before it is due."""
@@ -131,9 +131,9 @@ class FileSource:
                 self._sound.begin(offset_s)
 
     def _read(self, note: Callable[[str], object]) -> Iterator[tuple[Rgb, float]]:
-        if not self._path.is_dir():
-            return read_video(self._path, note=note)
-        folder = PictureFolder(self._path, self._fps)
+        if not self.path.is_dir():
+            return read_video(self.path, note=note)
+        folder = PictureFolder(self.path, self._fps)
         for about in folder.notes:
             note(about)
         return folder.read()

@@ -11,7 +11,7 @@ export class Link {
   #changing = false;
 
   /**
-   * @param {() => Session} makeSession
+   * @param {(problem: Error | null) => Session} makeSession is told why the session before it did not come about
    * @param {(state: "connecting" | "live" | "waiting", sentence: string, status: number) => void} onState
    *   `status` is that of the server's refusal, 0 if there was none
    */
@@ -22,20 +22,22 @@ export class Link {
 
   async run() {
     this.#wanted = true;
-    let sentence = "Connecting…";
+    let sentence = "Connecting…", trouble = null;
     for (let failures = 0; this.#wanted; failures += 1) {
       let status = 0;
       if (!this.#changing) this.onState("connecting", sentence, status);
-      const session = this.#session = this.makeSession();
+      const session = this.#session = this.makeSession(trouble);
       const changed = this.#changing;
       this.#changing = false;
       try {
         await session.open();
         this.onState("live", "", status);
+        trouble = null;
         failures = 0;
         await session.ended;
         sentence = "The connection was lost. Trying again…";
       } catch (problem) {
+        trouble = problem;
         status = problem.status ?? 0;
         if (problem instanceof SessionError) sentence = `${problem.message} Trying again…`;
         else sentence = "The server does not answer. Trying again…";

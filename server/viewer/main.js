@@ -6,6 +6,7 @@ import { keepPicture, Recording } from "./keep.js";
 import { Link } from "./link.js";
 import { showLinks } from "./links.js";
 import { Numbers } from "./numbers.js";
+import { SocketViewing } from "./socket_viewing.js";
 import { Sound } from "./sound.js";
 import { Source } from "./source.js";
 import { Stats } from "./stats.js";
@@ -23,17 +24,25 @@ const $ = (id) => document.getElementById(id);
 const person = $("person");
 const source = new Source($("source"), $("source-video"), $("source-name"), $("source-button"));
 const stats = new Stats(person);
-const link = new Link(() => new Viewing(showPicture, sound.on ? (track) => sound.play(track) : null), showState);
+const link = new Link(makeSession, showState);
 const sound = new Sound(person, $("sound-button"), () => link.change());
 const camera = new Camera($("camera-button"), (stream) => { source.own = stream; }, showNotice);
 const figure = new Figure($("figure"), person);
 const numbers = new Numbers($("numbers"));
 const subjects = new Subjects($("subjects"), showSubject);
 const recording = new Recording((active) => { document.body.classList.toggle("recording", active); showState(); });
+let overHttp = new URL(location.href).searchParams.get("transport") === "ws";
 let server = {};
 let told = "";
 let toldTimer = 0;
 let idleTimer = 0;
+
+/** Where WebRTC does not get through, pictures come over the HTTP port, without sound. */
+function makeSession(problem) {
+  overHttp ||= Boolean(problem?.blocked) && SocketViewing.possible;
+  if (overHttp) return new SocketViewing(showPicture);
+  return new Viewing(showPicture, sound.on ? (track) => sound.play(track) : null);
+}
 
 function showPicture(stream, index) {
   if (index > 0) {
@@ -141,7 +150,7 @@ async function askServer() {
     person.setAttribute("aria-label", `${server.state?.subject ?? server.streams[0].name}, live`);
     source.name = server.streams[1] ? server.state?.source ?? server.streams[1].name : "";
     subjects.update(server.subjects, server.state?.subject);
-    sound.offered = server.sound;
+    sound.offered = server.sound && !overHttp;
     $("sound-row").hidden = $("sound-button").hidden;
     for (const id of ["subject-button", "subject-row"]) {
       $(id).hidden = !(subjects.several && server.commands.includes("subject"));
