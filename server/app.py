@@ -19,6 +19,7 @@ from server.address import ListenError, is_loopback, own_names, page_urls, why_n
 from server.broadcast import Broadcast
 from server.control import Command, Commands
 from server.control_channel import ControlChannel
+from server.guarded_site import GuardedSite
 from server.ice_server import IceServer
 from server.metrics import CONTENT_TYPE, metrics_text
 from server.offer import MAX_OFFER_BYTES, PUBLISH, WATCH, Offer
@@ -151,7 +152,7 @@ class Server:
         )
         await runner.setup()
         try:
-            await web.TCPSite(runner, self._host, self._port, ssl_context=self._tls).start()
+            await GuardedSite(runner, self._host, self._port, self._tls).start()
         except OSError as problem:
             await runner.cleanup()
             raise ListenError(why_not(problem, self._host, self._port)) from problem

@@ -19,6 +19,8 @@ from server.encoder import CodecName
 MAX_OFFER_BYTES = 16 * 1024
 """Browsers send 3 to 7 KB."""
 MAX_LINES = 600
+MAX_CODECS = 128
+"""Of a section: payload types have seven bits (RFC 3550, section 5.1)."""
 MAX_CANDIDATES = 32
 USED_CANDIDATES = 8
 """Every one that is tried makes packets to whatever address it names, so only the first few are."""
@@ -96,6 +98,8 @@ def admit(body: bytes, admission: Admission) -> Offer:
         )
     if channels > 1:
         raise UnsupportedOfferError(f"The offer has {channels} sections for data channels; one is possible.")
+    if any(sum(line.startswith("a=rtpmap:") for line in section) > MAX_CODECS for section in _sections(lines)):
+        raise OfferError(f"The offer has more than {MAX_CODECS} codecs in a section.")
     offer = "".join(f"{line}\r\n" for line in _tidied(lines))
     try:
         session = SessionDescription.parse(offer)
