@@ -17,6 +17,7 @@ import { Viewing } from "./viewing.js";
 const STATS_MS = 1000;
 const ASK_EVERY = 2;
 const STALLED_MS = 3000;
+const LOST_MS = 5000;
 const IDLE_MS = 3500;
 const TOLD_MS = 5000;
 
@@ -33,6 +34,7 @@ const subjects = new Subjects($("subjects"), showSubject);
 const recording = new Recording((active) => { document.body.classList.toggle("recording", active); showState(); });
 let overHttp = new URL(location.href).searchParams.get("transport") === "ws";
 let server = {};
+let liveAt = 0;
 let told = "";
 let toldTimer = 0;
 let idleTimer = 0;
@@ -70,7 +72,10 @@ async function play() {
 }
 
 function showState(state = document.body.dataset.state, sentence = $("sentence").textContent) {
-  if (state === "live" && document.body.dataset.state !== "live") watchFigure();
+  if (state === "live" && document.body.dataset.state !== "live") {
+    liveAt = performance.now();
+    watchFigure();
+  }
   document.body.dataset.state = state;
   $("play").hidden = true;
   $("sentence").textContent = sentence;
@@ -171,6 +176,9 @@ async function refresh(round) {
     const seen = stats.read(await link.stats());
     showStats(seen);
     numbers.show(seen, server);
+    // Pictures flow, but not to here: the way may have changed, of which WebRTC learns late.
+    const lostMs = Math.min(stats.stalledMs, performance.now() - liveAt);
+    if (server.flowing && lostMs > LOST_MS && !document.hidden && !person.paused) link.renew();
     showNotice();
   }
   setTimeout(refresh, STATS_MS, round + 1);
@@ -242,6 +250,7 @@ if (new URL(location.href).searchParams.get("view") === "stage") document.body.d
 person.addEventListener("resize", () => {
   $("frame").style.setProperty("--aspect", person.videoWidth / person.videoHeight);
 });
+addEventListener("online", () => link.renew());
 addEventListener("pagehide", () => {
   camera.stop();
   link.stop();

@@ -24,7 +24,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_who_is_there_now_and_then_may_be_followed(two: Path) -> None:
     for person in ("main", "left", 1, 2):
-        check_person(two, PoseConfig(person=person))  # type: ignore[arg-type]
+        check_person(two, PoseConfig(person=person))
 
 
 def test_who_never_is_is_refused(two: Path) -> None:
