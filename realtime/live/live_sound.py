@@ -12,23 +12,30 @@ STOP_S = 1.0
 
 
 class LiveSound:
-    """Sound for whoever watches or records, from begin to `close`.
+    """Sound for whoever watches or records.
 
     Args:
-        session: whose pictures are heard.
-        microphone: whether the sound is that of the microphone, and not the source's.
+        microphone: whether the sound is that of the microphone, which is opened at once, and not the source's.
 
     Raises:
         UserError: there is no microphone.
     """
 
-    def __init__(self, shared: SharedSound, session: Session, *, microphone: bool = False) -> None:
+    def __init__(self, *, microphone: bool = False) -> None:
+        self.shared = SharedSound()
         self._stop = threading.Event()
-        self._microphone = Microphone(shared.put) if microphone else None
-        if not microphone:
-            session.listen(shared.put)
-        self._thread = threading.Thread(target=shared.run, args=(self._stop,), name="sound", daemon=True)
+        self._microphone = Microphone(self.shared.put) if microphone else None
+        self._thread = threading.Thread(target=self.shared.run, args=(self._stop,), name="sound", daemon=True)
+
+    def start(self, session: Session) -> None:
+        """Let the session's source be heard, until `close`."""
+        if self._microphone is None:
+            session.listen(self.shared.put)
         self._thread.start()
+
+    def follow(self, frame: Frame) -> None:
+        """Let sound wait for as long as this frame took, which has just been encoded."""
+        self.shared.picture_took(time.perf_counter() - frame.captured_at_s)
 
     def close(self) -> None:
         """End it."""
@@ -36,8 +43,3 @@ class LiveSound:
         if self._microphone is not None:
             self._microphone.close()
         self._thread.join(STOP_S)
-
-
-def follow(shared: SharedSound, frame: Frame) -> None:
-    """Let sound wait for as long as this frame took, which has just been encoded."""
-    shared.picture_took(time.perf_counter() - frame.captured_at_s)

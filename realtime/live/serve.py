@@ -18,7 +18,7 @@ from realtime.live.commands import NO_BADGE, SessionCommands
 from realtime.live.content_credentials import ContentCredentials
 from realtime.live.figure_sender import FigureSender
 from realtime.live.json_log import log_as_json
-from realtime.live.live_sound import LiveSound, follow
+from realtime.live.live_sound import LiveSound
 from realtime.live.performer_profile import load_profile
 from realtime.live.run_config import RunConfig
 from realtime.live.session import Session, live_renderer, open_session
@@ -34,7 +34,6 @@ from server.certificate import CertificateError, tls_context
 from server.ice_server import IceServer
 from server.osc import listen_to_osc
 from server.qr_code import terminal_code
-from server.sound import SharedSound
 from server.sound_track import SoundBroadcast
 from server.whip_client import WhipClient, read_endpoint
 
@@ -57,14 +56,14 @@ async def serve(config: RunConfig) -> None:
     publisher = WhipSource() if config.source == WHIP and config.camera is None else None
     stop = _stopping()
     credentials = ContentCredentials(data_folder() / "content_credentials.pem") if config.sign else None
-    sound = None if config.no_sound else SharedSound()
+    sound = None if config.no_sound else LiveSound(microphone=config.microphone)
     session = await _unless(stop, lambda: _load(config, publisher, sound))
-    broadcast = None if sound is None else SoundBroadcast(sound)
+    broadcast = None if sound is None else SoundBroadcast(sound.shared)
     asked = SessionCommands(
         session,
         lambda name: live_renderer(load_subject(name), config.engines),
         publisher=publisher,
-        sound=sound,
+        sound=None if sound is None else sound.shared,
         credentials=credentials,
     )
     server = Server(
@@ -87,7 +86,8 @@ async def serve(config: RunConfig) -> None:
         ends.push_async_callback(asyncio.to_thread, session.stop)
         ends.push_async_callback(server.stop)
         if sound is not None:
-            ends.callback(LiveSound(sound, session, microphone=config.microphone).close)
+            sound.start(session)
+            ends.callback(sound.close)
         _add_outputs(config, session, asked)
         try:
             await server.start()
@@ -174,7 +174,7 @@ def _ice_server(text: str) -> IceServer:
         raise UserError(f"--ice-server {error}") from error
 
 
-def _load(config: RunConfig, source: Source | None, sound: SharedSound | None) -> Session:
+def _load(config: RunConfig, source: Source | None, sound: LiveSound | None) -> Session:
     """Everything that takes its time."""
     subject = load_subject(config.subject)
     profile = None if config.performer is None else load_profile(config.performer)
@@ -191,7 +191,7 @@ def _load(config: RunConfig, source: Source | None, sound: SharedSound | None) -
         config.pose,
         profile=profile,
         badge=not config.no_badge,
-        on_encoded=lambda frame: None if sound is None else follow(sound, frame),
+        on_encoded=(lambda frame: None) if sound is None else sound.follow,
         say=print,
     )
 

@@ -7,6 +7,7 @@ import aiohttp
 import av
 import numpy as np
 import pytest
+from av.video.codeccontext import VideoCodecContext
 from playwright.async_api import Browser, expect
 from yarl import URL
 
@@ -31,7 +32,9 @@ class SlowViewer:
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse, codec: str) -> None:
         self._socket = socket
-        self._decoder = av.CodecContext.create({"VP8": "libvpx", "H264": "h264"}[codec], "r")
+        decoder = av.CodecContext.create({"VP8": "libvpx", "H264": "h264"}[codec], "r")
+        assert isinstance(decoder, VideoCodecContext)
+        self._decoder = decoder
         self._decoder.thread_count = 1  # or it holds pictures back
         self.keys: list[bool] = []
         self.times_us: list[int] = []

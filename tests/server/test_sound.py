@@ -159,6 +159,7 @@ class ClapTrack(MediaStreamTrack):
         return frame
 
 
+@pytest.mark.long  # it measures, which a busy machine spoils
 async def test_a_publisher_s_sound_comes_with_its_pictures() -> None:
     flashes, clicks, pictures = Onsets(128), Onsets(LOUD), Latest[ReceivedPicture]()
 

@@ -1,7 +1,6 @@
 """A film of claps, a flash and a click each, a session that plays it, and what comes of it."""
 
 import time
-from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from fractions import Fraction
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime.frame import Rgb
-from realtime.live.live_sound import LiveSound, follow
+from realtime.live.live_sound import LiveSound
 from realtime.live.output import StreamOutput
 from realtime.live.pipeline import STAGES
 from realtime.live.session import Session
@@ -26,13 +25,13 @@ from tests.support.scripted import ScriptedEstimator, ScriptedRenderer
 
 FPS, SIDE_PX, RATE_HZ = 20, 64, 48_000
 CLAPS_S, LENGTH_S = (0.5, 1.5), 2.0
-CLICK_S = 0.03
+CLICK_S, FLASH_PICTURES = 0.03, 3
 LOUD = 0.1
 """Of the greatest value of a sample: nothing but a click is louder."""
 
 
 def clap_film(path: Path) -> Path:
-    """Two seconds, black and silent but for two claps; each is one white picture and a click that begins with it."""
+    """Two seconds, black and silent but for two claps: some white pictures, and a click that begins with the first."""
     with av.open(str(path), "w") as container:
         track = container.add_stream("libx264", rate=FPS, options={"crf": "10"})
         assert isinstance(track, av.VideoStream)
@@ -40,7 +39,7 @@ def clap_film(path: Path) -> Path:
         track.pix_fmt = "yuv420p"
         sound = container.add_stream("aac", rate=RATE_HZ, layout="mono")
         assert isinstance(sound, av.AudioStream)
-        flashes = {round(at_s * FPS) for at_s in CLAPS_S}
+        flashes = {round(at_s * FPS) + number for at_s in CLAPS_S for number in range(FLASH_PICTURES)}
         for number in range(round(LENGTH_S * FPS)):
             rgb = np.full((SIDE_PX, SIDE_PX, 3), 255 if number in flashes else 0, np.uint8)
             container.mux(track.encode(av.VideoFrame.from_ndarray(rgb, format="rgb24")))
@@ -95,18 +94,19 @@ class Mirror:
     """An estimator and a renderer that make pictures as bright as the source's."""
 
     def __init__(self) -> None:
-        self._seen: deque[int] = deque(maxlen=4)
+        self._seen = 0
         mirror = self
 
         class Estimator(ScriptedEstimator):
             def estimate(self, rgb: Rgb) -> Pose | None:
-                mirror._seen.append(int(rgb.mean()))
+                mirror._seen = int(rgb.mean())
                 return None
 
         class Renderer(ScriptedRenderer):
             def step(self, figure: Figure) -> Rgb:
+                seen = mirror._seen
                 time.sleep(SLOW_S)
-                return np.full((64, 64, 3), mirror._seen.popleft() if mirror._seen else 0, np.uint8)
+                return np.full((64, 64, 3), seen, np.uint8)
 
         self.track, self.renderer = PoseTrack(Estimator()), Renderer()
 
@@ -114,12 +114,13 @@ class Mirror:
 @contextmanager
 def clapping(path: Path) -> Iterator[tuple[Session, SharedSound]]:
     """A session that plays claps; outputs are a stream, and what is added."""
-    mirror, sound = Mirror(), SharedSound()
-    output = StreamOutput("claps", on_encoded=lambda frame, _: follow(sound, frame))
+    mirror, sound = Mirror(), LiveSound()
+    output = StreamOutput("claps", on_encoded=lambda frame, _: sound.follow(frame))
     source = FileSource(path, loop=True)
     session = Session(source, mirror.track, mirror.renderer, [output], meter=Meter(*STAGES))
     with ExitStack() as ends:
         ends.callback(session.stop)
-        ends.callback(LiveSound(sound, session).close)
+        sound.start(session)
+        ends.callback(sound.close)
         session.start()
-        yield session, sound
+        yield session, sound.shared
