@@ -177,6 +177,12 @@ def set_opus(codec: AudioCodecContext) -> None:
     codec.options = {"application": "audio", "frame_duration": "20"}
 
 
+def silence() -> SoundPacket:
+    """A packet of nothing."""
+    (packet,) = open_opus().encode(_frame(0, np.zeros((PACKET_SAMPLES, CHANNELS), np.int16)))
+    return SoundPacket(bytes(packet), 0)
+
+
 def _frame(pts: int, pcm: Pcm) -> av.AudioFrame:
     frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(pcm).reshape(1, -1), format="s16", layout="stereo")
     frame.sample_rate, frame.pts, frame.time_base = RATE_HZ, pts, TIME_BASE

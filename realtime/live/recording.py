@@ -17,7 +17,7 @@ from engines.files import FULL
 from realtime.frame import Frame
 from realtime.live.output import POLL_S, WorkingOutput, fitted
 from server.encoder import Packet
-from server.sound import PACKET_SAMPLES, RATE_HZ, SharedSound, SoundPacket, set_opus
+from server.sound import PACKET_SAMPLES, RATE_HZ, SharedSound, SoundPacket, set_opus, silence
 from server.sound_track import as_packet
 
 TICK = Fraction(1, 90_000)
@@ -130,6 +130,8 @@ class _File:
             assert isinstance(sound, AudioStream)
             set_opus(sound.codec_context)
             self._sound = sound
+            # Nothing reaches the disk until every track has a packet, and sound may never come.
+            self._mux_sound(silence(), 0)
 
     def write(self, frame: Frame) -> None:
         """Append a frame."""
@@ -144,13 +146,16 @@ class _File:
 
     def write_sound(self, sound: SoundPacket) -> None:
         """Append sound; what belongs before the first frame is left out."""
-        assert self._sound is not None
         pts = sound.pts - round(self._begun_at_s * RATE_HZ)
-        if pts >= 0:
-            packet = as_packet(sound)
-            packet.pts = packet.dts = pts
-            packet.duration, packet.stream = PACKET_SAMPLES, self._sound
-            self._container.mux_one(packet)
+        if pts >= PACKET_SAMPLES:
+            self._mux_sound(sound, pts)
+
+    def _mux_sound(self, sound: SoundPacket, pts: int) -> None:
+        assert self._sound is not None
+        packet = as_packet(sound)
+        packet.pts = packet.dts = pts
+        packet.duration, packet.stream = PACKET_SAMPLES, self._sound
+        self._container.mux_one(packet)
 
     def finish(self) -> None:
         """Write what is left, and make an ordinary .mp4 of it."""
