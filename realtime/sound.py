@@ -57,9 +57,12 @@ class Sound:
 
     def samples(self) -> Iterator[tuple[Pcm, float]]:
         """All of it, decoded, as 16 bits [N, 2] at 48 kHz, and the time of each piece's first sample."""
-        resampler = av.AudioResampler(format="s16", layout="stereo", rate=RATE_HZ)
+        kind, resampler = None, av.AudioResampler()
         for packet in self._timed():
             for frame in _decoded(packet):
+                if kind != (frame.format.name, frame.layout.name, frame.sample_rate):  # it may change on the way
+                    kind = frame.format.name, frame.layout.name, frame.sample_rate
+                    resampler = av.AudioResampler(format="s16", layout="stereo", rate=RATE_HZ)
                 for piece in resampler.resample(frame):
                     yield np.asarray(piece.to_ndarray().reshape(-1, 2), np.int16), float(piece.time or 0.0)
 

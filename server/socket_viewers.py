@@ -6,6 +6,7 @@ on the way: who is slow finds a full queue, which skips to a newer key frame, an
 """
 
 import asyncio
+import logging
 import struct
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -26,6 +27,7 @@ REPORT_S = 1.0
 LAG_LOSS = 0.5
 """The share of lost packets that a viewer who does not is taken for."""
 _HEARTBEAT_S, _CLOSE_S = 10.0, 0.3
+LOG = logging.getLogger(__name__)
 
 
 class SocketViewers:
@@ -67,12 +69,12 @@ class SocketViewers:
                 tasks.append(asyncio.create_task(_send(socket, number, track, window)))
                 tasks.append(asyncio.create_task(_watch_over(track)))
             async for message in socket:
-                # An answer to what was never sent, or anything else, ends it.
+                # Anything else ends it, and so does an answer to what was never sent.
                 if message.type != WSMsgType.TEXT or message.data not in ("0", "1")[: len(windows)]:
                     break
                 windows[int(message.data)].release()
         except ValueError:
-            pass
+            LOG.info("A viewer has answered to pictures that it was not sent.")
         finally:
             self._sockets.discard(socket)
             for task in tasks:
