@@ -48,7 +48,7 @@ chromium:
 
 # What tests/server/test_interop.py watches with; what is missing is skipped there.
 PEERS := gstreamer1.0-plugins-bad gstreamer1.0-plugins-good gstreamer1.0-libav gstreamer1.0-nice python3-gst-1.0 \
-	gir1.2-gst-plugins-bad-1.0 firefox-esr
+	gir1.2-gst-plugins-bad-1.0 gir1.2-gst-rtsp-server-1.0 firefox-esr
 
 peers: .venv/dev
 	@{ /usr/bin/python3 -c 'import gi; gi.require_version("GstWebRTC", "1.0")' && command -v firefox-esr; } >/dev/null 2>&1 \

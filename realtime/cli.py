@@ -98,9 +98,11 @@ def calibrate(
     from realtime.live.calibrate import calibrate_film
     from realtime.live.performer_profile import check_name, save_profile
     from realtime.live.source import is_recorded, open_source, video_path
+    from realtime.pose.estimation.people import check_person
 
     check_name(performer)
     if camera is None and source is not None and not capture.asks and is_recorded(source):
+        check_person(video_path(source), pose)
         profile = calibrate_film(video_path(source), pose)
     else:
         opened, remark = open_source(camera, source, capture=capture)
@@ -201,9 +203,11 @@ def pose(
         config: what estimates the pose, and whose.
     """
     from realtime.live.source import video_file
+    from realtime.pose.estimation.people import check_person
     from realtime.pose_tools.annotate import report_poses
 
     with video_file(video) as path:
+        check_person(path, config)
         folder = out or Path(f"{path.stem or path.resolve().name}_pose")
         report_poses(path, folder, config, truth=truth, start_s=start_s, end_s=end_s)
 

@@ -11,7 +11,7 @@ import av
 
 from engines.console import progress_bar
 from engines.errors import UserError
-from engines.files import replace_file
+from engines.files import check_there, replace_file
 
 OPTIONS = {
     "rtsp_transport": "tcp",
@@ -49,6 +49,21 @@ def fetched(url: str) -> Iterator[Path]:
     """`fetch` into a folder that is deleted when the block ends."""
     with tempfile.TemporaryDirectory(prefix="bodydouble-") as folder:
         yield fetch(url, Path(folder))
+
+
+@contextmanager
+def film_at(source: str) -> Iterator[Path]:
+    """The film that a command line names by a path or an URL; what is at an URL is fetched meanwhile.
+
+    Raises:
+        UserError: there is no such film.
+    """
+    if is_url(source):
+        with fetched(source) as path:
+            yield path
+    else:
+        check_there(Path(source))
+        yield Path(source)
 
 
 def fetch(url: str, folder: Path) -> Path:

@@ -22,6 +22,7 @@ from engines.files import disk_full_message
 from realtime.frame import Rgb
 from realtime.pictures import has_pictures
 from realtime.pose.estimation.config import PoseConfig
+from realtime.pose.estimation.people import check_person
 from realtime.pose.figure.styles import Figure
 from realtime.pose.normalization.motion_range import Stand, whole_range
 from realtime.pose.normalization.normalizer import Normalizer
@@ -118,6 +119,7 @@ def render(
             estimator cannot be loaded.
     """
     _check_out(video, out, replace=replace)
+    check_person(video, pose)
     fps, progress = frame_rate(video), progress or Progress(disable=True, auto_refresh=False)
     track = PoseTrack.of(pose.for_skeleton(subject.manifest.skeleton_version), threads=engines.threads)
     renderer = open_renderer(subject, engines, say)

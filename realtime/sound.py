@@ -1,17 +1,20 @@
-"""The sound of a video on its way into another one: copied where an .mp4 can carry it, else encoded anew."""
+"""The sound of a video: to be heard, or on its way into another one, copied where an .mp4 can carry it."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import TypeAlias
 
 import av
+import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
+from numpy.typing import NDArray
 
 COPIED = frozenset({"aac", "ac3", "alac", "eac3", "flac", "mp3", "opus"})
 """Codecs that players know in an .mp4; what is in another becomes AAC."""
 RATE_HZ, BIT_S = 48_000, 192_000
 """Of the AAC."""
+Pcm: TypeAlias = NDArray[np.int16]
 Packet: TypeAlias = "av.Packet[AudioStream]"
 
 
@@ -51,6 +54,17 @@ class Sound:
         while self._next is not None and float((self._next.pts or 0) * self._next.time_base) <= end_s:
             yield self._next
             self._next = next(self._moved, None)
+
+    def samples(self) -> Iterator[tuple[Pcm, float]]:
+        """All of it, decoded, as 16 bits [N, 2] at 48 kHz, and the time of each piece's first sample."""
+        kind, resampler = None, av.AudioResampler()
+        for packet in self._timed():
+            for frame in _decoded(packet):
+                if kind != (frame.format.name, frame.layout.name, frame.sample_rate):  # it may change on the way
+                    kind = frame.format.name, frame.layout.name, frame.sample_rate
+                    resampler = av.AudioResampler(format="s16", layout="stereo", rate=RATE_HZ)
+                for piece in resampler.resample(frame):
+                    yield np.asarray(piece.to_ndarray().reshape(-1, 2), np.int16), float(piece.time or 0.0)
 
     def _copy(self, stream: AudioStream) -> Iterator[Packet]:
         for packet in self._timed():

@@ -5,7 +5,7 @@ A film is a video file, or a folder of pictures (`realtime.pictures`).
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from functools import lru_cache
@@ -24,7 +24,7 @@ from engines.files import replace_file, write_file
 from realtime import hdr
 from realtime.frame import Rgb
 from realtime.pictures import PICTURES_FPS, PictureFolder
-from realtime.sound import Sound
+from realtime.sound import Pcm, Sound
 
 LOG = logging.getLogger(__name__)
 STILL = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
@@ -145,6 +145,25 @@ def open_sound(path: Path) -> Iterator[Sound | None]:
             if track is not None:
                 LOG.warning("The sound of %s is of an unknown kind: it is left out.", path)
             yield None
+
+
+def has_sound(path: Path) -> bool:
+    """Whether there is sound in a film that can be read."""
+    with open_sound(path) as sound:
+        return sound is not None
+
+
+def read_sound(path: Path) -> Generator[tuple[Pcm, float], None, None]:
+    """Yield the sound of a film (int16 [N, 2], 48 kHz) piece by piece, and the time of each piece's first sample.
+
+    Times are in seconds from the first picture, as in `read_video`. There is nothing if it has none.
+
+    Raises:
+        UserError: it cannot be opened.
+    """
+    with open_sound(path) as sound:
+        if sound is not None:
+            yield from sound.samples()
 
 
 def _begin_s(stream: av.VideoStream) -> float:

@@ -18,6 +18,8 @@ _CONTENT_POLICY = (
     "media-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _ENDPOINTS = ("/whep", "/whip")
+PROTOCOL, _BEARER = "bodydouble", "bearer."
+"""What a WebSocket of the page speaks; browsers let it carry a token only as the name of one more protocol."""
 FAILURE_S = 1.0
 """So long a wrong token waits for its refusal ..."""
 FAILURES = 16
@@ -90,7 +92,10 @@ class Access:
 
 def _bearer(request: web.Request) -> str:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
+    if scheme.lower() == "bearer":
+        return token.strip()
+    offered = (each.strip() for each in request.headers.get("Sec-WebSocket-Protocol", "").split(","))
+    return next((each.removeprefix(_BEARER) for each in offered if each.startswith(_BEARER)), "")
 
 
 def response_headers(access: Access, *, camera: bool) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
@@ -122,10 +127,10 @@ def response_headers(access: Access, *, camera: bool) -> Callable[[web.Request, 
 
 
 def same_site_only(access: Access, allowed_hosts: Collection[str]) -> Middleware:
-    """Refuse requests under a foreign host name and writes from a foreign page.
+    """Refuse requests under a foreign host name, and writes and WebSockets from a foreign page.
 
     A page elsewhere can point its own name at this machine (DNS rebinding), but not at an IP address: so addresses,
-    `localhost` and `allowed_hosts` are let through. Writes carry the Origin of the page (RFC 6454), which must be ours;
+    `localhost` and `allowed_hosts` are let through. Those carry the Origin of the page (RFC 6454), which must be ours;
     programs that are no browsers send none. Where there are tokens other pages may use the endpoints, for what they
     send must carry one.
     """
@@ -142,7 +147,8 @@ def same_site_only(access: Access, allowed_hosts: Collection[str]) -> Middleware
         origin = request.headers.get("Origin")
         ours = origin is None or origin.partition("://")[2] == host
         shared = access.tokens and request.path.startswith(_ENDPOINTS)
-        if request.method not in ("GET", "HEAD") and not ours and not shared:
+        reads = request.method in ("GET", "HEAD") and "Upgrade" not in request.headers
+        if not reads and not ours and not shared:
             raise web.HTTPForbidden(text="Only the server's own pages may do that.")
         return await handler(request)
 

@@ -19,6 +19,7 @@ from server.address import ListenError, is_loopback, own_names, page_urls, why_n
 from server.broadcast import Broadcast
 from server.control import Command, Commands
 from server.control_channel import ControlChannel
+from server.guarded_site import GuardedSite
 from server.ice_server import IceServer
 from server.metrics import CONTENT_TYPE, metrics_text
 from server.offer import MAX_OFFER_BYTES, PUBLISH, WATCH, Offer
@@ -26,6 +27,9 @@ from server.protocols import Inlet
 from server.publisher_peer import PublisherPeer
 from server.qr_code import svg_code
 from server.sessions import Endpoint, Sessions, read_body
+from server.socket_viewers import SocketViewers
+from server.sound import Hear
+from server.sound_track import SoundBroadcast
 from server.stream import SharedStream
 from server.viewer_peer import ViewerPeer
 
@@ -33,7 +37,7 @@ _VIEWER = Path(__file__).parent / "viewer"
 _CONTENT_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 JSON = "application/json"
 _SHUTDOWN_S, _KEEP_ALIVE_S = 0.1, 30.0
-WHEP, WHIP, CONTROL = "/whep", "/whip", "/control"
+WHEP, WHIP, CONTROL, WATCH_BY_SOCKET = "/whep", "/whip", "/control", "/watch"
 _REQUESTS = logging.getLogger(f"{__name__}.requests")
 _REQUESTS.setLevel(logging.CRITICAL)  # anybody can send requests that break: a page of traceback for each helps nobody
 
@@ -56,6 +60,8 @@ class Server:
         allowed_hosts: Collection[str] = (),
         access: Access | None = None,
         inlet: Inlet | None = None,
+        hear: Hear = lambda samples: None,
+        sound: SoundBroadcast | None = None,
         ice_servers: Sequence[IceServer] = (),
         tls: ssl.SSLContext | None = None,
     ) -> None:
@@ -68,7 +74,8 @@ class Server:
         /control or over their data channels; `thumbnails` are JPEGs of what the command `subject` takes. Without
         `access` everybody may do everything. `port` 0 takes a free one. Peers that do not connect within `half_open_s`
         are dropped. Addresses always work, and this machine's own names where others can reach it; further names, e.g.
-        of a proxy, go to `allowed_hosts`. With an `inlet` one publisher at a time may send pictures to it.
+        of a proxy, go to `allowed_hosts`. With an `inlet` one publisher at a time may send pictures to it, and what is
+        heard with them to `hear`. `sound` is sent to who asks for it.
         `ice_servers` are used on both sides. `tls` serves https instead of http.
         """
         if not 1 <= len(streams) <= 2:
@@ -87,7 +94,8 @@ class Server:
         self._thumbnails = thumbnails
         self._instance = ""
         self._access = access or Access()
-        self._inlet, self._ice_servers = inlet, tuple(ice_servers)
+        self._inlet, self._hear, self._ice_servers = inlet, hear, tuple(ice_servers)
+        self._sound = sound
         self._publisher: PublisherPeer | None = None
         self._tls = tls
         watch = Endpoint(path=WHEP, role=Role.WATCH, admission=WATCH, make_peer=self._make_viewer, limit=viewers_limit)
@@ -95,6 +103,7 @@ class Server:
         publish = Endpoint(path=WHIP, role=Role.CONTROL, admission=PUBLISH, make_peer=self._make_publisher, limit=4)
         endpoints = [watch] if inlet is None else [watch, publish]
         self._sessions = Sessions(endpoints, self._access, self._ice_servers, half_open_s=half_open_s)
+        self._sockets = SocketViewers(self._streams, self._access, lambda: self.viewers < viewers_limit)
         self._allowed_hosts = {*allowed_hosts, *own_names(host)}
         self._runner: web.AppRunner | None = None
 
@@ -116,7 +125,7 @@ class Server:
     @property
     def viewers(self) -> int:
         """How many viewers there are, those that are still connecting included."""
-        return self._sessions.count(WHEP)
+        return self._sessions.count(WHEP) + self._sockets.count
 
     async def start(self) -> None:
         """Listen. Raises `ListenError`, for example when the port is in use."""
@@ -134,6 +143,7 @@ class Server:
             "/subjects/{subject}": self._thumbnail,
             "/link/{role:watch|control}": self._qr_code,
             CONTROL: self._describe,
+            WATCH_BY_SOCKET: self._sockets.handle,
         }
         app.add_routes([web.get(path, handler) for path, handler in (pages | files).items()])
         app.add_routes([web.post(CONTROL, self._command)])
@@ -142,7 +152,7 @@ class Server:
         )
         await runner.setup()
         try:
-            await web.TCPSite(runner, self._host, self._port, ssl_context=self._tls).start()
+            await GuardedSite(runner, self._host, self._port, self._tls).start()
         except OSError as problem:
             await runner.cleanup()
             raise ListenError(why_not(problem, self._host, self._port)) from problem
@@ -155,13 +165,15 @@ class Server:
         if self._runner is None:
             return
         runner, self._runner = self._runner, None
+        await self._sockets.close()
         await runner.cleanup()  # first, so that nobody comes in behind those who leave
         await self._sessions.close()
 
     def _make_viewer(self, request: web.Request, offer: Offer) -> ViewerPeer:
         control = ControlChannel(self.commands, allowed=self._access.role(request) == Role.CONTROL)
         streams = list(zip(self._streams, offer.codecs, strict=False))
-        return ViewerPeer(streams, control, self.figures, request.remote, self._ice_servers)
+        sound = self._sound if offer.sound else None
+        return ViewerPeer(streams, control, self.figures, request.remote, self._ice_servers, sound)
 
     def _make_publisher(self, request: web.Request, _: Offer) -> PublisherPeer:
         """The publisher that is live keeps its place, unless `?takeover` asks for it."""
@@ -170,7 +182,7 @@ class Server:
             raise web.HTTPConflict(text="Somebody else publishes now: take over with ?takeover.")
         if self._publisher is not None:
             self._publisher.end()
-        self._publisher = PublisherPeer(self._inlet, request.remote, self._ice_servers)
+        self._publisher = PublisherPeer(self._inlet, self._hear, request.remote, self._ice_servers)
         return self._publisher
 
     @property
@@ -244,6 +256,7 @@ class Server:
             **self._info(),
             "instance": self._instance,
             "viewers": self.viewers,
+            "sound": self._sound is not None and self._sound.heard,
             "streams": streams,
             "rejected_offers": dict(self._sessions.rejected),
         }

@@ -34,7 +34,7 @@ def tls_context(path: Path, names: Iterable[str]) -> tuple[ssl.SSLContext, str]:
     """
     try:
         if not path.exists() or _expired(path):
-            _write(path, sorted(set(names)))
+            write_private(path, _make(sorted(set(names))))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(path)
@@ -54,13 +54,14 @@ def _expired(path: Path) -> bool:
     return x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc < datetime.now(UTC)
 
 
-def _write(path: Path, names: list[str]) -> None:
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file that only its owner may read, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{os.getpid()}.new")
     draft.unlink(missing_ok=True)
     try:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(_make(names))
+            file.write(content)
         draft.replace(path)
     except BaseException:
         draft.unlink(missing_ok=True)

@@ -19,6 +19,8 @@ from server.encoder import CodecName
 MAX_OFFER_BYTES = 16 * 1024
 """Browsers send 3 to 7 KB."""
 MAX_LINES = 600
+MAX_CODECS = 128
+"""Of a section: payload types have seven bits (RFC 3550, section 5.1)."""
 MAX_CANDIDATES = 32
 USED_CANDIDATES = 8
 """Every one that is tried makes packets to whatever address it names, so only the first few are."""
@@ -70,6 +72,8 @@ class Offer:
     """As aiortc should read it."""
     codecs: tuple[CodecName, ...]
     """Of each video section: the first in the offer that is possible here."""
+    sound: bool
+    """Whether it asks to receive sound, too, as Opus."""
     ice_users: frozenset[str]
     """The user name fragments of its ICE session; more than one if it is not bundled."""
 
@@ -94,6 +98,8 @@ def admit(body: bytes, admission: Admission) -> Offer:
         )
     if channels > 1:
         raise UnsupportedOfferError(f"The offer has {channels} sections for data channels; one is possible.")
+    if any(sum(line.startswith("a=rtpmap:") for line in section) > MAX_CODECS for section in _sections(lines)):
+        raise OfferError(f"The offer has more than {MAX_CODECS} codecs in a section.")
     offer = "".join(f"{line}\r\n" for line in _tidied(lines))
     try:
         session = SessionDescription.parse(offer)
@@ -102,15 +108,17 @@ def admit(body: bytes, admission: Admission) -> Offer:
     mids = {section.rtp.muxId for section in session.media}
     if any(not mids.issuperset(map(str, group.items)) for group in session.group if group.semantic == "BUNDLE"):
         raise OfferError("The offer bundles a media section that it does not have (RFC 9143).")
-    codecs = []
+    codecs, sound = [], False
     for section in session.media:
         if section.kind == "application":
             _check_channel(section)
         elif section.kind == "video":
             codecs.append(_check_video(section, admission))
+        else:
+            sound = section.direction in WATCH.directions and any(c.name.lower() == "opus" for c in section.rtp.codecs)
         if section.dtls is None or not section.dtls.fingerprints:
             raise OfferError("The offer lacks a=setup or a=fingerprint.")
-    return Offer(sdp=offer, codecs=tuple(codecs), ice_users=_ice_users(lines))
+    return Offer(sdp=offer, codecs=tuple(codecs), sound=sound, ice_users=_ice_users(lines))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""A viewer's connection: aiortc, with tracks that send the shared, already encoded streams."""
+"""A viewer's connection: aiortc, with tracks that send the shared, already encoded streams and sound."""
 
 import math
 import time
@@ -22,6 +22,7 @@ from server.encoder import CodecName, Packet
 from server.ice_server import IceServer
 from server.peer import Peer
 from server.rung_choice import RungChoice
+from server.sound_track import SoundBroadcast, SoundTrack, send_sound
 from server.stream import SharedStream
 from server.subscription import Subscription
 
@@ -80,6 +81,11 @@ class StreamTrack(MediaStreamTrack):
             self._stream.unsubscribe(self._subscription)
             self._subscription = None
 
+    @property
+    def skips(self) -> int:
+        """How many times it could not keep up."""
+        return 0 if self._subscription is None else self._subscription.skips
+
     def request_keyframe(self) -> None:
         """The viewer has lost a picture."""
         if self._subscription is not None:
@@ -104,6 +110,7 @@ class ViewerPeer(Peer):
         figures: what a viewer gets besides who opens a data channel for it.
         remote: the address that asked for it.
         ice_servers: what helps to find a way to the client.
+        sound: what is heard with them, if the client asks for it.
     """
 
     def __init__(
@@ -113,8 +120,10 @@ class ViewerPeer(Peer):
         figures: Broadcast,
         remote: str | None,
         ice_servers: Sequence[IceServer] = (),
+        sound: SoundBroadcast | None = None,
     ) -> None:
         super().__init__(remote, ice_servers)
+        self._sound = None if sound is None else SoundTrack(sound)
         self._tracks = [(StreamTrack(stream, codec), codec) for stream, codec in streams]
         self._control, self._figures = control, figures
         self._figure: RTCDataChannel | None = None
@@ -123,6 +132,8 @@ class ViewerPeer(Peer):
         self._connection.on("datachannel", self._listen)
         for track, codec in self._tracks:
             send_track(self._connection, track, codec)
+        if self._sound is not None:
+            send_sound(self._connection, self._sound)
 
     def _release(self) -> None:
         self._control.close()
@@ -130,6 +141,8 @@ class ViewerPeer(Peer):
             self._figures.forget(self._figure)
         for track, _ in self._tracks:
             track.stop()
+        if self._sound is not None:
+            self._sound.stop()
 
     def _listen(self, channel: RTCDataChannel) -> None:
         if channel.label != FIGURE:

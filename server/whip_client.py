@@ -13,6 +13,7 @@ from yarl import URL
 from server.encoder import CodecName
 from server.ice_server import IceServer
 from server.peer import with_one_fingerprint
+from server.sound_track import SoundBroadcast, SoundTrack, send_sound
 from server.stream import SharedStream
 from server.viewer_peer import StreamTrack, send_track
 
@@ -52,6 +53,7 @@ class WhipClient:
         stream: what is sent; it is not encoded again.
         token: the endpoint's Bearer token.
         ice_servers: what helps to find a way.
+        sound: what is heard with the stream.
     """
 
     def __init__(
@@ -61,7 +63,9 @@ class WhipClient:
         *,
         token: str | None = None,
         ice_servers: Sequence[IceServer] = (),
+        sound: SoundBroadcast | None = None,
     ) -> None:
+        self._sound = sound
         self._url, self._stream, self._token = endpoint, stream, token
         self._ice_servers = [each.for_aiortc for each in ice_servers]
         self.live = False
@@ -88,6 +92,7 @@ class WhipClient:
         """Connect, and return when the connection has been lost."""
         connection = RTCPeerConnection(RTCConfiguration(iceServers=self._ice_servers))
         track, session = StreamTrack(self._stream, CODEC), None
+        sound = None if self._sound is None else SoundTrack(self._sound)
         settled, ended = asyncio.Event(), asyncio.Event()
 
         def note() -> None:
@@ -101,6 +106,8 @@ class WhipClient:
         connection.on("connectionstatechange", note)
         try:
             send_track(connection, track, CODEC)
+            if sound is not None:
+                send_sound(connection, sound)
             await connection.setLocalDescription(await connection.createOffer())
             session, answer = await self._post(http, with_one_fingerprint(connection.localDescription.sdp))
             try:
@@ -116,6 +123,8 @@ class WhipClient:
         finally:
             self.live = False
             track.stop()
+            if sound is not None:
+                sound.stop()
             await connection.close()
             if session is not None:
                 with suppress(aiohttp.ClientError, OSError):

@@ -36,6 +36,8 @@ HEAVY = (
     "nncf",
     "openvino_telemetry",
     "pyvirtualcam",
+    "sounddevice",
+    "c2pa",
 )
 HOMES = {
     "openvino": {"engines/openvino.py"},
@@ -56,6 +58,8 @@ HOMES = {
     "tensorboard": {"trainer/training/training_log.py"},
     "torch.utils.tensorboard": {"trainer/training/training_log.py"},
     "pyvirtualcam": {"realtime/live/virtual_camera.py"},
+    "sounddevice": {"realtime/live/microphone.py"},
+    "c2pa": {"realtime/live/content_credentials.py"},
     "mediapipe": {"realtime/pose/estimation/mediapipe.py", "realtime/pose_tools/holistic_worker.py"},
 }
 

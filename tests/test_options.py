@@ -14,9 +14,9 @@ ENGINES = ["--backend", "--precision", "--threads"]
 CAMERA = ["--camera", "--camera-fps", "--camera-size"]
 OPTIONS = {
     "realtime run": [
-        *(*POSE, *ENGINES, *CAMERA, "--allow-host", "--fps", "--host", "--ice-server", "--log-format", "--no-badge"),
-        *("--no-token", "--osc", "--performer", "--port", "--publish", "--publish-token", "--record", "--source"),
-        *("--subject", "--tls", "--virtual-camera"),
+        *(*POSE, *ENGINES, *CAMERA, "--allow-host", "--fps", "--host", "--ice-server", "--log-format", "--microphone"),
+        *("--no-badge", "--no-sound", "--no-token", "--osc", "--performer", "--port", "--publish", "--publish-token"),
+        *("--record", "--sign", "--source", "--subject", "--tls", "--virtual-camera"),
     ],
     "realtime render": [*POSE, *ENGINES, "--out", "--replace", "--side-by-side", "--subject"],
     "realtime subjects": [],
@@ -43,7 +43,7 @@ def test_the_options_of_every_command(
 ) -> None:
     text = help_of(MAIN[words.split()[0]], words.split(), monkeypatch, capsys)
     assert options_in(text) == sorted(OPTIONS[words])
-    assert len(OPTIONS[words]) <= 28
+    assert len(OPTIONS[words]) <= 30
     assert text.splitlines()[-1].startswith(f"Example: {' '.join(words.split()[:2])}"), "help ends with an example"
 
 

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +13,7 @@ from tyro.conf import Positional, UseAppendAction
 
 from engines.errors import UserError
 from engines.files import check_there, disk_full_message
+from realtime.fetch import film_at, is_url
 from realtime.pose.estimation.config import PoseConfig
 from realtime.subject import load_subject
 from realtime.subject_engines import EngineConfig
@@ -24,8 +26,8 @@ Inline = tyro.conf.arg(name="")
 
 def evaluate(
     subject: str = "alice",
-    video: Annotated[Path | None, tyro.conf.arg(metavar="VIDEO", help_behavior_hint="")] = None,
-    driver: Annotated[Path | None, tyro.conf.arg(metavar="VIDEO", help_behavior_hint="")] = None,
+    video: Annotated[str | None, tyro.conf.arg(metavar="VIDEO", help_behavior_hint="")] = None,
+    driver: Annotated[str | None, tyro.conf.arg(metavar="VIDEO", help_behavior_hint="")] = None,
     out: Path = Path("evaluation"),
     ablation: bool = False,
     every: int = 5,
@@ -41,7 +43,8 @@ def evaluate(
 
     Args:
         subject: The subject's name, or the path of its folder.
-        video: Footage of the same person and background that was not trained on: the truth.
+        video: Footage of the same person and background that was not trained on: the truth. As everywhere a video, a
+            folder of pictures, or an URL.
         driver: Video of somebody else, whose moves the subject makes: there is no truth to compare with.
         out: Folder for the videos to look at: footage | figure | output.
         ablation: Measure the subject also frame by frame, and without its face network: the paper's table.
@@ -61,7 +64,7 @@ def evaluate(
         raise UserError(f"--every must be at least 1 and --drift-frames at least 0, not {every} and {drift_frames}.")
     if video is None and (crop or record):
         raise UserError("--crop and --record are for --video, footage of the subject: give that, too.")
-    check_there(*(path for path in (video, driver) if path is not None))
+    check_there(*(Path(each) for each in (video, driver) if each is not None and not is_url(each)))
     from trainer.evaluation.evaluate import evaluate as measure
     from trainer.evaluation.evaluate import record as write_down
     from trainer.evaluation.evaluate import show
@@ -70,23 +73,32 @@ def evaluate(
     played, box = load_subject(subject), parse_crop(crop) if crop else None
     if record and not os.access(played.folder, os.W_OK):
         raise UserError(f"--record cannot write into {played.folder}: copy the subject, and give the copy's path.")
-    performances = [
-        VideoPlayback(played, path, part, engines, pose, self_driven=path is video, box=box if path is video else None)
-        for path in (video, driver)
-        if path is not None
-    ]
-    out.mkdir(parents=True, exist_ok=True)
     results = []
-    for performance in performances:
-        driven = "" if performance.self_driven else "_driver"
-        path = out / f"{played.manifest.name}_{performance.video.stem}{driven}.mp4"
-        with disk_full_message("the videos", out):
-            result = measure(
-                performance, path, engines, pose, ablation=ablation, every=every, drift_frames=drift_frames
+    with ExitStack() as films:
+        performances = [
+            VideoPlayback(
+                played,
+                films.enter_context(film_at(film)),
+                part,
+                engines,
+                pose,
+                self_driven=film is video,
+                box=box if film is video else None,
             )
-        results.append(result)
-        print(f"Look at {path}")
-        show(results[-1])
+            for film in (video, driver)
+            if film is not None
+        ]
+        out.mkdir(parents=True, exist_ok=True)
+        for performance in performances:
+            driven = "" if performance.self_driven else "_driver"
+            path = out / f"{played.manifest.name}_{performance.video.stem}{driven}.mp4"
+            with disk_full_message("the videos", out):
+                result = measure(
+                    performance, path, engines, pose, ablation=ablation, every=every, drift_frames=drift_frames
+                )
+            results.append(result)
+            print(f"Look at {path}")
+            show(results[-1])
     if record:
         write_down(played, results[0])
     print(msgspec.json.encode(msgspec.structs.replace(results[0], driver=results[1] if results[1:] else None)).decode())
@@ -100,8 +112,8 @@ class DetectorTrain:
     video is held out: the accuracy on it is reported, and kept in the file.
     """
 
-    real: tuple[Path, ...]
-    """Videos of the person."""
+    real: tuple[str, ...]
+    """Videos of the person, also folders of pictures and URLs."""
     out: Path
     """The detector to write, .safetensors."""
     subject: str = "alice"
@@ -114,8 +126,8 @@ class DetectorTrain:
 class DetectorRun:
     """Print for every second of a video how likely the subject's networks made it."""
 
-    video: Annotated[Positional[Path], tyro.conf.arg(metavar="VIDEO")]
-    """The video, with the whole body in it."""
+    video: Annotated[Positional[str], tyro.conf.arg(metavar="VIDEO")]
+    """The video, with the whole body in it, also a folder of pictures or an URL."""
     model: Path
     """A detector made by `trainer detector train`."""
     engines: Annotated[EngineConfig, Inline] = field(default_factory=EngineConfig)
@@ -129,18 +141,21 @@ def detector(
     ],
 ) -> None:
     """Tell a subject's videos from real footage: detector train, detector run."""
+    films = [action.video] if isinstance(action, DetectorRun) else action.real
+    check_there(*(Path(each) for each in films if not is_url(each)))
     if isinstance(action, DetectorRun):
-        check_there(action.video, action.model)
-    else:
-        check_there(*action.real)
+        check_there(action.model)
     from trainer.detector.commands import make_detector, run_detector, show
 
     if isinstance(action, DetectorRun):
-        show(run_detector(action.model, action.video, action.engines, action.pose))
+        with film_at(action.video) as path:
+            show(run_detector(action.model, path, action.engines, action.pose))
         return
     if not action.real:
         raise UserError("--real needs a video of the person at least.")
-    about = make_detector(load_subject(action.subject), action.real, action.out, action.engines, action.pose)
+    with ExitStack() as fetching:
+        real = [fetching.enter_context(film_at(each)) for each in action.real]
+        about = make_detector(load_subject(action.subject), real, action.out, action.engines, action.pose)
     model = shlex.quote(str(action.out))
     print(
         f"{action.out}: of {2 * about.held_out_clips} held-out clips {about.accuracy:.1%} are told rightly, of their "

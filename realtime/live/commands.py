@@ -11,6 +11,7 @@ from typing import Literal
 
 from engines.errors import UserError
 from realtime.live.camera import CameraSource
+from realtime.live.content_credentials import ContentCredentials
 from realtime.live.openpose_source import PoseSource
 from realtime.live.performer_profile import check_name
 from realtime.live.pipeline import SubjectRenderer
@@ -18,9 +19,10 @@ from realtime.live.recording import RecordingOutput
 from realtime.live.session import Session
 from realtime.live.source import FileSource, Source, performers
 from realtime.live.whip_source import WHIP, WhipSource
-from realtime.subject import subject_folders
+from realtime.subject import Manifest, subject_folders
 from realtime.video import write_picture
 from server.control import Command
+from server.sound import SharedSound
 
 CAMERA = "camera:"
 NO_BADGE = "The pictures do not say that they are AI-generated."
@@ -39,6 +41,8 @@ class SessionCommands:
         session: what is asked.
         load: makes a subject ready to be rendered.
         publisher: what whoever publishes is received with, if anybody may.
+        sound: what is recorded with the pictures, if there is any.
+        credentials: what recordings are signed with.
         folder: where pictures and recordings are written.
     """
 
@@ -48,12 +52,17 @@ class SessionCommands:
         load: Callable[[str], SubjectRenderer],
         *,
         publisher: WhipSource | None = None,
+        sound: SharedSound | None = None,
+        credentials: ContentCredentials | None = None,
         folder: Path = Path(),
     ) -> None:
         self._session, self._load, self._folder = session, load, folder
         self._recording: RecordingOutput | None = None
+        self._sound, self._credentials = sound, credentials
+        self._shown: list[Manifest] = []
+        """Whom the present recording shows."""
         self._said, self._said_until_s = "", -math.inf
-        self._inlet = None if publisher is None else publisher.inlet
+        self._publisher = publisher
         self.commands = {
             "subject": Command("Show another subject, by its name.", str, self.show),
             "source": Command(
@@ -85,6 +94,8 @@ class SessionCommands:
                 f"{name} was trained with other keypoints: begin anew with `realtime run --subject {name}`."
             )
         self._session.renderer = next_one
+        if next_one.subject.manifest not in self._shown:
+            self._shown.append(next_one.subject.manifest)
 
     def follow(self, name: str) -> None:
         """Exchange the source."""
@@ -140,8 +151,17 @@ class SessionCommands:
             if not self._recording.ended:
                 raise UserError(f"{self._recording.path.name} is being recorded: stop that first.")
             self._session.remove(self._recording)
-        path, comment = free_path(path), self._session.renderer.subject.disclosure
-        self._recording = RecordingOutput(path, comment=comment, on_end=self._say)
+        subject = self._session.renderer.subject
+        path, shown = free_path(path), [subject.manifest]
+        self._shown = shown
+
+        def sign(path: Path) -> None:
+            if self._credentials is not None:
+                self._credentials.sign(path, shown)
+
+        self._recording = RecordingOutput(
+            path, comment=subject.disclosure, sound=self._heard, finish=sign, on_end=self._say
+        )
         self._session.add(self._recording)
         return path
 
@@ -161,6 +181,11 @@ class SessionCommands:
         return {**info, "state": state}
 
     @property
+    def _heard(self) -> SharedSound | None:
+        """What a recording that begins now has of sound: a track for it cannot be added later."""
+        return self._sound if self._sound is not None and (self._session.has_sound or self._sound.heard) else None
+
+    @property
     def _subject(self) -> str:
         """The name by which the present subject is chosen: its folder's."""
         return self._session.renderer.subject.folder.resolve().name
@@ -178,8 +203,8 @@ class SessionCommands:
             return FileSource(performers()[name], loop=True)
         if name.startswith(CAMERA) and name.removeprefix(CAMERA).isdecimal():
             return CameraSource(name.removeprefix(CAMERA))
-        if name == WHIP and self._inlet is not None:
-            return WhipSource(self._inlet)
+        if name == WHIP and self._publisher is not None:
+            return WhipSource(self._publisher.inlet, self._publisher.sound)
         raise UserError(f"There is no source {name!r}: choose one of {', '.join(performers())}, or {CAMERA}NUMBER.")
 
 

@@ -23,6 +23,10 @@ class Pace:
             self._began_at_s = now_s - due_s
         return not self._closed.wait(max(0.0, self._began_at_s + due_s - now_s))
 
+    def at_s(self, due_s: float) -> float:
+        """When that is due, by `time.perf_counter()`; before the first frame has been waited for, about now."""
+        return (time.perf_counter() if self._began_at_s is None else self._began_at_s) + due_s
+
     def close(self) -> None:
         """Let `wait` end."""
         self._closed.set()

@@ -82,8 +82,14 @@ class RunConfig:
     """STUN or TURN servers that help browsers in other networks: stun:HOST:PORT, turn:USER:PASSWORD@HOST:PORT."""
     no_badge: FlagCreatePairsOff[bool] = False
     """Leave out what every picture says: that it is AI-generated. It is logged."""
+    microphone: FlagCreatePairsOff[bool] = False
+    """Hear this machine's microphone instead of the source's sound."""
+    no_sound: FlagCreatePairsOff[bool] = False
+    """Leave out the source's sound, which viewers can switch on and recordings have."""
     record: Annotated[Path | None, tyro.conf.arg(metavar="FILE.mp4")] = None
     """Record what is shown; it plays even if the program is killed. A name that is taken gets a number."""
+    sign: FlagCreatePairsOff[bool] = False
+    """Sign recordings with content credentials (C2PA): made by AI, who is shown, who agreed."""
     virtual_camera: FlagCreatePairsOff[bool] = False
     """Be a camera of this machine, too, for video calls and stage programs."""
     publish: Annotated[str | None, tyro.conf.arg(metavar="URL")] = None
@@ -102,5 +108,9 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.record is not None and self.record.suffix.lower() != ".mp4":
             raise UserError(f"--record must be an .mp4, not {self.record}: name it {self.record.name}.mp4.")
+        if self.microphone and self.no_sound:
+            raise UserError("--microphone is sound, which --no-sound leaves out: give one of them.")
+        if (self.source or "").startswith("poses:") and self.pose != PoseConfig():
+            raise UserError("--pose, --pose-parts, --pose-effort and --person are of no use with poses:.")
         if self.publish_token is not None and self.publish is None:
             raise UserError("--publish-token is for --publish URL: give both.")

@@ -15,14 +15,17 @@ from yarl import URL
 from engines.errors import UserError
 from engines.files import data_folder
 from realtime.live.commands import NO_BADGE, SessionCommands
+from realtime.live.content_credentials import ContentCredentials
 from realtime.live.figure_sender import FigureSender
 from realtime.live.json_log import log_as_json
+from realtime.live.live_sound import LiveSound
 from realtime.live.performer_profile import load_profile
 from realtime.live.run_config import RunConfig
 from realtime.live.session import Session, live_renderer, open_session
-from realtime.live.source import Source, open_source
+from realtime.live.source import FileSource, Source, open_source
 from realtime.live.virtual_camera import VirtualCameraOutput
 from realtime.live.whip_source import WHIP, WhipSource
+from realtime.pose.estimation.people import check_person
 from realtime.subject import THUMBNAIL, load_subject, subject_folders
 from server.access import Access, Role
 from server.address import ListenError, is_loopback, own_names, page_hosts
@@ -31,6 +34,7 @@ from server.certificate import CertificateError, tls_context
 from server.ice_server import IceServer
 from server.osc import listen_to_osc
 from server.qr_code import terminal_code
+from server.sound_track import SoundBroadcast
 from server.whip_client import WhipClient, read_endpoint
 
 LOG = logging.getLogger(__name__)
@@ -51,9 +55,16 @@ async def serve(config: RunConfig) -> None:
     access = Access() if config.no_token or is_loopback(config.host) else Access.by_new_tokens()
     publisher = WhipSource() if config.source == WHIP and config.camera is None else None
     stop = _stopping()
-    session = await _unless(stop, lambda: _load(config, publisher))
+    credentials = ContentCredentials(data_folder() / "content_credentials.pem") if config.sign else None
+    sound = None if config.no_sound else LiveSound(microphone=config.microphone)
+    session = await _unless(stop, lambda: _load(config, publisher, sound))
+    broadcast = None if sound is None else SoundBroadcast(sound.shared)
     asked = SessionCommands(
-        session, lambda name: live_renderer(load_subject(name), config.engines), publisher=publisher
+        session,
+        lambda name: live_renderer(load_subject(name), config.engines),
+        publisher=publisher,
+        sound=None if sound is None else sound.shared,
+        credentials=credentials,
     )
     server = Server(
         session.streams,
@@ -67,11 +78,16 @@ async def serve(config: RunConfig) -> None:
         access=access,
         tls=tls,
         inlet=None if publisher is None else publisher.inlet,
+        hear=lambda samples: None if publisher is None else publisher.sound.put(samples),
+        sound=broadcast,
         ice_servers=ice_servers,
     )
     async with AsyncExitStack() as ends:
         ends.push_async_callback(asyncio.to_thread, session.stop)
         ends.push_async_callback(server.stop)
+        if sound is not None:
+            sound.start(session)
+            ends.callback(sound.close)
         _add_outputs(config, session, asked)
         try:
             await server.start()
@@ -80,7 +96,9 @@ async def serve(config: RunConfig) -> None:
         except ListenError as error:
             raise UserError(str(error)) from error
         if endpoint is not None:
-            client = WhipClient(endpoint, session.streams[0], token=config.publish_token, ice_servers=ice_servers)
+            client = WhipClient(
+                endpoint, session.streams[0], token=config.publish_token, ice_servers=ice_servers, sound=broadcast
+            )
             ends.push_async_callback(_end, asyncio.create_task(client.run()))
         session.on_figure = FigureSender(server.figures).send
         session.start()
@@ -156,7 +174,7 @@ def _ice_server(text: str) -> IceServer:
         raise UserError(f"--ice-server {error}") from error
 
 
-def _load(config: RunConfig, source: Source | None) -> Session:
+def _load(config: RunConfig, source: Source | None, sound: LiveSound | None) -> Session:
     """Everything that takes its time."""
     subject = load_subject(config.subject)
     profile = None if config.performer is None else load_profile(config.performer)
@@ -164,8 +182,17 @@ def _load(config: RunConfig, source: Source | None) -> Session:
         source, remark = open_source(config.camera, config.source, capture=config.capture, fps=config.fps, say=print)
         if remark:
             print(remark)
+    if isinstance(source, FileSource):
+        check_person(source.path, config.pose)
     return open_session(
-        subject, source, config.engines, config.pose, profile=profile, badge=not config.no_badge, say=print
+        subject,
+        source,
+        config.engines,
+        config.pose,
+        profile=profile,
+        badge=not config.no_badge,
+        on_encoded=(lambda frame: None) if sound is None else sound.follow,
+        say=print,
     )
 
 

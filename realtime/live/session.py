@@ -31,6 +31,7 @@ from realtime.pose.track import PoseTrack
 from realtime.subject import Subject
 from realtime.subject_engines import EngineConfig, choose_engines
 from server.encoder import Rung
+from server.sound import Hear
 from server.stream import SharedStream
 
 PREVIEW = Rung(bitrate_bps=300_000, width_px=256)
@@ -169,6 +170,15 @@ class Session:
         """Follow another source, which the session closes, too; from any thread."""
         self._source.exchange(source)
         self._pose.forget()
+
+    @property
+    def has_sound(self) -> bool:
+        """Whether the source may be heard, too."""
+        return self._source.has_sound
+
+    def listen(self, hear: Hear) -> None:
+        """Hand over the sound of the source, and of those that follow it."""
+        self._source.listen(hear)
 
     def calibrate(self, name: str | None = None) -> None:
         """Learn where the performer stands near and far, while the session goes on; its notice says what to do.

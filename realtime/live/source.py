@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import av
 import numpy as np
@@ -16,11 +16,13 @@ from engines.errors import UserError
 from realtime.fetch import fetch, fetched, is_film, is_url, public_name, reason_of
 from realtime.frame import Frame, Rgb
 from realtime.live.camera import REOPEN_S, CameraSource, has_camera
+from realtime.live.film_sound import FilmSound
 from realtime.live.openpose_source import PoseSource
 from realtime.live.pace import Pace
 from realtime.live.run_config import CaptureConfig
 from realtime.pictures import PICTURES_FPS, PictureFolder
-from realtime.video import read_video
+from realtime.video import has_sound, read_video
+from server.sound import Hear, Samples
 
 PERFORMERS = Path(__file__).parents[1] / "performers"
 POSES = "poses:"
@@ -44,8 +46,20 @@ class Source(Protocol):
         """Let go of the device or file."""
 
 
+@runtime_checkable
+class AudibleSource(Source, Protocol):
+    """A source that may be heard, too."""
+
+    @property
+    def has_sound(self) -> bool:
+        """Whether there is any sound, or may be."""
+
+    def listen(self, hear: Hear) -> None:
+        """Hand the sound over, in the thread that reads or in one of its own; from any thread."""
+
+
 class FileSource:
-    """A video file, played as fast as it was filmed, over and over if `loop`.
+    """A video file, played and heard as fast as it was filmed, over and over if `loop`.
 
     Args:
         path: the file, or a folder of pictures.
@@ -66,18 +80,33 @@ class FileSource:
         on_close: Callable[[], object] = lambda: None,
     ) -> None:
         self.name = path.stem or path.resolve().name
-        self._path, self._loop, self._fps, self._on_close = path, loop, fps, on_close
+        self.path, self._loop, self._fps, self._on_close = path, loop, fps, on_close
+        self._sound = FilmSound(path)
+        self._hear: Hear | None = None
         self._pictures = self._play()
         self._first = next(self._pictures, None)
         if self._first is None:
             raise UserError(f"The video {path} has no picture in it: give another one.")
         self._number, self._pace = 0, Pace()
 
+    @property
+    def has_sound(self) -> bool:
+        """Whether the film has any."""
+        return has_sound(self.path)
+
+    def listen(self, hear: Hear) -> None:
+        """Hand over the sound, a picture's length before it is due."""
+        self._hear = hear
+
     def read(self) -> Frame | None:
         """Wait until the next picture is due; None after the last one, or once the source was closed."""
         picture, self._first = self._first or next(self._pictures, None), None
+        if picture is not None and self._hear is not None:
+            for pcm, due_s in self._sound.until(picture[1]):
+                self._hear(Samples(pcm, self._pace.at_s(due_s)))
         if picture is None or not self._pace.wait(picture[1]):
             self._pictures.close()
+            self._sound.close()
             return None
         self._number += 1
         return Frame(rgb=picture[0], captured_at_s=time.perf_counter(), number=self._number - 1)
@@ -98,11 +127,13 @@ class FileSource:
             if not self._loop or not step_s:  # nothing to repeat
                 return
             offset_s, note = offset_s + at_s + step_s, LOG.debug  # said once is enough
+            if self._hear is not None:
+                self._sound.begin(offset_s)
 
     def _read(self, note: Callable[[str], object]) -> Iterator[tuple[Rgb, float]]:
-        if not self._path.is_dir():
-            return read_video(self._path, note=note)
-        folder = PictureFolder(self._path, self._fps)
+        if not self.path.is_dir():
+            return read_video(self.path, note=note)
+        folder = PictureFolder(self.path, self._fps)
         for about in folder.notes:
             note(about)
         return folder.read()

@@ -4,7 +4,8 @@ import threading
 from dataclasses import replace
 
 from realtime.frame import Frame
-from realtime.live.source import Source
+from realtime.live.source import AudibleSource, Source
+from server.sound import Hear
 
 
 class SourceSwitch:
@@ -17,6 +18,7 @@ class SourceSwitch:
     def __init__(self, source: Source) -> None:
         self._source, self._number = source, 0
         self._lock, self._closed = threading.Lock(), False
+        self._hear: Hear | None = None
 
     @property
     def name(self) -> str:
@@ -27,6 +29,21 @@ class SourceSwitch:
     def current(self) -> Source:
         """What is played now."""
         return self._source
+
+    @property
+    def has_sound(self) -> bool:
+        """Whether what is played now may be heard, too."""
+        return isinstance(self._source, AudibleSource) and self._source.has_sound
+
+    def listen(self, hear: Hear) -> None:
+        """Hand over the sound of what is played, and of what follows."""
+        with self._lock:
+            self._hear = hear
+            self._connect(self._source)
+
+    def _connect(self, source: Source) -> None:
+        if self._hear is not None and isinstance(source, AudibleSource):
+            source.listen(self._hear)
 
     def read(self) -> Frame | None:
         """Wait for the next frame; None once the source that is played now has ended."""
@@ -46,6 +63,7 @@ class SourceSwitch:
             if self._closed:
                 source.close()
                 return
+            self._connect(source)
             before, self._source = self._source, source
         before.close()
 

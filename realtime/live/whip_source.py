@@ -8,12 +8,25 @@ import numpy as np
 from realtime.frame import Frame, Rgb
 from realtime.live.latest import Latest
 from server.protocols import ReceivedPicture
+from server.sound import Hear, Samples
 
 WHIP = "whip"
 """What the command line calls it."""
 WAIT_S = 0.2
 GONE_S = 1.0
 """Silence after which the last picture is no longer shown: whoever left it may have gone on purpose."""
+
+
+class SoundInlet:
+    """Where the server puts a publisher's sound: it reaches the source that is heard, if there is one."""
+
+    def __init__(self) -> None:
+        self.hear: Hear = lambda samples: None
+        """Of the source; from any thread."""
+
+    def put(self, samples: Samples) -> None:
+        """Take a piece of sound and return at once."""
+        self.hear(samples)
 
 
 class WhipSource:
@@ -23,16 +36,29 @@ class WhipSource:
 
     Args:
         inlet: where the server puts the pictures, if that exists already.
+        sound: where it puts what is heard with them, likewise.
     """
 
     name = "the publisher"
+    has_sound = True
 
-    def __init__(self, inlet: Latest[ReceivedPicture] | None = None) -> None:
+    def __init__(self, inlet: Latest[ReceivedPicture] | None = None, sound: SoundInlet | None = None) -> None:
         self.inlet = inlet or Latest[ReceivedPicture]()
         """Where the server puts the pictures: the newest wins."""
+        self.sound = sound or SoundInlet()
+        """Where it puts the sound."""
         self._closed = threading.Event()
         self._number = 0
         self._last: Frame | None = None
+
+    def listen(self, hear: Hear) -> None:
+        """Hand over what publishers send of sound, in the server's thread, until this is closed."""
+
+        def unless_closed(samples: Samples) -> None:
+            if not self._closed.is_set():
+                hear(samples)
+
+        self.sound.hear = unless_closed
 
     def read(self) -> Frame | None:
         """Wait for the next picture; None once the source was closed."""

@@ -8,9 +8,10 @@ export class Link {
   #session = null;
   #wanted = false;
   #wake = () => {};
+  #changing = false;
 
   /**
-   * @param {() => Session} makeSession
+   * @param {(problem: Error | null) => Session} makeSession is told why the session before it did not come about
    * @param {(state: "connecting" | "live" | "waiting", sentence: string, status: number) => void} onState
    *   `status` is that of the server's refusal, 0 if there was none
    */
@@ -21,18 +22,22 @@ export class Link {
 
   async run() {
     this.#wanted = true;
-    let sentence = "Connecting…";
+    let sentence = "Connecting…", trouble = null;
     for (let failures = 0; this.#wanted; failures += 1) {
       let status = 0;
-      this.onState("connecting", sentence, status);
-      const session = this.#session = this.makeSession();
+      if (!this.#changing) this.onState("connecting", sentence, status);
+      const session = this.#session = this.makeSession(trouble);
+      const changed = this.#changing;
+      this.#changing = false;
       try {
         await session.open();
         this.onState("live", "", status);
+        trouble = null;
         failures = 0;
         await session.ended;
         sentence = "The connection was lost. Trying again…";
       } catch (problem) {
+        trouble = problem;
         status = problem.status ?? 0;
         if (problem instanceof SessionError) sentence = `${problem.message} Trying again…`;
         else sentence = "The server does not answer. Trying again…";
@@ -40,6 +45,7 @@ export class Link {
       session.close();
       this.#session = null;
       if (!this.#wanted) return;
+      if (this.#changing && !changed) continue;
       this.onState("waiting", sentence, status);
       if (!this.#wanted) return;
       await this.#pause(BACKOFF_MS[Math.min(failures, BACKOFF_MS.length - 1)]);
@@ -49,6 +55,12 @@ export class Link {
   /** Give the present session up; another one follows. */
   renew() {
     this.#session?.end();
+  }
+
+  /** Go over to another session at once, without a word: something else is asked for. */
+  change() {
+    this.#changing = this.#session !== null;
+    this.renew();
   }
 
   /** Leave for good, at once. */

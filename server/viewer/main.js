@@ -6,6 +6,8 @@ import { keepPicture, Recording } from "./keep.js";
 import { Link } from "./link.js";
 import { showLinks } from "./links.js";
 import { Numbers } from "./numbers.js";
+import { SocketViewing } from "./socket_viewing.js";
+import { Sound } from "./sound.js";
 import { Source } from "./source.js";
 import { Stats } from "./stats.js";
 import { Subjects } from "./subjects.js";
@@ -15,6 +17,7 @@ import { Viewing } from "./viewing.js";
 const STATS_MS = 1000;
 const ASK_EVERY = 2;
 const STALLED_MS = 3000;
+const LOST_MS = 5000;
 const IDLE_MS = 3500;
 const TOLD_MS = 5000;
 
@@ -22,16 +25,26 @@ const $ = (id) => document.getElementById(id);
 const person = $("person");
 const source = new Source($("source"), $("source-video"), $("source-name"), $("source-button"));
 const stats = new Stats(person);
-const link = new Link(() => new Viewing(showPicture), showState);
+const link = new Link(makeSession, showState);
+const sound = new Sound(person, $("sound-button"), () => link.change());
 const camera = new Camera($("camera-button"), (stream) => { source.own = stream; }, showNotice);
 const figure = new Figure($("figure"), person);
 const numbers = new Numbers($("numbers"));
 const subjects = new Subjects($("subjects"), showSubject);
 const recording = new Recording((active) => { document.body.classList.toggle("recording", active); showState(); });
+let overHttp = new URL(location.href).searchParams.get("transport") === "ws";
 let server = {};
+let liveAt = 0;
 let told = "";
 let toldTimer = 0;
 let idleTimer = 0;
+
+/** Where WebRTC does not get through, pictures come over the HTTP port, without sound. */
+function makeSession(problem) {
+  overHttp ||= Boolean(problem?.blocked) && SocketViewing.possible;
+  if (overHttp) return new SocketViewing(showPicture);
+  return new Viewing(showPicture, sound.on ? (track) => sound.play(track) : null);
+}
 
 function showPicture(stream, index) {
   if (index > 0) {
@@ -59,7 +72,10 @@ async function play() {
 }
 
 function showState(state = document.body.dataset.state, sentence = $("sentence").textContent) {
-  if (state === "live" && document.body.dataset.state !== "live") watchFigure();
+  if (state === "live" && document.body.dataset.state !== "live") {
+    liveAt = performance.now();
+    watchFigure();
+  }
   document.body.dataset.state = state;
   $("play").hidden = true;
   $("sentence").textContent = sentence;
@@ -139,6 +155,8 @@ async function askServer() {
     person.setAttribute("aria-label", `${server.state?.subject ?? server.streams[0].name}, live`);
     source.name = server.streams[1] ? server.state?.source ?? server.streams[1].name : "";
     subjects.update(server.subjects, server.state?.subject);
+    sound.offered = server.sound && !overHttp;
+    $("sound-row").hidden = $("sound-button").hidden;
     for (const id of ["subject-button", "subject-row"]) {
       $(id).hidden = !(subjects.several && server.commands.includes("subject"));
     }
@@ -158,6 +176,9 @@ async function refresh(round) {
     const seen = stats.read(await link.stats());
     showStats(seen);
     numbers.show(seen, server);
+    // Pictures flow, but not to here: the way may have changed, of which WebRTC learns late.
+    const lostMs = Math.min(stats.stalledMs, performance.now() - liveAt);
+    if (server.flowing && lostMs > LOST_MS && !document.hidden && !person.paused) link.renew();
     showNotice();
   }
   setTimeout(refresh, STATS_MS, round + 1);
@@ -196,6 +217,7 @@ const KEYS = {
   d: () => keepPicture(person, server.title),
   r: () => recording.toggle(person.srcObject, server.title),
   l: () => showLinks($("links"), $("codes"), server.links ?? []),
+  u: () => sound.toggle(),
   v: useCamera,
   a: () => subjects.open(),
   n: () => ask("next-person"),
@@ -228,6 +250,7 @@ if (new URL(location.href).searchParams.get("view") === "stage") document.body.d
 person.addEventListener("resize", () => {
   $("frame").style.setProperty("--aspect", person.videoWidth / person.videoHeight);
 });
+addEventListener("online", () => link.renew());
 addEventListener("pagehide", () => {
   camera.stop();
   link.stop();

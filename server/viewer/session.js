@@ -3,14 +3,16 @@
 import { request } from "./token.js";
 
 const CONNECT_MS = 10_000;
+const BLOCKED_MS = 5_000;
 const DISCONNECTED_MS = 3_000;
 const ICE_SERVER = /<([^>]+)>; rel="ice-server"(?:; username="([^"]+)"; credential="([^"]+)")?/g;
 
 /** A refusal or failure whose message may be shown as it is. */
 export class SessionError extends Error {
-  constructor(message, status = 0) {
+  constructor(message, { status = 0, blocked = false } = {}) {
     super(message);
     this.status = status;
+    this.blocked = blocked;  // the server answers, but WebRTC does not get through
   }
 }
 
@@ -47,17 +49,19 @@ export class Session {
       signal: AbortSignal.timeout(CONNECT_MS),
     });
     const text = await response.text();
-    if (response.status !== 201) throw new SessionError(text, response.status);
+    if (response.status !== 201) throw new SessionError(text, { status: response.status });
     this.#url = response.headers.get("Location");
     if (this.#closed) return this.#leave();
     if (!/^a=candidate:/m.test(text)) {  // WebRTC leaves out the machine's own address, and there is no other
-      throw new SessionError("The machine that plays has no network, without which there is no picture: connect it to one.");
+      throw new SessionError("The machine that plays has no network, without which there is no picture: connect it to one.", { blocked: true });
     }
     await this.#connection.setRemoteDescription({ type: "answer", sdp: text });
-    this.#timer = setTimeout(() => this.end(), CONNECT_MS);
+    this.#timer = setTimeout(() => this.end(), BLOCKED_MS);
     await Promise.race([this.connected, this.ended]);
     clearTimeout(this.#timer);
-    if (this.#connection.connectionState !== "connected") throw new SessionError("The picture cannot get through.");
+    if (this.#connection.connectionState !== "connected") {
+      throw new SessionError("The picture cannot get through.", { blocked: true });
+    }
   }
 
   stats() {
@@ -93,6 +97,6 @@ export class Session {
     if (state === "connected") this.#settle();
     else if (state === "disconnected") this.#timer = setTimeout(() => this.end(), DISCONNECTED_MS);
     else if (state === "failed" || state === "closed") this.end();
-    else this.#timer = setTimeout(() => this.end(), CONNECT_MS);
+    else this.#timer = setTimeout(() => this.end(), BLOCKED_MS);
   }
 }

@@ -10,6 +10,14 @@ if (given) {
   history.replaceState(null, "", address);  // others may look at this screen, or get its address
 }
 
+/** A WebSocket of the server for whoever was given the token. */
+export function openSocket(path) {
+  const token = sessionStorage.getItem(NAME);
+  const url = new URL(path, location.href);
+  url.protocol = url.protocol.replace("http", "ws");
+  return new WebSocket(url, token ? ["bodydouble", `bearer.${token}`] : ["bodydouble"]);
+}
+
 /** `fetch` by whoever was given the token. */
 export function request(path, { headers = {}, ...options } = {}) {
   const token = sessionStorage.getItem(NAME);

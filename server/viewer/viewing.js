@@ -1,4 +1,4 @@
-// The session of one who watches: both pictures, and commands back.
+// The session of one who watches: both pictures, their sound if it is wanted, and commands back.
 
 import { Session } from "./session.js";
 
@@ -9,16 +9,22 @@ export class Viewing extends Session {
   #asked = 0;
   #waiting = new Map();
 
-  /** @param {(stream: MediaStream, index: number) => void} onPicture called for each video the server sends. */
-  constructor(onPicture) {
+  /**
+   * @param {(stream: MediaStream, index: number) => void} onPicture called for each video the server sends
+   * @param {((track: MediaStreamTrack) => void) | null} onSound called with what is heard with the first; without it
+   *   the server is not asked for sound, for which pictures would have to wait
+   */
+  constructor(onPicture, onSound) {
     let control, made;
     super("/whep", (connection) => {
       made = connection;
       const transceivers = [0, 1].map(() => connection.addTransceiver("video", { direction: "recvonly" }));
       control = connection.createDataChannel("control");
+      if (onSound) transceivers.push(connection.addTransceiver("audio", { direction: "recvonly" }));
       for (const { receiver } of transceivers) receiver.jitterBufferTarget = 0;
       connection.addEventListener("track", ({ track, transceiver }) => {
-        onPicture(new MediaStream([track]), transceivers.indexOf(transceiver));
+        if (track.kind === "audio") onSound(track);
+        else onPicture(new MediaStream([track]), transceivers.indexOf(transceiver));
       });
     });
     this.#connection = made;

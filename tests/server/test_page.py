@@ -238,7 +238,7 @@ async def test_a_machine_without_a_network_is_told_so(browser: Browser, monkeypa
     """In an aeroplane: the page comes by the machine's own address, which WebRTC does not use."""
     monkeypatch.setattr("aioice.ice.get_host_addresses", lambda **_: [])
     async with stage() as on_stage:
-        visitor = await visit(browser, on_stage.server.url)
+        visitor = await visit(browser, on_stage.server.url, script="delete window.VideoDecoder;")
         await expect(visitor.page.locator("#sentence")).to_contain_text("has no network", timeout=5000)
         monkeypatch.undo()
         await visitor.live()

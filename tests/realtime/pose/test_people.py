@@ -1,0 +1,44 @@
+"""The Nth person of a film that has fewer is refused; whoever is there is not."""
+
+from pathlib import Path
+
+import pytest
+
+from engines.errors import UserError
+from realtime.pose.estimation.config import PoseConfig
+from realtime.pose.estimation.people import check_person
+from realtime.video import VideoWriter
+from tests.support.commands import DATA, assert_refused, command
+from tests.support.two_people import ALICE_X, scene
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Alice beside bob for the last third of a film."""
+    path = tmp_path_factory.mktemp("two") / "two.mp4"
+    with VideoWriter(path, 30) as writer:
+        for number in range(30):
+            writer.write(scene(number, ALICE_X if number >= 20 else None))
+    return path
+
+
+def test_who_is_there_now_and_then_may_be_followed(two: Path) -> None:
+    for person in ("main", "left", 1, 2):
+        check_person(two, PoseConfig(person=person))
+
+
+def test_who_never_is_is_refused(two: Path) -> None:
+    with pytest.raises(UserError, match=r"--person 3: two\.mp4 has 2 people at most"):
+        check_person(two, PoseConfig(person=3))
+
+
+@pytest.mark.parametrize("words", [("run", "--source"), ("pose",)])
+def test_every_command_refuses(words: tuple[str, ...]) -> None:
+    refused = command("realtime", *words, DATA / "bob_clip.mp4", "--person", "7")
+    assert_refused(refused, "--person 7", "bob_clip.mp4", "one person")
+
+
+@pytest.mark.parametrize("option", [("--person", "2"), ("--pose-parts", "body"), ("--pose-effort", "fast")])
+def test_recorded_poses_take_no_options_of_the_estimator(option: tuple[str, str]) -> None:
+    refused = command("realtime", "run", "--source", f"poses:{DATA / 'openpose'}", *option)
+    assert_refused(refused, option[0], "poses:")

@@ -1,0 +1,102 @@
+"""The sound of the page, in a real browser."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.async_api import Browser, Page, expect
+
+from server.app import Server
+from server.sound_track import SoundBroadcast
+from tests.server.test_page import Visit, stage, until, visit
+from tests.support.claps import clap_film, clapping, offsets_s
+
+LISTEN = """async (seconds) => {
+  const video = document.getElementById("person");
+  const canvas = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+  const flashes = [], clicks = [], last = { flash: -1, click: -1 };
+  const note = (kind, times) => {
+    const now = performance.now() / 1000;
+    if (now - last[kind] > 0.3) times.push(now);
+    last[kind] = now;
+  };
+  const look = () => {
+    canvas.drawImage(video, 0, 0, 1, 1);
+    if (canvas.getImageData(0, 0, 1, 1).data[1] > 128) note("flash", flashes);
+    video.requestVideoFrameCallback(look);
+  };
+  video.requestVideoFrameCallback(look);
+  const context = new AudioContext({ latencyHint: "interactive" });
+  const tap = context.createScriptProcessor(256, 2, 1);
+  tap.onaudioprocess = ({ inputBuffer }) => {
+    if (inputBuffer.getChannelData(0).some((value) => Math.abs(value) > 0.1)) note("click", clicks);
+  };
+  context.createMediaStreamSource(video.srcObject).connect(tap).connect(context.destination);
+  await new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
+  return [flashes, clicks];
+}"""
+
+
+async def until_tracks(page: Page, count: int) -> None:
+    async with asyncio.timeout(10):
+        while await page.evaluate("person.srcObject?.getAudioTracks().length") != count:
+            await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def page_with_sound(browser: Browser, path: Path) -> AsyncIterator[tuple[Visit, SoundBroadcast]]:
+    with clapping(clap_film(path)) as (session, sound):
+        broadcast = SoundBroadcast(sound)
+        server = Server(session.streams, port=0, sound=broadcast)
+        await server.start()
+        visitor = await visit(browser, server.url)
+        await visitor.live(timeout_s=20)
+        yield visitor, broadcast
+        await server.stop()
+
+
+async def test_sound_is_off_until_it_is_switched_on(browser: Browser, tmp_path: Path) -> None:
+    async with page_with_sound(browser, tmp_path / "claps.mp4") as (visitor, broadcast):
+        button = visitor.page.get_by_role("button", name="Sound", exact=True)
+        await expect(button).to_be_visible(timeout=10_000)
+        assert broadcast.listeners == 0
+        assert await visitor.page.evaluate("person.muted")
+        await visitor.page.keyboard.press("u")
+        await expect(button).to_have_attribute("aria-pressed", "true")
+        assert not await visitor.page.evaluate("person.muted")
+        await until_tracks(visitor.page, 1)
+        await until(lambda: broadcast.listeners == 1, timeout_s=10)
+        await button.click()
+        assert await visitor.page.evaluate("person.muted")
+        await until_tracks(visitor.page, 0)
+        await until(lambda: broadcast.listeners == 0, timeout_s=10)
+        # Chromium itself logs that a session which it leaves has ended already.
+        assert [text for text in visitor.complaints if not text.startswith("Failed to load resource")] == []
+
+
+@pytest.mark.long  # it measures, which a busy machine spoils
+async def test_sound_fits_the_picture(browser: Browser, tmp_path: Path) -> None:
+    async with page_with_sound(browser, tmp_path / "claps.mp4") as (visitor, _):
+        await expect(visitor.page.locator("#sound-button")).to_be_visible(timeout=10_000)
+        await visitor.page.keyboard.press("u")
+        await until_tracks(visitor.page, 1)
+        await asyncio.sleep(4)  # the browser needs some reports until it knows what belongs together
+        flashes_s, clicks_s = await visitor.page.evaluate(LISTEN, 6)
+    offsets = offsets_s(flashes_s, clicks_s)
+    print("in Chromium:", [round(1000 * each) for each in offsets], "ms")
+    assert len(offsets) >= 3
+    assert abs(float(np.median(offsets))) <= 0.04, offsets
+
+
+async def test_without_sound_there_is_no_button(browser: Browser) -> None:
+    async with stage(streams=1) as on_stage:
+        visitor = await visit(browser, on_stage.server.url)
+        await visitor.live()
+        await expect(visitor.page.locator("#sound-button")).to_be_hidden()
+        await visitor.page.keyboard.press("u")
+        await visitor.page.keyboard.press("?")
+        await expect(visitor.page.get_by_text("Sound on or off")).to_be_hidden()
+        assert visitor.complaints == []
