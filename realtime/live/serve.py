@@ -165,7 +165,14 @@ def _load(config: RunConfig, source: Source | None) -> Session:
         if remark:
             print(remark)
     return open_session(
-        subject, source, config.engines, config.pose, profile=profile, badge=not config.no_badge, say=print
+        subject,
+        source,
+        config.engines,
+        config.pose,
+        profile=profile,
+        badge=not config.no_badge,
+        quality=config.quality,
+        say=print,
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.backends import Precision
 from realtime.pose.estimation.blazepose import Body, BodyTracker
 from realtime.pose.estimation.refined_points import BODY_POINTS, Refined, share_of_trust
 from realtime.pose.estimation.refiner import Refiner
@@ -61,6 +62,10 @@ class RefinedBodyTracker:
         """33: which points were sure in the last picture."""
         self._region: Region
         self._lose()
+
+    def use(self, precision: Precision) -> None:
+        """Let MediaPipe's network compute in another precision; see `BodyTracker.use`."""
+        self._tracker.use(precision)
 
     def reset(self) -> None:
         """Forget the body, and whose it was."""
