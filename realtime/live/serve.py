@@ -21,6 +21,7 @@ from realtime.live.performer_profile import load_profile
 from realtime.live.run_config import RunConfig
 from realtime.live.session import Session, live_renderer, open_session
 from realtime.live.source import Source, open_source
+from realtime.live.start_up import StartUp
 from realtime.live.virtual_camera import VirtualCameraOutput
 from realtime.live.whip_source import WHIP, WhipSource
 from realtime.subject import THUMBNAIL, load_subject, subject_folders
@@ -43,6 +44,8 @@ async def serve(config: RunConfig) -> None:
     Raises:
         UserError: the subject, the source, the performer's profile or the address cannot be used.
     """
+    start = StartUp()
+    start.done("imports")
     if config.log_format == "json":
         log_as_json()
     ice_servers = [_ice_server(text) for text in config.ice_server]
@@ -51,7 +54,7 @@ async def serve(config: RunConfig) -> None:
     access = Access() if config.no_token or is_loopback(config.host) else Access.by_new_tokens()
     publisher = WhipSource() if config.source == WHIP and config.camera is None else None
     stop = _stopping()
-    session = await _unless(stop, lambda: _load(config, publisher))
+    session = await _unless(stop, lambda: _load(config, publisher, start))
     asked = SessionCommands(
         session, lambda name: live_renderer(load_subject(name), config.engines), publisher=publisher
     )
@@ -87,7 +90,8 @@ async def serve(config: RunConfig) -> None:
         about = f"{session.title} follows {session.source.name}."
         _say_where(server, about, access, publishing=publisher is not None)
         _warn(config, access)
-        await _until(stop, session)
+        start.done("server")
+        await _until(stop, session, start)
 
 
 def _add_outputs(config: RunConfig, session: Session, asked: SessionCommands) -> None:
@@ -156,7 +160,7 @@ def _ice_server(text: str) -> IceServer:
         raise UserError(f"--ice-server {error}") from error
 
 
-def _load(config: RunConfig, source: Source | None) -> Session:
+def _load(config: RunConfig, source: Source | None, start: StartUp) -> Session:
     """Everything that takes its time."""
     subject = load_subject(config.subject)
     profile = None if config.performer is None else load_profile(config.performer)
@@ -164,7 +168,8 @@ def _load(config: RunConfig, source: Source | None) -> Session:
         source, remark = open_source(config.camera, config.source, capture=config.capture, fps=config.fps, say=print)
         if remark:
             print(remark)
-    return open_session(
+    start.done("subject and source")
+    session = open_session(
         subject,
         source,
         config.engines,
@@ -174,6 +179,8 @@ def _load(config: RunConfig, source: Source | None) -> Session:
         quality=config.quality,
         say=print,
     )
+    start.done("networks")
+    return session
 
 
 def _say(sentence: str) -> None:
@@ -212,9 +219,14 @@ async def _unless(stop: asyncio.Event, work: Callable[[], T]) -> T:
     return working.result()
 
 
-async def _until(stop: asyncio.Event, session: Session) -> None:
-    """Return when `stop` is set or the session has ended; raise what ended it."""
+async def _until(stop: asyncio.Event, session: Session, start: StartUp) -> None:
+    """Return when `stop` is set or the session has ended; raise what ended it. Says how long the start took."""
+    said = False
     while not stop.is_set():
+        if not said and session.first_picture_at_s is not None:
+            start.done("first picture", session.first_picture_at_s)
+            _say(str(start))
+            said = True
         if session.wait(0):
             _say("The source has ended.")
             return

@@ -10,6 +10,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import cv2
@@ -115,6 +116,8 @@ class Session:
         self._seen_at_s = time.perf_counter()
         """When the newest frame of the source was there."""
         self._rendered_at_s = self._measured_at_s = -math.inf
+        self.first_picture_at_s: float | None = None
+        """When the first picture was there."""
         self._stages_ms: dict[str, dict[str, float]] = {}
         self._stop = threading.Event()
         self._error: BaseException | None = None
@@ -336,6 +339,7 @@ class Session:
                 self._in_time.began(time.perf_counter())
                 picture = self._render.step(drawn)
                 self._rendered_at_s = time.perf_counter()
+                self.first_picture_at_s = self.first_picture_at_s or self._rendered_at_s
                 for output in self._outputs:
                     output.write(picture)
                 self.on_figure(drawn.figure)
@@ -412,10 +416,13 @@ def open_session(
         meter.add("latency", now_s - frame.captured_at_s)
         on_encoded(frame)
 
+    with ThreadPoolExecutor(1, "loading") as loading:  # beside the subject's networks
+        track = loading.submit(PoseTrack.of, pose.for_skeleton(subject.manifest.skeleton_version))
+        renderer = live_renderer(subject, engines, say)
     return Session(
         source,
-        PoseTrack.of(pose.for_skeleton(subject.manifest.skeleton_version)),
-        live_renderer(subject, engines, say),
+        track.result(),
+        renderer,
         [StreamOutput(subject.manifest.name, always=always, on_encoded=encoded)],
         previews=[StreamOutput(source.name, rungs=[PREVIEW])],
         meter=meter,
