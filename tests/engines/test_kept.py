@@ -51,8 +51,10 @@ def test_a_graph_is_compiled_once_and_computes_the_same(compiled: list[Any]) -> 
 
 
 def test_another_precision_or_number_of_threads_is_compiled_for_itself(compiled: list[Any]) -> None:
-    for arguments in (("f32", 1), ("bf16", 1), ("f32", 2)) * 2:
-        kept(*arguments)  # type: ignore[arg-type]
+    for _ in range(2):
+        kept("f32", 1)
+        kept("bf16", 1)
+        kept("f32", 2)
     assert len(compiled) == 3
     assert {cached.entry.name for cached in Cache().entries()} == {"hand_recrop, compiled"}
 

@@ -22,6 +22,7 @@ from realtime.live.figure_sender import figure_message
 from realtime.live.latest import Latest
 from realtime.live.performer_profile import load_profile
 from realtime.live.pipeline import FADE_S, STAGES
+from realtime.live.quality import LEVELS
 from realtime.live.session import Session
 from realtime.live.source_switch import SourceSwitch
 from realtime.live.whip_source import WhipSource
@@ -155,13 +156,13 @@ def test_mirrored_pictures_are_what_everybody_sees(played: Played) -> None:
 def test_the_quality_is_chosen_or_left_to_the_session(played: Played) -> None:
     assert played.state["quality"] == "auto"
     played.asked.quality("low")
-    until(lambda: played.session.level.name == "low")
-    assert played.state["quality"] == "low"
+    until(lambda: played.session.level is LEVELS[-1])
+    assert played.asked.info()["state"]["quality"] == "low"  # type: ignore[index]
     info = played.asked.info()["quality"]
     assert isinstance(info, dict)
     assert (info["level"], info["name"]) == (3, "low")
     played.asked.quality("auto")
-    until(lambda: played.session.level.name == "full")
+    until(lambda: played.session.level is LEVELS[0])
 
 
 def test_it_fades_to_the_background_and_back(played: Played) -> None:

@@ -149,15 +149,15 @@ def test_the_face_network_may_run_in_every_second_picture_and_at_once_when_the_f
     engine = ScriptedEngine(96, "residual", 32)
     renderer = Renderer(ScriptedEngine(144, "picture", SIZE), engine, picture())
     renderer.face_every = 2
-    rgb, pose = picture(), standing(scale=0.5)
+    somebody, nobody = figure_of(picture()), Figure(picture(), None)
     runs = []
-    for head in (HeadBox(30, 20, 24), HeadBox(32, 20, 24), HeadBox(34, 20, 24), None, HeadBox(30, 20, 24)):
-        renderer.step(Figure(rgb, pose, head))
+    for figure in (somebody, somebody, somebody, nobody, somebody, somebody):
+        renderer.step(figure)
         runs.append(len(engine.seen))
-    assert runs == [1, 1, 2, 2, 3]
+    assert runs == [1, 1, 2, 2, 3, 3]
     renderer.face_every = 1
     for _ in range(3):
-        renderer.step(Figure(rgb, pose, HeadBox(30, 20, 24)))
+        renderer.step(somebody)
     assert len(engine.seen) == 6
 
 

@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from realtime.pose.estimation.blazepose import Body
 from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.estimation.economy import Economy
 from realtime.pose.estimation.estimator import PoseEstimator
-from realtime.pose.estimation.face import FaceTracker
-from realtime.pose.estimation.hands import HandFinder
+from realtime.pose.estimation.face import Face, FaceTracker
+from realtime.pose.estimation.hands import Hand, HandFinder, Side
+from realtime.pose.estimation.region import Region, Rgba
 from realtime.pose.pose import Pose
 from realtime.pose.skeleton import BODY, FACE, LEFT_HAND, REFINED, RIGHT_HAND, UNREFINED
 from realtime.video import read_video
@@ -85,8 +87,17 @@ def test_a_running_estimator_becomes_cheaper_and_is_whole_again(full: list[Pose]
 def test_hands_and_face_are_looked_at_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     found: list[str] = []
     find, look = HandFinder.find, FaceTracker._look
-    monkeypatch.setattr(HandFinder, "find", lambda *args: (found.append(args[3]), find(*args))[1])
-    monkeypatch.setattr(FaceTracker, "_look", lambda *args: (found.append("face"), look(*args))[1])
+
+    def found_hand(finder: HandFinder, rgba: Rgba, body: Body, side: Side, last: Hand | None) -> Hand | None:
+        found.append(side)
+        return find(finder, rgba, body, side, last)
+
+    def found_face(tracker: FaceTracker, rgba: Rgba, region: Region, last: Face | None) -> Face | None:
+        found.append("face")
+        return look(tracker, rgba, region, last)
+
+    monkeypatch.setattr(HandFinder, "find", found_hand)
+    monkeypatch.setattr(FaceTracker, "_look", found_face)
     estimator = PoseEstimator()
     estimator.economize(Economy(hands_every=4, face_every=2))
     seen = []
