@@ -346,18 +346,18 @@ class Session:
                 self._in_time.rendered(time.perf_counter())
 
     def _adapt(self) -> None:
+        fixed = {level.name: level for level in LEVELS}
         controller = QualityController(len(LEVELS))
-        names = [level.name for level in LEVELS]
         while not self._stop.wait(TICK_S):
-            load = self._load.take()
-            if self.quality != "auto":
-                controller, wanted = QualityController(len(LEVELS)), names.index(self.quality)
-            elif self._nobody or not self._watched:
-                wanted = controller.step(time.perf_counter(), None)
-            elif load is not None:
-                wanted = controller.step(time.perf_counter(), load)
-            if LEVELS[wanted] is not self._level:
-                self._use(LEVELS[wanted])
+            load, chosen = self._load.take(), self.quality
+            rests = self._nobody or not self._watched
+            if chosen != "auto":
+                controller = QualityController(len(LEVELS))
+            elif load is not None or rests:
+                controller.step(time.perf_counter(), None if rests else load)
+            wanted = fixed.get(chosen, LEVELS[controller.level])
+            if wanted is not self._level:
+                self._use(wanted)
 
     def _use(self, level: Level) -> None:
         """Go over to a level; what has to be loaded for it is loaded here, beside the frames."""

@@ -13,8 +13,8 @@ from realtime.live.cpu_share import OWED_S, CpuShare
 from realtime.live.load import LoadMeter
 from realtime.live.output import StreamOutput
 from realtime.live.pipeline import STAGES
-from realtime.live.quality import AUTO, QualityConfig
-from realtime.live.session import Session
+from realtime.live.quality import AUTO, WINDOW_S, QualityConfig
+from realtime.live.session import TICK_S, Session
 from realtime.meter import Meter
 from realtime.pose.pose import Pose
 from realtime.pose.track import PoseTrack
@@ -140,8 +140,22 @@ def test_a_fixed_level_stays_and_can_be_changed_in_a_running_session() -> None:
         until(lambda: playing.session.level.name == "low" and playing.renderer.face_every == 2)
         playing.session.quality = "full"
         until(lambda: estimator.economy.hands_every == 1 and playing.renderer.face_every == 1)
-        looked_at = playing.session.looked_at
-        until(lambda: playing.session.looked_at > looked_at + 40)  # two seconds
+        assert not playing.session.wait(3 * WINDOW_S)
+        assert playing.session.level.name == "full"
+
+
+def test_a_first_picture_that_takes_long_is_no_trouble() -> None:
+    class Starting(ScriptedEstimator):
+        def estimate(self, rgb: Rgb) -> Pose | None:
+            time.sleep(0 if self.started else 3 * TICK_S)
+            self.started = True
+            return super().estimate(rgb)
+
+        started = False
+
+    with Playing(Starting(standing(scale=0.5)), AUTO) as playing:
+        until(lambda: playing.session.looked_at > 30)
+        assert not playing.session.wait(0)
         assert playing.session.level.name == "full"
 
 
