@@ -14,6 +14,7 @@ def load_engine(
     precision: Precision = "f32",
     threads: int = 1,
     outputs: tuple[str, ...] | None = None,
+    keep: bool = False,
 ) -> Engine:
     """Load an exported graph.
 
@@ -23,6 +24,7 @@ def load_engine(
         precision: one of the backend's.
         threads: number of cores one run may use, at least 1.
         outputs: names of the outputs that are wanted, None for all; only OpenVINO leaves the others out.
+        keep: keep what OpenVINO compiles in the user's cache, so that it is loaded sooner the next time.
 
     Raises:
         UserError: the graph is missing or cannot be read, or the backend is not installed.
@@ -40,7 +42,7 @@ def load_engine(
         if backend == "openvino":
             from engines.openvino import OpenVinoEngine
 
-            return OpenVinoEngine(file, precision, threads, outputs)
+            return OpenVinoEngine(file, precision, threads, outputs, keep=keep)
         if backend == "onnxruntime":
             from engines.onnxruntime import OnnxRuntimeEngine
 

@@ -10,6 +10,7 @@ from tyro.conf import Positional
 
 from engines.console import run_commands
 from engines.errors import UserError
+from realtime.live.quality import FULL, QualityConfig
 from realtime.live.run_config import CaptureConfig, RunConfig
 from realtime.pose.estimation.config import PoseConfig
 from realtime.subject_engines import BEST, EngineConfig
@@ -136,6 +137,7 @@ def bench(
     seconds: float = 20.0,
     engines: Annotated[EngineConfig, Inline] = EngineConfig(),
     pose: Annotated[PoseConfig, Inline] = PoseConfig(),
+    quality: Annotated[QualityConfig, Inline] = FULL,
 ) -> None:
     """Measure fps and latency of a live session on this machine, without a browser.
 
@@ -145,6 +147,7 @@ def bench(
         seconds: how long to measure, after a warm-up.
         engines: how the networks run.
         pose: what estimates the pose, and whose.
+        quality: how much is computed.
     """
     from realtime.live.bench import bench as measure
     from realtime.live.bench import show
@@ -153,7 +156,7 @@ def bench(
 
     if seconds <= 0:
         raise UserError(f"--seconds must be more than 0, not {seconds}.")
-    show(measure(load_subject(subject), open_source(None, source)[0], engines, pose, seconds=seconds))
+    show(measure(load_subject(subject), open_source(None, source)[0], engines, pose, quality, seconds=seconds))
 
 
 def bench_pose(

@@ -19,6 +19,7 @@ class Meter:
     def __init__(self, *stages: str) -> None:
         self._durations_s = {stage: deque[float](maxlen=KEEP) for stage in stages}
         self._counts = dict.fromkeys(stages, 0)
+        self._totals = dict.fromkeys(stages, (0, 0.0))
         self._begun_at_s = dict.fromkeys(stages, math.inf)
 
     @contextmanager
@@ -38,10 +39,16 @@ class Meter:
         """Count a duration that was measured elsewhere."""
         self._durations_s[stage].append(duration_s)
         self._counts[stage] += 1
+        count, total_s = self._totals[stage]
+        self._totals[stage] = count + 1, total_s + duration_s
 
     def count(self, stage: str) -> int:
         """How many durations of a stage there have been since `clear`."""
         return self._counts[stage]
+
+    def total(self, stage: str) -> tuple[int, float]:
+        """How many durations of a stage there have been ever, and their sum in seconds."""
+        return self._totals[stage]
 
     def clear(self) -> None:
         """Forget everything, e.g. the first, cold frames."""

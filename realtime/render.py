@@ -160,6 +160,8 @@ class Renderer:
     ) -> None:
         self._chain = _chain(generator, plate, blank, atlas, apart)
         self._face = FaceRenderer(face) if face else None
+        self.face_every = 1
+        """The face network runs in one of so many pictures; its residual goes along with the head in the others."""
         self._plate = plate
         self._windowed = generator if isinstance(generator, WindowedEngine) else None
         self._follower = WindowFollower(plate)
@@ -172,6 +174,8 @@ class Renderer:
         """Start a new chain: its past is the plate with nobody in it."""
         self._chain.reset()
         self._follower.reset()
+        if self._face:
+            self._face.reset()
 
     def step(self, figure: Figure) -> Rgb:
         """Render the next frame; while nobody is there every frame starts a new chain, so no ghost stays behind.
@@ -186,7 +190,9 @@ class Renderer:
             self.reset()
         picture = self._step_window(figure, self._windowed) if self._windowed else self._step_whole(figure)
         if self._face and figure.head:
-            self._face.refine(picture, figure.rgb, figure.head)
+            self._face.refine(picture, figure.rgb, figure.head, every=self.face_every)
+        elif self._face:
+            self._face.reset()
         return picture
 
     def _step_whole(self, figure: Figure) -> Rgb:
@@ -225,24 +231,35 @@ class FaceRenderer:
         self._guard = OutputGuard(engine.outputs["residual"])
         self._side_px = packed.shape[1] * PATCH
         self._feather = feather(self._side_px)[:, :, None]
+        self._feathered = np.zeros((self._side_px, self._side_px, 3), np.float32)
+        self._pictures = 0
 
-    def refine(self, picture: Rgb, figure: Rgb, head: HeadBox) -> None:
-        """Change `picture` in place inside the head's square."""
-        self._figure.write(crop_head(figure, head, self._side_px))
-        self._picture.write(crop_head(picture, head, self._side_px))
-        self._engine.run()
-        self._guard.check()
-        residual = (self._residual.read().astype(np.float32) - NO_RESIDUAL) * self._feather
+    def reset(self) -> None:
+        """Forget the last residual: the next one is computed."""
+        self._pictures = 0
+
+    def refine(self, picture: Rgb, figure: Rgb, head: HeadBox, *, every: int = 1) -> None:
+        """Change `picture` in place inside the head's square; the network runs in one of `every` pictures."""
+        if self._pictures % every == 0:
+            self._run(picture, figure, head)
+        self._pictures += 1
         half = head.side_px / 2
         x0, x1 = np.clip([int(head.x - half), int(head.x + half) + 2], 0, picture.shape[1])
         y0, y1 = np.clip([int(head.y - half), int(head.y + half) + 2], 0, picture.shape[0])
         if x1 > x0 and y1 > y0:
             to_patch = _frame_to_patch(HeadBox(head.x - x0, head.y - y0, head.side_px), self._side_px)
             back = cv2.warpAffine(
-                residual, to_patch, (int(x1 - x0), int(y1 - y0)), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+                self._feathered, to_patch, (int(x1 - x0), int(y1 - y0)), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
             )
             window = picture[y0:y1, x0:x1]
             window[...] = cv2.add(window, back, dtype=cv2.CV_8U)
+
+    def _run(self, picture: Rgb, figure: Rgb, head: HeadBox) -> None:
+        self._figure.write(crop_head(figure, head, self._side_px))
+        self._picture.write(crop_head(picture, head, self._side_px))
+        self._engine.run()
+        self._guard.check()
+        self._feathered = (self._residual.read().astype(np.float32) - NO_RESIDUAL) * self._feather
 
 
 def crop_head(picture: Rgb, head: HeadBox, side_px: int) -> Rgb:

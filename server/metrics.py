@@ -23,6 +23,13 @@ def _families(stats: Mapping[str, Any]) -> Iterator[str]:
     ):
         yield _family(name, meaning, [({}, stats[key])] if key in stats else [])
 
+    if "quality" in stats:
+        yield _family(
+            "quality_level",
+            "How much is left out of the computation, 0 being nothing.",
+            [({}, stats["quality"]["level"])],
+        )
+
     stages = dict(stats.get("stages_ms", {}))
     latency = _quantiles(stages.pop("latency", {}))
     of_stages = [

@@ -10,13 +10,14 @@ from realtime.engine_tools import cli as engines_cli
 from tests.support.help_text import commands_in, help_of, options_in
 
 POSE = ["--person", "--pose", "--pose-effort", "--pose-parts"]
+QUALITY = ["--cpu-share", "--quality"]
 ENGINES = ["--backend", "--precision", "--threads"]
 CAMERA = ["--camera", "--camera-fps", "--camera-size"]
 OPTIONS = {
     "realtime run": [
-        *(*POSE, *ENGINES, *CAMERA, "--allow-host", "--fps", "--host", "--ice-server", "--log-format", "--microphone"),
-        *("--no-badge", "--no-sound", "--no-token", "--osc", "--performer", "--port", "--publish", "--publish-token"),
-        *("--record", "--sign", "--source", "--subject", "--tls", "--virtual-camera"),
+        *(*POSE, *ENGINES, *CAMERA, *QUALITY, "--allow-host", "--fps", "--host", "--ice-server", "--log-format"),
+        *("--microphone", "--no-badge", "--no-sound", "--no-token", "--osc", "--performer", "--port", "--publish"),
+        *("--publish-token", "--record", "--sign", "--source", "--subject", "--tls", "--virtual-camera"),
     ],
     "realtime render": [*POSE, *ENGINES, "--out", "--replace", "--side-by-side", "--subject"],
     "realtime subjects": [],
@@ -25,7 +26,7 @@ OPTIONS = {
     "realtime control": ["--link"],
     "realtime calibrate": [*POSE, *CAMERA, "--source"],
     "realtime pose": [*POSE, "--end-s", "--out", "--start-s", "--truth"],
-    "realtime bench": [*POSE, *ENGINES, "--seconds", "--source", "--subject"],
+    "realtime bench": [*POSE, *ENGINES, *QUALITY, "--seconds", "--source", "--subject"],
     "realtime bench-pose": [*POSE, "--cores", "--frames", "--mediapipe-python", "--source"],
     "engines build": [*ENGINES, "--target"],
     "engines list": [],
@@ -43,7 +44,7 @@ def test_the_options_of_every_command(
 ) -> None:
     text = help_of(MAIN[words.split()[0]], words.split(), monkeypatch, capsys)
     assert options_in(text) == sorted(OPTIONS[words])
-    assert len(OPTIONS[words]) <= 30
+    assert len(OPTIONS[words]) <= 32
     assert text.splitlines()[-1].startswith(f"Example: {' '.join(words.split()[:2])}"), "help ends with an example"
 
 

@@ -1,5 +1,6 @@
 """Measure a live session without people: the same threads, engines and encoder, for a while."""
 
+import os
 import time
 from collections.abc import Callable
 
@@ -9,6 +10,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from realtime.live.pipeline import CHAIN
+from realtime.live.quality import FULL, QualityConfig
 from realtime.live.session import open_session
 from realtime.live.source import Source
 from realtime.pose.estimation.config import PoseConfig
@@ -38,6 +40,10 @@ class BenchResult(msgspec.Struct, frozen=True, kw_only=True):
     threads: int
     replaced: int
     """Broken pictures."""
+    quality: str
+    """The level at the end; see `realtime.live.quality`."""
+    cpu_share: float
+    """Processor time of this process, by that of all cores."""
 
 
 def bench(
@@ -45,12 +51,13 @@ def bench(
     source: Source,
     engines: EngineConfig,
     pose: PoseConfig = PoseConfig(),
+    quality: QualityConfig = FULL,
     *,
     seconds: float,
     say: Callable[[str], object] = print,
 ) -> BenchResult:
     """Run a session for `seconds` after a warm-up, encoding every picture as if somebody looked_at."""
-    session = open_session(subject, source, engines, pose, always=True, say=say)
+    session = open_session(subject, source, engines, pose, always=True, quality=quality, say=say)
     try:
         session.start()
         with Progress(transient=True) as progress:
@@ -58,7 +65,7 @@ def bench(
             session.wait(WARM_UP_S)
             session.meter.clear()
             dropped, looked_at, seen = session.dropped, session.looked_at, session.seen
-            begun_at_s = time.perf_counter()
+            begun_at_s, cpu_begun_s = time.perf_counter(), time.process_time()
             elapsed_s, ended = 0.0, False
             while elapsed_s < seconds and not ended:
                 progress.update(task, completed=WARM_UP_S + elapsed_s)
@@ -66,6 +73,7 @@ def bench(
                 elapsed_s = time.perf_counter() - begun_at_s
             frames, dropped = session.meter.count("latency"), session.dropped - dropped
             looked_at, seen = session.looked_at - looked_at, session.seen - seen
+            cpu_share = (time.process_time() - cpu_begun_s) / elapsed_s / (os.cpu_count() or 1)
     finally:
         session.stop()
     return BenchResult(
@@ -79,6 +87,8 @@ def bench(
         precision=session.renderer.choice.precision,
         replaced=session.renderer.replaced,
         threads=engines.threads,
+        quality=session.level.name,
+        cpu_share=round(cpu_share, 3),
     )
 
 

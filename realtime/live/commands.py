@@ -15,6 +15,7 @@ from realtime.live.content_credentials import ContentCredentials
 from realtime.live.openpose_source import PoseSource
 from realtime.live.performer_profile import check_name
 from realtime.live.pipeline import SubjectRenderer
+from realtime.live.quality import QualityName
 from realtime.live.recording import RecordingOutput
 from realtime.live.session import Session
 from realtime.live.source import FileSource, Source, performers
@@ -79,6 +80,11 @@ class SessionCommands:
             "badge": Command("Say in every picture that it is AI-generated, or not.", bool, self.badge),
             "record": Command(
                 "Begin to record, or end it; the result is the file's name.", Literal["start", "stop"], self.record
+            ),
+            "quality": Command(
+                "Compute as much for a picture as there is time for (auto), or always the same.",
+                QualityName,
+                self.quality,
             ),
             "fade": Command("Fade to the empty background (plate), or back (in).", Literal["plate", "in"], self.fade),
         }
@@ -176,6 +182,7 @@ class SessionCommands:
             "mirror": session.mirrored,
             "badge": session.badge,
             "record": recording.path.name if recording is not None and not recording.ended else None,
+            "quality": session.quality,
             "fade": "plate" if session.faded else "in",
         }
         return {**info, "state": state}
@@ -193,6 +200,10 @@ class SessionCommands:
     def _say(self, sentence: str) -> None:
         LOG.warning(sentence)
         self._said, self._said_until_s = sentence, time.perf_counter() + SAID_S
+
+    def quality(self, name: QualityName) -> None:
+        """Choose a level, or let it be chosen."""
+        self._session.quality = name
 
     def fade(self, to: str) -> None:
         """Fade out, or in."""

@@ -37,6 +37,8 @@ class FailoverRenderer:
             self._renderer = load_renderer(subject, self.choice, threads, at_once=True)
         except (UserError, RuntimeError) as error:
             self._fall_back(f"{error}")
+        self.face_every = 1
+        """See `Renderer.face_every`."""
         self._last: Rgb = subject.plate
         self._in_a_row = 0
         self.replaced = 0
@@ -49,6 +51,7 @@ class FailoverRenderer:
             UserError: no engine is left.
         """
         try:
+            self._renderer.face_every = self.face_every
             self._last = self._renderer.step(figure)
             self._in_a_row = 0
         except (BrokenOutputError, RuntimeError) as error:  # what libraries raise: out of memory, a driver that is gone

@@ -19,6 +19,11 @@ class Latest(Generic[T]):
         """How many values were replaced before anybody took them."""
         return self._dropped
 
+    @property
+    def waiting(self) -> bool:
+        """Whether there is a value that nobody has taken."""
+        return self._value is not None
+
     def put(self, value: T) -> None:
         """Offer a value; one that still waits is dropped."""
         with self._ready:

@@ -17,6 +17,7 @@ from realtime.live.performer_profile import Profile
 from realtime.live.retarget import Retargeter
 from realtime.meter import Meter
 from realtime.pose.blur_meter import ADVICE, BlurMeter
+from realtime.pose.estimation.economy import Economy
 from realtime.pose.figure.styles import Figure
 from realtime.pose.track import PoseTrack, TrackedPose
 from realtime.subject import Subject
@@ -45,6 +46,9 @@ class SubjectRenderer(Protocol):
     @property
     def replaced(self) -> int:
         """Broken pictures so far, in whose place the last good one was shown."""
+
+    face_every: int
+    """See `realtime.render.Renderer.face_every`."""
 
     def step(self, figure: Figure) -> Rgb:
         """Render the next frame, uint8 [H, W, 3]; see `realtime.render.Renderer.step`."""
@@ -98,6 +102,10 @@ class PosePipeline:
     def forget(self) -> None:
         """Whoever comes next is somebody else: the source was exchanged. From any thread."""
         self._forget = True
+
+    def economize(self, economy: Economy) -> None:
+        """Leave something out of the estimation; see `Estimator.economize`. From any one thread."""
+        self._track.economize(economy)
 
     def step(self, frame: Frame, renderer: SubjectRenderer) -> FigureFrame:
         """Estimate, fill and smooth, normalize, and draw for whoever `renderer` shows."""
@@ -166,6 +174,8 @@ class RenderPipeline:
         """Whether pictures carry the badge; from any thread."""
         self.faded = False
         """Whether only the background is to be seen; from any thread."""
+        self.face_every = 1
+        """See `realtime.render.Renderer.face_every`; from any thread."""
         self._absence, self._at_s = 0.0, 0.0
         """How much of the background is seen, 0..1, and when."""
 
@@ -173,6 +183,7 @@ class RenderPipeline:
         """Render the subject in the figure's pose."""
         self._meter.add("render_wait", time.perf_counter() - drawn.frame.waiting_since_s)
         with self._meter.time("render"):
+            drawn.renderer.face_every = self.face_every
             rgb = drawn.renderer.step(drawn.figure)
             if drawn.renderer is not self._renderer:
                 self._renderer, self._faded = drawn.renderer, self._last

@@ -8,6 +8,7 @@ import tyro
 from tyro.conf import FlagCreatePairsOff
 
 from engines.errors import UserError
+from realtime.live.quality import AUTO, QualityConfig
 from realtime.pose.estimation.config import PoseConfig
 from realtime.subject_engines import EngineConfig
 
@@ -104,6 +105,8 @@ class RunConfig:
     """How the networks run."""
     pose: Annotated[PoseConfig, _Inline] = PoseConfig()
     """What is seen of whom."""
+    quality: Annotated[QualityConfig, _Inline] = AUTO
+    """How much is computed."""
 
     def __post_init__(self) -> None:
         if self.record is not None and self.record.suffix.lower() != ".mp4":

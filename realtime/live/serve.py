@@ -23,6 +23,7 @@ from realtime.live.performer_profile import load_profile
 from realtime.live.run_config import RunConfig
 from realtime.live.session import Session, live_renderer, open_session
 from realtime.live.source import FileSource, Source, open_source
+from realtime.live.start_up import StartUp
 from realtime.live.virtual_camera import VirtualCameraOutput
 from realtime.live.whip_source import WHIP, WhipSource
 from realtime.pose.estimation.people import check_person
@@ -47,6 +48,8 @@ async def serve(config: RunConfig) -> None:
     Raises:
         UserError: the subject, the source, the performer's profile or the address cannot be used.
     """
+    start = StartUp()
+    start.done("imports")
     if config.log_format == "json":
         log_as_json()
     ice_servers = [_ice_server(text) for text in config.ice_server]
@@ -57,7 +60,7 @@ async def serve(config: RunConfig) -> None:
     stop = _stopping()
     credentials = ContentCredentials(data_folder() / "content_credentials.pem") if config.sign else None
     sound = None if config.no_sound else LiveSound(microphone=config.microphone)
-    session = await _unless(stop, lambda: _load(config, publisher, sound))
+    session = await _unless(stop, lambda: _load(config, publisher, sound, start))
     broadcast = None if sound is None else SoundBroadcast(sound.shared)
     asked = SessionCommands(
         session,
@@ -105,7 +108,8 @@ async def serve(config: RunConfig) -> None:
         about = f"{session.title} follows {session.source.name}."
         _say_where(server, about, access, publishing=publisher is not None)
         _warn(config, access)
-        await _until(stop, session)
+        start.done("server")
+        await _until(stop, session, start)
 
 
 def _add_outputs(config: RunConfig, session: Session, asked: SessionCommands) -> None:
@@ -174,7 +178,7 @@ def _ice_server(text: str) -> IceServer:
         raise UserError(f"--ice-server {error}") from error
 
 
-def _load(config: RunConfig, source: Source | None, sound: LiveSound | None) -> Session:
+def _load(config: RunConfig, source: Source | None, sound: LiveSound | None, start: StartUp) -> Session:
     """Everything that takes its time."""
     subject = load_subject(config.subject)
     profile = None if config.performer is None else load_profile(config.performer)
@@ -184,7 +188,8 @@ def _load(config: RunConfig, source: Source | None, sound: LiveSound | None) -> 
             print(remark)
     if isinstance(source, FileSource):
         check_person(source.path, config.pose)
-    return open_session(
+    start.done("subject and source")
+    session = open_session(
         subject,
         source,
         config.engines,
@@ -192,8 +197,11 @@ def _load(config: RunConfig, source: Source | None, sound: LiveSound | None) -> 
         profile=profile,
         badge=not config.no_badge,
         on_encoded=(lambda frame: None) if sound is None else sound.follow,
+        quality=config.quality,
         say=print,
     )
+    start.done("networks")
+    return session
 
 
 def _say(sentence: str) -> None:
@@ -232,9 +240,14 @@ async def _unless(stop: asyncio.Event, work: Callable[[], T]) -> T:
     return working.result()
 
 
-async def _until(stop: asyncio.Event, session: Session) -> None:
-    """Return when `stop` is set or the session has ended; raise what ended it."""
+async def _until(stop: asyncio.Event, session: Session, start: StartUp) -> None:
+    """Return when `stop` is set or the session has ended; raise what ended it. Says how long the start took."""
+    said = False
     while not stop.is_set():
+        if not said and session.first_picture_at_s is not None:
+            start.done("first picture", session.first_picture_at_s)
+            _say(str(start))
+            said = True
         if session.wait(0):
             _say("The source has ended.")
             return

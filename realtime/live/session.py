@@ -10,18 +10,23 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import cv2
 import numpy as np
 
 from realtime.frame import Frame
+from realtime.live.cpu_share import CpuShare
 from realtime.live.failover import FailoverRenderer
+from realtime.live.just_in_time import JustInTime
 from realtime.live.latest import Latest
+from realtime.live.load import LoadMeter
 from realtime.live.openpose_source import PosedFrame
 from realtime.live.output import Output, StreamOutput
 from realtime.live.performer_profile import Profile
 from realtime.live.pipeline import STAGES, FigureFrame, PosePipeline, RenderPipeline, SubjectRenderer
+from realtime.live.quality import AUTO, LEVELS, Level, QualityConfig, QualityController, QualityName
 from realtime.live.source import Source
 from realtime.live.source_switch import SourceSwitch
 from realtime.meter import Meter
@@ -34,6 +39,8 @@ from server.encoder import Rung
 from server.sound import Hear
 from server.stream import SharedStream
 
+TICK_S = 0.25
+"""The load is looked at so often."""
 PREVIEW = Rung(bitrate_bps=300_000, width_px=256)
 WAIT_S = 0.1
 SILENT_S = 1.0
@@ -68,6 +75,7 @@ class Session:
         meter: where durations go.
         profile: the performer's, if it was calibrated.
         badge: whether pictures say that they are generated.
+        quality: what may be left out, and how much of the machine may be used.
     """
 
     def __init__(
@@ -81,6 +89,7 @@ class Session:
         meter: Meter,
         profile: Profile | None = None,
         badge: bool = False,
+        quality: QualityConfig = AUTO,
     ) -> None:
         self.meter = meter
         self.mirrored = False
@@ -93,6 +102,12 @@ class Session:
         self._renderer = renderer
         self._pose = PosePipeline(track, renderer, meter, profile=profile)
         self._render = RenderPipeline(meter, badge=badge)
+        self.quality: QualityName = quality.quality
+        """A level's name, or auto; from any thread."""
+        self._level = LEVELS[0]
+        self._share = CpuShare(quality.cpu_share)
+        self._load = LoadMeter(meter, self._share.cores)
+        self._in_time = JustInTime()
         self._frames, self._figures = Latest[Frame](), Latest[FigureFrame]()
         self._nobody = False
         self._told_of: str | None = None
@@ -102,10 +117,17 @@ class Session:
         self._seen_at_s = time.perf_counter()
         """When the newest frame of the source was there."""
         self._rendered_at_s = self._measured_at_s = -math.inf
+        self.first_picture_at_s: float | None = None
+        """When the first picture was there."""
         self._stages_ms: dict[str, dict[str, float]] = {}
         self._stop = threading.Event()
         self._error: BaseException | None = None
-        bodies = {"capture": self._capture, "pose": self._estimate, "render": self._draw}
+        bodies = {
+            "capture": self._capture,
+            "pose": self._estimate,
+            "render": self._draw,
+            "quality": self._adapt,
+        }
         self._threads = [
             threading.Thread(target=self._guard, args=(body,), name=name, daemon=True) for name, body in bodies.items()
         ]
@@ -189,6 +211,11 @@ class Session:
         self._pose.calibrate(name)
 
     @property
+    def level(self) -> Level:
+        """What is left out now."""
+        return self._level
+
+    @property
     def faded(self) -> bool:
         """Whether only the empty background is to be seen. Assign it from any thread: the picture fades."""
         return self._render.faded
@@ -247,6 +274,7 @@ class Session:
             "flowing": self._silent_s <= FLOW_S and now_s - self._rendered_at_s <= FLOW_S,
             "rendered": self.meter.count("render"),
             "dropped": self.dropped,
+            "quality": {"level": LEVELS.index(self.level), "name": self.level.name, "changes": self.level.changes},
             "stages_ms": self._stages_ms,
         }
         if notice:
@@ -284,6 +312,7 @@ class Session:
 
     def _capture(self) -> None:
         while not self._stop.is_set() and (frame := self._source.read()) is not None:
+            self._load.see(frame.captured_at_s)
             if self.mirrored and not isinstance(frame, PosedFrame):
                 frame = replace(frame, rgb=np.asarray(cv2.flip(frame.rgb, 1), np.uint8))
             self._frames.put(frame)
@@ -293,7 +322,7 @@ class Session:
     def _estimate(self) -> None:
         last = Frame(rgb=self._renderer.subject.plate, captured_at_s=time.perf_counter(), number=0)
         looked_at_s = -math.inf
-        while not self._stop.is_set():
+        while not self._stop.wait(self._pause_s()):
             frame = self._frames.take(WAIT_S)
             if frame is not None:
                 last, self._seen_at_s = frame, time.perf_counter()
@@ -301,21 +330,51 @@ class Session:
                     continue
                 looked_at_s = self._seen_at_s
                 drawn = self._pose.step(frame, self._renderer)
+                self._in_time.posed(time.perf_counter() - looked_at_s)
                 self._nobody = drawn.no_person
                 self.looked_at, self.seen = self.looked_at + 1, self.seen + (not drawn.no_person)
                 self._figures.put(drawn)
             elif self._silent_s > IDLE_S:
                 self._figures.put(self._pose.idle(replace(last, captured_at_s=time.perf_counter()), self._renderer))
 
+    def _pause_s(self) -> float:
+        """How long to wait before a frame is taken: it would only wait later, or too much has been computed."""
+        waits_s = self._in_time.wait_s(time.perf_counter(), figure_waits=self._figures.waiting)
+        return max(waits_s, self._share.pause_s())
+
     def _draw(self) -> None:
         while not self._stop.is_set():
             drawn = self._figures.take(WAIT_S)
             if drawn is not None:
+                self._in_time.began(time.perf_counter())
                 picture = self._render.step(drawn)
                 self._rendered_at_s = time.perf_counter()
+                self.first_picture_at_s = self.first_picture_at_s or self._rendered_at_s
                 for output in self._outputs:
                     output.write(picture)
                 self.on_figure(drawn.figure)
+                self._in_time.rendered(time.perf_counter())
+
+    def _adapt(self) -> None:
+        fixed = {level.name: level for level in LEVELS}
+        controller = QualityController(len(LEVELS))
+        while not self._stop.wait(TICK_S):
+            load, chosen = self._load.take(), self.quality
+            rests = self._nobody or not self._watched
+            if chosen != "auto":
+                controller = QualityController(len(LEVELS))
+            elif load is not None or rests:
+                controller.step(time.perf_counter(), None if rests else load)
+            wanted = fixed.get(chosen, LEVELS[controller.level])
+            if wanted is not self._level:
+                self._use(wanted)
+
+    def _use(self, level: Level) -> None:
+        """Go over to a level; what has to be loaded for it is loaded here, beside the frames."""
+        self._pose.economize(level.economy)
+        self._render.face_every = level.face_every
+        self._level = level
+        LOG.info("Quality %s: %s.", level.name, level.changes)
 
 
 def live_renderer(subject: Subject, engines: EngineConfig, say: Callable[[str], object] = LOG.info) -> FailoverRenderer:
@@ -336,6 +395,7 @@ def open_session(
     profile: Profile | None = None,
     badge: bool = True,
     always: bool = False,
+    quality: QualityConfig = AUTO,
     on_encoded: Callable[[Frame], object] = lambda frame: None,
     say: Callable[[str], object] = LOG.info,
 ) -> Session:
@@ -349,6 +409,7 @@ def open_session(
         profile: the performer's, if it was calibrated.
         badge: whether pictures say that they are generated.
         always: encode even while nobody watches.
+        quality: what may be left out, and how much of the machine may be used.
         on_encoded: called with every rendered frame once it is encoded, in the encoding thread.
         say: told what there is to know of the engines at the start.
 
@@ -365,13 +426,17 @@ def open_session(
         meter.add("latency", now_s - frame.captured_at_s)
         on_encoded(frame)
 
+    with ThreadPoolExecutor(1, "loading") as loading:  # beside the subject's networks
+        track = loading.submit(PoseTrack.of, pose.for_skeleton(subject.manifest.skeleton_version))
+        renderer = live_renderer(subject, engines, say)
     return Session(
         source,
-        PoseTrack.of(pose.for_skeleton(subject.manifest.skeleton_version)),
-        live_renderer(subject, engines, say),
+        track.result(),
+        renderer,
         [StreamOutput(subject.manifest.name, always=always, on_encoded=encoded)],
         previews=[StreamOutput(source.name, rungs=[PREVIEW])],
         meter=meter,
         profile=profile,
         badge=badge,
+        quality=quality,
     )

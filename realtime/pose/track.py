@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from realtime.frame import Rgb
 from realtime.pose.estimation.config import PoseConfig
+from realtime.pose.estimation.economy import Economy
 from realtime.pose.estimation.estimator import Estimator, load_estimator
 from realtime.pose.fill_missing import FillConfig, Filler
 from realtime.pose.normalization.motion_range import Stand, observe
@@ -83,6 +84,11 @@ class PoseTrack:
         """Follow the next person from the next picture on; see `Estimator.next_person`. From any thread."""
         if self._estimator is not None:
             self._estimator.next_person()
+
+    def economize(self, economy: Economy) -> None:
+        """Leave something out from the next picture on; see `Estimator.economize`. From any one thread."""
+        if self._estimator is not None:
+            self._estimator.economize(economy)
 
     def _forget(self) -> None:
         self._filler.reset()

@@ -39,6 +39,7 @@ export class Numbers {
       const ms = server.stages_ms?.[stage]?.p50;
       if (ms !== undefined) rows[`${stage[0].toUpperCase()}${stage.slice(1)}`] = `${ms.toFixed(1)} ms`;
     }
+    if (server.quality) rows.Quality = `${server.quality.name}: ${server.quality.changes}`;
     if (server.viewers !== undefined) rows.Viewers = String(server.viewers);
     this.#list.replaceChildren(...Object.entries(rows).flatMap(([name, value]) => {
       return [["dt", name], ["dd", value]].map(([tag, text]) => {

@@ -22,6 +22,7 @@ from realtime.live.figure_sender import figure_message
 from realtime.live.latest import Latest
 from realtime.live.performer_profile import load_profile
 from realtime.live.pipeline import FADE_S, STAGES
+from realtime.live.quality import LEVELS
 from realtime.live.session import Session
 from realtime.live.source_switch import SourceSwitch
 from realtime.live.whip_source import WhipSource
@@ -86,7 +87,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def test_every_command_is_listed_with_what_it_changes(played: Played) -> None:
-    assert played.state.keys() == {"subject", "source", "mirror", "badge", "record", "fade"}
+    assert played.state.keys() == {"subject", "source", "mirror", "badge", "record", "fade", "quality"}
     assert played.state.keys() <= played.asked.commands.keys()
     assert all(each.meaning.endswith(".") for each in played.asked.commands.values())
 
@@ -150,6 +151,18 @@ def test_mirrored_pictures_are_what_everybody_sees(played: Played) -> None:
     until(lambda: played.preview.frames[-1].rgb[0, 0, 0] == 0)
     played.asked.mirror(False)
     until(lambda: played.preview.frames[-1].rgb[0, 0, 0] == 255)
+
+
+def test_the_quality_is_chosen_or_left_to_the_session(played: Played) -> None:
+    assert played.state["quality"] == "auto"
+    played.asked.quality("low")
+    until(lambda: played.session.level is LEVELS[-1])
+    assert played.asked.info()["state"]["quality"] == "low"  # type: ignore[index]
+    info = played.asked.info()["quality"]
+    assert isinstance(info, dict)
+    assert (info["level"], info["name"]) == (3, "low")
+    played.asked.quality("auto")
+    until(lambda: played.session.level is LEVELS[0])
 
 
 def test_it_fades_to_the_background_and_back(played: Played) -> None:

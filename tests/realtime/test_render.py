@@ -145,6 +145,32 @@ def test_face_adds_its_residual_only_inside_the_head(head: HeadBox) -> None:
     assert refined[y, x, 0] in (139, 140)
 
 
+def test_the_face_network_may_run_in_every_second_picture_and_at_once_when_the_face_is_back() -> None:
+    engine = ScriptedEngine(96, "residual", 32)
+    renderer = Renderer(ScriptedEngine(144, "picture", SIZE), engine, picture())
+    renderer.face_every = 2
+    somebody, nobody = figure_of(picture()), Figure(picture(), None)
+    runs = []
+    for figure in (somebody, somebody, somebody, nobody, somebody, somebody):
+        renderer.step(figure)
+        runs.append(len(engine.seen))
+    assert runs == [1, 1, 2, 2, 3, 3]
+    renderer.face_every = 1
+    for _ in range(3):
+        renderer.step(somebody)
+    assert len(engine.seen) == 6
+
+
+def test_a_residual_goes_along_with_the_head() -> None:
+    face = FaceRenderer(ScriptedEngine(96, "residual", 32, NO_RESIDUAL + 40))
+    one = np.full((SIZE, SIZE, 3), 100, np.uint8)
+    for x in (20, 40):
+        refined = one.copy()
+        face.refine(refined, one, HeadBox(x, 30, 24), every=2)
+        assert refined[30, x, 0] in (139, 140)
+        assert np.array_equal(refined[:, 60 - x], one[:, 0]), "nothing where it was"
+
+
 def test_no_residual_changes_nothing() -> None:
     one = picture()
     refined = one.copy()

@@ -18,6 +18,7 @@ from realtime.live.pipeline import STAGES, PosePipeline
 from realtime.live.run_config import CaptureConfig
 from realtime.live.source import FileSource, StreamSource, open_source, performers
 from realtime.meter import Meter
+from realtime.pose.estimation.economy import Economy
 from realtime.pose.pose import Pose
 from realtime.pose.skeleton import BODY, LEFT_HAND
 from realtime.pose.track import PoseTrack
@@ -135,6 +136,8 @@ def test_recorded_poses_are_played_as_they_are(toy_subject: Path) -> None:
         def reset(self) -> None: ...
 
         def next_person(self) -> None: ...
+
+        def economize(self, economy: Economy) -> None: ...
 
     renderer = ScriptedRenderer(subject=load_subject(str(toy_subject)))
     pipeline = PosePipeline(PoseTrack(Blind()), renderer, Meter(*STAGES))

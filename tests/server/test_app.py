@@ -54,6 +54,7 @@ async def test_metrics_are_the_figures_of_stats_in_the_format_of_prometheus() ->
         "flowing": True,
         "rendered": 300,
         "dropped": 7,
+        "quality": {"level": 2, "name": "medium", "changes": "the hands in turns"},
         "stages_ms": {"pose": {"p50": 20.0, "p99": 31.5}, "render": {}, "latency": {"p95": 90.0}},
     }
     house = Server([stream('the "best"'), stream("bob")], port=0, info=lambda: info)
@@ -72,6 +73,7 @@ async def test_metrics_are_the_figures_of_stats_in_the_format_of_prometheus() ->
         "bodydouble_flowing 1.0",
         "bodydouble_rendered_frames_total 300.0",
         "bodydouble_dropped_frames_total 7.0",
+        "bodydouble_quality_level 2.0",
         'bodydouble_stage_seconds{stage="pose",quantile="0.5"} 0.02',
         'bodydouble_stage_seconds{stage="pose",quantile="0.99"} 0.0315',
         'bodydouble_latency_seconds{quantile="0.95"} 0.09',

@@ -8,6 +8,7 @@ import numpy as np
 
 from engines.choose import Choice
 from realtime.frame import Frame, Rgb
+from realtime.pose.estimation.economy import Economy
 from realtime.pose.figure.styles import Figure
 from realtime.pose.pose import Pose
 from realtime.subject import Subject, load_subject
@@ -18,6 +19,7 @@ class ScriptedRenderer:
 
     choice = Choice("torch", "f32")
     replaced = 0
+    face_every = 1
 
     def __init__(self, grey: int = 0, *, subject: Subject | None = None) -> None:
         self.subject = subject or load_subject("alice")
@@ -33,7 +35,7 @@ class ScriptedEstimator:
     track_id = 0
 
     def __init__(self, pose: Pose | None = None) -> None:
-        self._pose = pose
+        self._pose, self.economy = pose, Economy()
 
     def estimate(self, rgb: Rgb) -> Pose | None:
         return self._pose
@@ -43,6 +45,9 @@ class ScriptedEstimator:
 
     def next_person(self) -> None:
         self.track_id += 1
+
+    def economize(self, economy: Economy) -> None:
+        self.economy = economy
 
 
 class ScriptedSource:

@@ -50,13 +50,20 @@ class BodyTracker:
 
     def __init__(self, threads: int, config: PoseConfig = PoseConfig()) -> None:
         self._detector = PersonDetector(threads)
-        name = "pose_landmark_lite" if config.pose_effort == "lite" else "pose_landmark_full"
-        precision: Precision = "f32" if config.pose_effort == "full" else "bf16"
-        outputs = ("Identity", "Identity_1", "Identity_3")
-        self._network = RegionNetwork(name, outputs, threads, precision=precision)
+        self._threads, self._effort = threads, config.pose_effort
+        self._networks: dict[Precision, RegionNetwork] = {}
+        self.use("f32" if config.pose_effort == "full" else "bf16")
         self._lock = PersonLock(config.person)
         self._region_filter = _RegionFilter()
         self._region: Region | None = None
+
+    def use(self, precision: Precision) -> None:
+        """Compute in another precision from the next picture on; loads its network at first. From any one thread."""
+        if precision not in self._networks:
+            name = "pose_landmark_lite" if self._effort == "lite" else "pose_landmark_full"
+            outputs = ("Identity", "Identity_1", "Identity_3")
+            self._networks[precision] = RegionNetwork(name, outputs, self._threads, precision=precision)
+        self._network = self._networks[precision]
 
     def reset(self) -> None:
         """Forget the body, and whose it was."""
@@ -87,12 +94,13 @@ class BodyTracker:
         region = self._find(rgba)
         if region is None:
             return None
-        landmarks, presence, heatmaps = self._network(rgba, region)
+        network = self._network  # once: another thread may exchange it meanwhile
+        landmarks, presence, heatmaps = network(rgba, region)
         if presence.item() <= _MIN_PRESENCE:
             self._lose()
             return None
         raw = landmarks.reshape(-1, 5)[:_POINTS]
-        points = raw[:, :2] / np.float32(self._network.side)
+        points = raw[:, :2] / np.float32(network.side)
         xy = region.to_frame(_refine(points, heatmaps[:, :, :_POINTS]))
         visibility, in_frame = sigmoid(raw[:33, 3:].T)
         if abs(region.rotation) > _HEAD_DOWN and not _on_hands(xy, visibility, region):
@@ -103,7 +111,7 @@ class BodyTracker:
             return None
         center, tip = self._region_filter(xy[33:])
         self._region = aligned(center, tip, pi / 2, scale=1.25)
-        depth = raw[:33, 2] * np.float32(region.size / self._network.side)
+        depth = raw[:33, 2] * np.float32(region.size / network.side)
         return Body(xy[:33], depth, visibility, in_frame, np.full(33, np.nan, np.float32))
 
     def _lose(self) -> None:

@@ -13,6 +13,7 @@ from realtime.frame import Rgb
 from realtime.meter import Meter
 from realtime.pose.estimation.blazepose import BodyTracker
 from realtime.pose.estimation.config import PoseConfig
+from realtime.pose.estimation.economy import Economy
 from realtime.pose.estimation.face import FaceTracker, openpose_face
 from realtime.pose.estimation.first_look import FirstLook
 from realtime.pose.estimation.hands import HandTracker
@@ -43,6 +44,9 @@ class Estimator(Protocol):
 
     def next_person(self) -> None:
         """Follow another person, if there are several and it can tell them apart; quick, from any thread."""
+
+    def economize(self, economy: Economy) -> None:
+        """Leave something out from the next picture on, as far as it can; from any one thread."""
 
 
 def load_estimator(config: PoseConfig = PoseConfig(), *, threads: int) -> Estimator:
@@ -75,7 +79,7 @@ def _trackers(
 ) -> tuple[BodyTracker | RefinedBodyTracker, HandTracker | RefinedHandTracker | None]:
     body, takes_turns = BodyTracker(threads, config), config.pose_effort != "full"
     if config.estimator == "own":
-        return body, HandTracker(threads, take_turns=takes_turns) if config.hands else None
+        return body, HandTracker(threads, 2 if takes_turns else 1) if config.hands else None
     look_every = LOOK_EVERY if takes_turns else 1
     hands = RefinedHandTracker(threads, look_every) if config.hands else None
     return RefinedBodyTracker(body, threads, look_every), hands
@@ -93,6 +97,7 @@ class PoseEstimator:
 
     def __init__(self, threads: int = 1, config: PoseConfig = PoseConfig()) -> None:
         self.meter = Meter(*ESTIMATION_STAGES)
+        self._effort = config.pose_effort
         self._body, self._hands = _trackers(threads, config)
         self._face = FaceTracker(threads) if config.face else None
         self._first_look = FirstLook() if config.estimator == "refined" else None
@@ -114,6 +119,22 @@ class PoseEstimator:
         May be called from any thread. Nothing happens where there is nobody else.
         """
         self._body.next_person()
+
+    def economize(self, economy: Economy) -> None:
+        """Leave something out from the next picture on, beyond what the config's effort does; from any one thread.
+
+        What has to be loaded for it is loaded at first, which takes a moment, while pictures are estimated as before.
+        """
+        thrifty = self._effort != "full"
+        takes_turns = thrifty or economy.hands_every > 1
+        self._body.use("bf16" if economy.fast_body or thrifty else "f32")
+        if isinstance(self._body, RefinedBodyTracker):
+            self._body.look_every = LOOK_EVERY if takes_turns else 1
+        least = LOOK_EVERY if isinstance(self._hands, RefinedHandTracker) else 2
+        if self._hands is not None:
+            self._hands.look_every = max(least, economy.hands_every) if takes_turns else 1
+        if self._face is not None:
+            self._face.look_every = economy.face_every
 
     def estimate(self, rgb: Rgb) -> Pose | None:
         """Estimate the pose in a picture.

@@ -5,7 +5,7 @@ it finds a face in the same frames, and eyes and nose are as near to the truth (
 project's footage) and as steady.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import radians
 
 import numpy as np
@@ -44,20 +44,36 @@ class Face:
 
 
 class FaceTracker:
-    """Follows the face of a body."""
+    """Follows the face of a body.
+
+    Args:
+        threads: cores that one run may use.
+    """
 
     def __init__(self, threads: int) -> None:
         self._network = RegionNetwork("face_landmark", ("conv2d_21", "conv2d_31"), threads)
-        self._last: Face | None = None
+        self.look_every = 1
+        """It is looked at once in so many pictures, and goes along with the head meanwhile; from any thread."""
+        self.reset()
 
     def reset(self) -> None:
         """Forget the face."""
-        self._last = None
+        self._last: Face | None = None
+        self._head = Region(0.0, 0.0, 1.0, 0.0)
+        self._pictures = 0
 
     def track(self, rgba: Rgba, body: Body) -> Face | None:
         """The face of a body in a picture (H W 4), None where it is not to be seen."""
-        last, self._last = self._last, None
         region = _around_head(body.xy[: BODY_NAMES.index("mouth_right") + 1])
+        if self._pictures % self.look_every == 0:
+            self._last = self._look(rgba, region, self._last)
+        elif self._last is not None:
+            self._last = replace(self._last, xy=region.to_frame(self._head.from_frame(self._last.xy)))
+        self._head, self._pictures = region, self._pictures + 1
+        return self._last
+
+    def _look(self, rgba: Rgba, region: Region, last: Face | None) -> Face | None:
+        """The face where the head is, `region`, or where the face was."""
         if last is not None:
             tracked = _around_face(last.xy)
             if _LEASH.holds(tracked, last.xy, region):
@@ -67,8 +83,7 @@ class FaceTracker:
         if presence <= _MIN_PRESENCE:
             return None
         raw = mesh.reshape(468, 3) / np.float32(self._network.side)
-        self._last = Face(region.to_frame(raw[:, :2]), raw[:, 2] * np.float32(region.size), presence)
-        return self._last
+        return Face(region.to_frame(raw[:, :2]), raw[:, 2] * np.float32(region.size), presence)
 
 
 def openpose_face(mesh: Floats) -> Floats:

@@ -81,24 +81,27 @@ class HandTracker:
 
     Args:
         threads: cores that one run may use.
-        take_turns: look at one hand in each picture; the other goes along with its wrist meanwhile.
+        look_every: look at each hand once in so many pictures, at the two in turns; it goes along with its arm
+            meanwhile.
     """
 
-    def __init__(self, threads: int, *, take_turns: bool = False) -> None:
+    def __init__(self, threads: int, look_every: int = 1) -> None:
         self._finder = HandFinder(threads)
-        self._take_turns = take_turns
+        self.look_every = look_every
+        """May be changed from any thread."""
         self.reset()
 
     def reset(self) -> None:
         """Forget the hands."""
         self._last: dict[Side, tuple[Hand, Floats]] = {}
-        self._turn: Side = "left"
+        self._pictures = 0
 
     def track(self, rgba: Rgba, body: Body) -> dict[Side, Hand]:
         """The hands of a body that are to be seen in a picture (H W 4)."""
-        hands = {}
+        hands, every = {}, self.look_every
+        turns: dict[Side, int] = {"left": 0, "right": every // 2}
         for side in SIDES:
-            if not self._take_turns or side == self._turn:
+            if self._pictures % every == turns[side]:
                 last = self._last[side][0] if side in self._last else None
                 hand = self._finder.find(rgba, body, side, last)
             else:
@@ -106,7 +109,7 @@ class HandTracker:
             if hand is not None:
                 hands[side] = hand
         self._last = {side: (hand, _forearm(body, side)) for side, hand in hands.items()}
-        self._turn = "right" if self._turn == "left" else "left"
+        self._pictures += 1
         return hands
 
     def _predict(self, body: Body, side: Side) -> Hand | None:

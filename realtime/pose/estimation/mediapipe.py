@@ -10,6 +10,7 @@ import numpy as np
 from engines.errors import UserError
 from engines.install import install_line
 from realtime.frame import Rgb
+from realtime.pose.estimation.economy import Economy
 from realtime.pose.estimation.face import openpose_face
 from realtime.pose.pose import Floats, Pose
 from realtime.pose.skeleton import BODY, FACE, LEFT_HAND, RIGHT_HAND, K
@@ -42,6 +43,9 @@ class HolisticEstimator:
 
     def next_person(self) -> None:
         """Nothing: the library follows one person, and which one cannot be chosen."""
+
+    def economize(self, economy: Economy) -> None:
+        """Nothing: the library does everything in every picture."""
 
     def estimate(self, rgb: Rgb) -> Pose | None:
         """Estimate the pose in a picture; as `PoseEstimator.estimate`."""

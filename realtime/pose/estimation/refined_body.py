@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.backends import Precision
 from realtime.pose.estimation.blazepose import Body, BodyTracker
 from realtime.pose.estimation.first_look import ANCHORS, CARRIED_ROWS, ROWS, FirstLook, with_points
 from realtime.pose.estimation.refined_points import Refined, share_of_trust
@@ -48,12 +49,12 @@ class RefinedBodyTracker:
     Args:
         tracker: MediaPipe's.
         threads: cores that one run may use.
-        look_every: pictures from one look of MediaPipe's network to the next. It looks at every one where the refiner
-            is lost and while other people are there, for it is what tells them apart.
+        look_every: pictures from one look of MediaPipe's network to the next; may be changed from any thread. It looks
+            at every one where the refiner is lost and while other people are there, for it is what tells them apart.
     """
 
     def __init__(self, tracker: BodyTracker, threads: int, look_every: int) -> None:
-        self._tracker, self._look_every = tracker, look_every
+        self._tracker, self.look_every = tracker, look_every
         self._refiner = Refiner("body_refiner", threads)
         self._first_look = FirstLook()
         self._body: Body | None
@@ -68,6 +69,10 @@ class RefinedBodyTracker:
         until it looks again, so that nothing jumps when it does."""
         self._region: Region
         self._lose()
+
+    def use(self, precision: Precision) -> None:
+        """Let MediaPipe's network compute in another precision; see `BodyTracker.use`."""
+        self._tracker.use(precision)
 
     def reset(self) -> None:
         """Forget the body, and whose it was."""
@@ -86,7 +91,7 @@ class RefinedBodyTracker:
     def track(self, rgba: Rgba) -> Body | None:
         """The body in a picture (H W 4), None if there is none."""
         track_id = self.track_id
-        looks = self._pictures % self._look_every == 0 or not self._tracker.alone
+        looks = self._pictures % self.look_every == 0 or not self._tracker.alone
         found = None if looks or self._body is None else self._follow(rgba, self._body)
         if found is None:
             seen = self._tracker.track(rgba)
@@ -136,7 +141,7 @@ class RefinedBodyTracker:
 
         So a look changes nothing while all is well, though that network has every joint a little elsewhere.
         """
-        if self._body is None or self._look_every == 1:
+        if self._body is None or self.look_every == 1:
             return seen
         expected = self._body.xy + self._step
         near = np.linalg.norm(expected - seen.xy, axis=1) < _AGREES * self._region.size

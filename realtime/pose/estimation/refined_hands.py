@@ -35,7 +35,8 @@ class RefinedHandTracker:
     """
 
     def __init__(self, threads: int, look_every: int) -> None:
-        self._look_every = look_every
+        self.look_every = look_every
+        """1, or 3 and more; may be changed from any thread."""
         self._finder = HandFinder(threads)
         self._first_look = FirstLook()
         self._refiner = Refiner("hand_refiner", threads)
@@ -55,11 +56,12 @@ class RefinedHandTracker:
 
     def _has_turn(self, side: Side, *, found: bool) -> bool:
         """Whether MediaPipe's network looks at a hand now: one that is not found may ask in every other picture."""
-        if self._look_every == 1:
+        look_every = self.look_every
+        if look_every == 1:
             return True
         if not found:
             return self._pictures % 2 == SIDES.index(side)
-        round_, turn = divmod(self._pictures, self._look_every)
+        round_, turn = divmod(self._pictures, look_every)
         return turn == 1 + SIDES.index(side) and round_ % 2 == SIDES.index(side)
 
     def _track(self, rgba: Rgba, body: Body, side: Side) -> Hand | None:

@@ -138,7 +138,8 @@ class RegionNetwork:
     def __init__(
         self, name: str, outputs: tuple[str, ...], threads: int, *, precision: Precision = "f32", signed: bool = False
     ) -> None:
-        self._engine = load_engine(_FOLDER / f"{name}.tflite", precision=precision, threads=threads, outputs=outputs)
+        graph = _FOLDER / f"{name}.tflite"
+        self._engine = load_engine(graph, precision=precision, threads=threads, outputs=outputs, keep=True)
         (tensor,) = self._engine.inputs.values()
         self._input: Floats = tensor[0]
         self._outputs: list[Floats] = [self._engine.outputs[output][0] for output in outputs]

@@ -6,8 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from realtime.pose.estimation.blazepose import Body
 from realtime.pose.estimation.config import PoseConfig
+from realtime.pose.estimation.economy import Economy
 from realtime.pose.estimation.estimator import PoseEstimator
+from realtime.pose.estimation.face import Face, FaceTracker
+from realtime.pose.estimation.hands import Hand, HandFinder, Side
+from realtime.pose.estimation.region import Region, Rgba
 from realtime.pose.pose import Pose
 from realtime.pose.skeleton import BODY, FACE, LEFT_HAND, REFINED, RIGHT_HAND, UNREFINED
 from realtime.video import read_video
@@ -61,6 +66,46 @@ def test_cheaper_is_near(effort: str, body: float, full: list[Pose]) -> None:
     assert np.median(off_body) <= body
     assert seen > FRAMES
     assert np.median(off_hands) <= 0.1
+
+
+def test_a_running_estimator_becomes_cheaper_and_is_whole_again(full: list[Pose]) -> None:
+    """In pictures 4 to 11 it is; before and afterwards it sees what it would have seen."""
+    estimator, off, people = PoseEstimator(), [], set()
+    for number, (rgb, _) in enumerate(islice(read_video(CLIP), FRAMES)):
+        if number in (4, 12):
+            estimator.economize(Economy(fast_body=True, hands_every=4, face_every=2) if number == 4 else Economy())
+        pose = estimator.estimate(rgb)
+        assert pose is not None
+        off.append(float(np.linalg.norm(pose.xy - full[number].xy, axis=1)[pose.confidence > 0].max()))
+        people.add(estimator.track_id)
+    assert off[:4] == [0] * 4
+    assert all(0 < each < 40 for each in off[4:12]), f"near, but not the same: {off}"
+    assert max(off[14:]) < 4, f"nearly the same again: its regions are a little elsewhere: {off}"
+    assert len(people) == 1
+
+
+def test_hands_and_face_are_looked_at_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[str] = []
+    find, look = HandFinder.find, FaceTracker._look
+
+    def found_hand(finder: HandFinder, rgba: Rgba, body: Body, side: Side, last: Hand | None) -> Hand | None:
+        found.append(side)
+        return find(finder, rgba, body, side, last)
+
+    def found_face(tracker: FaceTracker, rgba: Rgba, region: Region, last: Face | None) -> Face | None:
+        found.append("face")
+        return look(tracker, rgba, region, last)
+
+    monkeypatch.setattr(HandFinder, "find", found_hand)
+    monkeypatch.setattr(FaceTracker, "_look", found_face)
+    estimator = PoseEstimator()
+    estimator.economize(Economy(hands_every=4, face_every=2))
+    seen = []
+    for rgb, _ in islice(read_video(CLIP), 8):
+        found.clear()
+        estimator.estimate(rgb)
+        seen.append(list(found))
+    assert seen == 2 * [["left", "face"], [], ["right", "face"], []]
 
 
 def test_a_subject_is_played_with_the_keypoints_it_was_trained_with() -> None:

@@ -15,6 +15,7 @@ from realtime.live.pipeline import STAGES, PosePipeline
 from realtime.live.source import FileSource
 from realtime.meter import Meter
 from realtime.pose.estimation.config import PoseConfig
+from realtime.pose.estimation.economy import Economy
 from realtime.pose.fill_missing import FillConfig
 from realtime.pose.pose import Pose
 from realtime.pose.track import PoseTrack, TrackedPose
@@ -55,6 +56,8 @@ class Scripted:
 
     def next_person(self) -> None:
         self.asked += 1
+
+    def economize(self, economy: Economy) -> None: ...
 
 
 def follow(track: PoseTrack, count: int) -> list[TrackedPose]:

@@ -1,0 +1,15 @@
+"""What the estimation of poses leaves out to be cheaper, while a session goes on."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Economy:
+    """How often the networks of an estimator look, and how exactly; by default always and as the config says."""
+
+    fast_body: bool = False
+    """The body's network computes in bf16."""
+    hands_every: int = 1
+    """Each hand is looked at once in so many pictures, the two in turns; it goes along with its arm meanwhile."""
+    face_every: int = 1
+    """The face is looked at once in so many pictures; it goes along with the head meanwhile."""
