@@ -17,7 +17,14 @@ ARROWS = {
     "realtime": {"engines", "server"},
     "trainer": {"engines", "realtime"},
 }
-APPLICATION = ("realtime.__main__", "realtime.cli", "realtime.engine_tools", "realtime.live", "realtime.pose_tools")
+APPLICATION = (
+    "realtime.__main__",
+    "realtime.bench_tools",
+    "realtime.cli",
+    "realtime.engine_tools",
+    "realtime.live",
+    "realtime.pose_tools",
+)
 """Parts of realtime that training has no use for; the rest is the library that both share."""
 TRAINER_LEVELS = ({"footage", "networks"}, {"training", "evaluation"}, {"export", "detector"}, {"refiner"})
 """The folders of trainer: each imports lower levels only."""
@@ -55,6 +62,7 @@ HOMES = {
     "lightning_fabric": {"trainer/training/distributed.py"},
     "tensorboard": {"trainer/training/training_log.py"},
     "torch.utils.tensorboard": {"trainer/training/training_log.py"},
+    "playwright": {"realtime/bench_tools/chromium.py"},
     "pyvirtualcam": {"realtime/live/virtual_camera.py"},
     "mediapipe": {"realtime/pose/estimation/mediapipe.py", "realtime/pose_tools/holistic_worker.py"},
 }

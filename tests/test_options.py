@@ -25,7 +25,10 @@ OPTIONS = {
     "realtime control": ["--link"],
     "realtime calibrate": [*POSE, *CAMERA, "--source"],
     "realtime pose": [*POSE, "--end-s", "--out", "--start-s", "--truth"],
-    "realtime bench": [*POSE, *ENGINES, "--seconds", "--source", "--subject"],
+    "realtime bench": [
+        *(*POSE, *ENGINES, "--browser", "--compare", "--mediapipe-python", "--minutes", "--scaling", "--seconds"),
+        *("--source", "--subject"),
+    ],
     "realtime bench-pose": [*POSE, "--cores", "--frames", "--mediapipe-python", "--source"],
     "engines build": [*ENGINES, "--target"],
     "engines list": [],

@@ -326,6 +326,7 @@ def open_session(
     profile: Profile | None = None,
     badge: bool = True,
     always: bool = False,
+    stream: type[StreamOutput] = StreamOutput,
     on_encoded: Callable[[Frame], object] = lambda frame: None,
     say: Callable[[str], object] = LOG.info,
 ) -> Session:
@@ -339,6 +340,7 @@ def open_session(
         profile: the performer's, if it was calibrated.
         badge: whether pictures say that they are generated.
         always: encode even while nobody watches.
+        stream: what the subject's stream is.
         on_encoded: called with every rendered frame once it is encoded, in the encoding thread.
         say: told what there is to know of the engines at the start.
 
@@ -359,7 +361,7 @@ def open_session(
         source,
         PoseTrack.of(pose.for_skeleton(subject.manifest.skeleton_version)),
         live_renderer(subject, engines, say),
-        [StreamOutput(subject.manifest.name, always=always, on_encoded=encoded)],
+        [stream(subject.manifest.name, always=always, on_encoded=encoded)],
         previews=[StreamOutput(source.name, rungs=[PREVIEW])],
         meter=meter,
         profile=profile,
