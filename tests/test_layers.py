@@ -28,7 +28,7 @@ APPLICATION = (
 """Parts of realtime that training has no use for; the rest is the library that both share."""
 TRAINER_LEVELS = ({"footage", "networks"}, {"training", "evaluation"}, {"export", "detector"}, {"refiner"})
 """The folders of trainer: each imports lower levels only."""
-TRAINER_COMMANDS = {"__main__", "baseline", "cli", "evaluate_cli", "fit", "run"}
+TRAINER_COMMANDS = {"__main__", "baseline", "cli", "evaluate_cli", "fit", "paper_step", "run"}
 """The modules of trainer that stand above all its folders; the others stand below."""
 HEAVY = (
     "torch",
@@ -67,8 +67,11 @@ HOMES = {
     "mediapipe": {"realtime/pose/estimation/mediapipe.py", "realtime/pose_tools/holistic_worker.py"},
 }
 
-NAMED_IN_STRINGS = {("realtime/engine_tools/cli.py", "trainer.baseline")}
-"""What is run by `python -m` in a process of its own: `engines bench` compares with the paper's generator, in torch."""
+NAMED_IN_STRINGS = {
+    ("realtime/engine_tools/cli.py", "trainer.baseline"),
+    ("realtime/bench_tools/usual.py", "trainer.paper_step"),
+}
+"""What is run by `python -m` in a process of its own: benches compare with the paper's networks, in torch."""
 
 
 def imports(path: Path) -> set[str]:

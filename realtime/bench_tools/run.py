@@ -1,7 +1,7 @@
 """`realtime bench`: which of the benches is meant."""
 
 from realtime.bench_tools.config import BenchConfig
-from realtime.live.source import open_source
+from realtime.live.source import open_source, video_file
 from realtime.subject import load_subject
 
 
@@ -26,6 +26,19 @@ def run_bench(config: BenchConfig) -> None:
         endurance.show(result)
         if result.grown:
             raise SystemExit(1)
+    elif config.compare:
+        from realtime.bench_tools import compare
+
+        with video_file(config.source) as path:
+            compared = compare.bench_compare(
+                subject,
+                path,
+                config.engines,
+                config.pose,
+                seconds=config.seconds,
+                mediapipe_python=config.mediapipe_python,
+            )
+        compare.show(compared)
     else:
         from realtime.live import bench
 
