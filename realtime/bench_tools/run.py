@@ -39,6 +39,12 @@ def run_bench(config: BenchConfig) -> None:
                 mediapipe_python=config.mediapipe_python,
             )
         compare.show(compared)
+    elif config.scaling:
+        from realtime.bench_tools import scaling
+
+        with video_file(config.source) as path:
+            found = scaling.bench_scaling(subject, path, config.engines, config.pose, seconds=config.seconds)
+        scaling.show(found)
     else:
         from realtime.live import bench
 
