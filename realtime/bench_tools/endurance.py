@@ -149,5 +149,5 @@ def show(result: EnduranceResult) -> None:
     table.add_row("threads", str(first.threads), str(last.threads), "")
     table.add_row("dropped frames", str(first.dropped), str(last.dropped), "")
     Console().print(table)
-    print("; ".join(["It grew: " + each for each in result.grown]) or "Nothing grew.")
+    print("\n".join(f"Grown: {each}" for each in result.grown) or "Nothing grew.")
     print(msgspec.json.encode(result).decode())

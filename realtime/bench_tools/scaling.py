@@ -13,8 +13,9 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from engines.choose import Choice
 from engines.console import progress_bar
-from realtime.bench_tools.renderer import can_shrink, small_renderer
+from realtime.bench_tools.renderer import can_shrink, small_renderer, whole_renderer
 from realtime.bench_tools.viewers import FPS, ViewersRow, bench_viewers
 from realtime.live.bench import measure, running
 from realtime.live.output import fitted
@@ -72,7 +73,8 @@ class SizeTask:
     height_px: int
     cores: int
     engines: EngineConfig
-    """With a backend and a precision that are chosen already."""
+    choice: Choice
+    """What runs the networks."""
     pose: PoseConfig
     seconds: float
 
@@ -105,9 +107,8 @@ def bench_scaling(
             video=video,
             height_px=height_px,
             cores=cores,
-            engines=replace(
-                engines, backend=choice.backend, precision=choice.precision, threads=min(engines.threads, cores)
-            ),
+            engines=replace(engines, threads=min(engines.threads, cores)),
+            choice=choice,
             pose=pose,
             seconds=seconds,
         )
@@ -151,9 +152,12 @@ def _bind(cores: int) -> None:
 
 def _measure_size(task: SizeTask) -> SizeRow:
     subject, threads = load_subject(str(task.folder)), task.engines.threads
-    session = open_session(subject, FileSource(task.video, loop=True), task.engines, task.pose, always=True)
     if task.height_px < subject.manifest.height_px:
-        session.renderer = small_renderer(subject, task.height_px, session.renderer.choice, threads)
+        renderer = small_renderer(subject, task.height_px, task.choice, threads)
+    else:
+        renderer = whole_renderer(subject, task.choice, threads)
+    source = FileSource(task.video, loop=True)
+    session = open_session(renderer.subject, source, task.engines, task.pose, always=True, renderer=renderer)
     with running(session):
         busy_s = process_time()
         found = measure(session, task.engines, task.seconds)

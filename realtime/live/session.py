@@ -327,6 +327,7 @@ def open_session(
     badge: bool = True,
     always: bool = False,
     stream: type[StreamOutput] = StreamOutput,
+    renderer: SubjectRenderer | None = None,
     on_encoded: Callable[[Frame], object] = lambda frame: None,
     say: Callable[[str], object] = LOG.info,
 ) -> Session:
@@ -341,6 +342,7 @@ def open_session(
         badge: whether pictures say that they are generated.
         always: encode even while nobody watches.
         stream: what the subject's stream is.
+        renderer: of the subject; by default `live_renderer`.
         on_encoded: called with every rendered frame once it is encoded, in the encoding thread.
         say: told what there is to know of the engines at the start.
 
@@ -360,7 +362,7 @@ def open_session(
     return Session(
         source,
         PoseTrack.of(pose.for_skeleton(subject.manifest.skeleton_version)),
-        live_renderer(subject, engines, say),
+        renderer or live_renderer(subject, engines, say),
         [stream(subject.manifest.name, always=always, on_encoded=encoded)],
         previews=[StreamOutput(source.name, rungs=[PREVIEW])],
         meter=meter,

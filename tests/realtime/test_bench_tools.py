@@ -1,6 +1,7 @@
 """The benches behind `realtime bench`: their modes as people meet them, and what they are made of."""
 
 import json
+import os
 import sys
 from itertools import islice
 from pathlib import Path
@@ -10,12 +11,22 @@ import cv2
 import numpy as np
 import pytest
 
+from engines.choose import Choice
 from engines.install import missing_message
-from realtime.bench_tools import endurance
+from realtime.bench_tools import compare, endurance, scaling
 from realtime.bench_tools.browser import BrowserBenchResult
+from realtime.bench_tools.compare import PARTS, CompareResult, Ours
 from realtime.bench_tools.endurance import EnduranceResult, Slice, summary
+from realtime.bench_tools.renderer import can_shrink, small_renderer, whole_renderer
+from realtime.bench_tools.scaling import HEIGHTS_PX, VIEWERS, ScalingResult, SizeRow, viewer_percent
 from realtime.bench_tools.stamp import BITS, TICK_S, age_s, read_stamp, stamped
+from realtime.bench_tools.usual import Cost, ViewerEncoder, open_holistic, time_paper_step
+from realtime.bench_tools.viewers import ViewersRow, bench_viewers
 from realtime.frame import Rgb
+from realtime.live.bench import BenchResult
+from realtime.pose.estimation.config import PoseConfig
+from realtime.subject import load_subject
+from realtime.subject_clips import SubjectClips
 from realtime.video import read_video
 from server.encoder import LiveEncoder, Rung
 from server.stream import RUNGS
@@ -132,3 +143,140 @@ def test_minutes_are_measured() -> None:
     assert [last["first"], last["last"]] == last["slices"]
     assert last["slice_s"] == 1.5
     assert last["first"]["memory_mib"] > 50
+
+
+INT8 = Choice("openvino", "int8")
+LIVE = BenchResult(
+    fps=30.0,
+    latency_ms={"p50": 50.0, "p95": 60.0, "p99": 70.0},
+    stages_ms={},
+    seen=1.0,
+    dropped=0,
+    size=512,
+    backend="openvino",
+    precision="int8",
+    threads=1,
+    replaced=0,
+)
+
+
+def test_both_ways_see_the_same_frame() -> None:
+    alice = load_subject("alice")
+    ours, encoder = Ours(whole_renderer(alice, INT8, 1), PoseConfig(pose_parts="body")), ViewerEncoder()
+    for rgb, _ in islice(read_video(DATA / "alice_clip.mp4"), 2):
+        picture, costs_ms = ours.step(rgb)
+        assert picture.shape == (512, 512, 3)
+        assert costs_ms is not None
+        assert costs_ms.keys() == set(PARTS)
+        assert min(costs_ms.values()) > 0
+        assert min(encoder.time(picture)) > 0
+    _, nobody = Ours(whole_renderer(alice, INT8, 1), PoseConfig(pose_parts="body")).step(alice.plate)
+    assert nobody is None
+
+
+OURS_MS = [{"pose": 10.0, "figure": 1.0, "networks": 20.0, "encode": 2.0}] * 2
+USUAL = {"pose": Cost(ms=30, core_ms=40), "networks": Cost(ms=1965, core_ms=3955), "encode": Cost(ms=5, core_ms=5)}
+
+
+def test_ratios_of_the_comparison(capsys: pytest.CaptureFixture[str]) -> None:
+    result = compare.summary(OURS_MS, USUAL, LIVE)
+    assert result.parts["pose"].ratio == 0.25
+    assert result.parts["figure"].usual is None
+    assert (result.core_ms.ours_core_ms, result.core_ms.ratio) == (33, 0.00825)
+    assert (result.usual_fps, result.fps_ratio) == (0.5, 60)
+    assert (result.usual_latency_ms, result.latency_ratio) == (2000, 0.025)
+    compare.show(result)
+    assert max(map(len, capsys.readouterr().out.splitlines()[:-4])) <= 80
+
+
+def test_what_the_comparison_lacks_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with open_holistic(None) as pose:
+        assert isinstance(pose, str)
+    networks = time_paper_step((512, 512), 1)
+    assert isinstance(networks, str)
+    result = compare.summary(OURS_MS, USUAL | {"pose": pose, "networks": networks}, LIVE)
+    assert result.parts["encode"].ratio == 0.4
+    assert result.fps_ratio is result.core_ms.ratio is result.usual_latency_ms is None
+    compare.show(result)
+    out = capsys.readouterr().out
+    assert "[mediapipe]" in out
+    assert "--mediapipe-python" in out
+    assert "[train]" in out
+
+
+@pytest.mark.parametrize("height_px", [256, 384])
+def test_a_subject_s_networks_paint_smaller_pictures(height_px: int) -> None:
+    alice = load_subject("alice")
+    assert can_shrink(alice, INT8)
+    renderer = small_renderer(alice, height_px, INT8, 1)
+    assert renderer.subject.size_px == (height_px, height_px)
+    pose = SubjectClips.of(alice).poses[10]
+    assert pose is not None
+    k = height_px / alice.manifest.height_px
+    small = type(pose)(pose.xy * np.float32(k), pose.depth * np.float32(k), pose.confidence)
+    picture = renderer.step(renderer.subject.figure(small))
+    assert picture.shape == (height_px, height_px, 3)
+    painted = np.abs(picture.astype(int) - renderer.subject.plate).max(axis=2) > 40
+    assert 0.01 < painted.mean() < 0.5
+    ys, xs = np.nonzero(painted)
+    assert abs(np.median(xs) - np.median(small.xy[:, 0])) < height_px / 8
+    assert abs(np.median(ys) - np.median(small.xy[:, 1])) < height_px / 3
+
+
+def test_viewers_of_another_process_are_counted() -> None:
+    pictures = [np.full((64, 64, 3), grey, np.uint8) for grey in range(0, 250, 10)]
+    row = bench_viewers(pictures, 2, seconds=1.5)
+    assert row.viewers == 2
+    assert row.core_ms > 0
+    assert row.fps > 0
+    assert row.received_mbit_s > 0
+
+
+def test_tables_of_sizes_and_viewers(capsys: pytest.CaptureFixture[str]) -> None:
+    viewers = [ViewersRow(viewers=n, core_ms=4 + n / 10, fps=30, received_mbit_s=1.25) for n in (1, 11, 101)]
+    assert viewer_percent(viewers) == pytest.approx(0.3)
+    assert viewer_percent(viewers[:1]) == 0
+    sizes = [SizeRow(height_px=512, cores=2, fps=28.5, latency_ms=LIVE.latency_ms, core_ms=61.3, dropped=12)]
+    scaling.show(ScalingResult(sizes=sizes, viewers=viewers, viewer_percent=0.3, backend="openvino", precision="int8"))
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines()[:-4])) <= 80
+    for figure in ("512", "28.5", "61.3", "101", "14.1", "0.3 %"):
+        assert figure in out
+
+
+@pytest.mark.long
+def test_sizes_cores_and_viewers_are_measured() -> None:
+    done = command("realtime", "bench", "--scaling", "--seconds", "1", timeout_s=1200)
+    assert done.returncode == 0, done.stderr
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert last.keys() == set(ScalingResult.__struct_fields__)
+    assert {row["height_px"] for row in last["sizes"]} == set(HEIGHTS_PX)
+    assert {row["cores"] for row in last["sizes"]} == {1, len(os.sched_getaffinity(0))}
+    assert [row["viewers"] for row in last["viewers"]] == list(VIEWERS)
+
+
+@pytest.mark.long
+def test_the_usual_way_is_measured(tmp_path: Path) -> None:
+    """With the paper's networks in torch, and a stand-in for the environment that has mediapipe."""
+    stand_in = tmp_path / "python"
+    stand_in.write_text(f"""#!{sys.executable}
+import json, sys
+print("ready", flush=True)
+while header := sys.stdin.buffer.readline():
+    count, height, width = json.loads(header)
+    sys.stdin.buffer.read(count * height * width * 3)
+    print(json.dumps([[0.04] * count, [0.05] * count]), flush=True)
+""")
+    stand_in.chmod(0o755)
+    arguments: list[str | Path] = ["--source", DATA / "alice_clip.mp4", "--seconds", "1"]
+    done = command("realtime", "bench", "--compare", *arguments, "--mediapipe-python", stand_in, timeout_s=1200)
+    assert done.returncode == 0, done.stderr
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert last.keys() == set(CompareResult.__struct_fields__)
+    assert last["missing"] == {}
+    assert last["parts"]["pose"]["usual"] == {"ms": 40, "core_ms": 50}
+    assert last["parts"]["networks"]["ratio"] < 0.1
+    assert last["core_ms"]["ratio"] < 0.1
