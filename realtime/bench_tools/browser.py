@@ -27,9 +27,9 @@ from server.app import Server
 
 FIRST_PICTURE_S = 30.0
 POLL_S = 0.25
-INCLUDED = (
-    "Capture to page is from the capture of a frame until the browser shows its picture: pose, rendering, encoding,\n"
-    "WebRTC on this machine, decoding and the browser's compositing. Camera and screen come on top."
+ABOUT = (
+    "Capture to page: pose, rendering, encoding, WebRTC on this machine, decoding, and the browser's\n"
+    "compositing. Camera and screen come on top."
 )
 
 
@@ -157,9 +157,9 @@ async def _play(session: Session, seconds: float, tell: Callable[[float], object
 def _summary(
     watched: Watched, encoded: Mapping[int, float], session: Session, seconds: float, threads: int
 ) -> BrowserBenchResult:
-    stamped = [reading for reading in watched.readings if reading.code >= 0]
+    stamped = [reading for reading in watched.readings if reading.code in encoded]
     timed = [reading for reading in watched.readings if reading.shown_ms >= watched.from_ms]
-    seen = [reading for reading in timed if reading.code >= 0]
+    seen = [reading for reading in timed if reading.code in encoded]
     if len(seen) < 2:
         raise UserError("The browser showed too few pictures to measure: give more --seconds.")
     length_s = (timed[-1].shown_ms - timed[0].shown_ms) / 1000
@@ -208,7 +208,7 @@ def show(result: BrowserBenchResult) -> None:
     for name, ms in rows.items():
         table.add_row(name, *(str(ms.get(percent, "")) for percent in ("p50", "p95", "p99")))
     Console().print(table)
-    print(INCLUDED)
+    print(ABOUT)
     print(msgspec.json.encode(result).decode())
 
 

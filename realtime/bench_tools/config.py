@@ -23,7 +23,7 @@ class BenchConfig:
     source: str = "bob"
     """The video that drives it: a path, an URL, a folder of pictures, or a bundled performer's name."""
     seconds: float = 20.0
-    """How long to measure, after a warm-up; with --scaling, each row."""
+    """How long to measure, after a warm-up; with --scaling, each row. With --minutes it has no effect."""
     browser: FlagCreatePairsOff[bool] = False
     """Measure to the page of a real Chromium: first picture, pictures per second, and the way from capture to page."""
     compare: FlagCreatePairsOff[bool] = False

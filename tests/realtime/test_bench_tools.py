@@ -5,6 +5,7 @@ import os
 import sys
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -12,10 +13,12 @@ import numpy as np
 import pytest
 
 from engines.choose import Choice
+from engines.errors import UserError
 from engines.install import missing_message
 from realtime.bench_tools import compare, endurance, scaling
 from realtime.bench_tools.browser import BrowserBenchResult
 from realtime.bench_tools.compare import PARTS, CompareResult, Ours
+from realtime.bench_tools.config import BenchConfig
 from realtime.bench_tools.endurance import EnduranceResult, Slice, summary
 from realtime.bench_tools.renderer import can_shrink, small_renderer, whole_renderer
 from realtime.bench_tools.scaling import HEIGHTS_PX, VIEWERS, ScalingResult, SizeRow, viewer_percent
@@ -73,18 +76,22 @@ def test_playwright_is_of_the_extra_dev() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("options", "words"),
     [
-        (["--browser", "--scaling"], ["--browser and --scaling", "one of them"]),
-        (["--compare", "--minutes", "2"], ["--compare and --minutes"]),
-        (["--minutes", "0"], ["--minutes", "0"]),
-        (["--seconds", "0"], ["--seconds", "0"]),
-        (["--mediapipe-python", "python"], ["--mediapipe-python", "--compare"]),
-        (["--browser", "--source", "no.mp4"], ["no.mp4", "bob"]),
+        ({"browser": True, "scaling": True}, "--browser and --scaling are .* one of them"),
+        ({"compare": True, "minutes": 2}, "--compare and --minutes"),
+        ({"minutes": 0}, "--minutes must be more than 0"),
+        ({"seconds": 0}, "--seconds must be more than 0"),
+        ({"mediapipe_python": Path("python")}, "--mediapipe-python is for --compare"),
     ],
 )
-def test_mistakes_get_one_sentence(arguments: list[str], words: list[str]) -> None:
-    assert_refused(command("realtime", "bench", *arguments), *words)
+def test_options_that_do_not_go_together(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        BenchConfig(**options)
+
+
+def test_a_source_that_is_not_there() -> None:
+    assert_refused(command("realtime", "bench", "--browser", "--source", "no.mp4"), "no.mp4", "bob")
 
 
 def test_without_chromium(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,8 +168,8 @@ LIVE = BenchResult(
 
 
 def test_both_ways_see_the_same_frame() -> None:
-    alice = load_subject("alice")
-    ours, encoder = Ours(whole_renderer(alice, INT8, 1), PoseConfig(pose_parts="body")), ViewerEncoder()
+    renderer, pose = whole_renderer(load_subject("alice"), INT8, 1), PoseConfig(pose_parts="body")
+    ours, encoder = Ours(renderer, pose), ViewerEncoder()
     for rgb, _ in islice(read_video(DATA / "alice_clip.mp4"), 2):
         picture, costs_ms = ours.step(rgb)
         assert picture.shape == (512, 512, 3)
@@ -170,7 +177,7 @@ def test_both_ways_see_the_same_frame() -> None:
         assert costs_ms.keys() == set(PARTS)
         assert min(costs_ms.values()) > 0
         assert min(encoder.time(picture)) > 0
-    _, nobody = Ours(whole_renderer(alice, INT8, 1), PoseConfig(pose_parts="body")).step(alice.plate)
+    _, nobody = Ours(renderer, pose).step(renderer.subject.plate)
     assert nobody is None
 
 
