@@ -125,6 +125,7 @@ async def _watching(url: str, viewers: int) -> AsyncIterator[Connection]:
     ours, theirs = context.Pipe()
     process = context.Process(target=_watch, args=(url, viewers, theirs), daemon=True)
     process.start()
+    theirs.close()  # so that its end is noticed
     try:
         await _ask(ours, ANSWER_S + CONNECT_S * viewers)
         yield ours
@@ -135,10 +136,13 @@ async def _watching(url: str, viewers: int) -> AsyncIterator[Connection]:
 
 async def _ask(watchers: Connection, timeout_s: float = ANSWER_S) -> int:
     """How many bytes all viewers have received so far; the first answer comes when all are connected."""
-    watchers.send(None)
-    if not await asyncio.to_thread(watchers.poll, timeout_s):
-        raise UserError(f"The viewers did not answer within {timeout_s:g} s: measure on a machine with less to do.")
-    return int(watchers.recv())
+    try:
+        watchers.send(None)
+        if await asyncio.to_thread(watchers.poll, timeout_s):
+            return int(watchers.recv())
+    except (EOFError, OSError) as error:
+        raise UserError("The viewers' process ended before it was asked to: what it said is above.") from error
+    raise UserError(f"The viewers did not answer within {timeout_s:g} s: measure on a machine with less to do.")
 
 
 def _watch(url: str, viewers: int, asked: Connection) -> None:
