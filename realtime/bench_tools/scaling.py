@@ -31,9 +31,10 @@ VIEWERS = (1, 10, 50, 100)
 PICTURES = 60
 """That viewers are shown over and over."""
 ABOUT = (
-    "Pictures smaller than the subject's own: its networks, computed for so many pixels. Each row is a process of\n"
-    "its own that is bound to its cores. Viewers connect by WebRTC from another process and count what they get,\n"
-    "neither decrypted nor decoded; each costs what is said beyond the first one, of a core, at 30 fps."
+    "Pictures smaller than the subject's own: its networks, computed for so many pixels. Each row is a\n"
+    "process of its own that is bound to its cores. Viewers connect by WebRTC (aiortc) from another\n"
+    "process and count what they get, neither decrypted nor decoded; what each costs is the server's\n"
+    "part, at 30 fps, beyond the first viewer's."
 )
 
 

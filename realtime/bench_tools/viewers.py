@@ -25,7 +25,7 @@ from server.stream import RUNGS, SharedStream
 
 FPS = 30
 SETTLE_S = 1.0
-CONNECT_S, ANSWER_S = 10.0, 60.0
+CONNECT_S, ANSWER_S = 30.0, 60.0
 """So long each viewer may take to connect, and their process to start and to answer."""
 ENCODE = "encode"
 
@@ -84,20 +84,23 @@ def bench_viewers(pictures: Sequence[Rgb], viewers: int, seconds: float) -> View
     slot, meter = Latest[Frame](), Meter(ENCODE)
     # With one size and rate: what viewers cost must not depend on what they report.
     stream = SharedStream("bench", slot, rungs=RUNGS[:1], on_encoded=lambda _, encode_s: meter.add(ENCODE, encode_s))
-    with _running(lambda stop: _play(pictures, slot, stop)), _running(stream.run):
-        return asyncio.run(_measure(stream, meter, viewers, seconds))
+    with _running(stream.run):
+        return asyncio.run(_measure(stream, meter, viewers, seconds, lambda stop: _play(pictures, slot, stop)))
 
 
-async def _measure(stream: SharedStream[Frame], meter: Meter, viewers: int, seconds: float) -> ViewersRow:
+async def _measure(
+    stream: SharedStream[Frame], meter: Meter, viewers: int, seconds: float, play: Callable[[threading.Event], None]
+) -> ViewersRow:
     async with _serving(stream) as url, _watching(url, viewers) as watchers:
-        await asyncio.sleep(SETTLE_S)
-        begun_bytes = await _ask(watchers)
-        meter.clear()
-        begun_at_s, busy_s = time.perf_counter(), time.process_time()
-        await asyncio.sleep(seconds)
-        length_s, busy_s = time.perf_counter() - begun_at_s, time.process_time() - busy_s
-        encoded = meter.count(ENCODE)
-        received = await _ask(watchers) - begun_bytes
+        with _running(play):  # not before, or those who are there would keep the others from connecting in time
+            await asyncio.sleep(SETTLE_S)
+            begun_bytes = await _ask(watchers)
+            meter.clear()
+            begun_at_s, busy_s = time.perf_counter(), time.process_time()
+            await asyncio.sleep(seconds)
+            length_s, busy_s = time.perf_counter() - begun_at_s, time.process_time() - busy_s
+            encoded = meter.count(ENCODE)
+            received = await _ask(watchers) - begun_bytes
     if not encoded:
         raise UserError(f"Nothing was encoded in {seconds:g} s: give more --seconds.")
     return ViewersRow(
@@ -110,7 +113,7 @@ async def _measure(stream: SharedStream[Frame], meter: Meter, viewers: int, seco
 
 @asynccontextmanager
 async def _serving(stream: SharedStream[Frame]) -> AsyncIterator[str]:
-    server = Server([stream], port=0)
+    server = Server([stream], port=0, half_open_s=CONNECT_S)
     await server.start()
     try:
         yield server.url
@@ -154,7 +157,8 @@ async def _watch_all(url: str, viewers: int, asked: Connection) -> None:
     everybody = [CountingViewer() for _ in range(viewers)]
     async with aiohttp.ClientSession(url) as http:
         for viewer in everybody:
-            await viewer.watch(http)
+            async with asyncio.timeout(CONNECT_S):
+                await viewer.watch(http)
         while True:
             await asyncio.to_thread(asked.recv)
             asked.send(sum(viewer.received_bytes for viewer in everybody))
