@@ -37,7 +37,7 @@ class BrowserBenchResult(msgspec.Struct, frozen=True, kw_only=True):
     """The last line that `realtime bench --browser` prints."""
 
     first_picture_ms: float
-    """From opening the page to its first picture."""
+    """From opening the page of a session that runs to its first picture."""
     fps: float
     """Pictures per second that the browser presented."""
     latency_ms: dict[str, float]
@@ -107,13 +107,18 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True):
 
 async def _watch(session: Session, chromium: str, seconds: float) -> Watched:
     async with open_viewer(chromium) as viewer, _serving(session) as url:
-        await viewer.open(url)
         with Progress(transient=True) as progress:
-            task = progress.add_task("Measuring", total=WARM_UP_S + seconds)
+            task = progress.add_task("Measuring", total=2 * WARM_UP_S + seconds)
+
+            async def play(before_s: float, length_s: float) -> None:
+                await _play(session, length_s, lambda done_s: progress.update(task, completed=before_s + done_s))
+
+            await play(0, WARM_UP_S)  # the page is opened when the session is at rest, as most pages are
+            await viewer.open(url)
             await _first_picture(viewer, session)
-            await _play(session, WARM_UP_S, lambda done_s: progress.update(task, completed=done_s))
+            await play(WARM_UP_S, WARM_UP_S)
             from_ms = await viewer.now_ms()
-            await _play(session, seconds, lambda done_s: progress.update(task, completed=WARM_UP_S + done_s))
+            await play(2 * WARM_UP_S, seconds)
         return Watched(
             readings=await viewer.readings(),
             from_ms=from_ms,

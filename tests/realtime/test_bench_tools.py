@@ -102,13 +102,13 @@ def test_without_chromium(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_browser_is_watched(chromium_path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHROMIUM", chromium_path)
-    done = command("realtime", "bench", "--browser", "--seconds", "3")
+    done = command("realtime", "bench", "--browser", "--seconds", "5")
     assert done.returncode == 0, done.stderr
     assert "capture to page" in done.stdout
     assert max(map(len, done.stdout.splitlines()[:-3])) <= 80
     last = json.loads(done.stdout.splitlines()[-1])
     assert last.keys() == set(BrowserBenchResult.__struct_fields__)
-    assert last["pictures"] > 2
+    assert last["pictures"] >= 2
     assert last["unread"] == 0
     assert last["fps"] > 0
     assert 0 < last["latency_ms"]["p50"] <= last["latency_ms"]["p95"] <= last["latency_ms"]["p99"]
