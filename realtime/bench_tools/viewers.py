@@ -27,6 +27,7 @@ FPS = 30
 SETTLE_S = 1.0
 CONNECT_S, ANSWER_S = 30.0, 60.0
 """So long each viewer may take to connect, and their process to start and to answer."""
+POLL_S = 0.02
 ENCODE = "encode"
 
 
@@ -141,8 +142,11 @@ async def _ask(watchers: Connection, timeout_s: float = ANSWER_S) -> int:
     """How many bytes all viewers have received so far; the first answer comes when all are connected."""
     try:
         watchers.send(None)
-        if await asyncio.to_thread(watchers.poll, timeout_s):
-            return int(watchers.recv())
+        ends_at_s = time.perf_counter() + timeout_s
+        while time.perf_counter() < ends_at_s:
+            if watchers.poll():
+                return int(watchers.recv())
+            await asyncio.sleep(POLL_S)  # a thread that waits could not be interrupted
     except (EOFError, OSError) as error:
         raise UserError("The viewers' process ended before it was asked to: what it said is above.") from error
     raise UserError(f"The viewers did not answer within {timeout_s:g} s: measure on a machine with less to do.")
@@ -160,7 +164,9 @@ async def _watch_all(url: str, viewers: int, asked: Connection) -> None:
             async with asyncio.timeout(CONNECT_S):
                 await viewer.watch(http)
         while True:
-            await asyncio.to_thread(asked.recv)
+            while not asked.poll():
+                await asyncio.sleep(POLL_S)
+            asked.recv()
             asked.send(sum(viewer.received_bytes for viewer in everybody))
 
 
