@@ -16,6 +16,7 @@ EXTRA_OF_MODULE = {
     "cuda": "torch-cuda",
     "mediapipe": "mediapipe",
     "onnxruntime": "onnxruntime",
+    "playwright": "dev",
     "tensorrt": "tensorrt",
     "tensorrt_rtx": "tensorrt-rtx",
     "torch_tensorrt": "torch-tensorrt",

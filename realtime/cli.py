@@ -10,7 +10,7 @@ from tyro.conf import Positional
 
 from engines.console import run_commands
 from engines.errors import UserError
-from realtime.live.quality import FULL, QualityConfig
+from realtime.bench_tools.config import BenchConfig
 from realtime.live.run_config import CaptureConfig, RunConfig
 from realtime.pose.estimation.config import PoseConfig
 from realtime.subject_engines import BEST, EngineConfig
@@ -131,32 +131,11 @@ def control(
     ask(link, command, value)
 
 
-def bench(
-    subject: str = "alice",
-    source: str = "bob",
-    seconds: float = 20.0,
-    engines: Annotated[EngineConfig, Inline] = EngineConfig(),
-    pose: Annotated[PoseConfig, Inline] = PoseConfig(),
-    quality: Annotated[QualityConfig, Inline] = FULL,
-) -> None:
-    """Measure fps and latency of a live session on this machine, without a browser.
+def bench(config: Annotated[BenchConfig, Inline] = BenchConfig()) -> None:
+    """Measure fps and latency of a live session on this machine; without further options, without a browser."""
+    from realtime.bench_tools.run import run_bench
 
-    Args:
-        subject: who is shown: a name, or the path of a subject's folder.
-        source: the video that drives it: a path, an URL, a folder of pictures, or a bundled performer's name.
-        seconds: how long to measure, after a warm-up.
-        engines: how the networks run.
-        pose: what estimates the pose, and whose.
-        quality: how much is computed.
-    """
-    from realtime.live.bench import bench as measure
-    from realtime.live.bench import show
-    from realtime.live.source import open_source
-    from realtime.subject import load_subject
-
-    if seconds <= 0:
-        raise UserError(f"--seconds must be more than 0, not {seconds}.")
-    show(measure(load_subject(subject), open_source(None, source)[0], engines, pose, quality, seconds=seconds))
+    run_bench(config)
 
 
 def bench_pose(

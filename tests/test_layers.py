@@ -17,11 +17,18 @@ ARROWS = {
     "realtime": {"engines", "server"},
     "trainer": {"engines", "realtime"},
 }
-APPLICATION = ("realtime.__main__", "realtime.cli", "realtime.engine_tools", "realtime.live", "realtime.pose_tools")
+APPLICATION = (
+    "realtime.__main__",
+    "realtime.bench_tools",
+    "realtime.cli",
+    "realtime.engine_tools",
+    "realtime.live",
+    "realtime.pose_tools",
+)
 """Parts of realtime that training has no use for; the rest is the library that both share."""
 TRAINER_LEVELS = ({"footage", "networks"}, {"training", "evaluation"}, {"export", "detector"}, {"refiner"})
 """The folders of trainer: each imports lower levels only."""
-TRAINER_COMMANDS = {"__main__", "baseline", "cli", "evaluate_cli", "fit", "run"}
+TRAINER_COMMANDS = {"__main__", "baseline", "cli", "evaluate_cli", "fit", "paper_step", "run"}
 """The modules of trainer that stand above all its folders; the others stand below."""
 HEAVY = (
     "torch",
@@ -57,14 +64,18 @@ HOMES = {
     "lightning_fabric": {"trainer/training/distributed.py"},
     "tensorboard": {"trainer/training/training_log.py"},
     "torch.utils.tensorboard": {"trainer/training/training_log.py"},
+    "playwright": {"realtime/bench_tools/chromium.py"},
     "pyvirtualcam": {"realtime/live/virtual_camera.py"},
     "sounddevice": {"realtime/live/microphone.py"},
     "c2pa": {"realtime/live/content_credentials.py"},
     "mediapipe": {"realtime/pose/estimation/mediapipe.py", "realtime/pose_tools/holistic_worker.py"},
 }
 
-NAMED_IN_STRINGS = {("realtime/engine_tools/cli.py", "trainer.baseline")}
-"""What is run by `python -m` in a process of its own: `engines bench` compares with the paper's generator, in torch."""
+NAMED_IN_STRINGS = {
+    ("realtime/engine_tools/cli.py", "trainer.baseline"),
+    ("realtime/bench_tools/usual.py", "trainer.paper_step"),
+}
+"""What is run by `python -m` in a process of its own: benches compare with the paper's networks, in torch."""
 
 
 def imports(path: Path) -> set[str]:

@@ -2,7 +2,8 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import msgspec
 from rich.console import Console
@@ -11,7 +12,7 @@ from rich.table import Table
 
 from realtime.live.pipeline import CHAIN
 from realtime.live.quality import FULL, QualityConfig
-from realtime.live.session import open_session
+from realtime.live.session import Session, open_session
 from realtime.live.source import Source
 from realtime.pose.estimation.config import PoseConfig
 from realtime.subject import Subject
@@ -58,31 +59,52 @@ def bench(
 ) -> BenchResult:
     """Run a session for `seconds` after a warm-up, encoding every picture as if somebody looked_at."""
     session = open_session(subject, source, engines, pose, always=True, quality=quality, say=say)
+    with Progress(transient=True) as progress:
+        task = progress.add_task("Measuring", total=WARM_UP_S + seconds)
+        with running(session):
+            return measure(
+                session, engines, seconds, tell=lambda done_s: progress.update(task, completed=WARM_UP_S + done_s)
+            )
+
+
+@contextmanager
+def running(session: Session) -> Iterator[None]:
+    """Run a session until it is warm, and then for the length of the block."""
     try:
         session.start()
-        with Progress(transient=True) as progress:
-            task = progress.add_task("Measuring", total=WARM_UP_S + seconds)
-            session.wait(WARM_UP_S)
-            session.meter.clear()
-            dropped, looked_at, seen = session.dropped, session.looked_at, session.seen
-            begun_at_s, cpu_begun_s = time.perf_counter(), time.process_time()
-            elapsed_s, ended = 0.0, False
-            while elapsed_s < seconds and not ended:
-                progress.update(task, completed=WARM_UP_S + elapsed_s)
-                ended = session.wait(min(0.5, seconds - elapsed_s))
-                elapsed_s = time.perf_counter() - begun_at_s
-            frames, dropped = session.meter.count("latency"), session.dropped - dropped
-            looked_at, seen = session.looked_at - looked_at, session.seen - seen
-            cpu_share = (time.process_time() - cpu_begun_s) / elapsed_s / (os.cpu_count() or 1)
+        session.wait(WARM_UP_S)
+        yield
     finally:
         session.stop()
+
+
+def measure(
+    session: Session, engines: EngineConfig, seconds: float, *, tell: Callable[[float], object] = lambda done_s: None
+) -> BenchResult:
+    """Measure a running session for `seconds`, or until it ends by itself.
+
+    Args:
+        session: encodes every picture.
+        engines: what it was opened with.
+        seconds: how long.
+        tell: called now and then with the seconds measured so far.
+    """
+    session.meter.clear()
+    dropped, looked_at, seen = session.dropped, session.looked_at, session.seen
+    begun_at_s, cpu_begun_s = time.perf_counter(), time.process_time()
+    elapsed_s, ended = 0.0, False
+    while elapsed_s < seconds and not ended:
+        tell(elapsed_s)
+        ended = session.wait(min(0.5, seconds - elapsed_s))
+        elapsed_s = time.perf_counter() - begun_at_s
+    cpu_share = (time.process_time() - cpu_begun_s) / elapsed_s / (os.cpu_count() or 1)
     return BenchResult(
-        fps=round(frames / elapsed_s, 2),
+        fps=round(session.meter.count("latency") / elapsed_s, 2),
         latency_ms=session.meter.percentiles_ms("latency", 50, 95, 99),
         stages_ms={stage: session.meter.percentiles_ms(stage, 50, 95) for stage in CHAIN},
-        seen=round(seen / max(1, looked_at), 3),
-        dropped=dropped,
-        size=subject.manifest.height_px,
+        seen=round((session.seen - seen) / max(1, session.looked_at - looked_at), 3),
+        dropped=session.dropped - dropped,
+        size=session.renderer.subject.manifest.height_px,
         backend=session.renderer.choice.backend,
         precision=session.renderer.choice.precision,
         replaced=session.renderer.replaced,

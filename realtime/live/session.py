@@ -396,6 +396,8 @@ def open_session(
     badge: bool = True,
     always: bool = False,
     quality: QualityConfig = AUTO,
+    stream: type[StreamOutput] = StreamOutput,
+    renderer: SubjectRenderer | None = None,
     on_encoded: Callable[[Frame], object] = lambda frame: None,
     say: Callable[[str], object] = LOG.info,
 ) -> Session:
@@ -410,6 +412,8 @@ def open_session(
         badge: whether pictures say that they are generated.
         always: encode even while nobody watches.
         quality: what may be left out, and how much of the machine may be used.
+        stream: what the subject's stream is.
+        renderer: of the subject; by default `live_renderer`.
         on_encoded: called with every rendered frame once it is encoded, in the encoding thread.
         say: told what there is to know of the engines at the start.
 
@@ -428,12 +432,12 @@ def open_session(
 
     with ThreadPoolExecutor(1, "loading") as loading:  # beside the subject's networks
         track = loading.submit(PoseTrack.of, pose.for_skeleton(subject.manifest.skeleton_version))
-        renderer = live_renderer(subject, engines, say)
+        loaded = renderer or live_renderer(subject, engines, say)
     return Session(
         source,
         track.result(),
-        renderer,
-        [StreamOutput(subject.manifest.name, always=always, on_encoded=encoded)],
+        loaded,
+        [stream(subject.manifest.name, always=always, on_encoded=encoded)],
         previews=[StreamOutput(source.name, rungs=[PREVIEW])],
         meter=meter,
         profile=profile,
