@@ -8,7 +8,7 @@ import tyro
 from engines.errors import UserError
 from realtime.pose.skeleton import REFINED, UNREFINED
 
-EstimatorName = Literal["own", "refined", "mediapipe"]
+EstimatorName = Literal["refined", "own", "mediapipe"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,8 +16,8 @@ class PoseConfig:
     """What estimates poses, how much of them and at what cost, and which person is followed."""
 
     estimator: Annotated[EstimatorName, tyro.conf.arg(name="pose")] = "refined"
-    """What estimates poses: this program; this program without the small networks that refine joints (always for a
-    subject trained so); or the mediapipe library (the extra mediapipe)."""
+    """What estimates poses: refined, this program; own, the same without the networks that refine joints; or the
+    mediapipe library (the extra mediapipe). A subject is played with the one of the first two that it learnt with."""
     pose_parts: Literal["all", "hands", "face", "body"] = "all"
     """Body, hands and face; body and hands; body and face; the body alone, which takes a third of the time of all."""
     pose_effort: Literal["full", "fast", "lite"] = "full"
