@@ -32,7 +32,7 @@ _LOOK_DEVIATION = 0.007
 """Absolute error to expect of a coordinate that MediaPipe's network saw, in sizes of the region."""
 _SHARED = 2.0
 """The refiner starts from what it corrects and shares its errors, so its deviation counts so many times."""
-_LOOK_CORRECTION = 0.02, 0.04
+_LOOK_CORRECTION = 0.03, 0.06
 """Corrections of a look, in sizes of the region: up to the one a point is moved, from the other on it is not. What is
 farther away is an error of the refiner's, which has seen fewer people."""
 _STEP_CORRECTION = 0.05, 0.1
