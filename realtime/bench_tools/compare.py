@@ -38,10 +38,11 @@ SHARE = 0.5
 """Of --seconds that is looked at frame by frame; all of it is played live."""
 PARTS = ("pose", "figure", "networks", "encode")
 ABOUT = (
-    "Usual: MediaPipe's Holistic, the paper's networks in torch (random weights), an encoder of aiortc\n"
-    "for each viewer, of whom this is one; ours encodes once for all. A loop of these parts alone gives\n"
-    "its fps and latency. Core ms: processor time of all cores, part by part. Our fps and latency: a\n"
-    "live session, capture to encoded."
+    "Usual: MediaPipe's Holistic, the paper's networks in torch (random weights), an\n"
+    "encoder of aiortc for each viewer, of whom this is one; ours encodes once for\n"
+    "all. A loop of these parts alone gives its fps and latency. Core ms: processor\n"
+    "time of all cores, part by part. Our fps and latency: a live session, capture to\n"
+    "encoded."
 )
 
 

@@ -32,10 +32,11 @@ VIEWERS = (1, 10, 50, 100)
 PICTURES = 60
 """That viewers are shown over and over."""
 ABOUT = (
-    "Pictures smaller than the subject's own: its networks, computed for so many pixels. Each row is a\n"
-    "process of its own that is bound to its cores. Viewers connect by WebRTC (aiortc) from another\n"
-    "process and count what they get, neither decrypted nor decoded; what each costs is the server's\n"
-    "part, at 30 fps, beyond the first viewer's."
+    "Pictures smaller than the subject's own: its networks, computed for so many\n"
+    "pixels. Each row is a process of its own that is bound to its cores. Viewers\n"
+    "connect by WebRTC (aiortc) from another process and count what they get, neither\n"
+    "decrypted nor decoded; what each costs is the server's part, at 30 fps, beyond\n"
+    "the first viewer's."
 )
 
 

@@ -33,7 +33,9 @@ def truth(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_video_and_a_report_to_look_at(truth: Path, tmp_path: Path) -> None:
     out = tmp_path / "seen"
-    done = command("realtime", "pose", CLIP, "--out", out, "--truth", truth, "--start-s", "3", "--end-s", "5")
+    done = command(
+        "realtime", "pose", CLIP, "--out", out, "--truth", truth, "--start-s", "3", "--end-s", "5", "--pose", "own"
+    )
     assert done.returncode == 0, done.stderr
     last = json.loads(done.stdout.splitlines()[-1])
     assert last["frames"] == last["seen"] == 60

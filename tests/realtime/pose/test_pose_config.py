@@ -98,7 +98,7 @@ def test_hands_and_face_are_looked_at_in_turns(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(HandFinder, "find", found_hand)
     monkeypatch.setattr(FaceTracker, "_look", found_face)
-    estimator = PoseEstimator()
+    estimator = PoseEstimator(config=PoseConfig(estimator="own"))
     estimator.economize(Economy(hands_every=4, face_every=2))
     seen = []
     for rgb, _ in islice(read_video(CLIP), 8):
