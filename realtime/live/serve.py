@@ -19,9 +19,10 @@ from realtime.live.content_credentials import ContentCredentials
 from realtime.live.figure_sender import FigureSender
 from realtime.live.json_log import log_as_json
 from realtime.live.live_sound import LiveSound
+from realtime.live.opening import live_renderer, open_session
 from realtime.live.performer_profile import load_profile
 from realtime.live.run_config import RunConfig
-from realtime.live.session import Session, live_renderer, open_session
+from realtime.live.session import Session
 from realtime.live.source import FileSource, Source, open_source
 from realtime.live.start_up import StartUp
 from realtime.live.virtual_camera import VirtualCameraOutput

@@ -24,9 +24,10 @@ from realtime.frame import Frame
 from realtime.live.bench import BenchResult
 from realtime.live.output import StreamOutput
 from realtime.live.pipeline import CHAIN, STAGES
+from realtime.live.opening import open_session
 from realtime.live.run_config import RunConfig
 from realtime.live.serve import _stopping, serve
-from realtime.live.session import Session, open_session
+from realtime.live.session import Session
 from realtime.live.source import FileSource, performers
 from realtime.meter import Meter
 from realtime.pose.track import PoseTrack
