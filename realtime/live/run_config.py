@@ -113,7 +113,5 @@ class RunConfig:
             raise UserError(f"--record must be an .mp4, not {self.record}: name it {self.record.name}.mp4.")
         if self.microphone and self.no_sound:
             raise UserError("--microphone is sound, which --no-sound leaves out: give one of them.")
-        if (self.source or "").startswith("poses:") and self.pose != PoseConfig():
-            raise UserError("--pose, --pose-parts, --pose-effort and --person are of no use with poses:.")
         if self.publish_token is not None and self.publish is None:
             raise UserError("--publish-token is for --publish URL: give both.")

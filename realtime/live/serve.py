@@ -23,11 +23,10 @@ from realtime.live.opening import live_renderer, open_session
 from realtime.live.performer_profile import load_profile
 from realtime.live.run_config import RunConfig
 from realtime.live.session import Session
-from realtime.live.source import FileSource, Source, open_source
+from realtime.live.source import Source, open_source
 from realtime.live.start_up import StartUp
 from realtime.live.virtual_camera import VirtualCameraOutput
 from realtime.live.whip_source import WHIP, WhipSource
-from realtime.pose.estimation.people import check_person
 from realtime.subject import THUMBNAIL, load_subject, subject_folders
 from server.access import Access, Role
 from server.address import ListenError, is_loopback, own_names, page_hosts
@@ -184,11 +183,11 @@ def _load(config: RunConfig, source: Source | None, sound: LiveSound | None, sta
     subject = load_subject(config.subject)
     profile = None if config.performer is None else load_profile(config.performer)
     if source is None:
-        source, remark = open_source(config.camera, config.source, capture=config.capture, fps=config.fps, say=print)
+        source, remark = open_source(
+            config.camera, config.source, capture=config.capture, fps=config.fps, pose=config.pose, say=print
+        )
         if remark:
             print(remark)
-    if isinstance(source, FileSource):
-        check_person(source.path, config.pose)
     start.done("subject and source")
     session = open_session(
         subject,
