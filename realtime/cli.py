@@ -34,7 +34,7 @@ def run(config: Annotated[RunConfig, Inline] = RunConfig()) -> None:
     from server.address import ListenError, check_address
 
     try:
-        check_address(config.host, config.port)  # before anything is loaded
+        check_address(config.access.host, config.access.port)  # before anything is loaded
     except ListenError as error:
         raise UserError(str(error)) from error
     from realtime.live.serve import serve
