@@ -14,6 +14,7 @@ import stat
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -110,8 +111,12 @@ class Cache:
         _check_owner(self.folder)
 
     def get(self, key: Key) -> Cached | None:
-        """The entry; None if there is none, or its files are damaged or of another key."""
-        return self._read(self.folder / key.digest, key)
+        """The entry, which thereby counts as used; None if there is none, or it is damaged or of another key."""
+        found = self._read(self.folder / key.digest, key)
+        if found is not None:
+            with suppress(OSError):  # what may only be read can be used as well
+                os.utime(found.folder / ENTRY)
+        return found
 
     def get_or_build(
         self, key: Key, name: str, build: Callable[[Path], Mapping[str, float]], *, wait_s: float = -1
@@ -130,7 +135,6 @@ class Cache:
         """
         with self._lock(key.digest, wait_s):
             if (found := self.get(key)) is not None:
-                os.utime(found.folder / ENTRY)
                 return found
             self._clean()
             draft = Path(tempfile.mkdtemp(prefix=DRAFT, dir=self.folder))

@@ -1,9 +1,12 @@
 """A graph that computes a window of its picture, as an engine of the whole picture."""
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+import threading
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, wait
 from types import MappingProxyType
 
+from engines.ending import process_ends
 from engines.engine import Box, Bytes, Engine, Size, WindowEngine
 
 
@@ -11,7 +14,8 @@ class WindowedEngine:
     """An `Engine` with one input and one output, whose runs compute the window `box`; elsewhere `outside` is put out.
 
     Whoever feeds it its own outputs keeps them in the whole picture, so the window may move and change its size from
-    run to run. The sizes are loaded one after the other in a thread; until then there is the whole picture's.
+    run to run. The sizes are loaded one after the other in a thread; until then there is the whole picture's. Once
+    nobody has the engine any more, or the process ends, no further size is loaded.
 
     Args:
         whole: of the whole picture, with the input "packed".
@@ -33,14 +37,15 @@ class WindowedEngine:
         """Of the whole picture."""
         self.box = self.whole_box
         """What the next run computes: rows and columns of one of `sizes`."""
-        executor = ThreadPoolExecutor(1, "windows")
-        self._loading: dict[Size, Future[WindowEngine]] = {size: executor.submit(load, size) for size in sizes}
-        executor.shutdown(wait=False)
+        self._loading: dict[Size, Future[WindowEngine]] = {size: Future() for size in sizes}
+        unwanted = threading.Event()
+        weakref.finalize(self, unwanted.set)
+        threading.Thread(target=_load_all, args=(load, self._loading, unwanted), name="windows").start()
 
     @property
     def sizes(self) -> list[Size]:
         """Those loaded so far, and the whole picture's."""
-        loaded = [size for size, loading in self._loading.items() if loading.done()]
+        loaded = [size for size, loading in self._loading.items() if loading.done() and not loading.cancelled()]
         return [*loaded, (self.whole_box[0].stop, self.whole_box[1].stop)]
 
     def wait(self) -> None:
@@ -64,3 +69,18 @@ class WindowedEngine:
             self._output[...] = self._outside
         self._output[:, rows, columns] = output
         self._last = self.box
+
+
+def _load_all(
+    load: Callable[[Size], WindowEngine], loading: Mapping[Size, Future[WindowEngine]], unwanted: threading.Event
+) -> None:
+    """The body of a thread that the end of the process waits for."""
+    for size, future in loading.items():
+        if unwanted.is_set() or process_ends():
+            future.cancel()
+        if not future.set_running_or_notify_cancel():
+            continue
+        try:
+            future.set_result(load(size))
+        except BaseException as error:  # noqa: BLE001 - handed over to `run`, which raises it
+            future.set_exception(error)

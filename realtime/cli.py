@@ -34,7 +34,7 @@ def run(config: Annotated[RunConfig, Inline] = RunConfig()) -> None:
     from server.address import ListenError, check_address
 
     try:
-        check_address(config.host, config.port)  # before anything is loaded
+        check_address(config.access.host, config.access.port)  # before anything is loaded
     except ListenError as error:
         raise UserError(str(error)) from error
     from realtime.live.serve import serve
@@ -98,15 +98,14 @@ def calibrate(
     from realtime.live.calibrate import calibrate as guide
     from realtime.live.calibrate import calibrate_film
     from realtime.live.performer_profile import check_name, save_profile
-    from realtime.live.source import is_recorded, open_source, video_path
-    from realtime.pose.estimation.people import check_person
+    from realtime.live.source import is_recorded, open_source, video_file
 
     check_name(performer)
     if camera is None and source is not None and not capture.asks and is_recorded(source):
-        check_person(video_path(source), pose)
-        profile = calibrate_film(video_path(source), pose)
+        with video_file(source, pose) as path:
+            profile = calibrate_film(path, pose)
     else:
-        opened, remark = open_source(camera, source, capture=capture)
+        opened, remark = open_source(camera, source, capture=capture, pose=pose)
         if remark:
             print(remark)
         profile = guide(opened, Console(), pose)
@@ -160,7 +159,7 @@ def bench_pose(
 
     if frames < 1 or cores < 1:
         raise UserError(f"--frames and --cores must be at least 1, not {frames} and {cores}.")
-    with video_file(source) as path:
+    with video_file(source, pose) as path:
         show(measure(path, pose, frames=frames, cores=cores, mediapipe_python=mediapipe_python))
 
 
@@ -185,11 +184,9 @@ def pose(
         config: what estimates the pose, and whose.
     """
     from realtime.live.source import video_file
-    from realtime.pose.estimation.people import check_person
     from realtime.pose_tools.annotate import report_poses
 
-    with video_file(video) as path:
-        check_person(path, config)
+    with video_file(video, config) as path:
         folder = out or Path(f"{path.stem or path.resolve().name}_pose")
         report_poses(path, folder, config, truth=truth, start_s=start_s, end_s=end_s)
 

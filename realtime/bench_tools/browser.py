@@ -18,8 +18,9 @@ from realtime.bench_tools.stamp import StampedOutput, age_s, code_of
 from realtime.frame import Frame
 from realtime.live.bench import WARM_UP_S
 from realtime.live.figure_sender import FigureSender
+from realtime.live.opening import open_session
 from realtime.live.quality import FULL, QualityConfig
-from realtime.live.session import Session, open_session
+from realtime.live.session import Session
 from realtime.live.source import Source
 from realtime.pose.estimation.config import PoseConfig
 from realtime.subject import Subject

@@ -13,8 +13,8 @@ from rich.table import Table
 from engines.errors import UserError
 from engines.verify import host_bytes
 from realtime.live.bench import BenchResult, measure, running
+from realtime.live.opening import open_session
 from realtime.live.quality import FULL, QualityConfig
-from realtime.live.session import open_session
 from realtime.live.source import Source
 from realtime.pose.estimation.config import PoseConfig
 from realtime.subject import Subject

@@ -17,12 +17,12 @@ def run_bench(config: BenchConfig) -> None:
     if config.browser:
         from realtime.bench_tools import browser
 
-        source, _ = open_source(None, config.source)
+        source, _ = open_source(None, config.source, pose=config.pose)
         browser.show(browser.bench_browser(subject, source, *setup, seconds=config.seconds))
     elif config.minutes is not None:
         from realtime.bench_tools import endurance
 
-        source, _ = open_source(None, config.source)
+        source, _ = open_source(None, config.source, pose=config.pose)
         result = endurance.bench_endurance(subject, source, *setup, minutes=config.minutes)
         endurance.show(result)
         if result.grown:
@@ -30,7 +30,7 @@ def run_bench(config: BenchConfig) -> None:
     elif config.compare:
         from realtime.bench_tools import compare
 
-        with video_file(config.source) as path:
+        with video_file(config.source, config.pose) as path:
             compared = compare.bench_compare(
                 subject,
                 path,
@@ -43,11 +43,11 @@ def run_bench(config: BenchConfig) -> None:
     elif config.scaling:
         from realtime.bench_tools import scaling
 
-        with video_file(config.source) as path:
+        with video_file(config.source, config.pose) as path:
             found = scaling.bench_scaling(subject, path, config.engines, config.pose, seconds=config.seconds)
         scaling.show(found)
     else:
         from realtime.live import bench
 
-        source, _ = open_source(None, config.source)
+        source, _ = open_source(None, config.source, pose=config.pose)
         bench.show(bench.bench(subject, source, *setup, seconds=config.seconds))

@@ -18,9 +18,9 @@ from engines.console import progress_bar
 from realtime.bench_tools.renderer import can_shrink, small_renderer, whole_renderer
 from realtime.bench_tools.viewers import FPS, ViewersRow, bench_viewers
 from realtime.live.bench import measure, running
+from realtime.live.opening import open_session
 from realtime.live.output import fitted
 from realtime.live.quality import FULL
-from realtime.live.session import open_session
 from realtime.live.source import FileSource
 from realtime.pose.estimation.config import PoseConfig
 from realtime.subject import Subject, load_subject

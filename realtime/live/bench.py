@@ -10,9 +10,10 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from realtime.live.opening import open_session
 from realtime.live.pipeline import CHAIN
 from realtime.live.quality import FULL, QualityConfig
-from realtime.live.session import Session, open_session
+from realtime.live.session import Session
 from realtime.live.source import Source
 from realtime.pose.estimation.config import PoseConfig
 from realtime.subject import Subject
@@ -57,7 +58,7 @@ def bench(
     seconds: float,
     say: Callable[[str], object] = print,
 ) -> BenchResult:
-    """Run a session for `seconds` after a warm-up, encoding every picture as if somebody looked_at."""
+    """Run a session for `seconds` after a warm-up, encoding every picture as if somebody watched."""
     session = open_session(subject, source, engines, pose, always=True, quality=quality, say=say)
     with Progress(transient=True) as progress:
         task = progress.add_task("Measuring", total=WARM_UP_S + seconds)

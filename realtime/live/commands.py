@@ -171,6 +171,14 @@ class SessionCommands:
         self._session.add(self._recording)
         return path
 
+    def quality(self, name: QualityName) -> None:
+        """Choose a level, or let it be chosen."""
+        self._session.quality = name
+
+    def fade(self, to: str) -> None:
+        """Fade out, or in."""
+        self._session.faded = to == "plate"
+
     def info(self) -> dict[str, object]:
         """What the server tells of the session, with the `state` of what commands change."""
         session, recording, info = self._session, self._recording, self._session.info()
@@ -200,14 +208,6 @@ class SessionCommands:
     def _say(self, sentence: str) -> None:
         LOG.warning(sentence)
         self._said, self._said_until_s = sentence, time.perf_counter() + SAID_S
-
-    def quality(self, name: QualityName) -> None:
-        """Choose a level, or let it be chosen."""
-        self._session.quality = name
-
-    def fade(self, to: str) -> None:
-        """Fade out, or in."""
-        self._session.faded = to == "plate"
 
     def _open(self, name: str) -> Source:
         if name in performers():

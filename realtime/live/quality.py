@@ -38,12 +38,14 @@ LEVELS = (
     Level(name="high", changes="the body in bf16", economy=Economy(fast_body=True)),
     Level(
         name="medium",
-        changes="the body in bf16, the hands in turns",
+        changes="the body in bf16; each hand in every second picture, of refined poses in every sixth, and the body in "
+        "every third",
         economy=Economy(fast_body=True, hands_every=2),
     ),
     Level(
         name="low",
-        changes="the body in bf16, each hand in every fourth picture, the face in every second one",
+        changes="the body in bf16; each hand in every fourth picture, of refined poses in every sixth, and the body in "
+        "every third; the face in every second",
         economy=Economy(fast_body=True, hands_every=4, face_every=2),
         face_every=2,
     ),

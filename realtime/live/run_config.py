@@ -13,8 +13,6 @@ from realtime.pose.estimation.config import PoseConfig
 from realtime.subject_engines import EngineConfig
 
 _Inline = tyro.conf.arg(name="")
-
-
 LEAST_CAMERA_PX, MOST_CAMERA_PX = 16, 8192
 
 
@@ -49,24 +47,9 @@ class CaptureConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunConfig:
-    """Who is played from which source, and who may watch."""
+class AccessConfig:
+    """Where the session is served, and who may watch and control it."""
 
-    subject: str = "alice"
-    """Who is shown: a name, or the path of a subject's folder."""
-    camera: Annotated[str | None, tyro.conf.arg(metavar="CAMERA")] = None
-    """Which camera to use: its number, 0 being the first, its path, or a part of its name. Without a camera the bundled
-    performer dances."""
-    source: Annotated[str | None, tyro.conf.arg(metavar="SOURCE")] = None
-    """What to play instead of a camera: a video's path, a bundled performer's name (bob), an URL (rtsp://, http://), a
-    named pipe, a folder of pictures, poses:FOLDER, the JSON files of OpenPose, or whip, which waits for whoever
-    publishes to /whip or presses "Use this camera" on the page."""
-    capture: Annotated[CaptureConfig, _Inline] = CaptureConfig()
-    """What is asked of the camera."""
-    fps: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None
-    """How many pictures of a folder, or poses of OpenPose, are played per second; by default 30."""
-    performer: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
-    """Whose profile to use, made by `realtime calibrate`; without one your range is learnt while you move."""
     host: str = "127.0.0.1"
     """Address to serve on. Only this machine can watch unless you change it; then links with tokens are printed: one
     to watch, and one to control and publish, too."""
@@ -81,8 +64,14 @@ class RunConfig:
     it, and its fingerprint is printed to compare."""
     ice_server: tuple[str, ...] = ()
     """STUN or TURN servers that help browsers in other networks: stun:HOST:PORT, turn:USER:PASSWORD@HOST:PORT."""
-    no_badge: FlagCreatePairsOff[bool] = False
-    """Leave out what every picture says: that it is AI-generated. It is logged."""
+    osc: Annotated[int | None, tyro.conf.arg(metavar="PORT")] = None
+    """UDP port for commands by Open Sound Control, e.g. of a lighting desk: /bodydouble/mirror 1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputConfig:
+    """Where else pictures and sound go, and what is in them."""
+
     microphone: FlagCreatePairsOff[bool] = False
     """Hear this machine's microphone instead of the source's sound."""
     no_sound: FlagCreatePairsOff[bool] = False
@@ -97,23 +86,46 @@ class RunConfig:
     """Send the stream to a WHIP endpoint, too: MediaMTX, LiveKit, Cloudflare, Janus bring it to many more viewers."""
     publish_token: Annotated[str | None, tyro.conf.arg(metavar="TOKEN")] = None
     """The Bearer token of that endpoint."""
-    osc: Annotated[int | None, tyro.conf.arg(metavar="PORT")] = None
-    """UDP port for commands by Open Sound Control, e.g. of a lighting desk: /bodydouble/mirror 1."""
-    log_format: Literal["text", "json"] = "text"
-    """How messages are written: for people, or a line of JSON each, with when clients come and go."""
-    engines: Annotated[EngineConfig, _Inline] = EngineConfig()
-    """How the networks run."""
-    pose: Annotated[PoseConfig, _Inline] = PoseConfig()
-    """What is seen of whom."""
-    quality: Annotated[QualityConfig, _Inline] = AUTO
-    """How much is computed."""
+    no_badge: FlagCreatePairsOff[bool] = False
+    """Leave out what every picture says: that it is AI-generated. It is logged."""
 
     def __post_init__(self) -> None:
         if self.record is not None and self.record.suffix.lower() != ".mp4":
             raise UserError(f"--record must be an .mp4, not {self.record}: name it {self.record.name}.mp4.")
         if self.microphone and self.no_sound:
             raise UserError("--microphone is sound, which --no-sound leaves out: give one of them.")
-        if (self.source or "").startswith("poses:") and self.pose != PoseConfig():
-            raise UserError("--pose, --pose-parts, --pose-effort and --person are of no use with poses:.")
         if self.publish_token is not None and self.publish is None:
             raise UserError("--publish-token is for --publish URL: give both.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Who is played from which source, how, and to whom."""
+
+    subject: str = "alice"
+    """Who is shown: a name, or the path of a subject's folder."""
+    camera: Annotated[str | None, tyro.conf.arg(metavar="CAMERA")] = None
+    """Which camera to use: its number, 0 being the first, its path, or a part of its name. Without a camera the bundled
+    performer dances."""
+    source: Annotated[str | None, tyro.conf.arg(metavar="SOURCE")] = None
+    """What to play instead of a camera: a video's path, a bundled performer's name (bob), an URL (rtsp://, http://), a
+    named pipe, a folder of pictures, poses:FOLDER, the JSON files of OpenPose, or whip, which waits for whoever
+    publishes to /whip or presses "Use this camera" on the page."""
+    fps: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None
+    """How many pictures of a folder, or poses of OpenPose, are played per second; by default 30."""
+    performer: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Whose profile to use, made by `realtime calibrate`; without one your range is learnt while you move."""
+    log_format: Literal["text", "json"] = "text"
+    """How messages are written: for people, or a line of JSON each, with when clients come and go."""
+    capture: Annotated[CaptureConfig, _Inline] = CaptureConfig()
+    """What is asked of the camera; it gives what it can."""
+    output: Annotated[OutputConfig, _Inline] = OutputConfig()
+    """Where else pictures and sound go, and what is in them."""
+    access: Annotated[AccessConfig, _Inline] = AccessConfig()
+    """Where the session is served, and who may watch and control it."""
+    pose: Annotated[PoseConfig, _Inline] = PoseConfig()
+    """What is seen of whom."""
+    quality: Annotated[QualityConfig, _Inline] = AUTO
+    """How much is computed."""
+    engines: Annotated[EngineConfig, _Inline] = EngineConfig()
+    """How the networks run."""

@@ -19,14 +19,14 @@ from realtime.live.content_credentials import ContentCredentials
 from realtime.live.figure_sender import FigureSender
 from realtime.live.json_log import log_as_json
 from realtime.live.live_sound import LiveSound
+from realtime.live.opening import live_renderer, open_session
 from realtime.live.performer_profile import load_profile
-from realtime.live.run_config import RunConfig
-from realtime.live.session import Session, live_renderer, open_session
-from realtime.live.source import FileSource, Source, open_source
+from realtime.live.run_config import AccessConfig, OutputConfig, RunConfig
+from realtime.live.session import Session
+from realtime.live.source import Source, open_source
 from realtime.live.start_up import StartUp
 from realtime.live.virtual_camera import VirtualCameraOutput
 from realtime.live.whip_source import WHIP, WhipSource
-from realtime.pose.estimation.people import check_person
 from realtime.subject import THUMBNAIL, load_subject, subject_folders
 from server.access import Access, Role
 from server.address import ListenError, is_loopback, own_names, page_hosts
@@ -52,14 +52,14 @@ async def serve(config: RunConfig) -> None:
     start.done("imports")
     if config.log_format == "json":
         log_as_json()
-    ice_servers = [_ice_server(text) for text in config.ice_server]
-    endpoint = None if config.publish is None else _endpoint(config.publish)
-    tls = _tls(config) if config.tls else None
-    access = Access() if config.no_token or is_loopback(config.host) else Access.by_new_tokens()
+    ice_servers = [_ice_server(text) for text in config.access.ice_server]
+    endpoint = None if config.output.publish is None else _endpoint(config.output.publish)
+    tls = _tls(config.access) if config.access.tls else None
+    access = Access() if config.access.no_token or is_loopback(config.access.host) else Access.by_new_tokens()
     publisher = WhipSource() if config.source == WHIP and config.camera is None else None
     stop = _stopping()
-    credentials = ContentCredentials(data_folder() / "content_credentials.pem") if config.sign else None
-    sound = None if config.no_sound else LiveSound(microphone=config.microphone)
+    credentials = ContentCredentials(data_folder() / "content_credentials.pem") if config.output.sign else None
+    sound = None if config.output.no_sound else LiveSound(microphone=config.output.microphone)
     session = await _unless(stop, lambda: _load(config, publisher, sound, start))
     broadcast = None if sound is None else SoundBroadcast(sound.shared)
     asked = SessionCommands(
@@ -72,12 +72,12 @@ async def serve(config: RunConfig) -> None:
     server = Server(
         session.streams,
         title=session.title,
-        host=config.host,
-        port=config.port,
+        host=config.access.host,
+        port=config.access.port,
         info=asked.info,
         commands=asked.commands,
         thumbnails=_thumbnails(),
-        allowed_hosts=config.allow_host,
+        allowed_hosts=config.access.allow_host,
         access=access,
         tls=tls,
         inlet=None if publisher is None else publisher.inlet,
@@ -91,17 +91,16 @@ async def serve(config: RunConfig) -> None:
         if sound is not None:
             sound.start(session)
             ends.callback(sound.close)
-        _add_outputs(config, session, asked)
+        _add_outputs(config.output, session, asked)
         try:
             await server.start()
-            if config.osc is not None:
-                ends.callback((await listen_to_osc(server.commands, config.host, config.osc)).close)
+            if config.access.osc is not None:
+                ends.callback((await listen_to_osc(server.commands, config.access.host, config.access.osc)).close)
         except ListenError as error:
             raise UserError(str(error)) from error
         if endpoint is not None:
-            client = WhipClient(
-                endpoint, session.streams[0], token=config.publish_token, ice_servers=ice_servers, sound=broadcast
-            )
+            token = config.output.publish_token
+            client = WhipClient(endpoint, session.streams[0], token=token, ice_servers=ice_servers, sound=broadcast)
             ends.push_async_callback(_end, asyncio.create_task(client.run()))
         session.on_figure = FigureSender(server.figures).send
         session.start()
@@ -112,7 +111,7 @@ async def serve(config: RunConfig) -> None:
         await _until(stop, session, start)
 
 
-def _add_outputs(config: RunConfig, session: Session, asked: SessionCommands) -> None:
+def _add_outputs(config: OutputConfig, session: Session, asked: SessionCommands) -> None:
     if config.virtual_camera:
         camera = VirtualCameraOutput(session.renderer.subject.size_px)
         session.add(camera)
@@ -140,12 +139,12 @@ def _thumbnails() -> dict[str, bytes]:
 
 
 def _warn(config: RunConfig, access: Access) -> None:
-    if config.no_badge:
+    if config.output.no_badge:
         LOG.warning(NO_BADGE)
-    if config.no_token and not is_loopback(config.host):
+    if config.access.no_token and not is_loopback(config.access.host):
         LOG.warning("Without tokens everybody who reaches this machine can watch, control and publish.")
-    if config.osc is not None and access.tokens:
-        LOG.warning("OSC knows no tokens: everybody who reaches UDP port %d can give commands.", config.osc)
+    if config.access.osc is not None and access.tokens:
+        LOG.warning("OSC knows no tokens: everybody who reaches UDP port %d can give commands.", config.access.osc)
 
 
 def _say_where(server: Server, title: str, access: Access, *, publishing: bool) -> None:
@@ -161,7 +160,7 @@ def _say_where(server: Server, title: str, access: Access, *, publishing: bool) 
     sys.stdout.flush()
 
 
-def _tls(config: RunConfig) -> ssl.SSLContext:
+def _tls(config: AccessConfig) -> ssl.SSLContext:
     names = {"localhost", "127.0.0.1", "::1", *page_hosts(config.host), *own_names(config.host), *config.allow_host}
     try:
         context, fingerprint = tls_context(data_folder() / "certificate.pem", names)
@@ -183,11 +182,11 @@ def _load(config: RunConfig, source: Source | None, sound: LiveSound | None, sta
     subject = load_subject(config.subject)
     profile = None if config.performer is None else load_profile(config.performer)
     if source is None:
-        source, remark = open_source(config.camera, config.source, capture=config.capture, fps=config.fps, say=print)
+        source, remark = open_source(
+            config.camera, config.source, capture=config.capture, fps=config.fps, pose=config.pose, say=print
+        )
         if remark:
             print(remark)
-    if isinstance(source, FileSource):
-        check_person(source.path, config.pose)
     start.done("subject and source")
     session = open_session(
         subject,
@@ -195,7 +194,7 @@ def _load(config: RunConfig, source: Source | None, sound: LiveSound | None, sta
         config.engines,
         config.pose,
         profile=profile,
-        badge=not config.no_badge,
+        badge=not config.output.no_badge,
         on_encoded=(lambda frame: None) if sound is None else sound.follow,
         quality=config.quality,
         say=print,

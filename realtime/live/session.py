@@ -10,15 +10,14 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import cv2
 import numpy as np
 
+from engines.ending import process_ends
 from realtime.frame import Frame
 from realtime.live.cpu_share import CpuShare
-from realtime.live.failover import FailoverRenderer
 from realtime.live.just_in_time import JustInTime
 from realtime.live.latest import Latest
 from realtime.live.load import LoadMeter
@@ -29,19 +28,15 @@ from realtime.live.pipeline import STAGES, FigureFrame, PosePipeline, RenderPipe
 from realtime.live.quality import AUTO, LEVELS, Level, QualityConfig, QualityController, QualityName
 from realtime.live.source import Source
 from realtime.live.source_switch import SourceSwitch
+from realtime.live.stall_log import STALLED_S, StallLog
 from realtime.meter import Meter
-from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.figure.styles import Figure
 from realtime.pose.track import PoseTrack
-from realtime.subject import Subject
-from realtime.subject_engines import EngineConfig, choose_engines
-from server.encoder import Rung
 from server.sound import Hear
 from server.stream import SharedStream
 
 TICK_S = 0.25
 """The load is looked at so often."""
-PREVIEW = Rung(bitrate_bps=300_000, width_px=256)
 WAIT_S = 0.1
 SILENT_S = 1.0
 """A source that gives nothing for so long is said to be gone; the last picture stays ..."""
@@ -51,8 +46,6 @@ FLOW_S = 2.0
 """Frames flow while the newest one of the source, and the newest picture, are not older."""
 FIGURES_S = 1.0
 """So old the quantiles of the stages may be that are shown."""
-STALLED_S = 0.8
-"""A stage that is at one frame for longer has stalled; it is named."""
 REST_S = 1.0
 """While nobody watches one frame is looked at in so long: enough to know who is there when somebody comes."""
 RECENT = 90
@@ -110,8 +103,7 @@ class Session:
         self._in_time = JustInTime()
         self._frames, self._figures = Latest[Frame](), Latest[FigureFrame]()
         self._nobody = False
-        self._told_of: str | None = None
-        """The stalled stage that was last named in the log."""
+        self._stalls = StallLog()
         self.looked_at, self.seen = 0, 0
         """Frames that were looked at, and those with somebody in them."""
         self._seen_at_s = time.perf_counter()
@@ -122,14 +114,11 @@ class Session:
         self._stages_ms: dict[str, dict[str, float]] = {}
         self._stop = threading.Event()
         self._error: BaseException | None = None
-        bodies = {
-            "capture": self._capture,
-            "pose": self._estimate,
-            "render": self._draw,
-            "quality": self._adapt,
-        }
+        bodies = {"capture": self._capture, "pose": self._estimate, "render": self._draw, "quality": self._adapt}
         self._threads = [
-            threading.Thread(target=self._guard, args=(body,), name=name, daemon=True) for name, body in bodies.items()
+            # The last one compiles, which the end of the process has to wait for.
+            threading.Thread(target=self._guard, args=(body,), name=name, daemon=name != "quality")
+            for name, body in bodies.items()
         ]
 
     def start(self) -> None:
@@ -140,7 +129,8 @@ class Session:
     def stop(self) -> None:
         """Stop every thread and close source and outputs; returns within about two seconds.
 
-        A thread that hangs in a camera, an engine or an encoder is left behind: it ends with the process.
+        A thread that hangs in a camera, an engine or an encoder is left behind: it ends with the process, which waits
+        for none but a network that is being compiled.
         """
         self._stop.set()
         self._source.close()
@@ -160,10 +150,7 @@ class Session:
         ended = self._stop.wait(timeout_s)
         if self._error is not None:
             raise self._error
-        if (stalled := self._stalled) != self._told_of:
-            self._told_of = stalled
-            if stalled:
-                LOG.warning("The stage %s has been at one frame for %.1f s.", stalled, STALLED_S)
+        self._stalls.see(self._stalled, time.perf_counter())
         return ended
 
     @property
@@ -358,7 +345,7 @@ class Session:
     def _adapt(self) -> None:
         fixed = {level.name: level for level in LEVELS}
         controller = QualityController(len(LEVELS))
-        while not self._stop.wait(TICK_S):
+        while not self._stop.wait(TICK_S) and not process_ends():
             load, chosen = self._load.take(), self.quality
             rests = self._nobody or not self._watched
             if chosen != "auto":
@@ -375,72 +362,3 @@ class Session:
         self._render.face_every = level.face_every
         self._level = level
         LOG.info("Quality %s: %s.", level.name, level.changes)
-
-
-def live_renderer(subject: Subject, engines: EngineConfig, say: Callable[[str], object] = LOG.info) -> FailoverRenderer:
-    """What renders a subject in a session.
-
-    Raises:
-        UserError: no engine can play it.
-    """
-    return FailoverRenderer(subject, choose_engines(subject, engines, say), engines.threads)
-
-
-def open_session(
-    subject: Subject,
-    source: Source,
-    engines: EngineConfig,
-    pose: PoseConfig = PoseConfig(),
-    *,
-    profile: Profile | None = None,
-    badge: bool = True,
-    always: bool = False,
-    quality: QualityConfig = AUTO,
-    stream: type[StreamOutput] = StreamOutput,
-    renderer: SubjectRenderer | None = None,
-    on_encoded: Callable[[Frame], object] = lambda frame: None,
-    say: Callable[[str], object] = LOG.info,
-) -> Session:
-    """A session that plays a subject to viewers: a stream of the subject, and a small one of the source.
-
-    Args:
-        subject: who is shown.
-        source: who is moving.
-        engines: how the networks run.
-        pose: what estimates the pose, and whose.
-        profile: the performer's, if it was calibrated.
-        badge: whether pictures say that they are generated.
-        always: encode even while nobody watches.
-        quality: what may be left out, and how much of the machine may be used.
-        stream: what the subject's stream is.
-        renderer: of the subject; by default `live_renderer`.
-        on_encoded: called with every rendered frame once it is encoded, in the encoding thread.
-        say: told what there is to know of the engines at the start.
-
-    Raises:
-        UserError: no engine can play the subject, or the estimator cannot be loaded.
-    """
-    cv2.setNumThreads(1)  # every stage has a core of its own; OpenCV's pool would take them all
-    meter = Meter(*STAGES)
-
-    def encoded(frame: Frame, encode_s: float) -> None:
-        now_s = time.perf_counter()
-        meter.add("encode_wait", now_s - encode_s - frame.waiting_since_s)
-        meter.add("encode", encode_s)
-        meter.add("latency", now_s - frame.captured_at_s)
-        on_encoded(frame)
-
-    with ThreadPoolExecutor(1, "loading") as loading:  # beside the subject's networks
-        track = loading.submit(PoseTrack.of, pose.for_skeleton(subject.manifest.skeleton_version))
-        loaded = renderer or live_renderer(subject, engines, say)
-    return Session(
-        source,
-        track.result(),
-        loaded,
-        [stream(subject.manifest.name, always=always, on_encoded=encoded)],
-        previews=[StreamOutput(source.name, rungs=[PREVIEW])],
-        meter=meter,
-        profile=profile,
-        badge=badge,
-        quality=quality,
-    )

@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol, runtime_checkable
@@ -21,6 +21,8 @@ from realtime.live.openpose_source import PoseSource
 from realtime.live.pace import Pace
 from realtime.live.run_config import CaptureConfig
 from realtime.pictures import PICTURES_FPS, PictureFolder
+from realtime.pose.estimation.config import PoseConfig
+from realtime.pose.estimation.people import check_person
 from realtime.video import has_sound, read_video
 from server.sound import Hear, Samples
 
@@ -209,17 +211,19 @@ def is_recorded(source: str) -> bool:
 
 
 @contextmanager
-def video_file(source: str) -> Iterator[Path]:
+def video_file(source: str, pose: PoseConfig = PoseConfig()) -> Iterator[Path]:
     """The video that the command line means, as a file or a folder; what is at an URL is fetched meanwhile.
 
+    Args:
+        source: a path, an URL, or a bundled performer's name.
+        pose: what shall be estimated, and whose.
+
     Raises:
-        UserError: there is no such video.
+        UserError: there is no such video, or it never has the person who is asked for.
     """
-    if is_url(source):
-        with fetched(source) as path:
-            yield path
-    else:
-        yield video_path(source)
+    with fetched(source) if is_url(source) else nullcontext(video_path(source)) as path:
+        check_person(path, pose)
+        yield path
 
 
 def video_path(source: str) -> Path:
@@ -240,6 +244,7 @@ def open_source(
     *,
     capture: CaptureConfig = CaptureConfig(),
     fps: float | None = None,
+    pose: PoseConfig = PoseConfig(),
     say: Callable[[str], object] = LOG.info,
 ) -> tuple[Source, str | None]:
     """Open what the command line asks for.
@@ -250,13 +255,15 @@ def open_source(
             or None.
         capture: what to ask of the camera.
         fps: how fast recorded poses and folders of pictures are played; by default `PICTURES_FPS`.
+        pose: what shall be estimated, and whose.
         say: told what the camera really gives.
 
     Returns:
         The source, and a sentence for people when it is not what they may expect.
 
     Raises:
-        UserError: both are given, it cannot be opened, or an option has no effect on it.
+        UserError: both are given, it cannot be opened, an option has no effect on it, or it never has the person who is
+            asked for.
     """
     if camera is not None and source is not None:
         raise UserError("Give either --camera or --source, not both.")
@@ -266,8 +273,13 @@ def open_source(
         raise UserError("--fps is for folders of pictures and for poses: everything else has times of its own.")
     if fps is not None and not 1 <= fps <= MOST_FPS:
         raise UserError(f"--fps must be from 1 to {MOST_FPS}, not {fps:g}.")
+    if source is not None and source.startswith(POSES) and pose != PoseConfig():
+        raise UserError("--pose, --pose-parts, --pose-effort and --person are of no use with poses:.")
     if source is not None:
-        return _open_named(source, PICTURES_FPS if fps is None else fps), None
+        opened = _open_named(source, PICTURES_FPS if fps is None else fps)
+        if isinstance(opened, FileSource):
+            check_person(opened.path, pose)
+        return opened, None
     if camera is not None or has_camera():
         return CameraSource(camera or "0", capture, say=say), None
     if capture.asks:

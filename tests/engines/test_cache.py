@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from engines.cache import ENTRY, Cache, Key
@@ -135,3 +136,12 @@ def test_prune_keeps_what_was_used_last(cache: Cache) -> None:
     assert cache.prune(2 * size) == [cache.folder / ".new-unfinished"]
     assert len(cache.prune(0)) == 2
     assert cache.entries() == []
+
+
+def test_what_is_only_read_was_used_nevertheless(cache: Cache) -> None:
+    old, new = (msgspec.structs.replace(KEY, options=options) for options in ("old", "new"))
+    for age_s, key in ((7200, old), (3600, new)):
+        os.utime(cache.get_or_build(key, "x", build).folder / ENTRY, (time.time() - age_s,) * 2)
+    found = cache.get(old)
+    assert found is not None
+    assert cache.prune(found.size_bytes) == [cache.folder / new.digest]

@@ -20,7 +20,7 @@ from engines.errors import UserError
 from engines.load import load_engine
 from engines.openvino import read_model, save_model
 from realtime.live.failover import FailoverRenderer
-from realtime.live.session import open_session
+from realtime.live.opening import open_session
 from realtime.live.source import FileSource
 from realtime.pose.figure.styles import Figure
 from realtime.render import Renderer

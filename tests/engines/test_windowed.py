@@ -1,5 +1,8 @@
 """A graph that computes windows of its picture, beside the same graph on all of it."""
 
+import gc
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -98,3 +101,50 @@ def test_sizes_are_chosen_once_they_are_loaded() -> None:
     engine.box = slice(0, 3), slice(0, 3)
     with pytest.raises(MemoryError, match="too large"):
         engine.run()
+
+
+def test_what_nobody_wants_any_more_is_not_loaded() -> None:
+    begun, may_end, loaded, threads = threading.Event(), threading.Event(), list[Size](), list[threading.Thread]()
+
+    def load(size: Size) -> LocalNetwork:
+        loaded.append(size)
+        threads.append(threading.current_thread())
+        begun.set()
+        assert may_end.wait(10)
+        return LocalNetwork(OUTSIDE, size)
+
+    engine = WindowedEngine(LocalNetwork(OUTSIDE, (8, 8)), load, [(4, 4), (3, 3)], OUTSIDE)
+    assert begun.wait(10)
+    del engine
+    gc.collect()
+    may_end.set()
+    threads[0].join(10)
+    assert not threads[0].is_alive()
+    assert loaded == [(4, 4)]
+
+
+ENDING = """
+import threading
+import numpy as np
+from engines.load import load_engine, load_window
+from engines.windowed import WindowedEngine
+from realtime.subject import load_subject
+
+begun = threading.Event()
+graph = load_subject("alice").generator
+
+def load(size):
+    print("compiles", flush=True)
+    begun.set()
+    return load_window(graph, size, backend="openvino", precision="f32", threads=1)
+
+whole = load_engine(graph)
+engine = WindowedEngine(whole, load, [(64, 64), (64, 96), (96, 96)], np.zeros((1, 128, 128, 48), np.uint8))
+begun.wait()
+"""
+
+
+def test_a_process_may_end_while_windows_are_compiled() -> None:
+    done = subprocess.run([sys.executable, "-c", ENDING], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "compiles\n", "it waits for the one that has begun, and for no other"

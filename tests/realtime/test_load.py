@@ -1,6 +1,8 @@
 """The load of a session, its share of the processor, and its levels; with clocks of the tests where they will do."""
 
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from itertools import repeat
@@ -164,3 +166,38 @@ def test_while_nobody_watches_nothing_is_late(monkeypatch: pytest.MonkeyPatch) -
     with Playing(BurningEstimator(0.05), AUTO, watched=False) as playing:
         until(lambda: playing.session.looked_at > 25)
         assert playing.session.level.name == "full"
+
+
+ENDING = """
+import threading, time
+from itertools import repeat
+import numpy as np
+from realtime.live.pipeline import STAGES
+from realtime.live.quality import QualityConfig
+from realtime.live.session import STOP_S, Session
+from realtime.meter import Meter
+from realtime.pose.track import PoseTrack
+from tests.support.scripted import KeptOutput, ScriptedEstimator, ScriptedRenderer, ScriptedSource
+
+begun = threading.Event()
+
+class Compiling(ScriptedEstimator):
+    def economize(self, economy):
+        begun.set()
+        time.sleep(1.5 * STOP_S)
+        print("compiled", flush=True)
+
+source, track = ScriptedSource(repeat(np.zeros((64, 64, 3), np.uint8))), PoseTrack(Compiling())
+quality = QualityConfig(quality="low")
+session = Session(source, track, ScriptedRenderer(), [KeptOutput()], meter=Meter(*STAGES), quality=quality)
+session.start()
+begun.wait()
+session.stop()
+print("stopped", flush=True)
+"""
+
+
+def test_the_end_of_the_process_waits_for_what_is_compiled_for_a_level() -> None:
+    done = subprocess.run([sys.executable, "-c", ENDING], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == ["stopped", "compiled"]

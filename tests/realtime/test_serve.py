@@ -22,11 +22,12 @@ from playwright.async_api import Browser
 
 from realtime.frame import Frame
 from realtime.live.bench import BenchResult
+from realtime.live.opening import open_session
 from realtime.live.output import StreamOutput
 from realtime.live.pipeline import CHAIN, STAGES
-from realtime.live.run_config import RunConfig
+from realtime.live.run_config import AccessConfig, OutputConfig, RunConfig
 from realtime.live.serve import _stopping, serve
-from realtime.live.session import Session, open_session
+from realtime.live.session import Session
 from realtime.live.source import FileSource, performers
 from realtime.meter import Meter
 from realtime.pose.track import PoseTrack
@@ -234,13 +235,17 @@ main()
         ({}, r"Watch at http://127.0.0.1:\d+/ \(Ctrl-C ends\)", "token"),
         ({"source": "whip"}, r"Publish by WHIP to http://127.0.0.1:\d+/whip", "token"),
         (
-            {"host": "0.0.0.0"},
+            {"access": AccessConfig(port=0, host="0.0.0.0")},
             r"Watch at http://127\S+/\?token=(\S{32}) (.|\n)*publish at http://127\S+token=(?!\1)",
             "Without",
         ),
-        ({"host": "0.0.0.0", "no_token": True}, "Without tokens everybody", "?token="),
-        ({"no_badge": True}, "do not say that they are AI-generated", "token"),
-        ({"tls": True}, r"SHA-256 fingerprint: ([0-9A-F]{2}:){31}(.|\n)*Watch at https://127", "token"),
+        ({"access": AccessConfig(port=0, host="0.0.0.0", no_token=True)}, "Without tokens everybody", "?token="),
+        ({"output": OutputConfig(no_badge=True)}, "do not say that they are AI-generated", "token"),
+        (
+            {"access": AccessConfig(port=0, tls=True)},
+            r"SHA-256 fingerprint: ([0-9A-F]{2}:){31}(.|\n)*Watch at https://127",
+            "token",
+        ),
     ],
 )
 async def test_what_is_said_of_where_to_watch(
@@ -259,7 +264,7 @@ async def test_what_is_said_of_where_to_watch(
 
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     monkeypatch.setattr("realtime.live.serve.open_session", scripted)
-    await serve(RunConfig(**{"port": 0, "source": "bob", **options}))
+    await serve(RunConfig(**{"source": "bob", "access": AccessConfig(port=0), **options}))
     text = capsys.readouterr().out + caplog.text
     assert re.search(said, text), text
     assert unsaid not in text

@@ -25,7 +25,8 @@ from realtime.pose.skeleton import BODY, FACE, LEFT_HAND, RIGHT_HAND, K
 ESTIMATION_STAGES = ("body", "hands", "face")
 """What `PoseEstimator.meter` times; the body includes the picture's conversion and the detector."""
 LOOK_EVERY = 3
-"""Pictures from one look of MediaPipe's network for the body to the next, if it need not look at every one."""
+"""Pictures from one look of MediaPipe's network for the body to the next, where refiners follow in between and it need
+not look at every one. Each hand is looked at once in twice so many."""
 _HANDS = {"left": LEFT_HAND, "right": RIGHT_HAND}
 
 
@@ -77,12 +78,10 @@ def load_estimator(config: PoseConfig = PoseConfig(), *, threads: int) -> Estima
 def _trackers(
     threads: int, config: PoseConfig
 ) -> tuple[BodyTracker | RefinedBodyTracker, HandTracker | RefinedHandTracker | None]:
-    body, takes_turns = BodyTracker(threads, config), config.pose_effort != "full"
+    body = BodyTracker(threads, config)
     if config.estimator == "own":
-        return body, HandTracker(threads, 2 if takes_turns else 1) if config.hands else None
-    look_every = LOOK_EVERY if takes_turns else 1
-    hands = RefinedHandTracker(threads, look_every) if config.hands else None
-    return RefinedBodyTracker(body, threads, look_every), hands
+        return body, HandTracker(threads) if config.hands else None
+    return RefinedBodyTracker(body, threads), RefinedHandTracker(threads) if config.hands else None
 
 
 class PoseEstimator:
@@ -102,6 +101,7 @@ class PoseEstimator:
         self._face = FaceTracker(threads) if config.face else None
         self._first_look = FirstLook() if config.estimator == "refined" else None
         self._rgba = np.zeros((0, 0, 4), np.uint8)
+        self.economize(Economy())
 
     def reset(self) -> None:
         """Forget the person: the next estimate is as that of a new estimator."""
@@ -128,11 +128,11 @@ class PoseEstimator:
         thrifty = self._effort != "full"
         takes_turns = thrifty or economy.hands_every > 1
         self._body.use("bf16" if economy.fast_body or thrifty else "f32")
-        if isinstance(self._body, RefinedBodyTracker):
-            self._body.look_every = LOOK_EVERY if takes_turns else 1
-        least = LOOK_EVERY if isinstance(self._hands, RefinedHandTracker) else 2
-        if self._hands is not None:
-            self._hands.look_every = max(least, economy.hands_every) if takes_turns else 1
+        for tracker in (self._body, self._hands):
+            if isinstance(tracker, RefinedBodyTracker | RefinedHandTracker):
+                tracker.look_every = LOOK_EVERY if takes_turns else 1  # the same, or both would look at one picture
+            elif isinstance(tracker, HandTracker):
+                tracker.look_every = max(2, economy.hands_every) if takes_turns else 1
         if self._face is not None:
             self._face.look_every = economy.face_every
 

@@ -81,14 +81,13 @@ class HandTracker:
 
     Args:
         threads: cores that one run may use.
-        look_every: look at each hand once in so many pictures, at the two in turns; it goes along with its arm
-            meanwhile.
     """
 
-    def __init__(self, threads: int, look_every: int = 1) -> None:
+    def __init__(self, threads: int) -> None:
         self._finder = HandFinder(threads)
-        self.look_every = look_every
-        """May be changed from any thread."""
+        self.look_every = 1
+        """Each hand is looked at once in so many pictures, the two in turns; it goes along with its arm meanwhile. May
+        be changed from any thread."""
         self.reset()
 
     def reset(self) -> None:

@@ -49,12 +49,13 @@ class RefinedBodyTracker:
     Args:
         tracker: MediaPipe's.
         threads: cores that one run may use.
-        look_every: pictures from one look of MediaPipe's network to the next; may be changed from any thread. It looks
-            at every one where the refiner is lost and while other people are there, for it is what tells them apart.
     """
 
-    def __init__(self, tracker: BodyTracker, threads: int, look_every: int) -> None:
-        self._tracker, self.look_every = tracker, look_every
+    def __init__(self, tracker: BodyTracker, threads: int) -> None:
+        self._tracker = tracker
+        self.look_every = 1
+        """Pictures from one look of MediaPipe's network to the next; may be changed from any thread. It looks at every
+        one where the refiner is lost and while other people are there, for it is what tells them apart."""
         self._refiner = Refiner("body_refiner", threads)
         self._first_look = FirstLook()
         self._body: Body | None

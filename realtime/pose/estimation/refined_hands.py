@@ -30,13 +30,13 @@ class RefinedHandTracker:
 
     Args:
         threads: cores that one run may use.
-        look_every: MediaPipe's network looks at a hand once in twice so many pictures, at the other one in between and
-            never when it is the body's turn; at a hand that is lost, in every other picture. 1: at both in every one.
     """
 
-    def __init__(self, threads: int, look_every: int) -> None:
-        self.look_every = look_every
-        """1, or 3 and more; may be changed from any thread."""
+    def __init__(self, threads: int) -> None:
+        self.look_every = 1
+        """1, or 3 and more; may be changed from any thread. MediaPipe's network looks at a hand once in twice so many
+        pictures, at the other one in between, and never when it is the turn of the body, which has the same number; at
+        a hand that is lost, in every other picture. 1: at both in every one."""
         self._finder = HandFinder(threads)
         self._first_look = FirstLook()
         self._refiner = Refiner("hand_refiner", threads)

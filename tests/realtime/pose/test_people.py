@@ -1,10 +1,12 @@
 """The Nth person of a film that has fewer is refused; whoever is there is not."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from engines.errors import UserError
+from realtime.live.source import open_source
 from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.estimation.people import check_person
 from realtime.video import VideoWriter
@@ -32,13 +34,21 @@ def test_who_never_is_is_refused(two: Path) -> None:
         check_person(two, PoseConfig(person=3))
 
 
-@pytest.mark.parametrize("words", [("run", "--source"), ("pose",)])
+@pytest.mark.parametrize("words", [("run", "--source"), ("pose",), ("bench", "--source"), ("bench-pose", "--source")])
 def test_every_command_refuses(words: tuple[str, ...]) -> None:
     refused = command("realtime", *words, DATA / "bob_clip.mp4", "--person", "7")
     assert_refused(refused, "--person 7", "bob_clip.mp4", "one person")
 
 
-@pytest.mark.parametrize("option", [("--person", "2"), ("--pose-parts", "body"), ("--pose-effort", "fast")])
-def test_recorded_poses_take_no_options_of_the_estimator(option: tuple[str, str]) -> None:
-    refused = command("realtime", "run", "--source", f"poses:{DATA / 'openpose'}", *option)
-    assert_refused(refused, option[0], "poses:")
+@pytest.mark.parametrize("option", [("person", 2), ("pose_parts", "body"), ("pose_effort", "fast")])
+def test_recorded_poses_take_no_options_of_the_estimator(option: tuple[str, Any]) -> None:
+    name, value = option
+    config = PoseConfig(**{name: value})
+    with pytest.raises(UserError, match=f"{name.replace('_', '-')}.* of no use with poses:"):
+        open_source(None, f"poses:{DATA / 'openpose'}", pose=config)
+
+
+@pytest.mark.parametrize("words", ["run", "bench"])
+def test_every_command_refuses_them(words: str) -> None:
+    refused = command("realtime", words, "--source", f"poses:{DATA / 'openpose'}", "--pose-parts", "body")
+    assert_refused(refused, "--pose-parts", "poses:")

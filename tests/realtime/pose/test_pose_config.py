@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from realtime.pose.estimation.blazepose import Body
+from realtime.pose.estimation.blazepose import Body, BodyTracker
 from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.estimation.economy import Economy
 from realtime.pose.estimation.estimator import PoseEstimator
@@ -84,9 +84,15 @@ def test_a_running_estimator_becomes_cheaper_and_is_whole_again(full: list[Pose]
     assert len(people) == 1
 
 
-def test_hands_and_face_are_looked_at_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What MediaPipe's networks look at."""
     found: list[str] = []
-    find, look = HandFinder.find, FaceTracker._look
+    track, find, look = BodyTracker.track, HandFinder.find, FaceTracker._look
+
+    def found_body(tracker: BodyTracker, rgba: Rgba) -> Body | None:
+        found.append("body")
+        return track(tracker, rgba)
 
     def found_hand(finder: HandFinder, rgba: Rgba, body: Body, side: Side, last: Hand | None) -> Hand | None:
         found.append(side)
@@ -96,16 +102,37 @@ def test_hands_and_face_are_looked_at_in_turns(monkeypatch: pytest.MonkeyPatch) 
         found.append("face")
         return look(tracker, rgba, region, last)
 
+    monkeypatch.setattr(BodyTracker, "track", found_body)
     monkeypatch.setattr(HandFinder, "find", found_hand)
     monkeypatch.setattr(FaceTracker, "_look", found_face)
+    return found
+
+
+def test_hands_and_face_are_looked_at_in_turns(looks: list[str]) -> None:
     estimator = PoseEstimator(config=PoseConfig(estimator="own"))
     estimator.economize(Economy(hands_every=4, face_every=2))
     seen = []
     for rgb, _ in islice(read_video(CLIP), 8):
-        found.clear()
+        looks.clear()
         estimator.estimate(rgb)
-        seen.append(list(found))
-    assert seen == 2 * [["left", "face"], [], ["right", "face"], []]
+        seen.append(list(looks))
+    assert seen == 2 * [["body", "left", "face"], ["body"], ["body", "right", "face"], ["body"]]
+
+
+@pytest.mark.parametrize("hands_every", [2, 4])
+def test_where_refiners_follow_the_large_networks_of_body_and_hands_take_turns(
+    hands_every: int, looks: list[str]
+) -> None:
+    estimator = PoseEstimator()
+    rgb, _ = next(read_video(CLIP))
+    estimator.estimate(rgb)
+    estimator.economize(Economy(hands_every=hands_every))
+    seen = []
+    for _ in range(12):
+        looks.clear()
+        estimator.estimate(rgb)  # the same one: where nothing moves nothing is unsure
+        seen.append([each for each in looks if each != "face"])
+    assert seen == 2 * [["left"], [], ["body"], [], ["right"], ["body"]]
 
 
 def test_a_subject_is_played_with_the_keypoints_it_was_trained_with() -> None:
