@@ -7,6 +7,7 @@ import math
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -104,6 +105,16 @@ class OpenVinoEngine:
         cut_constants(self._constants, self._cut, row, column)
 
 
+@cache
+def _core() -> ov.Core:
+    """One for the whole process, for good.
+
+    The CPU plugin of each Core gives the thread that loads it an alternate signal stack, and puts back the one before
+    when it goes. Several that come and go leave one that was freed, and the next signal is a segmentation fault.
+    """
+    return ov.Core()
+
+
 def read_model(graph: Path) -> ov.Model:
     """Read an .onnx, .tflite or .xml file.
 
@@ -111,14 +122,14 @@ def read_model(graph: Path) -> ov.Model:
         UserError: it is none.
     """
     try:
-        return ov.Core().read_model(str(graph))
+        return _core().read_model(str(graph))
     except RuntimeError as error:
         raise UserError(f"OpenVINO cannot read {graph}: {str(error).strip().splitlines()[-1]}") from error
 
 
 def compile_model(model: ov.Model, precision: Precision, threads: int) -> ov.CompiledModel:
     """Make a model ready to run, one inference at a time."""
-    return ov.Core().compile_model(model, "CPU", _properties(precision, threads))
+    return _core().compile_model(model, "CPU", _properties(precision, threads))
 
 
 def _properties(precision: Precision, threads: int) -> dict[str, Any]:
@@ -155,7 +166,7 @@ def _kept(graph: Path, precision: Precision, threads: int, outputs: tuple[str, .
         cached = cache.get(key) or cache.get_or_build(key, f"{graph.stem}, compiled", build, wait_s=LOCK_S)
         if not compiled:
             content = (cached.folder / COMPILED).read_bytes()
-            return ov.Core().import_model(content, "CPU", _properties(precision, threads))
+            return _core().import_model(content, "CPU", _properties(precision, threads))
     except (OSError, UserError, RuntimeError) as error:
         LOG.debug("%s is compiled anew: %s", graph, error)
     return compiled[0] if compiled else compile_model(_read(graph, outputs), precision, threads)
