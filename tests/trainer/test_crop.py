@@ -48,6 +48,8 @@ def test_a_portrait_film_makes_a_portrait_subject(tmp_path: Path) -> None:
     about = load_prepared(tmp_path / "run" / "data")
     assert about.size_px == (384, 672)
     assert json.loads((tmp_path / "run" / "data" / "prepare.json").read_bytes())["crop"] == [0, 8, 288, 504]
-    square = command("trainer", "prepare", film, "--out", tmp_path / "square", "--size", "512", "--only-report")
+    square = command(
+        *("trainer", "prepare", film, "--out", tmp_path / "square", "--size", "512", "--only-report", "--pose", "own")
+    )
     said = " ".join(square.stdout.split())
     assert "at top (head), bottom (feet): use --size 384x672" in said

@@ -64,6 +64,7 @@ def make_detector(
     Raises:
         UserError: a video cannot be read, or there is too little of the person in it.
     """
+    pose = pose.for_skeleton(subject.manifest.skeleton_version)
     rng, features = np.random.default_rng(0), PairFeatures()
     training, held_out = list[ClipFeatures](), list[ClipFeatures]()
     for video in real:
