@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from tyro.conf import Positional
+from tyro.conf import FlagCreatePairsOff, Positional
 
 from engines.console import run_commands
 from engines.errors import UserError
@@ -170,6 +170,7 @@ def pose(
     truth: Path | None = None,
     start_s: float = 0.0,
     end_s: float = math.inf,
+    replace: FlagCreatePairsOff[bool] = False,
     config: Annotated[PoseConfig, Inline] = PoseConfig(),
 ) -> None:
     """Look at the poses in a video: draws them over it, and reports how well and how steadily the person is seen.
@@ -181,6 +182,7 @@ def pose(
             rig's bones: hand_l), xy [F, J, 2] in pixels, a row per frame, and visibility [F, J] (2 is visible).
         start_s: second of the video to start at.
         end_s: second of the video to end at.
+        replace: overwrite pose.mp4 and report.html if they are there already.
         config: what estimates the pose, and whose.
     """
     from realtime.live.source import video_file
@@ -188,7 +190,7 @@ def pose(
 
     with video_file(video, config) as path:
         folder = out or Path(f"{path.stem or path.resolve().name}_pose")
-        report_poses(path, folder, config, truth=truth, start_s=start_s, end_s=end_s)
+        report_poses(path, folder, config, truth=truth, start_s=start_s, end_s=end_s, replace=replace)
 
 
 def main() -> None:

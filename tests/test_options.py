@@ -25,7 +25,7 @@ OPTIONS = {
     "realtime subjects remove": ["--yes"],
     "realtime control": ["--link"],
     "realtime calibrate": [*POSE, *CAMERA, "--source"],
-    "realtime pose": [*POSE, "--end-s", "--out", "--start-s", "--truth"],
+    "realtime pose": [*POSE, "--end-s", "--out", "--replace", "--start-s", "--truth"],
     "realtime bench": [
         *(
             *POSE,

@@ -43,30 +43,44 @@ class RecordedTrack:
 
 
 def report_poses(
-    video: Path, out: Path, config: PoseConfig = PoseConfig(), *, truth: Path | None, start_s: float, end_s: float
+    video: Path,
+    out: Path,
+    config: PoseConfig = PoseConfig(),
+    *,
+    truth: Path | None,
+    start_s: float,
+    end_s: float,
+    replace: bool = False,
 ) -> None:
-    """Write OUT; print the report for people and, as the last line, as JSON.
+    """Write OUT/pose.mp4 and OUT/report.html; print the report for people and, as the last line, as JSON.
 
     Raises:
-        UserError: the video or the truth cannot be read, there is no picture in the range, or no such estimator.
+        UserError: the video or the truth cannot be read, there is no picture in the range, there is no such estimator,
+            or something would be overwritten and `replace` does not allow it.
     """
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out is a folder, and {out} is a file: give another name.")
+    annotated, page_file = out / "pose.mp4", out / "report.html"
+    for path in (annotated, page_file):
+        if path.exists() and not replace:
+            raise UserError(f"{path} is there already: give another --out, or --replace to make it anew.")
     if not 0 <= start_s < end_s:
         raise UserError(f"--start-s must be from 0 to below --end-s, not {start_s:g} to {end_s:g}.")
     total = count_frames(video)
     exact = load_truth(truth, 1) if truth else None
     track = PoseTrack.of(config)
     out.mkdir(parents=True, exist_ok=True)
-    recorded = _record(video, track, out / "pose.mp4", total, start_s, end_s)
+    recorded = _record(video, track, annotated, total, start_s, end_s)
     frames = range(recorded.first, recorded.first + len(recorded.raw))
     report = report_track(video.name, recorded.raw, recorded.smooth, recorded.fps, recorded.sharpness)
     rows: Truth | None = None
     if truth and exact:
         rows = load_truth(truth, frames.stop).rows(frames)
         report = msgspec.structs.replace(report, truth=_against(rows, recorded))
-    write_file(out / "report.html", page(report, recorded.raw, recorded.smooth, recorded.stills, rows).encode())
+    write_file(page_file, page(report, recorded.raw, recorded.smooth, recorded.stills, rows).encode())
     for line in report.lines():
         print(line)
-    print(f"Look at {out / 'pose.mp4'} and {out / 'report.html'}")
+    print(f"Look at {annotated} and {page_file}")
     print(msgspec.json.encode(report).decode())
 
 

@@ -58,6 +58,32 @@ def test_a_video_and_a_report_to_look_at(truth: Path, tmp_path: Path) -> None:
     assert not re.search(r'(src|href)="(?!data:)', html), "nothing is loaded from outside"
 
 
+@pytest.mark.parametrize("name", ["pose.mp4", "report.html"])
+def test_nothing_is_overwritten_unasked(name: str, tmp_path: Path) -> None:
+    arguments = (
+        "realtime",
+        "pose",
+        CLIP,
+        "--out",
+        tmp_path,
+        "--start-s",
+        "4",
+        "--end-s",
+        "4.2",
+        "--pose-parts",
+        "body",
+    )
+    (tmp_path / name).write_text("mine")
+    assert_refused(command(*arguments), name, "there already", "--replace")
+    assert_refused(command(*arguments[:4], tmp_path / name), name, "a folder")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "mine"
+    done = command(*arguments, "--replace")
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pose.mp4", "report.html"]
+    assert (tmp_path / name).stat().st_size > 1000
+
+
 def test_who_walks_in_late_leaves_a_gap(tmp_path: Path) -> None:
     done = command("realtime", "pose", CLIP, "--out", tmp_path, "--end-s", "1", "--pose-parts", "body")
     assert done.returncode == 0, done.stderr
