@@ -57,6 +57,8 @@ def load_engine(
             return load_on_gpu(file, backend, precision)
     except ModuleNotFoundError as error:
         raise UserError(f"The {backend} backend needs {error.name}: {known.install}.") from error
+    except (ImportError, OSError) as error:  # half an installation: a shared library of it is missing
+        raise UserError(f"The {backend} backend cannot be loaded ({error}): anew, {known.install}.") from error
     raise ValueError(f"unknown backend {backend!r}")
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -259,3 +260,13 @@ def test_a_session_goes_on(toy: Subject) -> None:
     assert session.renderer.choice.precision != "int8"
     assert session.info()["replaced"] == session.renderer.replaced == 3
     assert session.meter.count("render") > 10
+
+
+def test_half_an_installation_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "onnxruntime.py").write_text("raise OSError('libonnx.so: cannot open shared object file')")
+    monkeypatch.syspath_prepend(tmp_path)
+    for module in ("onnxruntime", "engines.onnxruntime"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    graph = load_subject("alice").generator
+    with pytest.raises(UserError, match=r"onnxruntime backend cannot be loaded \(libonnx.so.*pip install"):
+        load_engine(graph, backend="onnxruntime", precision="f32", threads=1)
