@@ -3,6 +3,7 @@
 from typing import Any
 
 from engines.errors import UserError
+from engines.install import install_line
 from realtime.live.output import POLL_S, WorkingOutput, fitted
 
 NOMINAL_FPS = 30.0
@@ -38,7 +39,7 @@ def _open(size_px: tuple[int, int]) -> Any:
     try:
         import pyvirtualcam
     except ModuleNotFoundError as error:
-        raise UserError("--virtual-camera needs a library: pip install 'bodydouble[virtual-camera]'.") from error
+        raise UserError(f"--virtual-camera needs a library: {install_line('virtual-camera')}.") from error
     try:
         return pyvirtualcam.Camera(width=size_px[0], height=size_px[1], fps=NOMINAL_FPS)
     except RuntimeError as error:
