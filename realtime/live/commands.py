@@ -20,6 +20,7 @@ from realtime.live.recording import RecordingOutput
 from realtime.live.session import Session
 from realtime.live.source import FileSource, Source, performers
 from realtime.live.whip_source import WHIP, WhipSource
+from realtime.pictures import PICTURES_FPS
 from realtime.subject import Manifest, subject_folders
 from realtime.video import write_picture
 from server.control import Command
@@ -64,10 +65,14 @@ class SessionCommands:
         """Whom the present recording shows."""
         self._said, self._said_until_s = "", -math.inf
         self._publisher = publisher
+        self._first = session.source
+        """The source that the session began with."""
         self.commands = {
             "subject": Command("Show another subject, by its name.", str, self.show),
             "source": Command(
-                f"Follow a bundled performer by name, {CAMERA}NUMBER, or {WHIP} if it was begun with.", str, self.follow
+                f"Follow a bundled performer or the first film by name, {CAMERA}NUMBER, or {WHIP} if begun with it.",
+                str,
+                self.follow,
             ),
             "mirror": Command("Move as in a mirror, or not.", bool, self.mirror),
             "next-person": Command("Follow the next person, if there are several.", None, self.next_person),
@@ -210,13 +215,17 @@ class SessionCommands:
         self._said, self._said_until_s = sentence, time.perf_counter() + SAID_S
 
     def _open(self, name: str) -> Source:
-        if name in performers():
-            return FileSource(performers()[name], loop=True)
+        films, first = performers(), self._first
+        if isinstance(first, FileSource) and first.path.exists():  # one that was fetched is gone with its source
+            films[first.name] = first.path
+        if name in films:
+            fps = first.fps if isinstance(first, FileSource) and name == first.name else PICTURES_FPS
+            return FileSource(films[name], loop=True, fps=fps)
         if name.startswith(CAMERA) and name.removeprefix(CAMERA).isdecimal():
             return CameraSource(name.removeprefix(CAMERA))
         if name == WHIP and self._publisher is not None:
             return WhipSource(self._publisher.inlet, self._publisher.sound)
-        raise UserError(f"There is no source {name!r}: choose one of {', '.join(performers())}, or {CAMERA}NUMBER.")
+        raise UserError(f"There is no source {name!r}: choose one of {', '.join(films)}, or {CAMERA}NUMBER.")
 
 
 def new_path(folder: Path, name: str, suffix: str) -> Path:

@@ -82,7 +82,7 @@ class FileSource:
         on_close: Callable[[], object] = lambda: None,
     ) -> None:
         self.name = path.stem or path.resolve().name
-        self.path, self._loop, self._fps, self._on_close = path, loop, fps, on_close
+        self.path, self.fps, self._loop, self._on_close = path, fps, loop, on_close
         self._sound = FilmSound(path)
         self._hear: Hear | None = None
         self._pictures = self._play()
@@ -135,7 +135,7 @@ class FileSource:
     def _read(self, note: Callable[[str], object]) -> Iterator[tuple[Rgb, float]]:
         if not self.path.is_dir():
             return read_video(self.path, note=note)
-        folder = PictureFolder(self.path, self._fps)
+        folder = PictureFolder(self.path, self.fps)
         for about in folder.notes:
             note(about)
         return folder.read()

@@ -24,6 +24,7 @@ from realtime.live.performer_profile import load_profile
 from realtime.live.pipeline import FADE_S, STAGES
 from realtime.live.quality import LEVELS
 from realtime.live.session import Session
+from realtime.live.source import FileSource
 from realtime.live.source_switch import SourceSwitch
 from realtime.live.whip_source import WhipSource
 from realtime.meter import Meter
@@ -34,7 +35,7 @@ from realtime.subject import load_subject
 from server.access import Access, Role
 from server.app import Server
 from server.stream import SharedStream
-from tests.support.commands import assert_refused, command
+from tests.support.commands import DATA, assert_refused, command
 from tests.support.scripted import KeptOutput, ScriptedEstimator, ScriptedRenderer, ScriptedSource
 from tests.support.standing_pose import standing
 
@@ -123,6 +124,24 @@ def test_the_source_is_exchanged_and_the_first_one_closed(played: Played) -> Non
         with pytest.raises(UserError, match="no source"):
             played.asked.follow(name)
     assert not played.session.wait(0)
+
+
+def test_the_film_that_the_session_began_with_may_be_followed_again(tmp_path: Path) -> None:
+    film = tmp_path / "dance.mp4"
+    film.write_bytes((DATA / "bob_clip.mp4").read_bytes())
+    session = Session(
+        FileSource(film, loop=True), PoseTrack(ScriptedEstimator()), ScriptedRenderer(), [], meter=Meter(*STAGES)
+    )
+    asked = SessionCommands(session, lambda _: ScriptedRenderer())
+    asked.follow("bob")
+    asked.follow("dance")
+    assert isinstance(session.source, FileSource)
+    assert session.source.path == film
+    asked.follow("bob")
+    film.unlink()
+    with pytest.raises(UserError, match="no source 'dance': choose one of bob, or"):
+        asked.follow("dance")
+    session.stop()
 
 
 def test_whoever_publishes_may_be_followed_where_the_session_began_with_it(tmp_path: Path) -> None:
