@@ -138,9 +138,8 @@ class RefinedBodyTracker:
         return self._moved(seen, near * weight * away, refined, length < _LOOK_CORRECTION[1])
 
     def _agreed(self, seen: Body) -> Body:
-        """What MediaPipe's network sees, its points where they are expected if it sees them near there.
-
-        So a look changes nothing while all is well, though that network has every joint a little elsewhere.
+        """Where the refiner starts from when MediaPipe's network has looked: where points are expected, if it sees them
+        near there. So the refiner says what it would have said without that look.
         """
         if self._body is None or self.look_every == 1:
             return seen
