@@ -65,6 +65,8 @@ class RefinedBodyTracker:
         """33 2, pixels: how the points moved last, zero where that is unsure."""
         self._sure: NDArray[np.bool_]
         """33: which points were sure in the last picture."""
+        self._calm: bool
+        """Whether the refiner alone could have followed the body into the last picture."""
         self._offset: Floats
         """P 2, pixels: from what the refiner said when MediaPipe's network looked last to what both said together. Kept
         until it looks again, so that nothing jumps when it does."""
@@ -92,7 +94,7 @@ class RefinedBodyTracker:
     def track(self, rgba: Rgba) -> Body | None:
         """The body in a picture (H W 4), None if there is none."""
         track_id = self.track_id
-        looks = self._pictures % self.look_every == 0 or not self._tracker.alone
+        looks = self._pictures % self.look_every == 0 or not self._tracker.alone or not self._calm
         found = None if looks or self._body is None else self._follow(rgba, self._body)
         if found is None:
             seen = self._tracker.track(rgba)
@@ -106,6 +108,7 @@ class RefinedBodyTracker:
             step = body.xy - self._body.xy
             slow = np.linalg.norm(step, axis=1) < _MOST_STEP * self._region.size
             self._step = np.where((sure & self._sure & slow)[:, None], step, np.float32(0))
+            self._calm = self._followed(self._body, body, sure)
         self._body, self._sure, self._pictures = body, sure, self._pictures + 1
         return body
 
@@ -120,8 +123,12 @@ class RefinedBodyTracker:
         length = np.linalg.norm(away, axis=1) / size_px
         trust = share_of_trust(refined.deviation / size_px, *_DEVIATION) * share_of_trust(length, *_STEP_CORRECTION)
         body, sure = self._moved(expected, trust[:, None] * away, refined, length < _STEP_CORRECTION[1])
-        followed = sure & (np.linalg.norm(body.xy - last.xy, axis=1) < _FOLLOWED_STEP * size_px)
-        return (body, sure) if (followed | (last.visibility < _VISIBLE))[ROWS].all() else None
+        return (body, sure) if self._followed(last, body, sure) else None
+
+    def _followed(self, last: Body, body: Body, sure: NDArray[np.bool_]) -> bool:
+        """Whether all points that are not hidden are sure, and went no farther than the refiner alone can follow."""
+        slow = np.linalg.norm(body.xy - last.xy, axis=1) < _FOLLOWED_STEP * self._region.size
+        return bool(((sure & slow) | (last.visibility < _VISIBLE))[ROWS].all())
 
     def _refine(self, rgba: Rgba, seen: Body) -> _Found:
         """The body that MediaPipe's network has seen, weighed with what the refiner says by the inverse variances."""
@@ -168,6 +175,7 @@ class RefinedBodyTracker:
         self._body = None
         self._pictures = 0
         self._step, self._sure = np.zeros((len(BODY_NAMES), 2), np.float32), _NONE_SURE
+        self._calm = True
         self._offset = np.zeros((len(ROWS), 2), np.float32)
         self._region = Region(0.0, 0.0, 1.0, 0.0)
 
