@@ -80,6 +80,17 @@ def test_captions_are_no_motion_of_the_camera(place: str, pan_px: int) -> None:
     assert (0.1 < motion.overlay < 0.3) == (pan_px == 0)
 
 
+def test_a_shadow_that_comes_and_goes_does_not_change_by_itself() -> None:
+    room, poses = textured(280, 256), swaying(40, scale=1.4, x=30, y=30)
+    room[200:, 200:] //= 2
+    pictures = [paint(room, pose) for pose in poses]
+    for picture in pictures[::2]:
+        picture[200:, 200:] = cv2.GaussianBlur(picture[200:, 200:] // 3, (0, 0), 9)
+    motion = background_motion(pictures, poses)
+    assert motion.shift <= STILL
+    assert motion.overlay == 0
+
+
 def test_what_stands_still_in_a_moving_picture_is_no_tripod() -> None:
     room, logo, poses = textured(500, 256), textured(90, 60, seed=1), swaying(40, scale=1.4, x=60, y=30)
     pictures = []

@@ -19,9 +19,10 @@ CELLS, CELL_CORNERS = 8, 5
 """Cells of the picture, so many from top to bottom, and the most corners that are looked at in each."""
 OFTEN = 0.75
 """Share of the pictures in which a cell has to be seen to be judged: where the person mostly is, there are shadows."""
-LOOSE, MOSTLY, MOST_OF_IT = 0.008, 0.7, 0.6
-"""A cell is steady if its corners stay within so many heights for so much of the time; a camera that stands still, or
-nearly so, has so many steady cells at least."""
+LOOSE, MOSTLY, RARELY, MOST_OF_IT = 0.008, 0.7, 0.3, 0.6
+"""A cell is steady if its corners stay within so many heights for so much of the time, and one that does for less than
+the next changes by itself: between the two there are shadows that come and go. A camera that stands still, or nearly
+so, has so many steady cells at least."""
 LEAST_CORNERS, MOST_CORNERS = 8, 200
 """With fewer corners than this nothing can be said about the camera, and a plate fits wherever it points."""
 PLATE_SAMPLES = 160
@@ -120,10 +121,11 @@ def background_motion(pictures: Sequence[Rgb], poses: Sequence[Pose | None]) -> 
     moved = np.stack([_moved(plate, spread, *sample) for sample in samples])
     cells = (spread // side_px).astype(int)
     every = np.unique(cells, axis=0)
-    steady = np.array([_is_steady(moved[:, (cells == cell).all(axis=1)], LOOSE * len(plate)) for cell in every])
+    still = np.array([_still(moved[:, (cells == cell).all(axis=1)], LOOSE * len(plate)) for cell in every])
+    steady = still >= MOSTLY
     counted, overlay = np.full(plate.shape, 255, np.uint8), 0.0
     if steady.mean() >= MOST_OF_IT:
-        overlay = float(1 - steady.mean())
+        overlay = float((still < RARELY).mean())
         for x, y in every[~steady] * side_px:
             counted[int(y) : int(y + side_px) + 1, int(x) : int(x + side_px) + 1] = 0
     corners = _corners(plate, quality=0.02, apart_px=6, where=counted)[:MOST_CORNERS]
@@ -162,11 +164,11 @@ def _moved(plate: NDArray[np.uint8], corners: Floats, picture: Rgb, pose: Pose |
     return np.asarray(np.where(covered, np.nan, np.where(lost, np.inf, (new - at)[:, 0])), np.float32)
 
 
-def _is_steady(moved: Floats, most_px: float) -> bool:
-    """Whether a cell's corners, F N 2, stay where they are in nearly all pictures, as far as they are seen."""
+def _still(moved: Floats, most_px: float) -> float:
+    """How often a cell's corners, F N 2, are seen to stay where they are, 0..1; 1 if they are seldom seen at all."""
     lengths_px = np.hypot(*np.moveaxis(moved, 2, 0))
     seen = ~np.isnan(lengths_px)
-    return seen.mean() < OFTEN or float((lengths_px[seen] <= most_px).mean()) >= MOSTLY
+    return 1.0 if seen.mean() < OFTEN else float((lengths_px[seen] <= most_px).mean())
 
 
 def _shift_px(moved: Floats) -> float:
