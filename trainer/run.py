@@ -23,7 +23,7 @@ from trainer.settings import check_settings, write_settings
 from trainer.training.body import BodyStage
 from trainer.training.checkpoint import Checkpoints
 from trainer.training.distributed import Fabric, assemble, fail_together
-from trainer.training.face import FACE_BATCH, FaceStage, Heads, render_heads
+from trainer.training.face import FACE_BATCH, SEEN_TIMES, FaceStage, Heads, render_heads
 from trainer.training.joint import JointStage
 from trainer.training.loop import train
 from trainer.training.stage import Stage
@@ -136,8 +136,9 @@ class _Stages:
         """The heads that the best generator renders, for training and held out."""
         path, footage, threads = self.run / "generator.onnx", self.footage, torch.get_num_threads()
         training, held_out = range(footage.first_held_out), footage.held_out(len(footage.poses))
+        enough = self.config.face_steps * FACE_BATCH // SEEN_TIMES
         return (
-            render_heads(footage, path, training, threads=threads),
+            render_heads(footage, path, training, threads=threads, enough=enough),
             render_heads(footage, path, held_out, threads=threads),
         )
 

@@ -6,6 +6,7 @@ see. `FaceTrainer` is also a part of the joint stage.
 Letters: N frames, B heads in a step, F the side of the heads' crops.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -38,6 +39,8 @@ FACE_BATCH = 8
 """Heads in a step, over all processes."""
 CHAIN_FRAMES = 600
 """Frames that the generator renders on its own outputs before it starts anew, to give all cores something to do."""
+SEEN_TIMES = 2
+"""How often every head is seen, at least: more heads than so are not rendered."""
 PERCEPTUAL_HEADS = 2
 """So many of them go through the perceptual network, for its cost."""
 
@@ -57,15 +60,27 @@ def face_side_px(height_px: int) -> int:
     return max(32, height_px // 4 // 32 * 32)
 
 
-def render_heads(footage: Footage, generator: Path, indices: range, *, threads: int, every: int = 2) -> Heads:
-    """Run the exported generator over frames, in chains that cores share, and crop the heads of every `every`-th."""
-    chains = [indices[first : first + CHAIN_FRAMES] for first in range(0, len(indices), CHAIN_FRAMES)]
+def render_heads(
+    footage: Footage, generator: Path, indices: range, *, threads: int, every: int = 2, enough: int | None = None
+) -> Heads:
+    """Run the exported generator over frames, in chains that cores share, and crop the heads of every `every`-th.
+
+    With `enough`, only as many chains, spread over all frames, as give so many heads.
+    """
+    chains = spread_chains(indices, len(indices) if enough is None else enough * every)
     with ThreadPoolExecutor(threads) as pool:
         parts = pool.map(partial(_render_chain, footage, generator, every=every), chains)
         rows = [row for part in track(parts, "Rendering heads", len(chains)) for row in part]
     return Heads(
         *(torch.from_numpy(np.stack(column)).permute(0, 3, 1, 2).contiguous() for column in zip(*rows, strict=True))
     )
+
+
+def spread_chains(indices: range, frames: int) -> list[range]:
+    """`CHAIN_FRAMES` in a row, from the first to the last of `indices`: two at least, and as many as make `frames`."""
+    chains = [indices[first : first + CHAIN_FRAMES] for first in range(0, len(indices), CHAIN_FRAMES)]
+    wanted = min(len(chains), max(2, math.ceil(frames / CHAIN_FRAMES)))
+    return [chains[round(place)] for place in np.linspace(0, len(chains) - 1, wanted)]
 
 
 def _render_chain(footage: Footage, generator: Path, indices: range, *, every: int) -> list[tuple[Rgb, ...]]:
