@@ -19,11 +19,11 @@ from engines.console import progress_bar
 from engines.engine import BrokenOutputError
 from engines.errors import UserError
 from engines.files import disk_full_message
+from realtime.figure import Figure
 from realtime.frame import Rgb
 from realtime.pictures import has_pictures
 from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.estimation.people import check_person
-from realtime.pose.figure.styles import Figure
 from realtime.pose.normalization.motion_range import Stand, whole_range
 from realtime.pose.normalization.normalizer import Normalizer
 from realtime.pose.normalization.proportions import LENGTHS_STEP_S, lengths

@@ -8,6 +8,15 @@ from realtime.frame import Rgb
 
 PATCH = 4
 CHANNELS = PATCH * PATCH * 3
+Box = tuple[slice, slice]
+"""Rows and columns of patches."""
+WHOLE: Box = slice(None), slice(None)
+
+
+def pixels_of(box: Box) -> Box:
+    """Rows and columns of the pixels of a box of patches."""
+    rows, columns = (side if side == slice(None) else slice(PATCH * side.start, PATCH * side.stop) for side in box)
+    return rows, columns
 
 
 def to_patches(picture: Rgb) -> NDArray[np.uint8]:
@@ -35,18 +44,22 @@ class PatchView:
         self._rows = words.reshape(self._h, self._w, PATCH, 3)
         assert np.shares_memory(self._rows, buffer)
 
-    def write(self, picture: Rgb) -> None:
-        """Fill the channels from a picture [H, W, 3]."""
-        h, w = self._h, self._w
-        assert picture.shape == (h * PATCH, w * PATCH, 3), f"picture {picture.shape}, want {(h * PATCH, w * PATCH, 3)}"
-        pixels = np.ascontiguousarray(picture).reshape(h * PATCH, w * PATCH * 3)
-        self._rows[...] = pixels.view(np.uint32).reshape(h, PATCH, w, 3).transpose(0, 2, 1, 3)
+    def write(self, picture: Rgb, box: Box = WHOLE) -> None:
+        """Fill the channels, in a box of patches, from the same part of a picture [H, W, 3]."""
+        whole = self._h * PATCH, self._w * PATCH, 3
+        assert picture.shape == whole, f"picture {picture.shape}, want {whole}"
+        rows = self._rows[box]
+        h, w, *_ = rows.shape
+        pixels = np.ascontiguousarray(picture[pixels_of(box)]).reshape(h * PATCH, w * PATCH * 3)
+        rows[...] = pixels.view(np.uint32).reshape(h, PATCH, w, 3).transpose(0, 2, 1, 3)
 
-    def read(self) -> Rgb:
-        """A new picture [H, W, 3] from the channels."""
-        picture = np.empty((self._h * PATCH, self._w * PATCH, 3), np.uint8)
-        pixels = picture.reshape(self._h * PATCH, self._w * PATCH * 3).view(np.uint32)
-        pixels.reshape(self._h, PATCH, self._w, 3).transpose(0, 2, 1, 3)[...] = self._rows
+    def read(self, box: Box = WHOLE) -> Rgb:
+        """A new picture from the channels: [H, W, 3], or the part of it in a box of patches."""
+        rows = self._rows[box]
+        h, w, *_ = rows.shape
+        picture = np.empty((h * PATCH, w * PATCH, 3), np.uint8)
+        pixels = picture.reshape(h * PATCH, w * PATCH * 3).view(np.uint32)
+        pixels.reshape(h, PATCH, w, 3).transpose(0, 2, 1, 3)[...] = rows
         return picture
 
 

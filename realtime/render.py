@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from engines.engine import Engine, OutputGuard
 from engines.recurrent import MovingEngine, make_recurrent
 from engines.windowed import WindowedEngine
+from realtime.figure import Figure
 from realtime.frame import Rgb
-from realtime.patches import CHANNELS, PATCH, PatchView, to_patches
-from realtime.pose.figure.styles import Figure
+from realtime.patches import CHANNELS, PATCH, WHOLE, PatchView, pixels_of, to_patches
 from realtime.pose.measure import HeadBox
 from realtime.references.atlas import Atlas
 from realtime.references.blend import blend
+from realtime.references.composite import PastMover
 from realtime.references.inputs import ReferenceInputs
 from realtime.references.limb_frames import CHANNELS as COORDINATES
 from realtime.window import WindowFollower
@@ -69,27 +70,33 @@ class ReferenceChain:
         channels = packed.shape[-1]
         assert channels == 3 * CHANNELS + COORDINATES, f"{channels} channels, want {3 * CHANNELS + COORDINATES}"
         self._engine, self._plate, self._apart = generator, plate, apart
-        self._inputs = ReferenceInputs(atlas, plate, coordinates=packed[0, ..., CHANNELS : CHANNELS + COORDINATES])
+        self._inputs, self._mover = ReferenceInputs(atlas, plate), PastMover(plate.shape[:2])
+        self._coordinates = packed[0, ..., CHANNELS : CHANNELS + COORDINATES]
         places = 0, CHANNELS + COORDINATES, channels - CHANNELS
         self._figure, self._parts, self._past = (PatchView(packed, first) for first in places)
         self._output, self._paint = generator.outputs["picture"], PatchView(generator.outputs["picture"], 0)
-        self._last = plate
+        self._last: Rgb | None = None
 
     def reset(self) -> None:
         """Start a new chain: its past is the plate with nobody in it."""
         self._inputs.reset()
-        self._last = self._plate
+        self._last = None
 
     def step(self, figure: Figure) -> Rgb:
         """Run the generator; returns a new picture, uint8 [H, W, 3]."""
-        self._figure.write(figure.rgb)
-        parts = self._inputs.step(figure.pose, frame=figure.frame, apart=self._apart).picture
-        past = self._inputs.move(self._last)
-        self._parts.write(parts)
-        self._past.write(past)
+        moved = figure.moved or self._inputs.step(figure.pose, frame=figure.frame, apart=self._apart)
+        past = self._plate if self._last is None else self._mover.move(self._last, moved.flow, moved.box)
+        box = self._engine.box if isinstance(self._engine, WindowedEngine) else WHOLE
+        self._figure.write(figure.rgb, box)
+        self._coordinates[box] = moved.coordinates[box]
+        self._parts.write(moved.picture, box)
+        self._past.write(past, box)
         self._engine.run()
-        self._last = blend(self._output[0], self._paint.read(), parts, past, self._plate)
-        return self._last.copy()
+        picture, part = self._plate.copy(), pixels_of(box)
+        sources = moved.picture[part], past[part], self._plate[part]
+        picture[part] = blend(self._output[0][box], self._paint.read(box), *sources)
+        self._last = picture
+        return picture.copy()
 
 
 class DeviceReferenceChain:
@@ -102,22 +109,27 @@ class DeviceReferenceChain:
         self._start, self._apart = to_patches(plate)[None], apart
         self._engine = generator.moving(self._start)
         new = self._engine.input
-        self._inputs = ReferenceInputs(atlas, plate, coordinates=new[0, ..., CHANNELS : CHANNELS + COORDINATES])
+        self._inputs = ReferenceInputs(atlas, plate)
+        self._coordinates = new[0, ..., CHANNELS : CHANNELS + COORDINATES]
         self._figure, self._parts = PatchView(new, 0), PatchView(new, CHANNELS + COORDINATES)
         self._picture = PatchView(self._engine.picture, 0)
+        self._new = True
 
     def reset(self) -> None:
         """Start a new chain: its past is the plate with nobody in it."""
         self._inputs.reset()
         self._engine.reset(self._start)
+        self._new = True
 
     def step(self, figure: Figure) -> Rgb:
         """Run the generator; returns a new picture, uint8 [H, W, 3]."""
         self._figure.write(figure.rgb)
-        moved = self._inputs.step(figure.pose, frame=figure.frame, apart=self._apart)
+        moved = figure.moved or self._inputs.step(figure.pose, frame=figure.frame, apart=self._apart)
+        self._coordinates[...] = moved.coordinates
         self._parts.write(moved.picture)
-        self._engine.flow[0] = moved.flow
+        self._engine.flow[0] = 0 if self._new else moved.flow
         self._engine.run()
+        self._new = False
         return self._picture.read()
 
 

@@ -24,8 +24,9 @@ import tyro
 
 from engines.errors import UserError
 from engines.files import data_folder, sha256, write_file
+from realtime.figure import Figure
 from realtime.frame import Rgb
-from realtime.pose.figure.styles import Figure, Style, load_style
+from realtime.pose.figure.styles import Style, load_style
 from realtime.pose.normalization.motion_range import MotionRange
 from realtime.pose.normalization.proportions import Proportions
 from realtime.pose.pose import Pose
@@ -128,7 +129,7 @@ class Subject:
 
     def figure(self, pose: Pose | None) -> Figure:
         """The figure of a pose in the picture's pixels."""
-        return self.style.figure(pose, self.manifest.height_px, self.manifest.width_px)
+        return Figure(self.style.draw(pose, self.manifest.height_px, self.manifest.width_px), pose)
 
     @property
     def disclosure(self) -> str:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from engines.engine import Engine
 from engines.errors import UserError
 from engines.parity import RecordingEngine, Rollout, only_output, rollout_of
+from realtime.figure import Figure
 from realtime.frame import Rgb
 from realtime.pose.archive import load_poses, save_poses
 from realtime.pose.figure.styles import Style
@@ -48,7 +49,7 @@ class SubjectClips:
         for number, pose in enumerate(self.poses):
             if number % CLIP_FRAMES == 0:
                 renderer.reset()
-            yield renderer.step(self._style.figure(pose, *self._plate.shape[:2]))
+            yield renderer.step(Figure(self._style.draw(pose, *self._plate.shape[:2]), pose))
 
     def record(self, generator: Engine, face: Engine | None = None) -> list[list[NDArray[np.uint8]]]:
         """What each network sees, in every second frame."""

@@ -9,9 +9,9 @@ import numpy as np
 from engines.choose import Choice
 from engines.load import has_windows, load_window
 from engines.windowed import WindowedEngine
+from realtime.figure import Figure
 from realtime.frame import Rgb
 from realtime.patches import PATCH, to_patches
-from realtime.pose.figure.styles import Figure
 from realtime.references.blend import OUTPUTS
 from realtime.render import Renderer
 from realtime.subject import Subject

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from engines.choose import Choice
 from engines.engine import BrokenOutputError
 from engines.errors import UserError
+from realtime.figure import Figure
 from realtime.frame import Rgb
-from realtime.pose.figure.styles import Figure
 from realtime.subject import Subject
 from realtime.subject_engines import load_renderer
 

@@ -3,7 +3,7 @@
 import msgspec
 import numpy as np
 
-from realtime.pose.figure.styles import Figure
+from realtime.figure import Figure
 from realtime.pose.skeleton import BODY
 from server.broadcast import Broadcast
 

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from engines.choose import Choice
+from realtime.figure import Figure
 from realtime.frame import Frame, Rgb
 from realtime.live.badge import Badge
 from realtime.live.lesson import Lesson
@@ -18,7 +19,6 @@ from realtime.live.retarget import Retargeter
 from realtime.meter import Meter
 from realtime.pose.blur_meter import ADVICE, BlurMeter
 from realtime.pose.estimation.economy import Economy
-from realtime.pose.figure.styles import Figure
 from realtime.pose.track import PoseTrack, TrackedPose
 from realtime.subject import Subject
 

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from engines.ending import process_ends
+from realtime.figure import Figure
 from realtime.frame import Frame
 from realtime.live.cpu_share import CpuShare
 from realtime.live.just_in_time import JustInTime
@@ -30,7 +31,6 @@ from realtime.live.source import Source
 from realtime.live.source_switch import SourceSwitch
 from realtime.live.stall_log import STALLED_S, StallLog
 from realtime.meter import Meter
-from realtime.pose.figure.styles import Figure
 from realtime.pose.track import PoseTrack
 from server.sound import Hear
 from server.stream import SharedStream

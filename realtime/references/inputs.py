@@ -5,12 +5,12 @@ from typing import NamedTuple
 import numpy as np
 
 from realtime.frame import Rgb
-from realtime.patches import PATCH
+from realtime.patches import PATCH, Box
 from realtime.pose.pose import Floats, Pose
 from realtime.references.atlas import Atlas
 from realtime.references.bones import Limbs, limbs_of
 from realtime.references.choose import Chooser
-from realtime.references.composite import Compositor, PastMover
+from realtime.references.composite import Compositor, around
 from realtime.references.limb_frames import CHANNELS, Bytes, LimbFrames, Window
 
 
@@ -23,6 +23,12 @@ class MovedParts(NamedTuple):
     """uint8 H W 3: the parts moved into the pose, over the plate."""
     flow: Floats
     """float32 h w 2: offsets in pixels to where the limbs were in the frame before; 0 if there was none."""
+    box: Box | None
+    """The positions that the limbs reach; None for nobody."""
+
+    def copied(self) -> "MovedParts":
+        """The same in memory of its own: what `ReferenceInputs` gives is written over in the next step."""
+        return self._replace(coordinates=self.coordinates.copy(), flow=self.flow.copy())
 
 
 class ReferenceInputs:
@@ -32,19 +38,15 @@ class ReferenceInputs:
         atlas: of the subject.
         plate: uint8 [H, W, 3], the empty background, whole.
         window: the part of the picture to make; the whole by default.
-        coordinates: where to write the limbs' coordinates, uint8 h w `limb_frames.CHANNELS`; memory of its own by
-            default.
     """
 
-    def __init__(
-        self, atlas: Atlas, plate: Rgb, window: Window | None = None, *, coordinates: Bytes | None = None
-    ) -> None:
+    def __init__(self, atlas: Atlas, plate: Rgb, window: Window | None = None) -> None:
         window = window or Window(0, 0, plate.shape[1], plate.shape[0])
         self._widths = atlas.widths
         self._frames, self._chooser = LimbFrames(window), Chooser(atlas)
-        self._compositor, self._mover = Compositor(plate, window), PastMover(window)
+        self._compositor = Compositor(plate, window)
         shape = window.height // PATCH, window.width // PATCH
-        self._coordinates = np.empty((*shape, CHANNELS), np.uint8) if coordinates is None else coordinates
+        self._coordinates = np.empty((*shape, CHANNELS), np.uint8)
         self._flow = np.zeros((*shape, 2), np.float32)
         self._limbs: Limbs | None = None
 
@@ -80,8 +82,6 @@ class ReferenceInputs:
             self._flow[...] = 0
         else:
             self._frames.flow(before, self._flow)
-        return MovedParts(self._coordinates, self._compositor.compose(self._frames, choices), self._flow)
-
-    def move(self, past: Rgb) -> Rgb:
-        """The previous output, uint8 [H, W, 3], as the limbs have moved it since; after `step`."""
-        return self._mover.move(past, self._frames, self._flow)
+        picture = self._compositor.compose(self._frames, choices)
+        box = around(self._frames.fields) if self._frames.fields else None
+        return MovedParts(self._coordinates, picture, self._flow, box)

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from realtime.patches import Box
 from realtime.pose.pose import Floats
 from realtime.references.bones import BONE, REACH, B, Limbs
 from realtime.references.transfer import transfer
@@ -30,8 +31,6 @@ _ANGULAR = BONE["torso"], BONE["pelvis"]
 """Shoulders and hems are not round."""
 
 Bytes = NDArray[np.uint8]
-Box = tuple[slice, slice]
-"""Rows and columns."""
 
 
 class Window(NamedTuple):

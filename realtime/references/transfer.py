@@ -1,5 +1,7 @@
 """Affine maps from one pose's picture to another's: where the same place of a bone is there."""
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,21 +29,34 @@ def transfer(to: Limbs, source: Limbs, bones: NDArray[np.intp]) -> Floats:
     Returns:
         N 2 3, float32.
     """
-    half, own_half = source.half_px[bones], to.half_px[bones]
-    length, own_length = source.length_px[bones], to.length_px[bones]
+    return transfers(to, [(source, bones)])[0]
+
+
+def transfers(to: Limbs, sources: Sequence[tuple[Limbs, NDArray[np.intp]]]) -> list[Floats]:
+    """`transfer` from several poses, each with its own bones, at once: NumPy's calls cost more than these sums."""
+    all_bones = np.concatenate([bones for _, bones in sources])
+
+    def gather(values: Callable[[Limbs], Floats]) -> tuple[Floats, Floats]:
+        return np.concatenate([values(limbs)[bones] for limbs, bones in sources]), values(to)[all_bones]
+
+    half, own_half = gather(lambda limbs: limbs.half_px)
+    length, own_length = gather(lambda limbs: limbs.length_px)
+    along, own_along = gather(lambda limbs: limbs.along)
+    start, own_start = gather(lambda limbs: limbs.start_px)
+    end, own_end = gather(lambda limbs: limbs.end_px)
     widen = (half / own_half)[:, None, None]
     stretch = np.minimum(np.maximum(length / own_length, 1 / MOST_STRETCH), MOST_STRETCH)[:, None, None]
-    along, own_along = source.along[bones], to.along[bones]
     turn = stretch * _outer(along, own_along) + widen * _outer(_across(along), _across(own_along))
     trust = np.minimum(np.minimum(length / half, own_length / own_half) / LONG, 1)[:, None, None]
-    maps = np.empty((len(bones), 2, 3), np.float32)
+    maps = np.empty((len(all_bones), 2, 3), np.float32)
     maps[:, :, :2] = trust * turn + (1 - trust) * widen * np.eye(2, dtype=np.float32)
-    middle, own_middle = ((limbs.start_px[bones] + limbs.end_px[bones]) / 2 for limbs in (source, to))
-    maps[:, :, 2] = middle - (maps[:, :, :2] @ own_middle[:, :, None])[:, :, 0]
-    heads = np.flatnonzero(bones == BONE["head"])
-    if len(heads):
-        maps[heads] = _head(to, source)
-    return maps
+    maps[:, :, 2] = (start + end) / 2 - (maps[:, :, :2] @ ((own_start + own_end) / 2)[:, :, None])[:, :, 0]
+    parts = np.split(maps, np.cumsum([len(bones) for _, bones in sources])[:-1])
+    for part, (source, bones) in zip(parts, sources, strict=True):
+        heads = np.flatnonzero(bones == BONE["head"])
+        if len(heads):
+            part[heads] = _head(to, source)
+    return parts
 
 
 def similarity(points: Floats, others: Floats) -> Floats:

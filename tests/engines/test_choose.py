@@ -20,10 +20,10 @@ from engines.engine import BrokenOutputError, OutputGuard
 from engines.errors import UserError
 from engines.load import load_engine
 from engines.openvino import read_model, save_model
+from realtime.figure import Figure
 from realtime.live.failover import FailoverRenderer
 from realtime.live.opening import open_session
 from realtime.live.source import FileSource
-from realtime.pose.figure.styles import Figure
 from realtime.render import Renderer
 from realtime.subject import Subject, load_subject
 from realtime.subject_clips import SubjectClips
@@ -188,7 +188,7 @@ def test_an_engine_that_cannot_be_compiled_is_passed_over(toy: Subject, monkeypa
 
 def test_an_error_of_a_library_is_a_broken_picture(toy: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     player = FailoverRenderer(toy, [BF16, F32], 1)
-    figure = toy.style.figure(standing(scale=0.5), 64, 64)
+    figure = toy.figure(standing(scale=0.5))
     good = player.step(figure)
 
     def out_of_memory(_: Figure) -> None:
@@ -225,7 +225,7 @@ def test_channels_that_may_be_dark_are_no_faults() -> None:
 def test_a_broken_engine_is_replaced_live(toy: Subject, caplog: pytest.LogCaptureFixture) -> None:
     break_int8(toy)
     player = FailoverRenderer(toy, [INT8, BF16, F32], 1)
-    figure = toy.style.figure(standing(scale=0.5), 64, 64)
+    figure = toy.figure(standing(scale=0.5))
     for _ in range(3):
         assert np.array_equal(player.step(figure), toy.plate), "the last good picture is the plate"
     assert (player.choice, player.replaced) == (BF16, 3)

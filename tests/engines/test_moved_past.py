@@ -13,11 +13,12 @@ from engines.parity import psnr_db
 from engines.recurrent import MovingEngine
 from engines.torch_eager import EagerEngine, OnnxModule
 from realtime.engine_tools.verify import check_moving
+from realtime.figure import Figure
 from realtime.patches import from_patches, to_patches
 from realtime.pose.figure.styles import load_style
 from realtime.references import blend as host
 from realtime.references.bones import limbs_of
-from realtime.references.composite import PastMover
+from realtime.references.composite import PastMover, around
 from realtime.references.limb_frames import LimbFrames, Window
 from realtime.render import DeviceReferenceChain, ReferenceChain, Renderer
 from realtime.subject_clips import SubjectClips
@@ -50,7 +51,7 @@ def test_the_device_moves_as_the_host_does(before: dict[str, float], after: dict
     frames, flow = LimbFrames(window), np.zeros((SIZE_PX // 4, SIZE_PX // 4, 2), np.float32)
     frames.place(limbs_of(dancer(**after), WIDTHS))
     frames.flow(limbs_of(dancer(**before), WIDTHS), flow)
-    expected = PastMover(window).move(picture, frames, flow)
+    expected = PastMover(picture.shape[:2]).move(picture, flow, around(frames.fields))
     patches, flows = torch.from_numpy(to_patches(picture)[None]), torch.from_numpy(flow[None])
     found = from_patches(Mover(SIZE_PX // 4, SIZE_PX // 4, CPU).move(patches, flows)[0].numpy().astype(np.uint8))
     different = np.abs(found.astype(np.int16) - expected)
@@ -102,7 +103,7 @@ def test_a_chain_on_the_device_is_that_on_the_host(graph: Path) -> None:
     assert isinstance(by_device._chain, DeviceReferenceChain)
     poses = [dancer(x=2.0 * step, raised_px=5.0 * step) for step in range(5)]
     for pose in (*poses, None, *poses[:2]):
-        figure = STYLE.figure(pose, SIZE_PX, SIZE_PX)
+        figure = Figure(STYLE.draw(pose, SIZE_PX, SIZE_PX), pose)
         one, other = by_host.step(figure), by_device.step(figure)
         assert psnr_db(one, other) > 60, "46 dB if the past stayed where it was"
         assert pose is None or (one != PLATE).mean() > 0.05

@@ -59,9 +59,9 @@ def test_f16_stays_with_f32_over_a_chain() -> None:
         module = OnnxModule(subject.generator, strongly_typed(subject.generator, precision))
         engine = TorchDeviceEngine(module, module.inputs, module.outputs, "cpu")
         chains.append(Renderer(engine, None, subject.plate))
-    height, width = subject.plate.shape[:2]
+    height = len(subject.plate)
     for step in range(6):
-        figure = subject.style.figure(standing(scale=height / 128, x=4.0 * step), height, width)
+        figure = subject.figure(standing(scale=height / 128, x=4.0 * step))
         full, half = (chain.step(figure).astype(np.float32) for chain in chains)
         assert 10 * np.log10(255**2 / np.square(full - half).mean()) > 50, f"step {step}"
 

@@ -9,8 +9,8 @@ from engines.engine import Bytes, Engine
 from engines.nvidia.torch_engine import TorchDeviceEngine
 from engines.recurrent import DeviceEngine, HostRecurrentEngine, RecurrentEngine, channel_copies, make_recurrent
 from engines.torch_eager import EagerEngine, OnnxModule
+from realtime.figure import Figure
 from realtime.patches import to_patches
-from realtime.pose.figure.styles import Figure
 from realtime.render import Renderer
 from realtime.subject import load_subject
 from tests.support.standing_pose import standing

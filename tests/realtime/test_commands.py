@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from engines.errors import UserError
+from realtime.figure import Figure
 from realtime.frame import Frame, Rgb
 from realtime.live import lesson
 from realtime.live.calibrate import CALIBRATION_S, STEP_BACK
@@ -28,7 +29,6 @@ from realtime.live.source import FileSource
 from realtime.live.source_switch import SourceSwitch
 from realtime.live.whip_source import WhipSource
 from realtime.meter import Meter
-from realtime.pose.figure.styles import Figure
 from realtime.pose.skeleton import REFINED
 from realtime.pose.track import PoseTrack
 from realtime.subject import load_subject

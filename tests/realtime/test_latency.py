@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from realtime.figure import Figure
 from realtime.frame import Frame, Rgb
 from realtime.live.just_in_time import JustInTime
 from realtime.live.output import WorkingOutput
 from realtime.live.pipeline import STAGES
 from realtime.live.session import Session
 from realtime.meter import Meter
-from realtime.pose.figure.styles import Figure
 from realtime.pose.pose import Pose
 from realtime.pose.track import PoseTrack
 from tests.support.commands import DATA

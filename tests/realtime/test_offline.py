@@ -11,10 +11,10 @@ import pytest
 
 from engines.engine import BrokenOutputError
 from engines.errors import UserError
+from realtime.figure import Figure
 from realtime.frame import Rgb
 from realtime.offline import Performance, default_out, figures, plan, render, watch
 from realtime.pose.estimation.config import PoseConfig
-from realtime.pose.figure.styles import Figure
 from realtime.pose.measure import ankle_line_px, middle, stature_px
 from realtime.pose.pose import Pose
 from realtime.pose.skeleton import INDEX

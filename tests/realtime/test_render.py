@@ -10,9 +10,9 @@ from engines.choose import Choice
 from engines.engine import BrokenOutputError, OutputGuard, Size
 from engines.parity import SAME_DB, psnr_db
 from engines.windowed import WindowedEngine
+from realtime.figure import Figure
 from realtime.patches import CHANNELS, PatchView, from_patches, to_patches
 from realtime.pose.figure import limbs
-from realtime.pose.figure.styles import Figure
 from realtime.pose.measure import HeadBox
 from realtime.pose.skeleton import INDEX
 from realtime.references.blend import OUTPUTS

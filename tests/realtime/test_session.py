@@ -8,12 +8,12 @@ from itertools import repeat
 import numpy as np
 import pytest
 
+from realtime.figure import Figure
 from realtime.frame import Frame, Rgb
 from realtime.live.output import Output, StreamOutput
 from realtime.live.pipeline import FADE_S, STAGES
 from realtime.live.session import Session
 from realtime.meter import Meter
-from realtime.pose.figure.styles import Figure
 from realtime.pose.pose import Pose
 from realtime.pose.track import PoseTrack
 from tests.support.scripted import KeptOutput, ScriptedEstimator, ScriptedRenderer, ScriptedSource

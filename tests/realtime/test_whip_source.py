@@ -13,12 +13,12 @@ import av
 import numpy as np
 import pytest
 
+from realtime.figure import Figure
 from realtime.frame import Rgb
 from realtime.live.pipeline import STAGES
 from realtime.live.session import Session
 from realtime.live.whip_source import WhipSource
 from realtime.meter import Meter
-from realtime.pose.figure.styles import Figure
 from realtime.pose.track import PoseTrack
 from server.protocols import ReceivedPicture
 from tests.realtime.test_serve import free_port

@@ -10,6 +10,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from realtime.figure import Figure
 from realtime.frame import Rgb
 from realtime.live.live_sound import LiveSound
 from realtime.live.output import StreamOutput
@@ -17,7 +18,6 @@ from realtime.live.pipeline import STAGES
 from realtime.live.session import Session
 from realtime.live.source import FileSource
 from realtime.meter import Meter
-from realtime.pose.figure.styles import Figure
 from realtime.pose.pose import Pose
 from realtime.pose.track import PoseTrack
 from server.sound import SharedSound

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 from engines.choose import Choice
+from realtime.figure import Figure
 from realtime.frame import Frame, Rgb
 from realtime.pose.estimation.economy import Economy
-from realtime.pose.figure.styles import Figure
 from realtime.pose.pose import Pose
 from realtime.subject import Subject, load_subject
 

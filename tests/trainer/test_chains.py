@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from realtime.figure import Figure
 from realtime.frame import Rgb
-from realtime.pose.figure.styles import Figure
 from realtime.render import Renderer
 from tests.support.standing_pose import standing
 from tests.support.tiny_training import TRAINING

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from engines.load import load_engine
+from realtime.figure import Figure
 from realtime.pose.archive import load_poses
 from realtime.pose.figure.limbs import draw
-from realtime.pose.figure.styles import Figure
 from realtime.pose.skeleton import INDEX
 from realtime.render import Renderer
 from realtime.subject import load_subject

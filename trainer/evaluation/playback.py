@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engines.errors import UserError
+from realtime.figure import Figure
 from realtime.frame import Rgb
 from realtime.pose.estimation.config import PoseConfig
-from realtime.pose.figure.styles import Figure
 from realtime.pose.normalization.normalizer import Normalizer
 from realtime.pose.pose import Pose
 from realtime.pose.track import PoseTrack

@@ -10,9 +10,10 @@ import numpy as np
 
 from engines.engine import Engine
 from engines.errors import UserError
+from realtime.figure import Figure
 from realtime.frame import Rgb
 from realtime.pose.archive import load_poses
-from realtime.pose.figure.styles import Figure, Style, load_style
+from realtime.pose.figure.styles import Style, load_style
 from realtime.pose.normalization.motion_range import MotionRange
 from realtime.pose.normalization.proportions import Proportions
 from realtime.pose.pose import Pose

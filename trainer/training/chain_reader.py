@@ -141,7 +141,7 @@ class ChainReader:
         frames = []
         for index, pose in zip(indices, poses[1:], strict=True):
             frame = inputs.step(pose, frame=index, apart=apart)
-            frames.append(MovedParts(frame.coordinates.copy(), frame.picture, frame.flow.copy()))
+            frames.append(frame.copied())
         return frames
 
 

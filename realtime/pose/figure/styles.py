@@ -7,28 +7,10 @@ from typing import Literal
 from engines.errors import UserError
 from realtime.frame import Rgb
 from realtime.pose.figure import edn, limbs
-from realtime.pose.measure import HeadBox, head_box
 from realtime.pose.pose import Pose
 from realtime.pose.skeleton import BODY, K
 
 StyleName = Literal["limbs", "edn"]
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A stick figure and the pose that it shows: all that a renderer knows of a person."""
-
-    rgb: Rgb
-    """uint8 [H, W, 3] as the subject's style draws it; blank while nobody is there."""
-    pose: Pose | None
-    """In pixels of `rgb`; None while nobody is there."""
-    frame: int | None = None
-    """Number of the frame that the pose is from in the subject's own footage, None for any other pose."""
-
-    @property
-    def head(self) -> HeadBox | None:
-        """Where the head is, in pixels; None while nobody is there."""
-        return None if self.pose is None else head_box(self.pose)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +26,6 @@ class Style:
     """(pose in the canvas's pixels, its height, its width) to uint8 [height, width, 3], RGB; None leaves it blank."""
     exact: int
     """Keypoints, counted from the first, that it needs to the bit; the others round to a sixteenth of a pixel."""
-
-    def figure(self, pose: Pose | None, height_px: int, width_px: int) -> Figure:
-        """The figure of a pose in the canvas's pixels."""
-        return Figure(self.draw(pose, height_px, width_px), pose)
 
 
 def load_style(name: str, version: int | None = None) -> Style:

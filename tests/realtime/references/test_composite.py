@@ -8,7 +8,7 @@ from realtime.pose.measure import middle
 from realtime.pose.pose import Floats, Pose
 from realtime.references.bones import PART_BONES, REACH, far_first, limbs_of
 from realtime.references.choose import Chooser, ChosenReference
-from realtime.references.composite import FADES_FROM, Compositor, PastMover
+from realtime.references.composite import FADES_FROM, Compositor, PastMover, around
 from realtime.references.limb_frames import LimbFrames, Window, offsets
 from realtime.references.transfer import transfer
 from tests.support.footage_files import textured
@@ -101,7 +101,7 @@ def test_the_past_is_moved_along_the_limbs() -> None:
     frames = placed(now)
     flow = np.empty((*frames.shape, 2), np.float32)
     frames.flow(limbs_of(before, WIDTHS), flow)
-    moved = PastMover(WHOLE).move(ROOM, frames, flow)
+    moved = PastMover(ROOM.shape[:2]).move(ROOM, flow, around(frames.fields))
     x, y = (int(value) for value in now.at("left_elbow"))
     np.testing.assert_allclose(moved[y, x], ROOM[y, x - 8], atol=2)
     np.testing.assert_array_equal(moved[:, :16], ROOM[:, :16])
