@@ -17,7 +17,7 @@ class JustInTime:
 
     def __init__(self) -> None:
         self._began_at_s = math.inf
-        self._render_s, self._pose_s = deque[float](maxlen=KEEP), deque[float](maxlen=KEEP)
+        self._render_s, self._pose_s, self._parts_s = (deque[float](maxlen=KEEP) for _ in range(3))
 
     def began(self, at_s: float) -> None:
         """The renderer has taken a figure; from its thread."""
@@ -32,15 +32,20 @@ class JustInTime:
         """A figure was made; from the pose's thread, as `wait_s`."""
         self._pose_s.append(duration_s)
 
+    def moved(self, duration_s: float) -> None:
+        """A figure was made ready for the renderer; from the thread between the two."""
+        self._parts_s.append(duration_s)
+
     def wait_s(self, at_s: float, *, figure_waits: bool) -> float:
         """How long to wait before the next frame is taken.
 
         Args:
             at_s: now.
-            figure_waits: whether the renderer has not taken the last figure yet, which it will first.
+            figure_waits: whether the renderer has not begun with the last figure yet, which it will first.
         """
         began_at_s = self._began_at_s
         if began_at_s == math.inf or not self._render_s or not self._pose_s:
             return 0.0
         free_at_s = began_at_s + min(self._render_s.copy()) * (2 if figure_waits else 1)
-        return max(0.0, free_at_s - max(self._pose_s) - at_s)
+        ahead_s = max(self._pose_s) + max(self._parts_s.copy(), default=0.0)
+        return max(0.0, free_at_s - ahead_s - at_s)

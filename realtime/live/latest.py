@@ -36,4 +36,10 @@ class Latest(Generic[T]):
         with self._ready:
             self._ready.wait_for(lambda: self._value is not None, timeout_s)
             value, self._value = self._value, None
+            self._ready.notify()
             return value
+
+    def free(self, timeout_s: float) -> bool:
+        """Wait at most `timeout_s` until the last value is taken: one that is put then replaces none. Whether it is."""
+        with self._ready:
+            return self._ready.wait_for(lambda: self._value is None, timeout_s)

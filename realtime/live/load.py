@@ -8,7 +8,7 @@ import numpy as np
 
 from realtime.meter import Meter
 
-THREADS: Sequence[Sequence[str]] = (("pose", "figure"), ("render",))
+THREADS: Sequence[Sequence[str]] = (("pose", "figure"), ("parts",), ("render",))
 """The stages of each thread that every picture goes through."""
 KEEP = 31
 """Newest pictures whose times say how fast the source is: their median interval, for cameras falter."""

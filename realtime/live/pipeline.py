@@ -1,4 +1,4 @@
-"""What happens to a frame: pose, figure, picture."""
+"""What happens to a frame: pose, figure, the subject's parts moved into it, picture."""
 
 import logging
 import time
@@ -20,12 +20,19 @@ from realtime.meter import Meter
 from realtime.pose.blur_meter import ADVICE, BlurMeter
 from realtime.pose.estimation.economy import Economy
 from realtime.pose.track import PoseTrack, TrackedPose
+from realtime.references.inputs import ReferenceInputs
 from realtime.subject import Subject
 
 LOG = logging.getLogger(__name__)
-CHAIN = ("pose_wait", "pose", "figure", "render_wait", "render", "encode_wait", "encode")
+CHAIN = (
+    *("pose_wait", "pose", "figure"),
+    *("parts_wait", "parts"),
+    *("render_wait", "render"),
+    *("encode_wait", "encode"),
+)
 """The parts of a frame's way, one after the other: `pose` estimates, fills and smooths, `figure` normalizes and draws,
-and before each thread's work a frame waits for it. Added up they are the latency."""
+`parts` moves the subject's parts into the pose, and before each thread's work a frame waits for it. Added up they are
+the latency."""
 STAGES = (*CHAIN, "latency")
 """What is metered; `latency` is from capture to encoded."""
 FADE_S = 0.4
@@ -148,6 +155,34 @@ class PosePipeline:
     def idle(self, frame: Frame, renderer: SubjectRenderer) -> FigureFrame:
         """The frame as if nobody were in it: what is shown while the source gives no pictures."""
         return FigureFrame(frame, renderer.subject.figure(None), renderer)
+
+
+class PartsPipeline:
+    """Moves the subject's parts into a figure's pose, if it has any, while the renderer is at the figure before.
+
+    Every figure that it has stepped over has to be rendered: parts and the past are moved from one to the next.
+
+    Args:
+        meter: where durations go.
+    """
+
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
+        self._subject: Subject | None = None
+        self._inputs: ReferenceInputs | None = None
+
+    def step(self, drawn: FigureFrame) -> FigureFrame:
+        """The figure with the parts of the subject that its renderer shows."""
+        self._meter.add("parts_wait", time.perf_counter() - drawn.frame.waiting_since_s)
+        with self._meter.time("parts"):
+            subject = drawn.renderer.subject
+            if subject is not self._subject:
+                self._subject = subject
+                self._inputs = ReferenceInputs(subject.atlas, subject.plate) if subject.atlas else None
+            figure = drawn.figure
+            if self._inputs:
+                figure = replace(figure, moved=self._inputs.step(figure.pose).copied())
+        return replace(drawn, frame=replace(drawn.frame, done_at_s=time.perf_counter()), figure=figure)
 
 
 class RenderPipeline:

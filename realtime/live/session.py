@@ -1,8 +1,9 @@
 """A live session: which threads exist, who starts and stops them.
 
-    capture ─ frames ─> pose ─ figures ─> render ─ pictures ─> outputs
-       └───── previews ──────────────────────────────────────> preview outputs
-Every hand-over is a `Latest`, and every output takes frames at its own pace: the newest wins, nothing queues.
+    capture ─ frames ─> pose ─ figures ─> parts ─ moved ─> render ─ pictures ─> outputs
+       └───── previews ─────────────────────────────────────────────────────> preview outputs
+Every hand-over is a `Latest`, and every output takes frames at its own pace: the newest wins, nothing queues. Only what
+the parts are moved into is always rendered, so `parts` begins when the renderer has taken the figure before.
 """
 
 import logging
@@ -25,7 +26,7 @@ from realtime.live.load import LoadMeter
 from realtime.live.openpose_source import PosedFrame
 from realtime.live.output import Output, StreamOutput
 from realtime.live.performer_profile import Profile
-from realtime.live.pipeline import STAGES, FigureFrame, PosePipeline, RenderPipeline, SubjectRenderer
+from realtime.live.pipeline import STAGES, FigureFrame, PartsPipeline, PosePipeline, RenderPipeline, SubjectRenderer
 from realtime.live.quality import AUTO, LEVELS, Level, QualityConfig, QualityController, QualityName
 from realtime.live.source import Source
 from realtime.live.source_switch import SourceSwitch
@@ -94,14 +95,14 @@ class Session:
         self._source, self._outputs, self._previews = SourceSwitch(source), tuple(outputs), tuple(previews)
         self._renderer = renderer
         self._pose = PosePipeline(track, renderer, meter, profile=profile)
-        self._render = RenderPipeline(meter, badge=badge)
+        self._parts, self._render = PartsPipeline(meter), RenderPipeline(meter, badge=badge)
         self.quality: QualityName = quality.quality
         """A level's name, or auto; from any thread."""
         self._level = LEVELS[0]
         self._share = CpuShare(quality.cpu_share)
         self._load = LoadMeter(meter, self._share.cores)
         self._in_time = JustInTime()
-        self._frames, self._figures = Latest[Frame](), Latest[FigureFrame]()
+        self._frames, self._figures, self._moved = Latest[Frame](), Latest[FigureFrame](), Latest[FigureFrame]()
         self._nobody = False
         self._stalls = StallLog()
         self.looked_at, self.seen = 0, 0
@@ -114,7 +115,13 @@ class Session:
         self._stages_ms: dict[str, dict[str, float]] = {}
         self._stop = threading.Event()
         self._error: BaseException | None = None
-        bodies = {"capture": self._capture, "pose": self._estimate, "render": self._draw, "quality": self._adapt}
+        bodies = {
+            "capture": self._capture,
+            "pose": self._estimate,
+            "parts": self._move,
+            "render": self._draw,
+            "quality": self._adapt,
+        }
         self._threads = [
             # The last one compiles, which the end of the process has to wait for.
             threading.Thread(target=self._guard, args=(body,), name=name, daemon=name != "quality")
@@ -326,12 +333,20 @@ class Session:
 
     def _pause_s(self) -> float:
         """How long to wait before a frame is taken: it would only wait later, or too much has been computed."""
-        waits_s = self._in_time.wait_s(time.perf_counter(), figure_waits=self._figures.waiting)
+        figure_waits = self._figures.waiting or self._moved.waiting
+        waits_s = self._in_time.wait_s(time.perf_counter(), figure_waits=figure_waits)
         return max(waits_s, self._share.pause_s())
+
+    def _move(self) -> None:
+        while not self._stop.is_set():
+            if self._moved.free(WAIT_S) and (drawn := self._figures.take(WAIT_S)) is not None:
+                begun_at_s = time.perf_counter()
+                self._moved.put(self._parts.step(drawn))
+                self._in_time.moved(time.perf_counter() - begun_at_s)
 
     def _draw(self) -> None:
         while not self._stop.is_set():
-            drawn = self._figures.take(WAIT_S)
+            drawn = self._moved.take(WAIT_S)
             if drawn is not None:
                 self._in_time.began(time.perf_counter())
                 picture = self._render.step(drawn)

@@ -47,3 +47,25 @@ def test_order_holds_and_nothing_is_lost_unseen() -> None:
     assert got == sorted(got)
     assert got[-1] == 1999
     assert len(got) + slot.dropped == 2000
+
+
+def test_whoever_waits_until_it_is_free_replaces_nothing() -> None:
+    latest = Latest[int]()
+    taken: list[int] = []
+
+    def take_all() -> None:
+        while len(taken) < 50:
+            value = latest.take(5)
+            assert value is not None
+            taken.append(value)
+
+    taker = threading.Thread(target=take_all)
+    taker.start()
+    for number in range(50):
+        assert latest.free(5)
+        latest.put(number)
+    taker.join()
+    assert taken == [*range(50)]
+    assert latest.dropped == 0
+    latest.put(0)
+    assert not latest.free(0)

@@ -47,6 +47,7 @@ def test_the_load_is_that_of_the_busiest_thread_or_of_the_processor(
     for _ in range(2):
         meter.add("pose", pose_s)
         meter.add("figure", 0.2)
+        meter.add("parts", 0.1)
         meter.add("render", render_s)
     used_s[0] += 2 * cpu_s
     assert loads.take() == pytest.approx(load)

@@ -1,5 +1,6 @@
 """The temporal renderer."""
 
+from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
@@ -16,6 +17,7 @@ from realtime.pose.figure import limbs
 from realtime.pose.measure import HeadBox
 from realtime.pose.skeleton import INDEX
 from realtime.references.blend import OUTPUTS
+from realtime.references.inputs import ReferenceInputs
 from realtime.references.limb_frames import CHANNELS as COORDINATES
 from realtime.render import NO_RESIDUAL, FaceRenderer, Renderer, crop_head, feather
 from realtime.subject import load_subject
@@ -263,6 +265,34 @@ class LocalReferenceNetwork(LocalNetwork):
         output[..., :CHANNELS] = packed[..., :CHANNELS] // 2 + packed[..., -2 * CHANNELS : -CHANNELS] // 4
         output[..., CHANNELS : CHANNELS + 16] = 255 * packed[..., :CHANNELS].any(axis=-1, keepdims=True)
         output[..., CHANNELS + 16 :] = 60
+
+
+def test_parts_that_are_moved_ahead_change_nothing() -> None:
+    size_px = PLATE.shape[0]
+    atlas = toy_atlas([(0, dancer(scale=4))], size_px)
+    alone, told = (Renderer(LocalReferenceNetwork(WHOLE), None, PLATE, atlas=atlas) for _ in range(2))
+    inputs = ReferenceInputs(atlas, PLATE)
+    for at in range(9):
+        pose = None if at == 4 else dancer(x=60.0 + 6 * at, y=30.0, scale=2)
+        figure = Figure(limbs.draw(pose, size_px, size_px), pose)
+        ahead = replace(figure, moved=inputs.step(pose).copied())
+        assert np.array_equal(told.step(ahead), alone.step(figure)), f"frame {at}"
+
+
+def test_a_new_chain_moves_nothing_from_the_one_before() -> None:
+    size_px = PLATE.shape[0]
+    atlas = toy_atlas([(0, dancer(scale=4))], size_px)
+    renderer, fresh = (Renderer(LocalReferenceNetwork(WHOLE), None, PLATE, atlas=atlas) for _ in range(2))
+    inputs, pictures = ReferenceInputs(atlas, PLATE), []
+    for at in range(2):
+        pose = dancer(x=60.0 + 20 * at, y=30.0, scale=2)
+        figure = Figure(limbs.draw(pose, size_px, size_px), pose, moved=inputs.step(pose).copied())
+        renderer.reset()
+        pictures.append(renderer.step(figure))
+    still = inputs.step(pose).copied()
+    assert np.abs(still.flow).max() < 1e-3
+    expected = fresh.step(replace(figure, moved=still))
+    np.testing.assert_array_equal(pictures[1], expected)
 
 
 def test_windows_change_nothing_with_references_either() -> None:

@@ -89,8 +89,8 @@ def test_bench_prints_figures_for_people_and_programs() -> None:
     assert last["fps"] > 1
     assert last["latency_ms"].keys() == {"p50", "p95", "p99"}
     assert tuple(last["stages_ms"]) == CHAIN
-    for stage in last["stages_ms"].values():
-        assert 0 < stage["p50"] <= stage["p95"]
+    for name, stage in last["stages_ms"].items():
+        assert (0 if name == "parts" else 1e-9) <= stage["p50"] <= stage["p95"], "the bundled alice has no parts"
     assert last["size"] == load_subject("alice").manifest.height_px
 
 
