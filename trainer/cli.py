@@ -120,14 +120,18 @@ def prepare(
     """
     config.check_there()
     from trainer.footage.prepare import prepare as prepare_video
+    from trainer.footage.prepare import report_footage
 
+    chosen = replace(config, figure=figure, fps=fps)
     with disk_full_message("the prepared footage", out):
-        about = prepare_video(replace(config, figure=figure, fps=fps), out, only_report=only_report)
-    if about is None:
-        print(f"Look at {out / 'report.html'}. Next: the same without --only-report")
-    else:
-        print(f"Look at {out / 'report.html'}")
-        print(f"{about.frames} frames, the person in {about.seen}. Next: trainer train {shlex.quote(str(out))}")
+        if only_report:
+            reasons = report_footage(chosen, out).reasons
+            verdict = f"It cannot be used: {'; '.join(reasons)}." if reasons else "Next: the same without --only-report"
+            print(f"Look at {out / 'report.html'}. {verdict}")
+            return
+        about = prepare_video(chosen, out)
+    print(f"Look at {out / 'report.html'}")
+    print(f"{about.frames} frames, the person in {about.seen}. Next: trainer train {shlex.quote(str(out))}")
 
 
 def train(

@@ -210,6 +210,23 @@ def test_footage_that_cannot_be_used(tmp_path: Path) -> None:
         assert not list((run / "data").glob("*")), "nothing is half-written"
 
 
+def test_a_report_on_footage_that_cannot_be_used_is_written_as_asked(tmp_path: Path) -> None:
+    video = write_film(tmp_path / "v.mp4", [textured(256, 256)] * 20, 1 / 30)
+    labels, run = write_labels(tmp_path / "nobody", [None] * 20), tmp_path / "run"
+    done = command("trainer", "prepare", video, "--out", run, "--size", "64", "--openpose", labels, "--only-report")
+    assert done.returncode == 0, done.stderr
+    assert "It cannot be used: nobody was found" in done.stdout
+    assert "cannot be used" in (run / "report.html").read_text()
+
+
+def test_footage_that_is_too_short_is_refused_before_it_is_looked_at(tmp_path: Path) -> None:
+    video, run = write_film(tmp_path / "v.mp4", [textured(64, 64)] * 80, 1 / 30), tmp_path / "run"
+    words = "v.mp4", "2.6 s long", "3 s are the least"
+    assert_refused(command("trainer", "prepare", video, "--out", run), *words)
+    assert_refused(command("trainer", "fit", video, "--name", "eva", "--run", run), *words)
+    assert not run.exists()
+
+
 def test_a_report_for_people(wide: tuple[Path, Path], tmp_path: Path) -> None:
     run = tmp_path / "run"
     done = command("trainer", "prepare", wide[0], "--out", run, "--openpose", wide[1], "--only-report")

@@ -30,7 +30,7 @@ from realtime.pose.skeleton import UNREFINED
 from realtime.references.atlas import ATLAS
 from realtime.video import write_picture
 from trainer.config import PrepareConfig
-from trainer.footage.acceptance import FootageReport
+from trainer.footage.acceptance import GOOD_S, LEAST_S, FootageReport
 from trainer.footage.analyse import Track, analyse_footage
 from trainer.footage.crop import Crop
 from trainer.footage.extract import extract_frames
@@ -42,24 +42,58 @@ from trainer.footage.source import FootageSource, Timing, constant_rate, open_fo
 LOG = logging.getLogger(__name__)
 
 
-def prepare(config: PrepareConfig, run: Path, *, only_report: bool = False) -> Prepared | None:
+def prepare(config: PrepareConfig, run: Path) -> Prepared:
     """Prepare footage for training; what was done before a stop is not done again.
 
     Args:
         config: which footage, and how.
         run: folder to write.
-        only_report: stop once the report is written.
-
-    Returns:
-        None after `only_report`.
 
     Raises:
         UserError: the video or the poses cannot be read or do not belong together, or it is not fit for training, or
             the run was trained already.
     """
-    if (run / "checkpoints").exists() and not only_report:
+    if (run / "checkpoints").exists():
         raise UserError(f"{run} was trained on what was prepared there: choose another folder.")
     source = open_footage(config.video, config.fps, run)
+    check_length(source)
+    report, track, timing = _report(source, config, run)
+    if report.reasons:
+        raise UserError(f"{source.path} cannot be used: {'; '.join(report.reasons)} (see {run / 'report.html'}).")
+    prepared = _write_data(source, config, timing, report, track, run / "data")
+    delete_scan(run / "data" / "scanned")
+    return prepared
+
+
+def report_footage(config: PrepareConfig, run: Path) -> FootageReport:
+    """Write the report on footage, RUN/report.html, and nothing else; `prepare` then goes on from its scan.
+
+    Args:
+        config: which footage, and how.
+        run: folder to write.
+
+    Raises:
+        UserError: the video or the poses cannot be read or do not belong together.
+    """
+    report, _, _ = _report(open_footage(config.video, config.fps, run), config, run)
+    return report
+
+
+def check_length(source: FootageSource) -> None:
+    """Tell of footage that is too short before any of it is looked at.
+
+    Raises:
+        UserError: it has fewer seconds than the person has to be in it.
+    """
+    if 0 < source.length_s < LEAST_S:
+        raise UserError(
+            f"{source.path} cannot be used: it is {source.length_s:.1f} s long, {LEAST_S:.0f} s are the least, "
+            f"{GOOD_S:.0f} s make a subject."
+        )
+
+
+def _report(source: FootageSource, config: PrepareConfig, run: Path) -> tuple[FootageReport, Track, Timing]:
+    """Scan the footage and publish what is found; the scan of footage that cannot be used is not kept."""
     if config.crop_box is not None:
         for rgb, _ in islice(source.read(), 1):  # tell of a wrong crop before minutes of scanning
             Crop.chosen(config.crop_box, (rgb.shape[1], rgb.shape[0]), config.size_px)
@@ -72,12 +106,7 @@ def prepare(config: PrepareConfig, run: Path, *, only_report: bool = False) -> P
     publish(report, track, stills, run)
     if report.reasons:
         delete_scan(run / "data" / "scanned")
-        raise UserError(f"{source.path} cannot be used: {'; '.join(report.reasons)} (see {run / 'report.html'}).")
-    if only_report:
-        return None
-    prepared = _write_data(source, config, timing, report, track, run / "data")
-    delete_scan(run / "data" / "scanned")
-    return prepared
+    return report, track, timing
 
 
 def _write_data(
