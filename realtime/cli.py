@@ -11,7 +11,7 @@ from tyro.conf import FlagCreatePairsOff, Positional
 from engines.console import run_commands
 from engines.errors import UserError
 from realtime.bench_tools.config import BenchConfig
-from realtime.live.run_config import CaptureConfig, RunConfig
+from realtime.live.run_config import AccessConfig, CaptureConfig, RunConfig
 from realtime.pose.estimation.config import PoseConfig
 from realtime.subject_engines import BEST, EngineConfig
 from realtime.subjects_cli import subjects
@@ -114,20 +114,27 @@ def calibrate(
 
 
 def control(
-    command: Annotated[Positional[str | None], tyro.conf.arg(metavar="COMMAND")] = None,
-    value: Annotated[Positional[str | None], tyro.conf.arg(metavar="VALUE")] = None,
-    link: str = "http://127.0.0.1:8080/",
+    command: Annotated[Positional[str | None], tyro.conf.arg(metavar="[COMMAND]", help_behavior_hint="")] = None,
+    value: Annotated[Positional[str | None], tyro.conf.arg(metavar="[VALUE]", help_behavior_hint="")] = None,
+    link: Annotated[str | None, tyro.conf.arg(metavar="LINK", help_behavior_hint="")] = None,
+    port: Annotated[int | None, tyro.conf.arg(metavar="PORT", help_behavior_hint="")] = None,
 ) -> None:
-    """Give the running session a command; without one, say which there are and how everything is now.
+    """Give the running session a command; without one, say which there are, what they take, and how everything is now.
 
     Args:
-        command: e.g. subject, source, mirror, snapshot.
-        value: what it takes.
-        link: where the session is: the link to control that `realtime run` has printed, with its token.
+        command: e.g. subject, mirror, next-person, snapshot.
+        value: what the command takes, if anything: `subject alice`, `mirror true`, `record start`.
+        link: where the session is: the link to control that `realtime run` has printed, with its token. By default the
+            session of this machine.
+        port: the `--port` of a session on this machine, if it was given one; by default 8080.
     """
     from realtime.live.control_client import control as ask
 
-    ask(link, command, value)
+    if link is not None and port is not None:
+        raise UserError("--link names a port, too: give either --link or --port.")
+    if port is not None and not 1 <= port <= 65535:
+        raise UserError(f"--port must be from 1 to 65535, not {port}.")
+    ask(link or f"http://127.0.0.1:{AccessConfig.port if port is None else port}/", command, value)
 
 
 def bench(config: Annotated[BenchConfig, Inline] = BenchConfig()) -> None:

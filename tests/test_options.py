@@ -23,7 +23,7 @@ OPTIONS = {
     "realtime subjects": [],
     "realtime subjects show": [],
     "realtime subjects remove": ["--yes"],
-    "realtime control": ["--link"],
+    "realtime control": ["--link", "--port"],
     "realtime calibrate": [*POSE, *CAMERA, "--source"],
     "realtime pose": [*POSE, "--end-s", "--out", "--replace", "--start-s", "--truth"],
     "realtime bench": [

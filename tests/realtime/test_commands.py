@@ -291,10 +291,20 @@ async def test_the_command_line_of_control(tmp_path: Path) -> None:
             assert said in done.stdout
         assert played.session.mirrored
         for words, link_used, said in (
-            (["mirror", "perhaps"], link, "mirror"),
+            (["mirror", "perhaps"], link, "mirror takes true or false, and was given 'perhaps'."),
+            (["mirror"], link, "mirror takes true or false, and was given nothing."),
+            (["record", "on"], link, "record takes start or stop, and was given 'on'."),
+            (["next-person", "2"], link, "next-person takes nothing, and was given '2'."),
             (["jump"], link, "no command 'jump'"),
             (["mirror", "true"], watching, "watching only"),
+            (["mirror", "true"], str(server.url), "answers 401"),
+            (["mirror", "true"], str(server.url), "--link LINK"),
             (["mirror", "true"], "http://127.0.0.1:9/", "Nothing answers"),
+            (
+                ["mirror", "true"],
+                "http://127.0.0.1:9/",
+                "--link LINK, which `realtime run` has printed, or by its --port",
+            ),
             (["mirror", "true"], "ftp://x", "no link"),
         ):
             done = await asyncio.to_thread(command, "realtime", "control", *words, "--link", link_used)
@@ -302,6 +312,23 @@ async def test_the_command_line_of_control(tmp_path: Path) -> None:
     finally:
         await server.stop()
         played.session.stop()
+
+
+async def test_control_of_a_session_on_another_port(tmp_path: Path) -> None:
+    played = Played(tmp_path)
+    server = Server([_stream()], port=0, info=played.asked.info, commands=played.asked.commands)
+    await server.start()
+    try:
+        port = str(server.url).rstrip("/").rpartition(":")[2]
+        done = await asyncio.to_thread(command, "realtime", "control", "mirror", "true", "--port", port)
+        assert done.returncode == 0, done.stderr
+        assert played.session.mirrored
+    finally:
+        await server.stop()
+        played.session.stop()
+    assert_refused(command("realtime", "control", "mirror", "true", "--port", "70000"), "from 1 to 65535")
+    both = command("realtime", "control", "mirror", "true", "--port", port, "--link", "http://127.0.0.1:9/")
+    assert_refused(both, "either --link or --port")
 
 
 def _stream() -> SharedStream[Frame]:
