@@ -16,8 +16,8 @@ import pytest
 from engines.errors import UserError
 from realtime.frame import Frame, Rgb
 from realtime.live import lesson
-from realtime.live.calibrate import CALIBRATION_S, STEP_BACK
-from realtime.live.commands import NO_BADGE, SessionCommands
+from realtime.live.calibrate import CALIBRATION_S, COME_IN, STEP_BACK
+from realtime.live.commands import AWAITED, NO_BADGE, SessionCommands
 from realtime.live.figure_sender import figure_message
 from realtime.live.latest import Latest
 from realtime.live.performer_profile import load_profile
@@ -219,6 +219,26 @@ def test_figures_are_sent_by_the_pictures_size() -> None:
 def test_the_next_person(played: Played) -> None:
     played.asked.next_person(None)
     assert played.estimator.track_id == 1
+
+
+def test_the_next_person_where_there_is_none_is_a_sentence(played: Played, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(played.estimator, "next_person", lambda: None)
+    with pytest.raises(UserError, match=r"^Nobody else is in the picture\.$"):
+        played.asked.next_person(None)
+    played.estimator._pose = None
+    until(lambda: played.session.nobody)
+    with pytest.raises(UserError, match=r"^Nobody is in the picture\.$"):
+        played.asked.next_person(None)
+
+
+def test_a_calibration_that_waits_for_somebody_says_so(played: Played) -> None:
+    played.estimator._pose = None
+    until(lambda: played.session.nobody)
+    assert played.asked.calibrate(None) == AWAITED
+    until(lambda: played.session.info().get("notice") == COME_IN)
+    played.estimator._pose = standing(scale=0.5)
+    until(lambda: not played.session.nobody)
+    assert played.asked.calibrate(None) is None
 
 
 def test_a_snapshot_is_a_picture_with_a_name_of_its_own(played: Played, tmp_path: Path) -> None:
