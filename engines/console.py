@@ -139,8 +139,23 @@ def plain_errors(prog: str, *, is_told: Callable[[], bool] = lambda: True) -> It
         if error.filename is None:
             raise
         end(f"{error.filename} cannot be used ({error.strerror}): check the path and its rights.")
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
+        if str(stop) and is_told():
+            print(f"{prog}: {stop}", file=sys.stderr)
         sys.exit(130)
+
+
+@contextmanager
+def stopping_says(kept: Callable[[], str]) -> Iterator[None]:
+    """Where the block is stopped by Ctrl-C, `plain_errors` says what is kept, and how to go on.
+
+    Args:
+        kept: the sentence, asked for when it happens.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt(f"stopped. {kept()}") from stop
 
 
 def progress_bar(*columns: ProgressColumn, transient: bool = False) -> Progress:

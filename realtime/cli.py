@@ -8,7 +8,7 @@ from typing import Annotated
 import tyro
 from tyro.conf import FlagCreatePairsOff, Positional
 
-from engines.console import run_commands
+from engines.console import run_commands, stopping_says
 from engines.errors import UserError
 from realtime.bench_tools.config import BenchConfig
 from realtime.live.run_config import AccessConfig, CaptureConfig, RunConfig
@@ -195,7 +195,7 @@ def pose(
     from realtime.live.source import video_file
     from realtime.pose_tools.annotate import report_poses
 
-    with video_file(video, config) as path:
+    with stopping_says(lambda: "Nothing is written."), video_file(video, config) as path:
         folder = out or Path(f"{path.stem or path.resolve().name}_pose")
         report_poses(path, folder, config, truth=truth, start_s=start_s, end_s=end_s, replace=replace)
 

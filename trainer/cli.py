@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from engines.console import run_commands
+from engines.console import run_commands, stopping_says
 from engines.errors import UserError
 from engines.files import disk_full_message
 from realtime.pose.figure.styles import StyleName
@@ -87,17 +87,22 @@ def fit(
     prepare = overrides.apply(prepare, "figure", "fps")
     config, machine, checkpointing = train.settings(overrides)
     from trainer.fit import fit as fit_video  # the others of its kind are as late: it takes seconds
+    from trainer.footage.prepare import kept
 
-    done = fit_video(
-        prepare,
-        run or Path("runs") / subject.name,
-        subject,
-        train=None if instant else config,
-        machine=machine,
-        checkpointing=checkpointing,
-    )
+    folder = run or Path("runs") / subject.name
+    with stopping_says(lambda: kept(folder)):
+        done = fit_video(
+            prepare,
+            folder,
+            subject,
+            train=None if instant else config,
+            machine=machine,
+            checkpointing=checkpointing,
+        )
     if done:
         _say_finished(subject)
+    else:
+        _say_stopped(folder)
 
 
 def prepare(
@@ -119,11 +124,11 @@ def prepare(
         only_report: Stop once the report is written.
     """
     config.check_there()
+    from trainer.footage.prepare import kept, report_footage
     from trainer.footage.prepare import prepare as prepare_video
-    from trainer.footage.prepare import report_footage
 
     chosen = replace(config, figure=figure, fps=fps)
-    with disk_full_message("the prepared footage", out):
+    with disk_full_message("the prepared footage", out), stopping_says(lambda: kept(out)):
         if only_report:
             reasons = report_footage(chosen, out).reasons
             verdict = f"It cannot be used: {'; '.join(reasons)}." if reasons else "Next: the same without --only-report"
@@ -157,6 +162,8 @@ def train(
 
     if train_run(run, config, machine=machine, checkpointing=checkpointing, start_from=start_from):
         print(f"Finished. Next: trainer export {shlex.quote(str(run))} --name NAME")
+    else:
+        _say_stopped(run)
 
 
 def export(run: RunFolder, /, subject: Annotated[ExportConfig, Inline]) -> None:
@@ -171,7 +178,10 @@ def export(run: RunFolder, /, subject: Annotated[ExportConfig, Inline]) -> None:
     load_prepared(run / "data")
     from trainer.export.subject import export_run
 
-    with disk_full_message("the subject", subject.folder.parent):
+    with (
+        disk_full_message("the subject", subject.folder.parent),
+        stopping_says(lambda: f"No subject was written; what was trained is kept in {run}."),
+    ):
         export_run(run, subject)
     _say_finished(subject)
 
@@ -181,6 +191,12 @@ def _say_finished(subject: ExportConfig) -> None:
     print(f"Subject {subject.name} is in {folder}. Next: realtime run --subject {shlex.quote(typed)}")
     if (folder / ATLAS).exists():
         print("It contains pictures of the person: give it to nobody whom they would not give those.")
+
+
+def _say_stopped(run: Path) -> None:
+    """The training was stopped, and has saved."""
+    if first_process():
+        print(f"Stopped. What was trained is kept in {run}; the same command goes on from there.")
 
 
 def settings(preset: PresetName = "live") -> None:

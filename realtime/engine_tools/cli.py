@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tyro.conf import Positional
 
 from engines.backends import Auto, BackendName, Precision
-from engines.console import run_commands
+from engines.console import run_commands, stopping_says
 from engines.errors import UserError
 from realtime.engine_tools.verify import verify_subject
 
@@ -53,14 +53,15 @@ def build(
     from realtime.subject import load_subject
 
     _check_counts(threads=threads)
-    if target:
-        if backend != "tensorrt-rtx":
-            raise UserError("--target is for --backend tensorrt-rtx: add that, or leave it out.")
-        targets = None if target == "all" else target.split(",")
-        kind: Precision = "f16" if precision == "auto" else precision
-        build_plans(load_subject(subject), precision=kind, targets=targets, cache=Cache())
-        return
-    build_subject(load_subject(subject), backend=backend, precision=precision, threads=threads, cache=Cache())
+    if target and backend != "tensorrt-rtx":
+        raise UserError("--target is for --backend tensorrt-rtx: add that, or leave it out.")
+    with stopping_says(lambda: "The engines that are built are kept; the same command goes on with the others."):
+        if target:
+            targets = None if target == "all" else target.split(",")
+            kind: Precision = "f16" if precision == "auto" else precision
+            build_plans(load_subject(subject), precision=kind, targets=targets, cache=Cache())
+        else:
+            build_subject(load_subject(subject), backend=backend, precision=precision, threads=threads, cache=Cache())
 
 
 def list_engines() -> None:

@@ -179,6 +179,11 @@ class SessionCommands:
         self._session.add(self._recording)
         return path
 
+    @property
+    def recording(self) -> Path | None:
+        """Where the present recording is, or the last one if it has ended by itself."""
+        return None if self._recording is None else self._recording.path
+
     def quality(self, name: QualityName) -> None:
         """Choose a level, or let it be chosen."""
         self._session.quality = name

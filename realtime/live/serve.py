@@ -86,6 +86,7 @@ async def serve(config: RunConfig) -> None:
         ice_servers=ice_servers,
     )
     async with AsyncExitStack() as ends:
+        ends.callback(_say_recorded, asked)  # the last of all: then it is whole
         ends.push_async_callback(asyncio.to_thread, session.stop)
         ends.push_async_callback(server.stop)
         if sound is not None:
@@ -118,6 +119,12 @@ def _add_outputs(config: OutputConfig, session: Session, asked: SessionCommands)
         print(f"It is the camera {camera.name}, too.")
     if config.record is not None:
         print(f"Recording to {asked.record_to(config.record)}")
+
+
+def _say_recorded(asked: SessionCommands) -> None:
+    """Whoever ends the session is told what is kept of it."""
+    if asked.recording is not None:
+        _say(f"{asked.recording} is kept." if asked.recording.exists() else "Nothing was recorded.")
 
 
 def _endpoint(text: str) -> URL:

@@ -174,6 +174,18 @@ def test_a_killed_look_goes_on(tmp_path: Path) -> None:
     assert np.linalg.norm(np.diff(noses, axis=0), axis=1).max() < 6, "nobody jumps where it went on"
 
 
+def test_a_stopped_look_says_what_is_kept(tmp_path: Path) -> None:
+    video, run = DATA / "alice_clip.mp4", tmp_path / "run"
+    program: list[str | Path] = [Path(sys.executable).with_name("trainer"), "prepare", video, "--out", run]
+    with subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as running:
+        while not list(run.rglob("*.npz")) and running.poll() is None:
+            time.sleep(0.005)
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert said == f"trainer: stopped. What was done is kept in {run}; the same command goes on from there.\n"
+
+
 def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
     program = "from trainer.cli import main; main(); print(open('/proc/self/status').read())"
     peaks_kb = []

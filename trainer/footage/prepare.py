@@ -36,7 +36,7 @@ from trainer.footage.crop import Crop
 from trainer.footage.extract import extract_frames
 from trainer.footage.prepared import Prepared, training_frames
 from trainer.footage.report_page import publish
-from trainer.footage.scan import FootageScan, delete_scan, scan
+from trainer.footage.scan import FootageScan, delete_scan, is_begun, scan
 from trainer.footage.source import FootageSource, Timing, constant_rate, open_footage
 
 LOG = logging.getLogger(__name__)
@@ -77,6 +77,13 @@ def report_footage(config: PrepareConfig, run: Path) -> FootageReport:
     """
     report, _, _ = _report(open_footage(config.video, config.fps, run), config, run)
     return report
+
+
+def kept(run: Path) -> str:
+    """What there is of a run that was stopped, and how it goes on."""
+    if (run / "data" / "prepare.json").exists() or is_begun(run / "data" / "scanned"):
+        return f"What was done is kept in {run}; the same command goes on from there."
+    return "Nothing was done yet."
 
 
 def check_length(source: FootageSource) -> None:
