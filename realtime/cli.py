@@ -10,6 +10,7 @@ from tyro.conf import FlagCreatePairsOff, Positional
 
 from engines.console import run_commands, stopping_says
 from engines.errors import UserError
+from engines.files import check_writable
 from realtime.bench_tools.config import BenchConfig
 from realtime.live.run_config import AccessConfig, CaptureConfig, RunConfig
 from realtime.pose.estimation.config import PoseConfig
@@ -37,6 +38,8 @@ def run(config: Annotated[RunConfig, Inline] = RunConfig()) -> None:
         check_address(config.access.host, config.access.port)  # before anything is loaded
     except ListenError as error:
         raise UserError(str(error)) from error
+    if config.output.record is not None:
+        check_writable(config.output.record)
     from realtime.live.serve import serve
 
     asyncio.run(serve(config))

@@ -18,7 +18,7 @@ from rich.progress import Progress
 from engines.console import progress_bar, stopping_says
 from engines.engine import BrokenOutputError
 from engines.errors import UserError
-from engines.files import disk_full_message
+from engines.files import check_writable, disk_full_message
 from realtime.frame import Rgb
 from realtime.pictures import has_pictures
 from realtime.pose.estimation.config import PoseConfig
@@ -220,6 +220,7 @@ def _check_out(video: Path, out: Path, *, replace: bool) -> None:
         raise UserError(f"--out is the video itself, {video}: give another name.")
     if out.exists() and not replace:
         raise UserError(f"{out} is there already: give another --out, or --replace to make it anew.")
+    check_writable(out)
 
 
 def is_one_film(video: Path) -> bool:

@@ -10,7 +10,7 @@ from tyro.conf import Positional, UseAppendAction, arg
 
 from engines.console import run_commands, stopping_says
 from engines.errors import UserError
-from engines.files import disk_full_message
+from engines.files import check_writable, disk_full_message
 from realtime.pose.figure.styles import StyleName
 from realtime.references.atlas import ATLAS
 from trainer.config import CheckpointConfig, ExportConfig, Machine, PrepareConfig, TrainConfig, first_process
@@ -81,6 +81,9 @@ def fit(
             The same command without it trains, and replaces the subject.
     """
     prepare.check_there()
+    folder = run or Path("runs") / subject.name
+    for each in (folder, subject.folder.parent):
+        check_writable(each)
     if instant and (train.steps is not None or train.preset != "live"):
         raise UserError("--instant trains nothing: leave --steps and --preset out, or train without it.")
     overrides = train.overrides()
@@ -89,7 +92,6 @@ def fit(
     from trainer.fit import fit as fit_video  # the others of its kind are as late: it takes seconds
     from trainer.footage.prepare import kept
 
-    folder = run or Path("runs") / subject.name
     with stopping_says(lambda: kept(folder)):
         done = fit_video(
             prepare,
@@ -124,6 +126,7 @@ def prepare(
         only_report: Stop once the report is written.
     """
     config.check_there()
+    check_writable(out)
     from trainer.footage.prepare import kept, report_footage
     from trainer.footage.prepare import prepare as prepare_video
 
@@ -158,6 +161,7 @@ def train(
 
     config, machine, checkpointing = options.settings(options.overrides())
     load_prepared(run / "data")
+    check_writable(run)
     from trainer.run import train_run
 
     if train_run(run, config, machine=machine, checkpointing=checkpointing, start_from=start_from):
@@ -176,6 +180,7 @@ def export(run: RunFolder, /, subject: Annotated[ExportConfig, Inline]) -> None:
     from trainer.footage.prepared import load_prepared
 
     load_prepared(run / "data")
+    check_writable(subject.folder.parent)
     from trainer.export.subject import export_run
 
     with (

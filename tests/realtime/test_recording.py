@@ -201,7 +201,7 @@ def test_a_recording_that_ended_by_itself_is_told_on_the_page(tmp_path: Path) ->
     ("arguments", "words"),
     [
         (["--record", "dance.avi"], ["--record", ".mp4"]),
-        (["--record", "/proc/dance.mp4"], ["/proc/dance.mp4", "another name"]),
+        (["--record", "/proc/dance.mp4", "--subject", "not looked for"], ["/proc/dance.mp4", "another name"]),
         (["--publish-token", "x"], ["--publish-token", "--publish"]),
         (["--publish", "rtmp://example"], ["--publish", "rtmp://example", "http"]),
     ],
