@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 
 from engines.errors import UserError
 from engines.install import missing_message
+from engines.values import VALUES
 
 try:
     import resource
@@ -98,7 +99,8 @@ def run_commands(
     with plain_errors(prog, is_told=is_told):
         try:
             config = (tyro.conf.FlagCreatePairsOff,)
-            tyro.extras.subcommand_cli_from_dict(dict(commands), prog=prog, description=description, config=config)
+            with VALUES:
+                tyro.extras.subcommand_cli_from_dict(dict(commands), prog=prog, description=description, config=config)
         except SystemExit as end:
             if not end.code and {"-h", "--help"} & {*sys.argv[1:]}:
                 print(f"Example: {examples.get(sys.argv[1], next(iter(examples.values())))}")

@@ -1,6 +1,7 @@
 """What `realtime` and `engines` offer: a new option is a conscious act. `trainer`: see tests/trainer/test_cli.py."""
 
 import itertools
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -83,3 +84,24 @@ def test_descriptions_fill_their_lines(
     assert len(filled) > 3
     for line, after in filled:
         assert len(line) + 1 + len(after.split()[0]) > 68, (line, after)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--person", "leftt", "must be main, nearest, left, right or a whole number, not 'leftt'."),
+        ("--port", "abc", "must be a whole number, not 'abc'."),
+        ("--camera-fps", "fast", "must be a number, not 'fast'."),
+    ],
+)
+def test_a_value_that_cannot_be_read_is_answered_with_what_can(
+    option: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(sys, "argv", ["realtime", "run", option, value])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 2
+    told = capsys.readouterr().err
+    assert f"Error parsing {option}: {said}" in told
+    assert "Got errors" not in told
