@@ -160,6 +160,11 @@ def stopping_says(kept: Callable[[], str]) -> Iterator[None]:
         raise KeyboardInterrupt(f"stopped. {kept()}") from stop
 
 
+def counted(count: int, word: str) -> str:
+    """A number of things: "1 thread", "2 threads"."""
+    return f"{count} {word}{'' if count == 1 else 's'}"
+
+
 def progress_bar(*columns: ProgressColumn, transient: bool = False) -> Progress:
     """A bar for long work: what is done, how many of how many, and how long the rest takes.
 

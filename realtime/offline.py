@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 from rich.progress import Progress
 
-from engines.console import progress_bar, stopping_says
+from engines.console import counted, progress_bar, stopping_says
 from engines.engine import BrokenOutputError
 from engines.errors import UserError
 from engines.files import check_writable, disk_full_message
@@ -56,7 +56,7 @@ class RenderReport(msgspec.Struct, frozen=True, kw_only=True):
     def __str__(self) -> str:
         empty = f", nobody in {self.nobody} of them" if self.nobody else ""
         heard = f"sound {self.sound}" if self.sound else "no sound"
-        return f"{self.out}: {self.length_s:.1f} s, {self.frames} frames{empty}; {heard}"
+        return f"{self.out}: {self.length_s:.1f} s, {counted(self.frames, 'frame')}{empty}; {heard}"
 
 
 @dataclass(slots=True)

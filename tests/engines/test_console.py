@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from engines.console import run_commands, stopping_says
+from engines.console import counted, run_commands, stopping_says
 from engines.errors import UserError
 
 
@@ -135,3 +135,7 @@ def test_who_is_told_to_end_leaves_nothing_half_written(tmp_path: Path) -> None:
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 128 + signal.SIGTERM
     assert not list(tmp_path.iterdir())
+
+
+def test_things_are_counted() -> None:
+    assert [counted(count, "thread") for count in (0, 1, 2)] == ["0 threads", "1 thread", "2 threads"]
