@@ -125,4 +125,4 @@ def show(result: BenchResult) -> None:
 
 
 def _title(result: BenchResult) -> str:
-    return f"{result.fps} fps at {result.size} px, somebody in {result.seen:.0%} of the frames"
+    return f"{result.fps} fps at {result.size} px and {result.quality} quality, somebody in {result.seen:.0%} of the frames"
