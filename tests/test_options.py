@@ -17,7 +17,17 @@ CAMERA = ["--camera", "--camera-fps", "--camera-size"]
 OPTIONS = {
     "realtime run": [
         *(*POSE, *ENGINES, *CAMERA, *QUALITY, "--allow-host", "--fps", "--host", "--ice-server", "--log-format"),
-        *("--microphone", "--no-badge", "--no-sound", "--no-token", "--osc", "--performer", "--port", "--publish"),
+        *(
+            "--microphone",
+            "--mirror",
+            "--no-badge",
+            "--no-sound",
+            "--no-token",
+            "--osc",
+            "--performer",
+            "--port",
+            "--publish",
+        ),
         *("--publish-token", "--record", "--sign", "--source", "--subject", "--tls", "--virtual-camera"),
     ],
     "realtime render": [*POSE, *ENGINES, "--out", "--replace", "--side-by-side", "--subject"],
@@ -58,7 +68,7 @@ def test_the_options_of_every_command(
 ) -> None:
     text = help_of(MAIN[words.split()[0]], words.split(), monkeypatch, capsys)
     assert options_in(text) == sorted(OPTIONS[words])
-    assert len(OPTIONS[words]) <= 32
+    assert len(OPTIONS[words]) <= 33
     assert text.splitlines()[-1].startswith(f"Example: {' '.join(words.split()[:2])}"), "help ends with an example"
 
 

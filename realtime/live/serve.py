@@ -206,6 +206,7 @@ def _load(config: RunConfig, source: Source | None, sound: LiveSound | None, sta
         quality=config.quality,
         say=print,
     )
+    session.mirrored = config.mirror
     start.done("networks")
     return session
 
