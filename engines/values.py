@@ -46,6 +46,6 @@ def _spec(number: Any, accepted: dict[str, str | None]) -> PrimitiveConstructorS
         nargs=1,
         metavar="|".join([*([f"{{{','.join(words)}}}"] if words else []), number.__name__.upper()]),
         instance_from_str=parse,
-        is_instance=lambda value: value in accepted.values() or isinstance(value, number),
+        is_instance=lambda value: value in accepted.values() or isinstance(value, number | int),
         str_from_instance=lambda value: [str(value)],
     )

@@ -306,5 +306,5 @@ def _kept(out: Path, *, one: bool, replace: bool) -> str:
     """What is there of what was stopped: videos are written whole or not at all."""
     if one:
         return "Nothing is written of a video that is not rendered to its end."
-    again = "the same command without --replace" if replace else "the same command"
-    return f"The videos that are whole are kept in {out}; {again} goes on with the others."
+    goes_on = "" if replace else "; the same command goes on with the others"
+    return f"The videos that are whole are kept in {out}{goes_on}."
