@@ -80,7 +80,7 @@ def fit(
         instant: Train nothing: the generator of this package, trained on many people, plays the subject in minutes.
             The same command without it trains, and replaces the subject.
     """
-    prepare.check_there()
+    _check_footage(prepare)
     folder = run or Path("runs") / subject.name
     for each in (folder, subject.folder.parent):
         check_writable(each)
@@ -125,7 +125,10 @@ def prepare(
         fps: Pictures per second of a folder of pictures; by default 30.
         only_report: Stop once the report is written.
     """
-    config.check_there()
+    if only_report:
+        config.check_there()
+    else:
+        _check_footage(config)
     check_writable(out)
     from trainer.footage.prepare import kept, report_footage
     from trainer.footage.prepare import prepare as prepare_video
@@ -189,6 +192,16 @@ def export(run: RunFolder, /, subject: Annotated[ExportConfig, Inline]) -> None:
     ):
         export_run(run, subject)
     _say_finished(subject)
+
+
+def _check_footage(config: PrepareConfig) -> None:
+    """Tell of footage that is missing, or too short, before anything that takes long, as PyTorch does."""
+    config.check_there()
+    if Path(config.video).is_file():
+        from trainer.footage.acceptance import check_length
+        from trainer.footage.source import VideoFile
+
+        check_length(VideoFile(Path(config.video)))
 
 
 def _say_finished(subject: ExportConfig) -> None:

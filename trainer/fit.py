@@ -20,7 +20,7 @@ from trainer.config import (
     several_started,
 )
 from trainer.export.subject import UNTRAINED, check_place, export_run, export_untrained, final_generator
-from trainer.footage.prepare import check_length, prepare
+from trainer.footage.prepare import prepare
 from trainer.footage.source import FootageSource, open_footage
 from trainer.run import train_run
 from trainer.settings import check_settings, write_settings
@@ -73,8 +73,6 @@ def fit(
     prepared = (run / "data" / "prepare.json").exists() and (run / "fit.json").exists()
     if not prepared and several_started():
         raise UserError("Several processes were started from outside: run this once without, to prepare the video.")
-    if not prepared:
-        check_length(source)
     if first_process():
         _announce(source, run, subject.folder, train, prepared=prepared)
     if not prepared:

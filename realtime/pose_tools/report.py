@@ -78,9 +78,9 @@ class PoseReport(msgspec.Struct, frozen=True, kw_only=True):
     def lines(self) -> list[str]:
         """The report for people."""
         frames = f"{self.video}: {self.frames} frames at {self.fps:.4g} fps"
-        rates = "".join(f"; {part} {rate:.1%}" for part, rate in self.parts.items())
+        rates = ", ".join([f"{self.rate:.1%}", *(f"{part} {rate:.1%}" for part, rate in self.parts.items())])
         return [
-            f"{frames}, a person in {self.seen} of them ({self.rate:.1%}{rates}).",
+            f"{frames}, a person in {self.seen} of them ({rates}).",
             f"Longest gap without a person {self.longest_gap_s:.2f} s. " + (
                 f"Mean confidence {self.confidence:.2f}, joints surely seen {self.coverage:.1%}."
                 if self.confidence is not None and self.coverage is not None

@@ -30,7 +30,7 @@ from realtime.pose.skeleton import UNREFINED
 from realtime.references.atlas import ATLAS
 from realtime.video import write_picture
 from trainer.config import PrepareConfig
-from trainer.footage.acceptance import GOOD_S, LEAST_S, FootageReport
+from trainer.footage.acceptance import FootageReport, check_length
 from trainer.footage.analyse import Track, analyse_footage
 from trainer.footage.crop import Crop
 from trainer.footage.extract import extract_frames
@@ -84,19 +84,6 @@ def kept(run: Path) -> str:
     if (run / "data" / "prepare.json").exists() or is_begun(run / "data" / "scanned"):
         return f"What was done is kept in {run}; the same command goes on from there."
     return "Nothing was done yet."
-
-
-def check_length(source: FootageSource) -> None:
-    """Tell of footage that is too short before any of it is looked at.
-
-    Raises:
-        UserError: it has fewer seconds than the person has to be in it.
-    """
-    if 0 < source.length_s < LEAST_S:
-        raise UserError(
-            f"{source.path} cannot be used: it is {source.length_s:.1f} s long, {LEAST_S:.0f} s are the least, "
-            f"{GOOD_S:.0f} s make a subject."
-        )
 
 
 def _report(source: FootageSource, config: PrepareConfig, run: Path) -> tuple[FootageReport, Track, Timing]:
