@@ -23,7 +23,7 @@ from realtime.live.opening import live_renderer, open_session
 from realtime.live.performer_profile import load_profile
 from realtime.live.run_config import AccessConfig, OutputConfig, RunConfig
 from realtime.live.session import Session
-from realtime.live.source import Source, open_source
+from realtime.live.source import Source, about_person, open_source
 from realtime.live.start_up import StartUp
 from realtime.live.virtual_camera import VirtualCameraOutput
 from realtime.live.whip_source import WHIP, WhipSource
@@ -188,12 +188,13 @@ def _load(config: RunConfig, source: Source | None, sound: LiveSound | None, sta
     """Everything that takes its time."""
     subject = load_subject(config.subject)
     profile = None if config.performer is None else load_profile(config.performer)
+    remark = about_person(config.pose)
     if source is None:
         source, remark = open_source(
             config.camera, config.source, capture=config.capture, fps=config.fps, pose=config.pose, say=print
         )
-        if remark:
-            print(remark)
+    if remark:
+        print(remark)
     start.done("subject and source")
     session = open_session(
         subject,
