@@ -25,10 +25,12 @@ test-long: .venv/dev chromium peers
 .venv/core: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "bodydouble needs Python 3.11 or newer")'
 	$(PYTHON) -m venv .venv
+	@echo "Installing into .venv, once: about 180 MB are downloaded, most of it OpenCV, OpenVINO and PyAV."
 	$(BIN)/pip install --quiet --editable .
 	touch $@
 
 .venv/dev: .venv/core tests/constraints.txt
+	@echo "Installing what tests need, PyTorch too: on Linux with its CUDA libraries, gigabytes are downloaded, once."
 	$(BIN)/pip install --quiet --editable '.[dev]' --constraint tests/constraints.txt
 	touch $@
 

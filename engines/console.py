@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 
 from engines.errors import UserError
 from engines.install import missing_message
+from engines.values import VALUES
 
 try:
     import resource
@@ -98,7 +99,8 @@ def run_commands(
     with plain_errors(prog, is_told=is_told):
         try:
             config = (tyro.conf.FlagCreatePairsOff,)
-            tyro.extras.subcommand_cli_from_dict(dict(commands), prog=prog, description=description, config=config)
+            with VALUES:
+                tyro.extras.subcommand_cli_from_dict(dict(commands), prog=prog, description=description, config=config)
         except SystemExit as end:
             if not end.code and {"-h", "--help"} & {*sys.argv[1:]}:
                 print(f"Example: {examples.get(sys.argv[1], next(iter(examples.values())))}")
@@ -139,8 +141,28 @@ def plain_errors(prog: str, *, is_told: Callable[[], bool] = lambda: True) -> It
         if error.filename is None:
             raise
         end(f"{error.filename} cannot be used ({error.strerror}): check the path and its rights.")
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
+        if str(stop) and is_told():
+            print(f"{prog}: {stop}", file=sys.stderr)
         sys.exit(130)
+
+
+@contextmanager
+def stopping_says(kept: Callable[[], str]) -> Iterator[None]:
+    """Where the block is stopped by Ctrl-C, `plain_errors` says what is kept, and how to go on.
+
+    Args:
+        kept: the sentence, asked for when it happens.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt(f"stopped. {kept()}") from stop
+
+
+def counted(count: int, word: str) -> str:
+    """A number of things: "1 thread", "2 threads"."""
+    return f"{count} {word}{'' if count == 1 else 's'}"
 
 
 def progress_bar(*columns: ProgressColumn, transient: bool = False) -> Progress:

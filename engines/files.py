@@ -30,11 +30,12 @@ def replace_file(path: Path) -> Iterator[BinaryIO]:
     _delete_abandoned(path)
     draft = draft_of(path)
     try:
-        with draft.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())  # before the new name: a rename may reach the disk before the content does
-        draft.replace(path)
+        with errors_named(path, draft):
+            with draft.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())  # before the new name: a rename may reach the disk before the content does
+            draft.replace(path)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
@@ -50,6 +51,17 @@ def write_file(path: Path, content: bytes) -> None:
 def draft_of(path: Path) -> Path:
     """Where this process writes what will be `path`: "alice.png" is "alice.png.1234.new" until it is whole."""
     return path.with_name(f"{path.name}.{os.getpid()}.new")
+
+
+@contextmanager
+def errors_named(path: Path, draft: Path) -> Iterator[None]:
+    """Let the system's errors about `draft`, or a file in it, be about `path`, which is what somebody has asked for."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None and draft in (named := Path(os.fsdecode(error.filename)), *named.parents):
+            error.filename = str(path / named.relative_to(draft))
+        raise
 
 
 def _delete_abandoned(path: Path) -> None:
@@ -88,6 +100,20 @@ def disk_full_message(what: str, folder: Path) -> Iterator[None]:
                 f"There is no space for {what} in {folder} ({cause.strerror}): make some; the same command goes on."
             ) from error
         raise
+
+
+def check_writable(path: Path) -> None:
+    """Tell of a place where nothing can be written before anything that takes long; missing folders count as made.
+
+    Raises:
+        UserError: no file can be written in the folder `path`, or in the one that it would be in.
+    """
+    folder = path if path.is_dir() else next(each for each in path.absolute().parents if each.exists())
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error.strerror}): give another name or allow it.") from error
 
 
 def check_there(*paths: Path) -> None:

@@ -210,6 +210,8 @@ def quantize(graph: Path, inputs: Sequence[NDArray[Any] | Mapping[str, NDArray[A
     import nncf
 
     nncf.set_log_level(logging.ERROR)
+    # It loads what compiles torch's extensions, which nobody needs, and which warns where there is no CUDA to do it by.
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     model = read_model(graph)
     with contextlib.redirect_stdout(io.StringIO()):  # its progress bars
         model = nncf.quantize(

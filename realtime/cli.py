@@ -8,10 +8,11 @@ from typing import Annotated
 import tyro
 from tyro.conf import FlagCreatePairsOff, Positional
 
-from engines.console import run_commands
+from engines.console import run_commands, stopping_says
 from engines.errors import UserError
+from engines.files import check_writable
 from realtime.bench_tools.config import BenchConfig
-from realtime.live.run_config import CaptureConfig, RunConfig
+from realtime.live.run_config import AccessConfig, CaptureConfig, RunConfig
 from realtime.pose.estimation.config import PoseConfig
 from realtime.subject_engines import BEST, EngineConfig
 from realtime.subjects_cli import subjects
@@ -37,6 +38,8 @@ def run(config: Annotated[RunConfig, Inline] = RunConfig()) -> None:
         check_address(config.access.host, config.access.port)  # before anything is loaded
     except ListenError as error:
         raise UserError(str(error)) from error
+    if config.output.record is not None:
+        check_writable(config.output.record)
     from realtime.live.serve import serve
 
     asyncio.run(serve(config))
@@ -114,20 +117,27 @@ def calibrate(
 
 
 def control(
-    command: Annotated[Positional[str | None], tyro.conf.arg(metavar="COMMAND")] = None,
-    value: Annotated[Positional[str | None], tyro.conf.arg(metavar="VALUE")] = None,
-    link: str = "http://127.0.0.1:8080/",
+    command: Annotated[Positional[str | None], tyro.conf.arg(metavar="[COMMAND]", help_behavior_hint="")] = None,
+    value: Annotated[Positional[str | None], tyro.conf.arg(metavar="[VALUE]", help_behavior_hint="")] = None,
+    link: Annotated[str | None, tyro.conf.arg(metavar="LINK", help_behavior_hint="")] = None,
+    port: Annotated[int | None, tyro.conf.arg(metavar="PORT", help_behavior_hint="")] = None,
 ) -> None:
-    """Give the running session a command; without one, say which there are and how everything is now.
+    """Give the running session a command; without one, say which there are, what they take, and how everything is now.
 
     Args:
-        command: e.g. subject, source, mirror, snapshot.
-        value: what it takes.
-        link: where the session is: the link to control that `realtime run` has printed, with its token.
+        command: e.g. subject, mirror, next-person, snapshot.
+        value: what the command takes, if anything: `subject alice`, `mirror true`, `record start`.
+        link: where the session is: the link to control that `realtime run` has printed, with its token. By default the
+            session of this machine.
+        port: the `--port` of a session on this machine, if it was given one; by default 8080.
     """
     from realtime.live.control_client import control as ask
 
-    ask(link, command, value)
+    if link is not None and port is not None:
+        raise UserError("--link names a port, too: give either --link or --port.")
+    if port is not None and not 1 <= port <= 65535:
+        raise UserError(f"--port must be from 1 to 65535, not {port}.")
+    ask(link or f"http://127.0.0.1:{AccessConfig.port if port is None else port}/", command, value)
 
 
 def bench(config: Annotated[BenchConfig, Inline] = BenchConfig()) -> None:
@@ -188,7 +198,7 @@ def pose(
     from realtime.live.source import video_file
     from realtime.pose_tools.annotate import report_poses
 
-    with video_file(video, config) as path:
+    with stopping_says(lambda: "Nothing is written."), video_file(video, config) as path:
         folder = out or Path(f"{path.stem or path.resolve().name}_pose")
         report_poses(path, folder, config, truth=truth, start_s=start_s, end_s=end_s, replace=replace)
 

@@ -15,10 +15,10 @@ import msgspec
 import numpy as np
 from rich.progress import Progress
 
-from engines.console import progress_bar
+from engines.console import counted, progress_bar, stopping_says
 from engines.engine import BrokenOutputError
 from engines.errors import UserError
-from engines.files import disk_full_message
+from engines.files import check_writable, disk_full_message
 from realtime.figure import Figure
 from realtime.frame import Rgb
 from realtime.pictures import has_pictures
@@ -56,7 +56,7 @@ class RenderReport(msgspec.Struct, frozen=True, kw_only=True):
     def __str__(self) -> str:
         empty = f", nobody in {self.nobody} of them" if self.nobody else ""
         heard = f"sound {self.sound}" if self.sound else "no sound"
-        return f"{self.out}: {self.length_s:.1f} s, {self.frames} frames{empty}; {heard}"
+        return f"{self.out}: {self.length_s:.1f} s, {counted(self.frames, 'frame')}{empty}; {heard}"
 
 
 @dataclass(slots=True)
@@ -133,6 +133,8 @@ def render(
         frames = sum(len(each.poses) for each in performances)
         if not frames:
             raise UserError(f"The video {video} has no picture in it: give another one.")
+        if not any(pose for each in performances for _, pose in each.poses):
+            LOG.warning("Nobody is ever seen in %s, so %s stays empty: film a whole body, in good light.", video, out)
         if any(each.bones for each in performances) and not any(each.stands for each in performances):
             LOG.warning("Both feet are never in the picture of %s, so the legs just stand.", video)
         nobody, last_s = 0, 0.0
@@ -218,6 +220,7 @@ def _check_out(video: Path, out: Path, *, replace: bool) -> None:
         raise UserError(f"--out is the video itself, {video}: give another name.")
     if out.exists() and not replace:
         raise UserError(f"{out} is there already: give another --out, or --replace to make it anew.")
+    check_writable(out)
 
 
 def is_one_film(video: Path) -> bool:
@@ -278,7 +281,7 @@ def render_all(
         UserError: see `render` and `plan`; of a folder, after all the others, that some could not be rendered.
     """
     planned, one, reports, failed = plan(video, out), is_one_film(video), list[RenderReport](), list[str]()
-    with progress_bar(transient=True) as progress:
+    with stopping_says(lambda: _kept(out, one=one, replace=replace)), progress_bar(transient=True) as progress:
         for source, target in planned.items():
             if not one and target.exists() and not replace:
                 print(f"{target} is there already and stays as it is; --replace makes it anew.")
@@ -297,3 +300,11 @@ def render_all(
     print(msgspec.json.encode({"videos": reports}).decode())
     if failed:
         raise UserError(f"{len(failed)} of {len(planned)} videos could not be rendered: {', '.join(failed)}.")
+
+
+def _kept(out: Path, *, one: bool, replace: bool) -> str:
+    """What is there of what was stopped: videos are written whole or not at all."""
+    if one:
+        return "Nothing is written of a video that is not rendered to its end."
+    goes_on = "" if replace else "; the same command goes on with the others"
+    return f"The videos that are whole are kept in {out}{goes_on}."

@@ -38,6 +38,11 @@ class PictureFolder:
         self.stems = [file.stem for file in self._files]
 
     @property
+    def length_s(self) -> float:
+        """How long they are shown."""
+        return self.frames / self.fps
+
+    @property
     def size_bytes(self) -> int:
         """Of all files together."""
         return sum(file.stat().st_size for file in self._files)

@@ -75,12 +75,31 @@ def frame_rate(path: Path) -> float:
     """
     if path.is_dir():
         return PICTURES_FPS
+    times_s, _ = _packet_times_s(path)
+    return (len(times_s) - 1) / (times_s[-1] - times_s[0]) if len(times_s) > 1 and times_s[-1] > times_s[0] else 30.0
+
+
+def film_length_s(path: Path) -> float:
+    """How long a film is, from the times of its packets, whatever it says of itself; 0 when these tell nothing.
+
+    Raises:
+        UserError: it cannot be opened.
+    """
+    times_s, lengths_s = _packet_times_s(path)
+    return max(times_s[-1] - times_s[0], sum(lengths_s)) if times_s else 0.0  # clocks may begin anew
+
+
+def _packet_times_s(path: Path) -> tuple[list[float], list[float]]:
+    """When the pictures of a film are shown, in order, and for how long, as its packets say without being decoded."""
+    times_s, lengths_s = list[float](), list[float]()
     with _opened(path) as (container, stream):
-        times = [packet.pts if packet.pts is not None else packet.dts for packet in _packets(container, stream)]
-        known = sorted(time for time in times if time is not None)
-        if len(known) < 2 or known[-1] == known[0] or stream.time_base is None:
-            return 30.0
-        return (len(known) - 1) / float((known[-1] - known[0]) * stream.time_base)
+        base = float(stream.time_base or 0)
+        for packet in _packets(container, stream):
+            time = packet.pts if packet.pts is not None else packet.dts
+            if time is not None:
+                times_s.append(time * base)
+            lengths_s.append((packet.duration or 0) * base)
+    return sorted(times_s), lengths_s
 
 
 def read_video(

@@ -13,6 +13,8 @@ WAITING = 8
 """Most commands that wait for their turn, from all clients together."""
 Value = bool | int | float | str | None
 """What a command may be given."""
+WORDS = {"boolean": "true or false", "string": "text", "integer": "a number", "number": "a number", "null": "nothing"}
+"""For types of JSON Schema."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +96,12 @@ class Commands:
             return ControlReply(status=404, id=request.id, error=error)
         try:
             value = msgspec.convert(request.value, command.takes, strict=False)
-        except msgspec.ValidationError as problem:
-            return ControlReply(status=422, id=request.id, error=f"{request.command}: {problem}.")
+        except msgspec.ValidationError:
+            given = "nothing" if request.value is None else repr(request.value)
+            wanted = in_words(msgspec.json.schema(command.takes))
+            return ControlReply(
+                status=422, id=request.id, error=f"{request.command} takes {wanted}, and was given {given}."
+            )
         if self._waiting >= WAITING:
             return ControlReply(status=503, id=request.id, error="Too many commands at a time.")
         self._waiting += 1
@@ -104,6 +110,13 @@ class Commands:
                 return await _perform(request, command, value)
         finally:
             self._waiting -= 1
+
+
+def in_words(takes: Mapping[str, Any]) -> str:
+    """What a command takes, from its JSON Schema, for people: "true or false", "start or stop", "text or nothing"."""
+    if "enum" in takes:
+        return " or ".join(map(str, takes["enum"]))
+    return " or ".join(WORDS[each["type"]] for each in takes.get("anyOf", [takes]))
 
 
 async def _perform(request: ControlRequest, command: Command, value: Value) -> ControlReply:

@@ -3,8 +3,10 @@
 import asyncio
 import logging
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
-from aiortc import RTCConfiguration, RTCIceCandidate, RTCPeerConnection, RTCSessionDescription
+from aiortc import RTCConfiguration, RTCIceCandidate, RTCPeerConnection, RTCSctpTransport, RTCSessionDescription
+from aiortc.rtcsctptransport import Chunk
 
 from server.ice_server import IceServer
 from server.offer import USED_CANDIDATES, Offer, OfferError
@@ -47,6 +49,8 @@ class Peer:
             async with self._answering:
                 self._prepare()
                 await self._connection.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
+                if self._connection.sctp is not None:
+                    _lose_what_is_late(self._connection.sctp)
                 await self._connection.setLocalDescription(await self._connection.createAnswer())
         except Exception as problem:  # measured: six kinds of exceptions for mutated offers
             raise OfferError("The offer cannot be answered: it contradicts itself.") from problem
@@ -88,6 +92,17 @@ class Peer:
             self.settled.set()
         elif state in ("failed", "closed"):
             self.end()
+
+
+def _lose_what_is_late(transport: RTCSctpTransport) -> None:
+    """Let messages to a client that has gone be lost: aiortc sends them in tasks whose errors nobody hears."""
+    send = transport._send_chunk
+
+    async def send_or_lose(chunk: Chunk) -> None:
+        with suppress(ConnectionError):
+            await send(chunk)
+
+    transport._send_chunk = send_or_lose  # type: ignore[method-assign]
 
 
 def with_one_fingerprint(sdp: str) -> str:

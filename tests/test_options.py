@@ -1,6 +1,7 @@
 """What `realtime` and `engines` offer: a new option is a conscious act. `trainer`: see tests/trainer/test_cli.py."""
 
 import itertools
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -16,14 +17,24 @@ CAMERA = ["--camera", "--camera-fps", "--camera-size"]
 OPTIONS = {
     "realtime run": [
         *(*POSE, *ENGINES, *CAMERA, *QUALITY, "--allow-host", "--fps", "--host", "--ice-server", "--log-format"),
-        *("--microphone", "--no-badge", "--no-sound", "--no-token", "--osc", "--performer", "--port", "--publish"),
+        *(
+            "--microphone",
+            "--mirror",
+            "--no-badge",
+            "--no-sound",
+            "--no-token",
+            "--osc",
+            "--performer",
+            "--port",
+            "--publish",
+        ),
         *("--publish-token", "--record", "--sign", "--source", "--subject", "--tls", "--virtual-camera"),
     ],
     "realtime render": [*POSE, *ENGINES, "--out", "--replace", "--side-by-side", "--subject"],
     "realtime subjects": [],
     "realtime subjects show": [],
     "realtime subjects remove": ["--yes"],
-    "realtime control": ["--link"],
+    "realtime control": ["--link", "--port"],
     "realtime calibrate": [*POSE, *CAMERA, "--source"],
     "realtime pose": [*POSE, "--end-s", "--out", "--replace", "--start-s", "--truth"],
     "realtime bench": [
@@ -57,7 +68,7 @@ def test_the_options_of_every_command(
 ) -> None:
     text = help_of(MAIN[words.split()[0]], words.split(), monkeypatch, capsys)
     assert options_in(text) == sorted(OPTIONS[words])
-    assert len(OPTIONS[words]) <= 32
+    assert len(OPTIONS[words]) <= 33
     assert text.splitlines()[-1].startswith(f"Example: {' '.join(words.split()[:2])}"), "help ends with an example"
 
 
@@ -83,3 +94,24 @@ def test_descriptions_fill_their_lines(
     assert len(filled) > 3
     for line, after in filled:
         assert len(line) + 1 + len(after.split()[0]) > 68, (line, after)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--person", "leftt", "must be main, nearest, left, right or a whole number, not 'leftt'."),
+        ("--port", "abc", "must be a whole number, not 'abc'."),
+        ("--camera-fps", "fast", "must be a number, not 'fast'."),
+    ],
+)
+def test_a_value_that_cannot_be_read_is_answered_with_what_can(
+    option: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(sys, "argv", ["realtime", "run", option, value])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 2
+    told = capsys.readouterr().err
+    assert f"Error parsing {option}: {said}" in told
+    assert "Got errors" not in told

@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from engines.console import run_commands
+from engines.console import run_commands, stopping_says
 from engines.errors import UserError
-from engines.files import disk_full_message
+from engines.files import check_writable, disk_full_message
 from realtime.pose.figure.styles import StyleName
 from realtime.references.atlas import ATLAS
 from trainer.config import CheckpointConfig, ExportConfig, Machine, PrepareConfig, TrainConfig, first_process
@@ -80,24 +80,31 @@ def fit(
         instant: Train nothing: the generator of this package, trained on many people, plays the subject in minutes.
             The same command without it trains, and replaces the subject.
     """
-    prepare.check_there()
+    _check_footage(prepare)
+    folder = run or Path("runs") / subject.name
+    for each in (folder, subject.folder.parent):
+        check_writable(each)
     if instant and (train.steps is not None or train.preset != "live"):
         raise UserError("--instant trains nothing: leave --steps and --preset out, or train without it.")
     overrides = train.overrides()
     prepare = overrides.apply(prepare, "figure", "fps")
     config, machine, checkpointing = train.settings(overrides)
     from trainer.fit import fit as fit_video  # the others of its kind are as late: it takes seconds
+    from trainer.footage.prepare import kept
 
-    done = fit_video(
-        prepare,
-        run or Path("runs") / subject.name,
-        subject,
-        train=None if instant else config,
-        machine=machine,
-        checkpointing=checkpointing,
-    )
+    with stopping_says(lambda: kept(folder)):
+        done = fit_video(
+            prepare,
+            folder,
+            subject,
+            train=None if instant else config,
+            machine=machine,
+            checkpointing=checkpointing,
+        )
     if done:
         _say_finished(subject)
+    else:
+        _say_stopped(folder)
 
 
 def prepare(
@@ -118,16 +125,24 @@ def prepare(
         fps: Pictures per second of a folder of pictures; by default 30.
         only_report: Stop once the report is written.
     """
-    config.check_there()
+    if only_report:
+        config.check_there()
+    else:
+        _check_footage(config)
+    check_writable(out)
+    from trainer.footage.prepare import kept, report_footage
     from trainer.footage.prepare import prepare as prepare_video
 
-    with disk_full_message("the prepared footage", out):
-        about = prepare_video(replace(config, figure=figure, fps=fps), out, only_report=only_report)
-    if about is None:
-        print(f"Look at {out / 'report.html'}. Next: the same without --only-report")
-    else:
-        print(f"Look at {out / 'report.html'}")
-        print(f"{about.frames} frames, the person in {about.seen}. Next: trainer train {shlex.quote(str(out))}")
+    chosen = replace(config, figure=figure, fps=fps)
+    with disk_full_message("the prepared footage", out), stopping_says(lambda: kept(out)):
+        if only_report:
+            reasons = report_footage(chosen, out).reasons
+            verdict = f"It cannot be used: {'; '.join(reasons)}." if reasons else "Next: the same without --only-report"
+            print(f"Look at {out / 'report.html'}. {verdict}")
+            return
+        about = prepare_video(chosen, out)
+    print(f"Look at {out / 'report.html'}")
+    print(f"{about.frames} frames, the person in {about.seen}. Next: trainer train {shlex.quote(str(out))}")
 
 
 def train(
@@ -149,10 +164,13 @@ def train(
 
     config, machine, checkpointing = options.settings(options.overrides())
     load_prepared(run / "data")
+    check_writable(run)
     from trainer.run import train_run
 
     if train_run(run, config, machine=machine, checkpointing=checkpointing, start_from=start_from):
         print(f"Finished. Next: trainer export {shlex.quote(str(run))} --name NAME")
+    else:
+        _say_stopped(run)
 
 
 def export(run: RunFolder, /, subject: Annotated[ExportConfig, Inline]) -> None:
@@ -165,11 +183,25 @@ def export(run: RunFolder, /, subject: Annotated[ExportConfig, Inline]) -> None:
     from trainer.footage.prepared import load_prepared
 
     load_prepared(run / "data")
+    check_writable(subject.folder.parent)
     from trainer.export.subject import export_run
 
-    with disk_full_message("the subject", subject.folder.parent):
+    with (
+        disk_full_message("the subject", subject.folder.parent),
+        stopping_says(lambda: f"No subject was written; what was trained is kept in {run}."),
+    ):
         export_run(run, subject)
     _say_finished(subject)
+
+
+def _check_footage(config: PrepareConfig) -> None:
+    """Tell of footage that is missing, or too short, before anything that takes long, as PyTorch does."""
+    config.check_there()
+    if Path(config.video).is_file():
+        from trainer.footage.acceptance import check_length
+        from trainer.footage.source import VideoFile
+
+        check_length(VideoFile(Path(config.video)))
 
 
 def _say_finished(subject: ExportConfig) -> None:
@@ -177,6 +209,12 @@ def _say_finished(subject: ExportConfig) -> None:
     print(f"Subject {subject.name} is in {folder}. Next: realtime run --subject {shlex.quote(typed)}")
     if (folder / ATLAS).exists():
         print("It contains pictures of the person: give it to nobody whom they would not give those.")
+
+
+def _say_stopped(run: Path) -> None:
+    """The training was stopped, and has saved."""
+    if first_process():
+        print(f"Stopped. What was trained is kept in {run}; the same command goes on from there.")
 
 
 def settings(preset: PresetName = "live") -> None:

@@ -12,7 +12,7 @@ import tyro
 from tyro.conf import Positional, UseAppendAction
 
 from engines.errors import UserError
-from engines.files import check_there, disk_full_message
+from engines.files import check_there, check_writable, disk_full_message
 from realtime.fetch import film_at, is_url
 from realtime.pose.estimation.config import PoseConfig
 from realtime.subject import load_subject
@@ -65,6 +65,7 @@ def evaluate(
     if video is None and (crop or record):
         raise UserError("--crop and --record are for --video, footage of the subject: give that, too.")
     check_there(*(Path(each) for each in (video, driver) if each is not None and not is_url(each)))
+    check_writable(out)
     from trainer.evaluation.evaluate import evaluate as measure
     from trainer.evaluation.evaluate import record as write_down
     from trainer.evaluation.evaluate import show
@@ -145,6 +146,8 @@ def detector(
     check_there(*(Path(each) for each in films if not is_url(each)))
     if isinstance(action, DetectorRun):
         check_there(action.model)
+    else:
+        check_writable(action.out)
     from trainer.detector.commands import make_detector, run_detector, show
 
     if isinstance(action, DetectorRun):

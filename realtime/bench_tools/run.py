@@ -1,6 +1,7 @@
 """`realtime bench`: which of the benches is meant."""
 
 from realtime.bench_tools.config import BenchConfig
+from realtime.live.quality import QualityName
 from realtime.live.source import open_source, video_file
 from realtime.subject import load_subject
 
@@ -13,17 +14,21 @@ def run_bench(config: BenchConfig) -> None:
         SystemExit: with --minutes, if something grew.
     """
     subject = load_subject(config.subject)
+    about = about_quality(config.quality.quality)
     setup = config.engines, config.pose, config.quality
     if config.browser:
         from realtime.bench_tools import browser
 
         source, _ = open_source(None, config.source, pose=config.pose)
-        browser.show(browser.bench_browser(subject, source, *setup, seconds=config.seconds))
+        page = browser.bench_browser(subject, source, *setup, seconds=config.seconds)
+        print(about)
+        browser.show(page)
     elif config.minutes is not None:
         from realtime.bench_tools import endurance
 
         source, _ = open_source(None, config.source, pose=config.pose)
         result = endurance.bench_endurance(subject, source, *setup, minutes=config.minutes)
+        print(about)
         endurance.show(result)
         if result.grown:
             raise SystemExit(1)
@@ -39,15 +44,29 @@ def run_bench(config: BenchConfig) -> None:
                 seconds=config.seconds,
                 mediapipe_python=config.mediapipe_python,
             )
+        print(about)
         compare.show(compared)
     elif config.scaling:
         from realtime.bench_tools import scaling
 
         with video_file(config.source, config.pose) as path:
             found = scaling.bench_scaling(subject, path, config.engines, config.pose, seconds=config.seconds)
+        print(about)
         scaling.show(found)
     else:
         from realtime.live import bench
 
         source, _ = open_source(None, config.source, pose=config.pose)
-        bench.show(bench.bench(subject, source, *setup, seconds=config.seconds))
+        measured = bench.bench(subject, source, *setup, seconds=config.seconds)
+        print(about)
+        bench.show(measured)
+
+
+def about_quality(quality: QualityName) -> str:
+    """What is measured, and how a session differs from that."""
+    if quality == "auto":
+        return "Measured with a quality that adapts to the time there is, as that of `realtime run` does."
+    return (
+        f"Measured at {quality} quality all the time. `realtime run` adapts its own to the time there is, as --quality "
+        "auto does here."
+    )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tyro.conf import Positional
 
 from engines.backends import Auto, BackendName, Precision
-from engines.console import run_commands
+from engines.console import run_commands, stopping_says
 from engines.errors import UserError
 from realtime.engine_tools.verify import verify_subject
 
@@ -53,18 +53,22 @@ def build(
     from realtime.subject import load_subject
 
     _check_counts(threads=threads)
-    if target:
-        if backend != "tensorrt-rtx":
-            raise UserError("--target is for --backend tensorrt-rtx: add that, or leave it out.")
-        targets = None if target == "all" else target.split(",")
-        kind: Precision = "f16" if precision == "auto" else precision
-        build_plans(load_subject(subject), precision=kind, targets=targets, cache=Cache())
-        return
-    build_subject(load_subject(subject), backend=backend, precision=precision, threads=threads, cache=Cache())
+    if target and backend != "tensorrt-rtx":
+        raise UserError("--target is for --backend tensorrt-rtx: add that, or leave it out.")
+    with stopping_says(lambda: "The engines that are built are kept; the same command goes on with the others."):
+        if target:
+            targets = None if target == "all" else target.split(",")
+            kind: Precision = "f16" if precision == "auto" else precision
+            build_plans(load_subject(subject), precision=kind, targets=targets, cache=Cache())
+        else:
+            build_subject(load_subject(subject), backend=backend, precision=precision, threads=threads, cache=Cache())
 
 
 def list_engines() -> None:
-    """Show what is in the cache, by device: each engine, its parity, its size, and when it was last used."""
+    """Show what is in the cache, by device: each engine, its parity, its size, and when it was last used.
+
+    Engines that differ only in what they were built for or by, versions or numbers of threads, have a row together.
+    """
     from rich.console import Console
     from rich.table import Table
 
@@ -73,17 +77,20 @@ def list_engines() -> None:
 
     cache = Cache()
     print(cache.folder)
-    by_device: dict[str, list[Cached]] = {}
+    by_device: dict[str, dict[tuple[str, ...], list[Cached]]] = {}
     for each in cache.entries():
-        by_device.setdefault(each.entry.key.device, []).append(each)
+        key, metrics = each.entry.key, each.entry.metrics
+        parity = (str(metrics.get(name, "")) for name in Parity._fields)
+        alike = (each.entry.name, f"{key.backend} {key.precision}", *parity)
+        by_device.setdefault(key.device, {}).setdefault(alike, []).append(each)
     for device, built in by_device.items():
         headers = ("network", "engine", "step", "chain", "MiB", "used")
         table = Table(*headers, title=device, caption="step, chain: PSNR beside f32, dB")
-        for each in built:
-            engine = f"{each.entry.key.backend} {each.entry.key.precision}"
-            parity = [str(each.entry.metrics.get(name, "")) for name in Parity._fields]
-            used = time.strftime("%Y-%m-%d", time.localtime(each.used_at_s))
-            table.add_row(each.entry.name, engine, *parity, f"{each.size_bytes / 2**20:.1f}", used)
+        for (name, *figures), ones in built.items():
+            several = f" ({len(ones)})" if len(ones) > 1 else ""
+            mib = sum(each.size_bytes for each in ones) / 2**20
+            used = time.strftime("%Y-%m-%d", time.localtime(max(each.used_at_s for each in ones)))
+            table.add_row(name + several, *figures, f"{mib:.1f}", used)
         Console().print(table)
 
 

@@ -10,6 +10,7 @@ from rich.table import Table
 from engines.backends import FALLBACK_ORDER, Backend, BackendName, Precision, cpu_flags, cpu_name, has_nvidia_driver
 from engines.cache import Cache
 from engines.choose import candidates, trial
+from engines.console import counted
 from engines.errors import UserError
 from realtime.live.bench import BenchResult, bench
 from realtime.live.source import FileSource, performers
@@ -83,10 +84,11 @@ def examine(subject: Subject, threads: int) -> DoctorReport:
 
 def show(report: DoctorReport) -> None:
     """Print a report for people."""
-    print(f"Processor  {report.cpu}, {report.cores} cores")
+    print(f"Processor  {report.cpu}, {counted(report.cores, 'core')}")
     print(f"GPU        {report.gpu}")
     print(f"Cache      {report.cache}: {report.engines} entries, {report.cache_mib} MiB")
-    table = Table("backend", "state", "ms a picture", "versions", title=f"{report.subject} on {report.threads} threads")
+    title = f"{report.subject} on {counted(report.threads, 'thread')}"
+    table = Table("backend", "state", "ms a picture", "versions", title=title)
     for each in report.backends:
         metrics = "  ".join(f"{precision} {ms}" for precision, ms in each.ms.items())
         table.add_row(each.name, each.state, metrics, each.versions)

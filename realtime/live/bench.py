@@ -125,4 +125,5 @@ def show(result: BenchResult) -> None:
 
 
 def _title(result: BenchResult) -> str:
-    return f"{result.fps} fps at {result.size} px, somebody in {result.seen:.0%} of the frames"
+    shown = f"{result.fps} fps at {result.size} px and {result.quality} quality"
+    return f"{shown}, somebody in {result.seen:.0%} of the frames"

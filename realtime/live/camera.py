@@ -169,9 +169,11 @@ def find_device(camera: str) -> int | str:
     for device, name in known.items():
         if camera.lower() in name.lower() and not camera.startswith("-"):
             return f"/dev/{device}"
-    names = ", ".join(f"{name!r}" for name in dict.fromkeys(known.values())) or "none that tells its name"
+    names = ", ".join(f"{name!r}" for name in dict.fromkeys(known.values()))
+    there = f"there are {names}" if names else "none of this machine tells its name"
     raise UserError(
-        f"There is no camera {camera!r}: give its number, 0 being the first, its path, or a part of its name ({names})."
+        f"There is no camera {camera!r}: {there}. Give its number, 0 being the first, its path, or a part of its name, "
+        "or play a video with --source."
     )
 
 

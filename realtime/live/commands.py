@@ -28,6 +28,7 @@ from server.sound import SharedSound
 
 CAMERA = "camera:"
 NO_BADGE = "The pictures do not say that they are AI-generated."
+AWAITED = "Nobody is in the picture yet: it begins when somebody comes."
 SAID_S = 10.0
 """So long the page shows what went wrong."""
 LOG = logging.getLogger(__name__)
@@ -120,13 +121,15 @@ class SessionCommands:
 
     def next_person(self, _: None) -> None:
         """Follow somebody else in the picture."""
-        self._session.next_person()
+        if not self._session.next_person():
+            raise UserError(f"Nobody{'' if self._session.nobody else ' else'} is in the picture.")
 
-    def calibrate(self, name: str | None) -> None:
-        """Begin to calibrate; what to do is said as the session's notice."""
+    def calibrate(self, name: str | None) -> str | None:
+        """Begin to calibrate; what to do is said as the session's notice. Returns what it waits for."""
         if name is not None:
             check_name(name)
         self._session.calibrate(name)
+        return AWAITED if self._session.nobody else None
 
     def snapshot(self, _: None) -> str:
         """Write the picture that was rendered last; returns the file's name."""
@@ -175,6 +178,11 @@ class SessionCommands:
         )
         self._session.add(self._recording)
         return path
+
+    @property
+    def recording(self) -> Path | None:
+        """Where the present recording is, or the last one if it has ended by itself."""
+        return None if self._recording is None else self._recording.path
 
     def quality(self, name: QualityName) -> None:
         """Choose a level, or let it be chosen."""

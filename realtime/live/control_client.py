@@ -12,9 +12,11 @@ from yarl import URL
 
 from engines.errors import UserError
 from engines.files import data_folder
+from server.control import in_words
 
 PATIENCE_S = 120.0
 """Subjects may have to be compiled."""
+WHERE = "Name the session by --link LINK, which `realtime run` has printed, or by its --port PORT."
 
 
 def control(link: str, command: str | None, value: str | None) -> None:
@@ -26,13 +28,13 @@ def control(link: str, command: str | None, value: str | None) -> None:
     try:
         url = URL(link)
     except ValueError as error:
-        raise UserError(f"{link!r} is no link: give the one that `realtime run` has printed.") from error
+        raise UserError(f"{link!r} is no link. {WHERE}") from error
     if url.scheme not in ("http", "https") or not url.host:
-        raise UserError(f"{link!r} is no link: give the one that `realtime run` has printed.")
+        raise UserError(f"{link!r} is no link. {WHERE}")
     try:
         answer = asyncio.run(_ask(url, {"command": command, "value": value} if command else None))
     except (aiohttp.ClientError, TimeoutError) as error:
-        raise UserError(f"Nothing answers at {url.origin()}: is `realtime run` running there?") from error
+        raise UserError(f"Nothing answers at {url.origin()}: is `realtime run` running there? {WHERE}") from error
     if command is None:
         _show(answer)
     elif answer.get("result") is not None:
@@ -51,7 +53,8 @@ async def _ask(url: URL, request: dict[str, str | None] | None) -> dict[str, Any
     ):
         text = await response.text()
         if response.content_type != "application/json":
-            raise UserError(f"{url.origin()} answers {response.status}: {text.strip() or response.reason}")
+            said = (text.strip() or response.reason or "no reason").splitlines()[0].rstrip(".")
+            raise UserError(f"{url.origin()} answers {response.status}: {said}. {WHERE}")
     answer: dict[str, Any] = msgspec.json.decode(text)
     if error := answer.get("error"):
         raise UserError(str(error))
@@ -70,12 +73,5 @@ def _show(description: dict[str, Any]) -> None:
     table = Table("command", "takes", "now", "what it does", box=None)
     for name, command in description["commands"].items():
         now = msgspec.json.encode(description["state"].get(name, "")).decode().strip('"')
-        table.add_row(name, _takes(command["takes"]), now, command["meaning"])
+        table.add_row(name, in_words(command["takes"]), now, command["meaning"])
     Console().print(table)
-
-
-def _takes(schema: dict[str, Any]) -> str:
-    if "enum" in schema:
-        return " or ".join(map(str, schema["enum"]))
-    words = {"boolean": "true or false", "string": "text", "integer": "number", "number": "number", "null": "nothing"}
-    return " or ".join(words[each["type"]] for each in schema.get("anyOf", [schema]))

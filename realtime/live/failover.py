@@ -8,6 +8,7 @@ from engines.engine import BrokenOutputError
 from engines.errors import UserError
 from realtime.figure import Figure
 from realtime.frame import Rgb
+from realtime.live.background_watch import BackgroundWatch
 from realtime.subject import Subject
 from realtime.subject_engines import load_renderer
 
@@ -39,6 +40,7 @@ class FailoverRenderer:
             self._fall_back(f"{error}")
         self.face_every = 1
         """See `Renderer.face_every`."""
+        self._background = BackgroundWatch(subject.plate)
         self._last: Rgb = subject.plate
         self._in_a_row = 0
         self.replaced = 0
@@ -52,8 +54,11 @@ class FailoverRenderer:
         """
         try:
             self._renderer.face_every = self.face_every
-            self._last = self._renderer.step(figure)
-            self._in_a_row = 0
+            picture = self._renderer.step(figure)
+            # Without another engine doubtful pictures are better than none.
+            if self._others and figure.pose is not None and self._background.is_lost(picture):
+                raise BrokenOutputError("its pictures have lost the background")
+            self._last, self._in_a_row = picture, 0
         except (BrokenOutputError, RuntimeError) as error:  # what libraries raise: out of memory, a driver that is gone
             self.replaced += 1
             self._in_a_row += 1

@@ -102,6 +102,11 @@ class PosePipeline:
         lesson = self._lesson  # once: another thread may change it meanwhile
         return self._retargeter.notice if lesson is None else lesson.notice
 
+    @property
+    def calibrating(self) -> bool:
+        """Whether the performer is being told where to stand, or how that went."""
+        return self._lesson is not None
+
     def calibrate(self, name: str | None) -> None:
         """Learn from now on where the performer stands near and far; a name keeps it. From any thread."""
         self._lesson = Lesson(name)

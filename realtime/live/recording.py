@@ -42,7 +42,7 @@ class RecordingOutput(WorkingOutput):
     captured. A disk that is full ends the recording and nothing else.
 
     Args:
-        path: the .mp4, which must not be there yet.
+        path: the .mp4, which must not be there yet; missing folders are made.
         comment: what the file says of itself.
         sound: what is heard with the frames.
         finish: called, in the recording's thread, with the path of the whole file; its `UserError` is said by `on_end`.
@@ -67,6 +67,7 @@ class RecordingOutput(WorkingOutput):
         self.ended = False
         """Whether nothing more is recorded."""
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.open("xb").close()
         except OSError as error:
             raise UserError(f"{path} cannot be recorded ({error.strerror}): give another name or allow it.") from error

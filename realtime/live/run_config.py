@@ -115,6 +115,8 @@ class RunConfig:
     """How many pictures of a folder, or poses of OpenPose, are played per second; by default 30."""
     performer: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Whose profile to use, made by `realtime calibrate`; without one your range is learnt while you move."""
+    mirror: FlagCreatePairsOff[bool] = False
+    """Move as in a mirror from the start; m on the page, or `realtime control mirror false`, changes that."""
     log_format: Literal["text", "json"] = "text"
     """How messages are written: for people, or a line of JSON each, with when clients come and go."""
     capture: Annotated[CaptureConfig, _Inline] = CaptureConfig()
@@ -129,3 +131,7 @@ class RunConfig:
     """How much is computed."""
     engines: Annotated[EngineConfig, _Inline] = EngineConfig()
     """How the networks run."""
+
+    def __post_init__(self) -> None:
+        if self.mirror and (self.source or "").startswith("poses:"):
+            raise UserError("--mirror is of no use with poses:, which cannot be mirrored: leave it out.")

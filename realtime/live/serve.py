@@ -23,7 +23,7 @@ from realtime.live.opening import live_renderer, open_session
 from realtime.live.performer_profile import load_profile
 from realtime.live.run_config import AccessConfig, OutputConfig, RunConfig
 from realtime.live.session import Session
-from realtime.live.source import Source, open_source
+from realtime.live.source import Source, about_person, open_source
 from realtime.live.start_up import StartUp
 from realtime.live.virtual_camera import VirtualCameraOutput
 from realtime.live.whip_source import WHIP, WhipSource
@@ -86,6 +86,7 @@ async def serve(config: RunConfig) -> None:
         ice_servers=ice_servers,
     )
     async with AsyncExitStack() as ends:
+        ends.callback(_say_recorded, asked)  # the last of all: then it is whole
         ends.push_async_callback(asyncio.to_thread, session.stop)
         ends.push_async_callback(server.stop)
         if sound is not None:
@@ -118,6 +119,12 @@ def _add_outputs(config: OutputConfig, session: Session, asked: SessionCommands)
         print(f"It is the camera {camera.name}, too.")
     if config.record is not None:
         print(f"Recording to {asked.record_to(config.record)}")
+
+
+def _say_recorded(asked: SessionCommands) -> None:
+    """Whoever ends the session is told what is kept of it."""
+    if asked.recording is not None:
+        _say(f"{asked.recording} is kept." if asked.recording.exists() else "Nothing was recorded.")
 
 
 def _endpoint(text: str) -> URL:
@@ -181,12 +188,13 @@ def _load(config: RunConfig, source: Source | None, sound: LiveSound | None, sta
     """Everything that takes its time."""
     subject = load_subject(config.subject)
     profile = None if config.performer is None else load_profile(config.performer)
+    remark = about_person(config.pose)
     if source is None:
         source, remark = open_source(
             config.camera, config.source, capture=config.capture, fps=config.fps, pose=config.pose, say=print
         )
-        if remark:
-            print(remark)
+    if remark:
+        print(remark)
     start.done("subject and source")
     session = open_session(
         subject,
@@ -199,6 +207,7 @@ def _load(config: RunConfig, source: Source | None, sound: LiveSound | None, sta
         quality=config.quality,
         say=print,
     )
+    session.mirrored = config.mirror
     start.done("networks")
     return session
 

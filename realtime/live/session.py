@@ -51,6 +51,9 @@ REST_S = 1.0
 """While nobody watches one frame is looked at in so long: enough to know who is there when somebody comes."""
 RECENT = 90
 """Newest pictures that the delay on the page is of: three seconds."""
+NEXT_PERSON_LOOKS, NEXT_PERSON_S, NEXT_PERSON_POLL_S = 3, 4 * REST_S, 0.02
+"""Pictures that tell whether there is another person to follow (the first may be under way already), and the longest
+that they are waited for."""
 STOP_S = 1.5
 """So long threads have to end."""
 LOG = logging.getLogger(__name__)
@@ -88,12 +91,11 @@ class Session:
         self.meter = meter
         self.mirrored = False
         """Whether the source's pictures are turned around, as in a mirror; from any thread."""
-        self.next_person = track.next_person
-        """Follow the next person from the next picture on; from any thread."""
         self.on_figure: Callable[[Figure], object] = lambda figure: None
         """Called in the rendering thread with the figure of every picture, once that is rendered."""
         self._source, self._outputs, self._previews = SourceSwitch(source), tuple(outputs), tuple(previews)
         self._renderer = renderer
+        self._track = track
         self._pose = PosePipeline(track, renderer, meter, profile=profile)
         self._parts, self._render = PartsPipeline(meter), RenderPipeline(meter, badge=badge)
         self.quality: QualityName = quality.quality
@@ -196,6 +198,22 @@ class Session:
         """Hand over the sound of the source, and of those that follow it."""
         self._source.listen(hear)
 
+    @property
+    def nobody(self) -> bool:
+        """Whether nobody is in the picture, and has not been for a while."""
+        return self._nobody
+
+    def next_person(self) -> bool:
+        """Follow the next person, from any thread; returns whether there is one, as the next pictures tell."""
+        before, looked_at, ends_at_s = self._track.track_id, self.looked_at, time.perf_counter() + NEXT_PERSON_S
+        self._track.next_person()
+        while self._track.track_id == before:
+            if self.looked_at >= looked_at + NEXT_PERSON_LOOKS or time.perf_counter() > ends_at_s:
+                return False
+            if self._stop.wait(NEXT_PERSON_POLL_S):
+                return False
+        return True
+
     def calibrate(self, name: str | None = None) -> None:
         """Learn where the performer stands near and far, while the session goes on; its notice says what to do.
 
@@ -258,7 +276,7 @@ class Session:
         elif self._silent_s > SILENT_S:
             notice = f"No picture from {self._source.name}. Waiting for it…"
         else:
-            notice = NOBODY if self._nobody else self._pose.notice
+            notice = NOBODY if self._nobody and not self._pose.calibrating else self._pose.notice
         now_s = time.perf_counter()
         if now_s - self._measured_at_s > FIGURES_S:
             self._measured_at_s = now_s

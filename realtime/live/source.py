@@ -279,13 +279,21 @@ def open_source(
         opened = _open_named(source, PICTURES_FPS if fps is None else fps)
         if isinstance(opened, FileSource):
             check_person(opened.path, pose)
-        return opened, None
+        return opened, about_person(pose) if isinstance(opened, StreamSource) else None
     if camera is not None or has_camera():
-        return CameraSource(camera or "0", capture, say=say), None
+        return CameraSource(camera or "0", capture, say=say), about_person(pose)
     if capture.asks:
         raise UserError("There is no camera here that --camera-size or --camera-fps could be asked of: connect one.")
     name, path = next(iter(performers().items()))
+    check_person(path, pose)
     return FileSource(path, loop=True), f"No camera here: playing the performer {name} instead."
+
+
+def about_person(pose: PoseConfig) -> str | None:
+    """What happens live, where nobody knows how many will come, while there are fewer people than the Nth is of."""
+    if not isinstance(pose.person, int) or pose.person == 1:
+        return None
+    return f"While there are fewer than {pose.person} people, the one at the right edge of the picture is followed."
 
 
 def _open_named(source: str, fps: float) -> Source:

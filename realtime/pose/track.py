@@ -50,6 +50,11 @@ class PoseTrack:
         self._track_id = None if estimator is None else estimator.track_id
         self._filler, self._smoother = Filler(fill), Smoother(smooth)
 
+    @property
+    def track_id(self) -> int | None:
+        """Changes with the picture in which somebody else is followed; None where poses come from elsewhere."""
+        return self._track_id
+
     @classmethod
     def of(cls, config: PoseConfig = PoseConfig(), *, threads: int = 1) -> "PoseTrack":
         """A track with the estimator of a config; see `load_estimator`."""

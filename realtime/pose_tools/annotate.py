@@ -14,7 +14,7 @@ import numpy as np
 
 from engines.console import progress_bar
 from engines.errors import UserError
-from engines.files import write_file
+from engines.files import check_writable, write_file
 from realtime.frame import Rgb
 from realtime.pose.blur_meter import BlurMeter
 from realtime.pose.estimation.config import PoseConfig
@@ -66,6 +66,7 @@ def report_poses(
             raise UserError(f"{path} is there already: give another --out, or --replace to make it anew.")
     if not 0 <= start_s < end_s:
         raise UserError(f"--start-s must be from 0 to below --end-s, not {start_s:g} to {end_s:g}.")
+    check_writable(out)
     total = count_frames(video)
     exact = load_truth(truth, 1) if truth else None
     track = PoseTrack.of(config)

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from engines.console import counted
 from engines.errors import UserError
 from realtime.frame import Rgb
 from realtime.meter import Meter
@@ -189,7 +190,7 @@ def _measure(
 def show(result: PoseBenchResult) -> None:
     """A table for people, and one line of JSON for programs."""
     title = (
-        f"{result.parts}, {result.effort}: {result.width}x{result.height}, bound to {result.cores} cores\n"
+        f"{result.parts}, {result.effort}: {result.width}x{result.height}, bound to {counted(result.cores, 'core')}\n"
         f"somebody in {result.seen} of {result.frames} frames, {result.skipped} before them were skipped"
     )
     table = Table("", "mean ms", "p50 ms", "p95 ms", "processor ms", title=title)

@@ -13,7 +13,7 @@ from realtime.html import STRIP_PX, WIDTH_PX, document, image, strips
 from realtime.pose.blur_meter import ADVICE, LIMIT
 from realtime.pose.pose import Floats, Pose
 from realtime.pose.quality import FINGERTIPS, JOINTS, Truth, jitter_px, joint_track, lag_s, longest_gap_s, statures_px
-from realtime.pose.skeleton import BODY, FACE, INDEX, LEFT_HAND, RIGHT_HAND, K
+from realtime.pose.skeleton import BODY, FACE, INDEX, LEFT_HAND, RIGHT_HAND
 
 PART_KEYPOINTS = {"left hand": LEFT_HAND.start, "right hand": RIGHT_HAND.start, "face": FACE.start}
 """A keypoint of each part: all of them have the same confidence."""
@@ -44,7 +44,10 @@ class TruthReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PoseReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The last line that `realtime pose` prints. Rates and confidences are 0..1, None where nobody was seen."""
+    """The last line that `realtime pose` prints. Rates and confidences are 0..1.
+
+    Where nobody was seen, or in too few frames in a row to measure jitter, there are no more figures than how often.
+    """
 
     video: str
     frames: int
@@ -75,12 +78,13 @@ class PoseReport(msgspec.Struct, frozen=True, kw_only=True):
     def lines(self) -> list[str]:
         """The report for people."""
         frames = f"{self.video}: {self.frames} frames at {self.fps:.4g} fps"
-        rates = ", ".join(f"{part} {rate:.1%}" for part, rate in self.parts.items())
+        rates = ", ".join([f"{self.rate:.1%}", *(f"{part} {rate:.1%}" for part, rate in self.parts.items())])
         return [
-            f"{frames}, a person in {self.seen} of them ({self.rate:.1%}; {rates}).",
+            f"{frames}, a person in {self.seen} of them ({rates}).",
             f"Longest gap without a person {self.longest_gap_s:.2f} s. " + (
                 f"Mean confidence {self.confidence:.2f}, joints surely seen {self.coverage:.1%}."
-                if self.confidence is not None and self.coverage is not None else "Nobody was seen."),
+                if self.confidence is not None and self.coverage is not None
+                else "Too few frames for more figures." if self.seen else "Nobody was seen."),
             *(f"Jitter {name}: {px:.2f} px, {self.jitter_percent[name]:.3f} % of the stature."
               for name, px in self.jitter_px.items()),
             *(f"Against the truth, {name}: found in {each.rate:.2%}, error {each.error_percent:.2f} % of the stature "
@@ -100,29 +104,34 @@ def report_track(
     """The report about a track, as seen and as smoothed, in every frame of a video of `fps`."""
     people = [pose for pose in raw if pose is not None]
     seen = np.array([pose is not None for pose in raw])
-    joints = joint_track([pose for pose in raw if pose])
-    confidences = np.stack([pose.confidence for pose in people]) if people else np.zeros((1, K), np.float32)
-    parts = {part: _round((confidences[:, i] > 0).mean()) for part, i in PART_KEYPOINTS.items()}
-    tracks = {"raw": raw, "smooth": smooth} if people else {}
-    away = {name: jitter_px(joint_track(poses), fps) for name, poses in tracks.items()}
-    tall_px = statures_px(raw) if people else np.ones(len(raw), np.float32)
-    coverage = _round(np.isfinite(joints[..., 0]).mean()) if people else None
     report = PoseReport(
         video=video,
         frames=len(raw),
         fps=round(fps, 3),
         seen=len(people),
         rate=_round(seen.mean()),
-        parts=parts,
-        confidence=_round(confidences[:, BODY].mean()) if people else None,
-        coverage=coverage,
-        height_px=(_round(np.quantile(tall_px, 0.05)), _round(np.quantile(tall_px, 0.95))) if people else None,
-        jitter_px={name: _mean(each) for name, each in away.items()},
-        jitter_percent={name: _mean(100 * each / tall_px[:, None]) for name, each in away.items()},
+        parts={},
+        confidence=None,
+        coverage=None,
+        height_px=None,
+        jitter_px={},
+        jitter_percent={},
         longest_gap_s=_round(longest_gap_s(seen, fps)),
         sharpness=sharpness,
         warnings=[],
     )
+    away = {name: jitter_px(joint_track(poses), fps) for name, poses in (("raw", raw), ("smooth", smooth))}
+    if np.isfinite(away["raw"]).any():
+        confidences, tall_px = np.stack([pose.confidence for pose in people]), statures_px(raw)
+        report = msgspec.structs.replace(
+            report,
+            parts={part: _round((confidences[:, i] > 0).mean()) for part, i in PART_KEYPOINTS.items()},
+            confidence=_round(confidences[:, BODY].mean()),
+            coverage=_round(np.isfinite(joint_track(people)[..., 0]).mean()),
+            height_px=(_round(np.quantile(tall_px, 0.05)), _round(np.quantile(tall_px, 0.95))),
+            jitter_px={name: _mean(each) for name, each in away.items()},
+            jitter_percent={name: _mean(100 * each / tall_px[:, None]) for name, each in away.items()},
+        )
     return msgspec.structs.replace(report, warnings=_warnings(report, people))
 
 
@@ -181,6 +190,8 @@ def _hands(truth: Truth, poses: Sequence[Pose | None], tall_px: Floats) -> tuple
 def _warnings(report: PoseReport, people: Sequence[Pose]) -> list[str]:
     if not people:
         return ["Nobody was seen: film one person, head to toes, in good light."]
+    if not report.parts:
+        return ["The person is in too few frames in a row to say how well they are seen: take more of the video."]
     hands = min(report.parts["left hand"], report.parts["right hand"])
     feet = np.mean([pose.confidence[[INDEX["left_ankle"], INDEX["right_ankle"]]].min() >= 0.5 for pose in people])
     small = report.height_px is not None and report.height_px[0] < 150

@@ -156,11 +156,8 @@ async function askServer() {
     source.name = server.streams[1] ? server.state?.source ?? server.streams[1].name : "";
     subjects.update(server.subjects, server.state?.subject);
     sound.offered = server.sound && !overHttp;
-    $("sound-row").hidden = $("sound-button").hidden;
-    for (const id of ["subject-button", "subject-row"]) {
-      $(id).hidden = !(subjects.several && server.commands.includes("subject"));
-    }
-    $("link-row").hidden = !server.links.length;
+    $("subject-button").hidden = !(subjects.several && server.commands.includes("subject"));
+    $("link-row").hidden = !(server.links.length || server.commands.length);  // who only watches gives no links
     for (const row of document.querySelectorAll("[data-command]")) {
       row.hidden = !server.commands.includes(row.dataset.command);
     }
@@ -203,6 +200,21 @@ function toggleHelp() {
   else $("help").showModal();
 }
 
+function giveLinks() {
+  if (server.links?.length) showLinks($("links"), $("codes"), server.links);
+  else if (!$("link-row").hidden) tell("Only this machine can watch: begin with --host 0.0.0.0 to let other devices.");
+}
+
+function toggleSound() {
+  if (!$("sound-button").hidden) sound.toggle();
+  else tell(overHttp ? "There is no sound without WebRTC, which does not get through here." : "There is no sound.");
+}
+
+function chooseSubject() {
+  if (subjects.several) subjects.open();
+  else if (server.commands?.includes("subject")) tell("There is no other subject here: trainer fit makes one of a video.");
+}
+
 function useCamera() {
   if (server.publisher) camera.toggle();
 }
@@ -216,10 +228,10 @@ const KEYS = {
   i: () => numbers.toggle(),
   d: () => keepPicture(person, server.title),
   r: () => recording.toggle(person.srcObject, server.title),
-  l: () => showLinks($("links"), $("codes"), server.links ?? []),
-  u: () => sound.toggle(),
+  l: giveLinks,
+  u: toggleSound,
   v: useCamera,
-  a: () => subjects.open(),
+  a: chooseSubject,
   n: () => ask("next-person"),
   m: () => ask("mirror", !server.state?.mirror),
   e: () => ask("fade", server.state?.fade === "plate" ? "in" : "plate"),

@@ -25,7 +25,6 @@ export class Sound {
 
   /** Switch it on or off. */
   toggle() {
-    if (this.#button.hidden) return;
     this.on = !this.on;
     this.#video.muted = !this.on;
     this.#button.setAttribute("aria-pressed", String(this.on));

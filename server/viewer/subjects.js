@@ -33,7 +33,7 @@ export class Subjects {
   }
 
   open() {
-    if (this.several) this.#dialog.showModal();
+    this.#dialog.showModal();
   }
 
   #item(name) {

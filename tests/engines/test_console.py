@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from engines.console import run_commands
+from engines.console import counted, run_commands, stopping_says
 from engines.errors import UserError
 
 
@@ -27,9 +27,14 @@ def interrupted() -> None:
     raise KeyboardInterrupt
 
 
+def stopped() -> None:
+    with stopping_says(lambda: "What is done is kept."):
+        raise KeyboardInterrupt
+
+
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str, is_told: Callable[[], bool] = lambda: True) -> None:
     monkeypatch.setattr(sys, "argv", ["engines", *arguments])
-    commands = {each.__name__.replace("_", "-"): each for each in (user_error, missing_file, interrupted)}
+    commands = {each.__name__.replace("_", "-"): each for each in (user_error, missing_file, interrupted, stopped)}
     run_commands(commands, prog="engines", description="", examples={"": ""}, is_told=is_told)
 
 
@@ -44,6 +49,7 @@ def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
         ("user-error", 2, "engines: no such subject: choose another.\n"),
         ("missing-file", 2, "engines: /nowhere/file cannot be used (No such file or directory): check the path and"),
         ("interrupted", 130, ""),
+        ("stopped", 130, "engines: stopped. What is done is kept.\n"),
     ],
 )
 def test_exit_codes(
@@ -129,3 +135,7 @@ def test_who_is_told_to_end_leaves_nothing_half_written(tmp_path: Path) -> None:
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 128 + signal.SIGTERM
     assert not list(tmp_path.iterdir())
+
+
+def test_things_are_counted() -> None:
+    assert [counted(count, "thread") for count in (0, 1, 2)] == ["0 threads", "1 thread", "2 threads"]

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from engines import files
-from engines.files import cache_folder, draft_of, replace_file, sha256, write_file
+from engines.errors import UserError
+from engines.files import cache_folder, check_writable, draft_of, errors_named, replace_file, sha256, write_file
 
 OTHER = """
 import sys
@@ -35,6 +36,27 @@ def test_an_error_leaves_no_trace(tmp_path: Path) -> None:
     with pytest.raises(TypeError), replace_file(path) as file:
         file.writelines([b"ne", "w"])  # type: ignore[list-item]
     assert [(each, each.read_bytes()) for each in tmp_path.iterdir()] == [(path, b"old")]
+
+
+def test_errors_name_the_file_that_was_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    draft_of(path).symlink_to("/nowhere/file")
+    with pytest.raises(FileNotFoundError) as refused, replace_file(path):
+        pass
+    assert refused.value.filename == str(path)
+    with pytest.raises(FileNotFoundError) as missing, errors_named(tmp_path / "eva", tmp_path / ".eva.new"):
+        (tmp_path / ".eva.new" / "subject.json").read_bytes()
+    assert missing.value.filename == str(tmp_path / "eva" / "subject.json")
+
+
+def test_places_that_cannot_be_written_are_named_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for path in (tmp_path, tmp_path / "new", tmp_path / "new" / "folder" / "file", tmp_path / "file"):
+        check_writable(path)
+    assert [each.name for each in tmp_path.iterdir()] == ["file"], "nothing is left"
+    for path in (Path("/proc"), Path("/proc/dance.mp4"), Path("/proc/new/dance.mp4"), tmp_path / "file" / "run"):
+        with pytest.raises(UserError, match=f"^{path} cannot be written"):
+            check_writable(path)
 
 
 def test_two_processes_write_the_same_file_at_once(tmp_path: Path) -> None:

@@ -151,4 +151,5 @@ def test_cameras_are_found_by_number_path_and_name(tmp_path: Path, monkeypatch: 
 
 def test_mistakes_get_one_sentence() -> None:
     assert_refused(command("realtime", "run", "--camera", "-1"), "There is no camera '-1'", "its number")
+    assert_refused(command("realtime", "run", "--camera", "Logitech"), "There is no camera 'Logitech'", "its name")
     assert_refused(command("realtime", "run", "--camera", "/dev/video77"), "There is no camera /dev/video77")

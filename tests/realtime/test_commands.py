@@ -17,8 +17,8 @@ from engines.errors import UserError
 from realtime.figure import Figure
 from realtime.frame import Frame, Rgb
 from realtime.live import lesson
-from realtime.live.calibrate import CALIBRATION_S, STEP_BACK
-from realtime.live.commands import NO_BADGE, SessionCommands
+from realtime.live.calibrate import CALIBRATION_S, COME_IN, STEP_BACK
+from realtime.live.commands import AWAITED, NO_BADGE, SessionCommands
 from realtime.live.figure_sender import figure_message
 from realtime.live.latest import Latest
 from realtime.live.performer_profile import load_profile
@@ -221,6 +221,26 @@ def test_the_next_person(played: Played) -> None:
     assert played.estimator.track_id == 1
 
 
+def test_the_next_person_where_there_is_none_is_a_sentence(played: Played, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(played.estimator, "next_person", lambda: None)
+    with pytest.raises(UserError, match=r"^Nobody else is in the picture\.$"):
+        played.asked.next_person(None)
+    played.estimator._pose = None
+    until(lambda: played.session.nobody)
+    with pytest.raises(UserError, match=r"^Nobody is in the picture\.$"):
+        played.asked.next_person(None)
+
+
+def test_a_calibration_that_waits_for_somebody_says_so(played: Played) -> None:
+    played.estimator._pose = None
+    until(lambda: played.session.nobody)
+    assert played.asked.calibrate(None) == AWAITED
+    until(lambda: played.session.info().get("notice") == COME_IN)
+    played.estimator._pose = standing(scale=0.5)
+    until(lambda: not played.session.nobody)
+    assert played.asked.calibrate(None) is None
+
+
 def test_a_snapshot_is_a_picture_with_a_name_of_its_own(played: Played, tmp_path: Path) -> None:
     names = {played.asked.snapshot(None) for _ in range(3)}
     assert {path.name for path in tmp_path.iterdir()} == names
@@ -291,10 +311,20 @@ async def test_the_command_line_of_control(tmp_path: Path) -> None:
             assert said in done.stdout
         assert played.session.mirrored
         for words, link_used, said in (
-            (["mirror", "perhaps"], link, "mirror"),
+            (["mirror", "perhaps"], link, "mirror takes true or false, and was given 'perhaps'."),
+            (["mirror"], link, "mirror takes true or false, and was given nothing."),
+            (["record", "on"], link, "record takes start or stop, and was given 'on'."),
+            (["next-person", "2"], link, "next-person takes nothing, and was given '2'."),
             (["jump"], link, "no command 'jump'"),
             (["mirror", "true"], watching, "watching only"),
+            (["mirror", "true"], str(server.url), "answers 401"),
+            (["mirror", "true"], str(server.url), "--link LINK"),
             (["mirror", "true"], "http://127.0.0.1:9/", "Nothing answers"),
+            (
+                ["mirror", "true"],
+                "http://127.0.0.1:9/",
+                "--link LINK, which `realtime run` has printed, or by its --port",
+            ),
             (["mirror", "true"], "ftp://x", "no link"),
         ):
             done = await asyncio.to_thread(command, "realtime", "control", *words, "--link", link_used)
@@ -302,6 +332,23 @@ async def test_the_command_line_of_control(tmp_path: Path) -> None:
     finally:
         await server.stop()
         played.session.stop()
+
+
+async def test_control_of_a_session_on_another_port(tmp_path: Path) -> None:
+    played = Played(tmp_path)
+    server = Server([_stream()], port=0, info=played.asked.info, commands=played.asked.commands)
+    await server.start()
+    try:
+        port = str(server.url).rstrip("/").rpartition(":")[2]
+        done = await asyncio.to_thread(command, "realtime", "control", "mirror", "true", "--port", port)
+        assert done.returncode == 0, done.stderr
+        assert played.session.mirrored
+    finally:
+        await server.stop()
+        played.session.stop()
+    assert_refused(command("realtime", "control", "mirror", "true", "--port", "70000"), "from 1 to 65535")
+    both = command("realtime", "control", "mirror", "true", "--port", port, "--link", "http://127.0.0.1:9/")
+    assert_refused(both, "either --link or --port")
 
 
 def _stream() -> SharedStream[Frame]:

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from engines.backends import FALLBACK_ORDER
+from engines.cache import Cache, engine_key
 from engines.parity import Parity
 from realtime.engine_tools.cli import bench_paper
 from realtime.engine_tools.doctor import DoctorReport
 from realtime.subject import Subject, load_subject
 from realtime.subject_engines import EngineConfig, choose_engines
-from tests.support.commands import assert_refused, command
+from tests.support.commands import DATA, assert_refused, command
 from tests.support.subjects import poison, sign
 
 
@@ -45,6 +46,16 @@ def test_build_list_prune(toy: Subject) -> None:
     assert "99.0" in listed
     assert re.search("0 deleted, 6 left", command("engines", "prune").stdout)
     assert re.search("6 deleted, 0 left", command("engines", "prune", "--limit-mib", "0").stdout)
+
+
+def test_engines_that_differ_only_in_threads_are_one_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for threads in (1, 2):
+        key = engine_key(DATA / "alice_clip.mp4", "openvino", "f32", options=f"{threads} threads")
+        Cache().get_or_build(key, "hands", lambda _: {})
+    rows = [line for line in command("engines", "list").stdout.splitlines() if "openvino" in line]
+    assert len(rows) == 1
+    assert "hands (2)" in rows[0]
 
 
 def test_build_refuses(toy: Subject) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from realtime.frame import Frame
 from realtime.live.source import StreamSource, open_source
+from realtime.pose.estimation.config import PoseConfig
 from tests.realtime.test_serve import free_port
 from tests.server.test_interop import SYSTEM_PYTHON
 from tests.support.streams import numbered_picture, read_number
@@ -113,9 +114,10 @@ def test_a_live_stream_by_http_is_opened_again_when_it_ends(monkeypatch: pytest.
     with ThreadingHTTPServer(("127.0.0.1", 0), Live) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        source, remark = open_source(None, f"http://127.0.0.1:{server.server_port}/live")
+        source, remark = open_source(None, f"http://127.0.0.1:{server.server_port}/live", pose=PoseConfig(person=3))
         assert isinstance(source, StreamSource)
-        assert remark is None
+        assert remark is not None
+        assert "fewer than 3 people" in remark
         numbers = [read_number(frame.rgb) for frame in some(source, 90)]
         source.close()
         server.shutdown()

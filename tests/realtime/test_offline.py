@@ -13,7 +13,7 @@ from engines.engine import BrokenOutputError
 from engines.errors import UserError
 from realtime.figure import Figure
 from realtime.frame import Rgb
-from realtime.offline import Performance, default_out, figures, plan, render, watch
+from realtime.offline import Performance, default_out, figures, plan, render, render_all, watch
 from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.measure import ankle_line_px, middle, stature_px
 from realtime.pose.pose import Pose
@@ -97,11 +97,12 @@ def test_side_by_side(name: str, alice: Subject, tmp_path: Path) -> None:
     assert np.abs(result[:100, :100].astype(int) - alice.plate[:100, :100]).mean() < 4
 
 
-def test_nobody_in_the_video(alice: Subject, tmp_path: Path) -> None:
+def test_nobody_in_the_video(alice: Subject, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     film = write_film(tmp_path / "room.mp4", [np.full((96, 128, 3), (90, 110, 130), np.uint8)] * 3, 1 / 30)
     report = render(film, alice, tmp_path / "out.mp4", QUICK)
     assert (report.frames, report.nobody, report.sound) == (3, 3, None)
     assert "nobody in 3 of them" in str(report)
+    assert "Nobody is ever seen in" in caplog.text
     pictures, _ = read(tmp_path / "out.mp4")
     assert max(np.abs(rgb.astype(int) - alice.plate).mean() for rgb in pictures) < 2
 
@@ -213,6 +214,25 @@ def test_mistakes_get_one_sentence_before_any_work(clip: Path, tmp_path: Path) -
         assert_refused(command("realtime", "render", *arguments), *words)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.mp4", "there.mp4"]
     assert (tmp_path / "there.mp4").read_bytes() == b"mine"
+
+
+def test_a_rendering_that_is_stopped_says_what_is_kept(
+    clip: Path, alice: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    films = tmp_path / "films"
+    films.mkdir()
+    clip.rename(films / "clip.mp4")
+    monkeypatch.setattr("realtime.offline.render", stop)
+    for video, out, replace, said in (
+        (films / "clip.mp4", tmp_path / "out.mp4", False, "Nothing is written of a video"),
+        (films, tmp_path / "out", False, f"kept in {tmp_path / 'out'}; the same command goes on"),
+        (films, tmp_path / "out", True, rf"kept in {tmp_path / 'out'}\.$"),
+    ):
+        with pytest.raises(KeyboardInterrupt, match=said):
+            render_all(video, alice, out, side_by_side=False, replace=replace)
 
 
 def test_a_folder_of_pictures_is_one_film(alice: Subject, bob: list[Rgb], tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from realtime.pose.measure import stature_px
 from realtime.pose.pose import Pose
 from realtime.pose.quality import FINGERTIPS, JOINTS, Truth
 from realtime.pose.skeleton import BODY_NAMES, INDEX, LEFT_HAND, K
-from realtime.pose_tools.report import compare_with_truth
+from realtime.pose_tools.report import compare_with_truth, report_track
 from realtime.video import VideoWriter, count_frames, read_video
 from tests.support.commands import DATA, assert_refused, command
 from tests.support.standing_pose import standing
@@ -91,6 +91,18 @@ def test_who_walks_in_late_leaves_a_gap(tmp_path: Path) -> None:
     assert 0 < last["seen"] < last["frames"] == 30
     assert last["longest_gap_s"] == pytest.approx((last["frames"] - last["seen"]) / 30, abs=1e-3)
     assert f"a person in {last['seen']} of them" in done.stdout
+
+
+def test_a_few_frames_have_no_figures() -> None:
+    pose = standing()
+    for count in (1, 3):
+        few = report_track("few.mp4", [pose] * count, [pose] * count, 30.0, None)
+        assert (few.seen, few.rate, few.confidence, few.parts, few.jitter_px) == (count, 1, None, {}, {})
+        assert "Too few frames" in few.lines()[1]
+        assert few.lines()[-1].startswith("! The person is in too few frames in a row")
+    enough = report_track("enough.mp4", [pose] * 30, [pose] * 30, 30.0, None)
+    assert enough.parts.keys() == {"left hand", "right hand", "face"}
+    assert enough.jitter_px["raw"] == pytest.approx(0, abs=0.01)
 
 
 def test_nobody_in_the_video(tmp_path: Path) -> None:

@@ -201,7 +201,7 @@ def test_a_recording_that_ended_by_itself_is_told_on_the_page(tmp_path: Path) ->
     ("arguments", "words"),
     [
         (["--record", "dance.avi"], ["--record", ".mp4"]),
-        (["--record", "/proc/dance.mp4"], ["/proc/dance.mp4", "another name"]),
+        (["--record", "/proc/dance.mp4", "--subject", "not looked for"], ["/proc/dance.mp4", "another name"]),
         (["--publish-token", "x"], ["--publish-token", "--publish"]),
         (["--publish", "rtmp://example"], ["--publish", "rtmp://example", "http"]),
     ],
@@ -217,10 +217,12 @@ def test_a_signal_finishes_the_recording(number: signal.Signals, tmp_path: Path)
     arguments = [*program, "--port", "0", "--record", str(path)]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == f"Recording to {path}\n"
+        assert f"Recording to {path}\n" in iter(process.stdout.readline, "")
         until(lambda: path.exists() and path.stat().st_size > 10_000)
         process.send_signal(number)
-        assert process.wait(20) == 0
+        said, _ = process.communicate(timeout=20)
+        assert process.returncode == 0
+    assert said.splitlines()[-1] == f"{path} is kept."
     assert boxes(path) == ["ftyp", "free", "mdat", "moov"]
     with av.open(str(path)) as container:
         times_s = [float(frame.time or 0) for frame in container.decode(video=0)]

@@ -58,6 +58,7 @@ def free_port() -> int:
         (["--ice-server", "stun.example"], ["--ice-server", "stun.example", "stun:HOST:PORT"]),
         (["--source", "poses:nowhere"], ["nowhere", "OpenPose"]),
         (["--source", f"poses:{DATA / 'openpose'}", "--fps", "1000"], ["--fps", "1000"]),
+        (["--source", f"poses:{DATA / 'openpose'}", "--mirror"], ["--mirror", "poses:"]),
     ],
 )
 def test_mistakes_get_one_sentence(arguments: list[str], words: list[str]) -> None:
@@ -84,6 +85,7 @@ def test_bench_prints_figures_for_people_and_programs() -> None:
     done = command("realtime", "bench", "--subject", "alice", "--source", "bob", "--seconds", "3")
     assert done.returncode == 0, done.stderr
     assert "capture to encoded" in done.stdout
+    assert "Measured at full quality all the time. `realtime run` adapts its own" in done.stdout
     last = json.loads(done.stdout.splitlines()[-1])
     assert last.keys() == set(BenchResult.__struct_fields__)
     assert last["fps"] > 1
@@ -98,7 +100,7 @@ def test_bench_prints_figures_for_people_and_programs() -> None:
 async def test_a_signal_ends_the_session_and_its_peers(number: signal.Signals) -> None:
     port = free_port()
     program = Path(sys.executable).with_name("realtime")
-    arguments: list[str | Path] = [program, "run", "--source", DATA / "bob_clip.mp4", "--port", str(port)]
+    arguments: list[str | Path] = [program, "run", "--source", DATA / "bob_clip.mp4", "--port", str(port), "--mirror"]
     with ExitStack() as ends:
         process = ends.enter_context(subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True))
         ends.callback(process.kill)
@@ -115,6 +117,8 @@ async def test_a_signal_ends_the_session_and_its_peers(number: signal.Signals) -
                 headers={"Content-Type": "application/sdp"},
             )
             assert answer.status == 201
+            stats = await (await http.get(f"http://127.0.0.1:{port}/stats")).json()
+            assert stats["state"]["mirror"] is True
             await peer.setRemoteDescription(RTCSessionDescription(await answer.text(), "answer"))
         await asyncio.wait_for(peer.getReceivers()[0].track.recv(), 20)
         process.send_signal(number)

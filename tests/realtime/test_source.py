@@ -16,8 +16,9 @@ from realtime.live.openpose_source import PoseSource
 from realtime.live.pace import Pace
 from realtime.live.pipeline import STAGES, PosePipeline
 from realtime.live.run_config import CaptureConfig
-from realtime.live.source import FileSource, StreamSource, open_source, performers
+from realtime.live.source import FileSource, StreamSource, about_person, open_source, performers
 from realtime.meter import Meter
+from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.estimation.economy import Economy
 from realtime.pose.pose import Pose
 from realtime.pose.skeleton import BODY, LEFT_HAND
@@ -217,6 +218,15 @@ def test_without_a_camera_the_bundled_performer_plays() -> None:
     assert "No camera" in remark
     assert source.read() is not None
     source.close()
+    with pytest.raises(UserError, match=r"--person 7: bob\.mp4 has one person"):
+        open_source(None, None, pose=PoseConfig(person=7))
+
+
+def test_fewer_people_than_asked_for_are_spoken_of_where_more_may_come() -> None:
+    assert about_person(PoseConfig(person="left")) is about_person(PoseConfig(person=1)) is None
+    assert about_person(PoseConfig(person=2)) == (
+        "While there are fewer than 2 people, the one at the right edge of the picture is followed."
+    )
 
 
 def test_what_cannot_be_opened_is_named() -> None:

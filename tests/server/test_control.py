@@ -1,6 +1,7 @@
 """What clients ask for: over data channels, by POST /control and by OSC."""
 
 import asyncio
+import gc
 import json
 import socket
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from pythonosc.osc_message_builder import OscMessageBuilder
 from server.control import WAITING, Command, Commands, ControlReply
 from server.control_channel import LABEL
 from server.osc import listen_to_osc
+from server.viewer_peer import FIGURE
 from tests.support.server_harness import button, open_files, receive, running_server, until
 
 
@@ -153,6 +155,24 @@ async def test_a_viewer_that_vanishes_leaves_no_channel_behind() -> None:
             await connection.close()
         await until(lambda: len(asyncio.all_tasks()) <= tasks_before)
         assert open_files() <= files_before
+
+
+async def test_what_is_sent_to_a_page_that_has_gone_is_lost_without_a_word() -> None:
+    unheard = list[dict[str, Any]]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
+    async with running_server() as inside:
+        _, tracks, _ = await inside.peer(channels=[FIGURE])
+        await receive(tracks[0], 1)
+        await until(lambda: inside.server.figures.wanted)
+        [peer] = inside.server._sessions._peers.values()
+        messages = peer._connection.sctp
+        assert messages is not None
+        messages.transport.transport._connection._nominated.clear()  # its way, before anybody notices
+        inside.server.figures.put("{}")
+        await asyncio.sleep(0.05)
+    gc.collect()
+    await asyncio.sleep(0)
+    assert not unheard
 
 
 def osc(address: str, *values: float | str | bytes) -> bytes:

@@ -14,6 +14,7 @@ from axe_playwright_python.base import AXE_FILE_PATH
 from playwright.async_api import Browser, Page, expect
 
 from realtime.live.badge import Badge
+from realtime.live.quality import LEVELS
 from server.access import Access, Role
 from server.control import Command
 from tests.server.test_page import Visit, stage, visit
@@ -96,6 +97,24 @@ async def test_keys_and_the_sheet_give_commands(browser: Browser) -> None:
         assert visitor.complaints == []
 
 
+async def test_the_sheet_lists_what_is_not_possible_here_and_the_keys_say_why(browser: Browser) -> None:
+    options = Asked().options
+    options["thumbnails"] = {"alice": thumbnail(80)}
+    async with stage(streams=1, **options) as on_stage:
+        page = await ready(await visit(browser, on_stage.server.url))
+        for key, row, reason in (
+            ("l", "A link for other devices", "Only this machine can watch: begin with --host"),
+            ("a", "Show another subject", "There is no other subject here"),
+            ("u", "Sound on or off", "There is no sound."),
+        ):
+            await page.keyboard.press("?")
+            await expect(page.locator("#help").get_by_text(row)).to_be_visible()
+            await page.keyboard.press("Escape")
+            await page.keyboard.press(key)
+            await expect(page.locator("#notice")).to_contain_text(reason)
+            await expect(page.get_by_role("dialog")).to_be_hidden()
+
+
 async def test_who_only_watches_is_offered_no_commands(browser: Browser) -> None:
     access = Access.by_new_tokens()
     async with stage(streams=1, access=access, **Asked().options) as on_stage:
@@ -155,6 +174,20 @@ async def test_statistics(browser: Browser) -> None:
             await expect(box).to_contain_text(words)
         await page.keyboard.press("i")
         await expect(box).to_be_hidden()
+
+
+async def test_statistics_leave_room_on_a_phone(browser: Browser) -> None:
+    asked, quality = Asked(), {"level": 3, "name": "low", "changes": LEVELS[-1].changes}
+    asked.options["info"] = lambda: {"state": asked.state, "quality": quality}
+    async with stage(streams=1, **asked.options) as on_stage:
+        page = await ready(await visit(browser, on_stage.server.url, viewport={"width": 390, "height": 844}))
+        await page.keyboard.press("i")
+        box = page.get_by_label("Statistics", exact=True)
+        await expect(box).to_contain_text("the body in bf16")
+        place = await box.bounding_box()
+        assert place is not None
+        assert place["width"] <= 0.75 * 390
+        assert place["x"] + place["width"] <= 390
 
 
 async def test_a_picture_and_a_recording_are_kept_in_the_browser(browser: Browser, tmp_path: Path) -> None:

@@ -91,12 +91,12 @@ async def test_sound_fits_the_picture(browser: Browser, tmp_path: Path) -> None:
     assert abs(float(np.median(offsets))) <= 0.04, offsets
 
 
-async def test_without_sound_there_is_no_button(browser: Browser) -> None:
+async def test_without_sound_there_is_no_button_and_the_key_says_why(browser: Browser) -> None:
     async with stage(streams=1) as on_stage:
         visitor = await visit(browser, on_stage.server.url)
         await visitor.live()
         await expect(visitor.page.locator("#sound-button")).to_be_hidden()
+        await visitor.page.wait_for_function("document.title === 'Tea party'")
         await visitor.page.keyboard.press("u")
-        await visitor.page.keyboard.press("?")
-        await expect(visitor.page.get_by_text("Sound on or off")).to_be_hidden()
+        await expect(visitor.page.locator("#notice")).to_have_text("There is no sound.")
         assert visitor.complaints == []

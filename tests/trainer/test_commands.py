@@ -91,7 +91,7 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     out = tmp_path / "file" / "run"
     refused = command("trainer", "prepare", DATA / "alice_clip.mp4", "--out", out, "--size", "64")
-    assert_refused(refused, str(tmp_path / "file"), "cannot be used")
+    assert_refused(refused, str(tmp_path / "file"), "cannot be written")
 
 
 def test_export_of_an_unfinished_run(toy_run: Path, tmp_path: Path) -> None:

@@ -174,6 +174,18 @@ def test_a_killed_look_goes_on(tmp_path: Path) -> None:
     assert np.linalg.norm(np.diff(noses, axis=0), axis=1).max() < 6, "nobody jumps where it went on"
 
 
+def test_a_stopped_look_says_what_is_kept(tmp_path: Path) -> None:
+    video, run = DATA / "alice_clip.mp4", tmp_path / "run"
+    program: list[str | Path] = [Path(sys.executable).with_name("trainer"), "prepare", video, "--out", run]
+    with subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as running:
+        while not list(run.rglob("*.npz")) and running.poll() is None:
+            time.sleep(0.005)
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert said == f"trainer: stopped. What was done is kept in {run}; the same command goes on from there.\n"
+
+
 def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
     program = "from trainer.cli import main; main(); print(open('/proc/self/status').read())"
     peaks_kb = []
@@ -208,6 +220,23 @@ def test_footage_that_cannot_be_used(tmp_path: Path) -> None:
         assert_refused(refused, "v.mp4", "report.html", *words)
         assert "cannot be used" in (run / "report.html").read_text()
         assert not list((run / "data").glob("*")), "nothing is half-written"
+
+
+def test_a_report_on_footage_that_cannot_be_used_is_written_as_asked(tmp_path: Path) -> None:
+    video = write_film(tmp_path / "v.mp4", [textured(256, 256)] * 20, 1 / 30)
+    labels, run = write_labels(tmp_path / "nobody", [None] * 20), tmp_path / "run"
+    done = command("trainer", "prepare", video, "--out", run, "--size", "64", "--openpose", labels, "--only-report")
+    assert done.returncode == 0, done.stderr
+    assert "It cannot be used: nobody was found" in done.stdout
+    assert "cannot be used" in (run / "report.html").read_text()
+
+
+def test_footage_that_is_too_short_is_refused_before_it_is_looked_at(tmp_path: Path) -> None:
+    video, run = write_film(tmp_path / "v.mp4", [textured(64, 64)] * 80, 1 / 30), tmp_path / "run"
+    words = "v.mp4", "2.6 s long", "3 s are the least"
+    assert_refused(command("trainer", "prepare", video, "--out", run), *words)
+    assert_refused(command("trainer", "fit", video, "--name", "eva", "--run", run), *words)
+    assert not run.exists()
 
 
 def test_a_report_for_people(wide: tuple[Path, Path], tmp_path: Path) -> None:

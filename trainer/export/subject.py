@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from engines.errors import UserError
-from engines.files import sha256
+from engines.files import errors_named, sha256
 from engines.load import load_engine
 from engines.parity import psnr_db
 from realtime.frame import Rgb
@@ -152,9 +152,10 @@ def _replaced(folder: Path) -> Iterator[Path]:
     """A new, empty folder that takes the place of `folder` when the block ends, and is deleted when it fails."""
     draft, old = folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
     shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
     try:
-        yield draft
+        with errors_named(folder, draft):
+            draft.mkdir(parents=True)
+            yield draft
         if folder.exists():
             shutil.rmtree(old, ignore_errors=True)  # of an export that was killed here
             folder.rename(old)

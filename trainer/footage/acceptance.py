@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from engines.errors import UserError
 from realtime.pose.blur_meter import ADVICE, LIMIT
 from realtime.pose.normalization.motion_range import MotionRange
 from trainer.footage.background import NO_MOTION, STILL, BackgroundMotion
 from trainer.footage.coverage import LEAST_DEPTH, LEAST_REACH, Move
+from trainer.footage.source import FootageSource
 
 LEAST_S, GOOD_S = 3.0, 120.0
 """Seconds with the person: what training needs at least, and below which more is advised."""
@@ -225,6 +227,19 @@ def _person_facts(person: PersonMetrics) -> list[tuple[str, str]]:
         ("Depth and side", range_ if person.motion else "not seen"),
         ("New at the end", "not known" if person.novelty is None else f"{person.novelty:.1%} of the stature"),
     ]
+
+
+def check_length(source: FootageSource) -> None:
+    """Tell of footage that is too short before any of it is looked at.
+
+    Raises:
+        UserError: it has fewer seconds than the person has to be in it.
+    """
+    if 0 < source.length_s < LEAST_S:
+        raise UserError(
+            f"{source.path} cannot be used: it is {source.length_s:.1f} s long, {LEAST_S:.0f} s are the least, "
+            f"{GOOD_S:.0f} s make a subject."
+        )
 
 
 def _about_moves(person: PersonMetrics) -> Iterator[str]:

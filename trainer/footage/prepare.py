@@ -30,36 +30,64 @@ from realtime.pose.skeleton import UNREFINED
 from realtime.references.atlas import ATLAS
 from realtime.video import write_picture
 from trainer.config import PrepareConfig
-from trainer.footage.acceptance import FootageReport
+from trainer.footage.acceptance import FootageReport, check_length
 from trainer.footage.analyse import Track, analyse_footage
 from trainer.footage.crop import Crop
 from trainer.footage.extract import extract_frames
 from trainer.footage.prepared import Prepared, training_frames
 from trainer.footage.report_page import publish
-from trainer.footage.scan import FootageScan, delete_scan, scan
+from trainer.footage.scan import FootageScan, delete_scan, is_begun, scan
 from trainer.footage.source import FootageSource, Timing, constant_rate, open_footage
 
 LOG = logging.getLogger(__name__)
 
 
-def prepare(config: PrepareConfig, run: Path, *, only_report: bool = False) -> Prepared | None:
+def prepare(config: PrepareConfig, run: Path) -> Prepared:
     """Prepare footage for training; what was done before a stop is not done again.
 
     Args:
         config: which footage, and how.
         run: folder to write.
-        only_report: stop once the report is written.
-
-    Returns:
-        None after `only_report`.
 
     Raises:
         UserError: the video or the poses cannot be read or do not belong together, or it is not fit for training, or
             the run was trained already.
     """
-    if (run / "checkpoints").exists() and not only_report:
+    if (run / "checkpoints").exists():
         raise UserError(f"{run} was trained on what was prepared there: choose another folder.")
     source = open_footage(config.video, config.fps, run)
+    check_length(source)
+    report, track, timing = _report(source, config, run)
+    if report.reasons:
+        raise UserError(f"{source.path} cannot be used: {'; '.join(report.reasons)} (see {run / 'report.html'}).")
+    prepared = _write_data(source, config, timing, report, track, run / "data")
+    delete_scan(run / "data" / "scanned")
+    return prepared
+
+
+def report_footage(config: PrepareConfig, run: Path) -> FootageReport:
+    """Write the report on footage, RUN/report.html, and nothing else; `prepare` then goes on from its scan.
+
+    Args:
+        config: which footage, and how.
+        run: folder to write.
+
+    Raises:
+        UserError: the video or the poses cannot be read or do not belong together.
+    """
+    report, _, _ = _report(open_footage(config.video, config.fps, run), config, run)
+    return report
+
+
+def kept(run: Path) -> str:
+    """What there is of a run that was stopped, and how it goes on."""
+    if (run / "data" / "prepare.json").exists() or is_begun(run / "data" / "scanned"):
+        return f"What was done is kept in {run}; the same command goes on from there."
+    return "Nothing was done yet."
+
+
+def _report(source: FootageSource, config: PrepareConfig, run: Path) -> tuple[FootageReport, Track, Timing]:
+    """Scan the footage and publish what is found; the scan of footage that cannot be used is not kept."""
     if config.crop_box is not None:
         for rgb, _ in islice(source.read(), 1):  # tell of a wrong crop before minutes of scanning
             Crop.chosen(config.crop_box, (rgb.shape[1], rgb.shape[0]), config.size_px)
@@ -72,12 +100,7 @@ def prepare(config: PrepareConfig, run: Path, *, only_report: bool = False) -> P
     publish(report, track, stills, run)
     if report.reasons:
         delete_scan(run / "data" / "scanned")
-        raise UserError(f"{source.path} cannot be used: {'; '.join(report.reasons)} (see {run / 'report.html'}).")
-    if only_report:
-        return None
-    prepared = _write_data(source, config, timing, report, track, run / "data")
-    delete_scan(run / "data" / "scanned")
-    return prepared
+    return report, track, timing
 
 
 def _write_data(

@@ -92,6 +92,11 @@ def scan(source: FootageSource, estimate: Estimate, folder: Path, *, by: str) ->
     return scanned
 
 
+def is_begun(folder: Path) -> bool:
+    """Whether there is anything of a scan that the next one goes on from."""
+    return any(folder.glob("*.npz"))
+
+
 def delete_scan(folder: Path) -> None:
     """Delete a scan, if there is one."""
     for file in [*folder.glob("*.npz"), *folder.glob("*.new"), folder / "done", folder / "about.json"]:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
@@ -15,7 +16,7 @@ from engines.errors import UserError
 from realtime.fetch import fetch, is_url
 from realtime.frame import Rgb
 from realtime.pictures import PICTURES_FPS, PictureFolder
-from realtime.video import count_frames, frame_rate, read_video
+from realtime.video import count_frames, film_length_s, frame_rate, read_video
 
 LOG = logging.getLogger(__name__)
 COMMON_FPS = tuple(
@@ -41,6 +42,10 @@ class FootageSource(Protocol):
         """Pictures per second, roughly."""
 
     @property
+    def length_s(self) -> float:
+        """How long it is, before any picture is decoded; 0 if unknown."""
+
+    @property
     def size_bytes(self) -> int:
         """Its size on the disk."""
 
@@ -64,10 +69,15 @@ class VideoFile:
         self.stems: Sequence[str] = ()
         self.size_bytes = path.stat().st_size
 
-    @property
+    @cached_property
     def fps(self) -> float:
-        """Pictures per second, by the first ones."""
+        """Pictures per second, on average."""
         return frame_rate(self.path)
+
+    @cached_property
+    def length_s(self) -> float:
+        """How long it is, by the times of its packets."""
+        return film_length_s(self.path)
 
     def read(self, start_s: float = 0.0) -> Iterator[tuple[Rgb, float]]:
         """Every picture from `start_s` on and its time."""

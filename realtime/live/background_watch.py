@@ -1,0 +1,36 @@
+"""Notices an engine that computes finite garbage, noise or one grey, by the background that is missing."""
+
+import cv2
+import numpy as np
+
+from realtime.frame import Rgb
+
+STEP_PX = 8
+"""One pixel in so many, each way, is looked at."""
+UNLIKE_LEVELS = 12
+"""A pixel that differs from the empty background by more, of 255, is not background."""
+LEAST_BACKGROUND = 0.4
+"""Share of a picture that is background however near the person comes. Of alice's footage 83 % are at least; of a
+grey in her room's mean shade 16 %, of noise less than 1 %."""
+
+
+class BackgroundWatch:
+    """Watches the background of pictures with somebody in them.
+
+    Only pictures that had the background can lose it: those of generators that were never taught it are left alone, and
+    so are all where there is none to compare with, because the camera moved.
+
+    Args:
+        plate: uint8 [H, W, 3], the empty background.
+    """
+
+    def __init__(self, plate: Rgb) -> None:
+        self._plate = plate[::STEP_PX, ::STEP_PX].copy()
+        self._had = False
+
+    def is_lost(self, picture: Rgb) -> bool:
+        """Whether a picture with somebody in it, uint8 [H, W, 3], has no background where earlier ones had."""
+        unlike = cv2.absdiff(picture[::STEP_PX, ::STEP_PX].copy(), self._plate).max(axis=2) > UNLIKE_LEVELS
+        there = bool(unlike.mean() <= 1 - LEAST_BACKGROUND)
+        self._had |= there and bool(np.ptp(self._plate))
+        return self._had and not there
