@@ -47,17 +47,16 @@ LACKING = """
 
 
 @pytest.mark.parametrize(
-    "line",
+    ("package", "line"),
     [
-        "engines list",
-        "realtime subjects",
-        "realtime bench --subject alice --source bob --seconds 1",
-        "trainer settings",
+        ("realtime.engine_tools", "engines list"),
+        ("realtime", "realtime subjects"),
+        ("realtime", "realtime bench --subject alice --source bob --seconds 1"),
+        ("trainer", "trainer settings"),
     ],
 )
-def test_commands_run_where_there_is_nothing_of_unix(line: str) -> None:
-    argv = line.split()
-    program = textwrap.dedent(LACKING).format(argv=argv, package=argv[0])
+def test_commands_run_where_there_is_nothing_of_unix(package: str, line: str) -> None:
+    program = textwrap.dedent(LACKING).format(argv=line.split(), package=package)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout

@@ -107,7 +107,7 @@ def empty_room(tmp_path: Path) -> Path:
     path, rng = tmp_path / "room.mp4", np.random.default_rng(0)
     room = np.full((96, 128, 3), (90, 110, 130), np.uint8)
     with VideoWriter(path, 30) as writer:
-        for _ in range(12):
+        for _ in range(100):
             writer.write(np.clip(room + rng.normal(0, 2, room.shape), 0, 255).astype(np.uint8))
     return path
 
