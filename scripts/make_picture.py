@@ -1,4 +1,4 @@
-"""Make README's looping picture, performer | figure | subject, as an animated WebP; rendered exactly as live.
+"""Make README's looping picture, performer | figure | moved parts | subject, as an animated WebP, rendered as live.
 
 python scripts/make_picture.py docs/alice.webp --subject alice --video realtime/performers/bob.mp4 --start-s 18
 """
@@ -13,6 +13,7 @@ import numpy as np
 
 from engines.files import replace_file
 from realtime.frame import Rgb
+from realtime.references.inputs import ReferenceInputs
 from realtime.subject import load_subject
 from realtime.subject_engines import EngineConfig
 from trainer.evaluation.playback import PlaybackChain, VideoPlayback, VideoSpan
@@ -26,9 +27,11 @@ def perform(subject: str, video: Path, start_s: float, seconds: float) -> tuple[
     played, engines = load_subject(subject), EngineConfig()
     part = VideoSpan(start_s=max(0.0, start_s - SETTLE_S), end_s=start_s + seconds)
     performance, chain = VideoPlayback(played, video, part, engines, self_driven=False), PlaybackChain(played, engines)
-    rows = [
-        np.hstack([shown.footage, shown.figure, chain.step(shown.figure, shown.pose)]) for shown in performance.play()
-    ]
+    inputs = ReferenceInputs(played.atlas, played.plate) if played.atlas else None
+    rows = []
+    for shown in performance.play():
+        parts = [inputs.step(shown.pose).picture] if inputs else []
+        rows.append(np.hstack([shown.footage, shown.figure, *parts, chain.step(shown.figure, shown.pose)]))
     return rows[round((start_s - part.start_s) * performance.fps) :], performance.fps
 
 
