@@ -28,6 +28,10 @@ from engines.engine import Size, cut_constants  # noqa: E402
 from engines.errors import UserError  # noqa: E402
 from engines.files import write_file  # noqa: E402
 
+# The binding makes its table of types when it is first asked, and two threads that ask at once wait for each other for
+# ever: one has Python's lock, the other one the table's.
+ov.Type.f32.to_dtype()
+
 LOG = logging.getLogger(__name__)
 _HINTS: Mapping[Precision, str] = {"f32": "f32", "bf16": "bf16", "int8": "f32"}
 """Arithmetic of what is not quantized."""
