@@ -29,7 +29,7 @@ from realtime.live.source import FileSource
 from realtime.live.source_switch import SourceSwitch
 from realtime.live.whip_source import WhipSource
 from realtime.meter import Meter
-from realtime.pose.skeleton import REFINED
+from realtime.pose.skeleton import REFINED, UNREFINED
 from realtime.pose.track import PoseTrack
 from realtime.subject import load_subject
 from server.access import Access, Role
@@ -106,8 +106,9 @@ def test_a_subject_that_was_trained_with_other_keypoints_is_not_shown_in_this_se
     played: Played, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alice = load_subject("alice")
-    refined = replace(alice, manifest=msgspec.structs.replace(alice.manifest, skeleton_version=REFINED))
-    monkeypatch.setattr(played.asked, "_load", lambda name: ScriptedRenderer(200, subject=refined))
+    other_version = UNREFINED if alice.manifest.skeleton_version == REFINED else REFINED
+    other = replace(alice, manifest=msgspec.structs.replace(alice.manifest, skeleton_version=other_version))
+    monkeypatch.setattr(played.asked, "_load", lambda name: ScriptedRenderer(200, subject=other))
     with pytest.raises(UserError, match="other keypoints: begin anew with `realtime run --subject alice`"):
         played.asked.show("alice")
     assert played.session.renderer.subject.manifest.skeleton_version == alice.manifest.skeleton_version

@@ -316,7 +316,7 @@ def test_alice_in_windows_is_alice() -> None:
     """The bundled network sees past the window's edge, so not to the bit."""
     subject, choice = load_subject("alice"), Choice("openvino", "int8")
     windowed = load_renderer(subject, choice, 1, face=False)
-    whole = Renderer(choice.load(subject.generator, 1), None, subject.plate)
+    whole = Renderer(choice.load(subject.generator, 1), None, subject.plate, atlas=subject.atlas)
     poses = (load_clips(subject.folder) or [])[:24]
     pictures = [[renderer.step(subject.figure(pose)) for renderer in (windowed, whole)] for pose in poses]
     found_db = [psnr_db(*pair) for pair in pictures]

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 
 import numpy as np
 
@@ -14,6 +15,12 @@ from realtime.pose.pose import Pose
 from realtime.subject import Subject, load_subject
 
 
+@cache
+def alice() -> Subject:
+    """The bundled subject, loaded once."""
+    return load_subject("alice")
+
+
 class ScriptedRenderer:
     """Paints every picture in one grey, that of its subject."""
 
@@ -22,7 +29,7 @@ class ScriptedRenderer:
     face_every = 1
 
     def __init__(self, grey: int = 0, *, subject: Subject | None = None) -> None:
-        self.subject = subject or load_subject("alice")
+        self.subject = subject or alice()
         self._grey = grey
 
     def step(self, figure: Figure) -> Rgb:
