@@ -36,16 +36,16 @@ class JustInTime:
         """A figure was made ready for the renderer; from the thread between the two."""
         self._parts_s.append(duration_s)
 
-    def wait_s(self, at_s: float, *, figure_waits: bool) -> float:
+    def wait_s(self, at_s: float, *, figures: int) -> float:
         """How long to wait before the next frame is taken.
 
         Args:
             at_s: now.
-            figure_waits: whether the renderer has not begun with the last figure yet, which it will first.
+            figures: on their way to the renderer, which will render those first.
         """
         began_at_s = self._began_at_s
         if began_at_s == math.inf or not self._render_s or not self._pose_s:
             return 0.0
-        free_at_s = began_at_s + min(self._render_s.copy()) * (2 if figure_waits else 1)
+        free_at_s = began_at_s + min(self._render_s.copy()) * (1 + figures)
         ahead_s = max(self._pose_s) + max(self._parts_s.copy(), default=0.0)
         return max(0.0, free_at_s - ahead_s - at_s)

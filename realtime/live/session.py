@@ -105,6 +105,8 @@ class Session:
         self._load = LoadMeter(meter, self._share.cores)
         self._in_time = JustInTime()
         self._frames, self._figures, self._moved = Latest[Frame](), Latest[FigureFrame](), Latest[FigureFrame]()
+        self._moving = False
+        """Whether the parts of a figure are being moved."""
         self._nobody = False
         self._stalls = StallLog()
         self.looked_at, self.seen = 0, 0
@@ -351,15 +353,16 @@ class Session:
 
     def _pause_s(self) -> float:
         """How long to wait before a frame is taken: it would only wait later, or too much has been computed."""
-        figure_waits = self._figures.waiting or self._moved.waiting
-        waits_s = self._in_time.wait_s(time.perf_counter(), figure_waits=figure_waits)
+        figures = self._figures.waiting + self._moving + self._moved.waiting
+        waits_s = self._in_time.wait_s(time.perf_counter(), figures=figures)
         return max(waits_s, self._share.pause_s())
 
     def _move(self) -> None:
         while not self._stop.is_set():
             if self._moved.free(WAIT_S) and (drawn := self._figures.take(WAIT_S)) is not None:
-                begun_at_s = time.perf_counter()
+                self._moving, begun_at_s = True, time.perf_counter()
                 self._moved.put(self._parts.step(drawn))
+                self._moving = False
                 self._in_time.moved(time.perf_counter() - begun_at_s)
 
     def _draw(self) -> None:

@@ -125,19 +125,22 @@ def test_a_slow_reader_gets_new_pictures_and_holds_nobody_up() -> None:
 
 def test_a_frame_is_begun_when_the_renderer_will_be_free() -> None:
     in_time = JustInTime()
-    assert in_time.wait_s(0.0, figure_waits=False) == 0, "nothing is known"
+    assert in_time.wait_s(0.0, figures=0) == 0, "nothing is known"
     for number in range(10):
         in_time.posed(0.012 if number == 5 else 0.010)
         in_time.began(number)
         in_time.rendered(number + 0.045)
-    assert in_time.wait_s(10.0, figure_waits=False) == 0, "the renderer is free"
+    assert in_time.wait_s(10.0, figures=0) == 0, "the renderer is free"
     in_time.began(10.0)
-    assert in_time.wait_s(10.001, figure_waits=False) == pytest.approx(0.045 - 0.012 - 0.001)
-    assert in_time.wait_s(10.001, figure_waits=True) == pytest.approx(0.090 - 0.012 - 0.001)
-    assert in_time.wait_s(10.040, figure_waits=False) == 0, "it is high time"
+    assert in_time.wait_s(10.001, figures=0) == pytest.approx(0.045 - 0.012 - 0.001)
+    assert in_time.wait_s(10.001, figures=1) == pytest.approx(0.090 - 0.012 - 0.001)
+    assert in_time.wait_s(10.001, figures=2) == pytest.approx(0.135 - 0.012 - 0.001)
+    assert in_time.wait_s(10.040, figures=0) == 0, "it is high time"
+    in_time.moved(0.020)
+    assert in_time.wait_s(10.001, figures=0) == pytest.approx(0.045 - 0.012 - 0.020 - 0.001)
     for _ in range(8):
         in_time.posed(0.050)
-    assert in_time.wait_s(10.001, figure_waits=False) == 0, "a pose that takes longer is begun at once"
+    assert in_time.wait_s(10.001, figures=0) == 0, "a pose that takes longer is begun at once"
 
 
 PROGRAM = """
