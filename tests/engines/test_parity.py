@@ -33,7 +33,9 @@ CHOICES = [choice for choice in candidates(load_subject("alice").graphs) if choi
 @pytest.fixture(scope="module")
 def clips() -> SubjectClips:
     subject = load_subject("alice")
-    return SubjectClips([standing(scale=1.1, x=150.0 + 10 * step) for step in range(4)], subject.style, subject.plate)
+    return SubjectClips(
+        [standing(scale=1.1, x=150.0 + 10 * step) for step in range(4)], subject.style, subject.plate, subject.atlas
+    )
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Recurrent networks keep their past where they run, and every way gives the same pictures."""
 
+from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
@@ -14,9 +15,11 @@ from realtime.patches import to_patches
 from realtime.render import Renderer
 from realtime.subject import load_subject
 from tests.support.standing_pose import standing
+from tests.support.tiny_training import figure_generator
 
 RNG = np.random.default_rng(0)
 STEPS = 4
+PLATE = load_subject("alice").plate
 
 
 class Mixing:
@@ -76,22 +79,21 @@ def test_what_is_no_recurrent_network_is_refused() -> None:
         channel_copies((1, 3, 5, 100), (1, 3, 5, 96))
 
 
-def test_device_host_and_renderer_give_the_same_pictures() -> None:
-    """The device's own logic, on the CPU: alice's generator, its state never leaving the torch tensors."""
-    subject = load_subject("alice")
-    module = OnnxModule(subject.generator)
+def test_device_host_and_renderer_give_the_same_pictures(tmp_path: Path) -> None:
+    """The device's own logic, on the CPU: a figure's generator, its state never leaving the torch tensors."""
+    graph = figure_generator(PLATE, tmp_path / "generator.onnx")
+    module = OnnxModule(graph)
     device = TorchDeviceEngine(module, module.inputs, module.outputs, "cpu")
     assert isinstance(device, DeviceEngine)
-    host = EagerEngine(subject.generator, 1)
+    host = EagerEngine(graph, 1)
     assert isinstance(make_recurrent(host), HostRecurrentEngine)
     assert not isinstance(make_recurrent(device), HostRecurrentEngine)
-    size = subject.plate.shape
-    figures = [Figure(noise(size), standing()) for _ in range(STEPS)]
-    by_host, by_device = Renderer(host, None, subject.plate), Renderer(device, None, subject.plate)
+    figures = [Figure(noise(PLATE.shape), standing()) for _ in range(STEPS)]
+    by_host, by_device = Renderer(host, None, PLATE), Renderer(device, None, PLATE)
     expected = [by_host.step(figure) for figure in figures]
-    blank, plate = np.zeros_like(host.outputs["picture"]), to_patches(subject.plate)[None]
+    blank, plate = np.zeros_like(host.outputs["picture"]), to_patches(PLATE)[None]
     patches = [to_patches(figure.rgb)[None] for figure in figures]
-    others = slowly(EagerEngine(subject.generator, 1), blank, plate, patches)
+    others = slowly(EagerEngine(graph, 1), blank, plate, patches)
     assert all(np.array_equal(to_patches(each)[None], other) for each, other in zip(expected, others, strict=True))
     for _ in range(2):
         assert all(np.array_equal(by_device.step(figure), each) for figure, each in zip(figures, expected, strict=True))
