@@ -73,7 +73,7 @@ def test_show(mine: Path) -> None:
     assert Path(facts["thumbnail"]).is_file()
     assert facts["folder"].startswith(str(load_subject("alice").folder))
     assert facts["person"] == "fictional person, CC0-1.0"
-    assert "alice.mp4, 512x512 px, " in facts["footage"]
+    assert "alice_long.mp4, 512x512 px, " in facts["footage"]
     assert "lpips_like 0.0" in facts["body"]
     assert "flicker " in facts["measured"]
     assert_refused(command("realtime", "subjects", "show", "nobody"), "no subject 'nobody'", "alice", "berta")
