@@ -65,8 +65,5 @@ def run_bench(config: BenchConfig) -> None:
 def about_quality(quality: QualityName) -> str:
     """What is measured, and how a session differs from that."""
     if quality == "auto":
-        return "Measured with a quality that adapts to the time there is, as that of `realtime run` does."
-    return (
-        f"Measured at {quality} quality all the time. `realtime run` adapts its own to the time there is, as --quality "
-        "auto does here."
-    )
+        return "Measured with a quality that adapts to the time there is, as in `realtime run`."
+    return f"Measured at {quality} quality. `realtime run` adapts its own: --quality auto."

@@ -36,7 +36,7 @@ def test_a_recording_says_that_it_is_made_by_ai_and_of_whom(tmp_path: Path) -> N
         told = json.loads(reader.json())
     claims = {each["label"]: each["data"] for each in told["manifests"][told["active_manifest"]]["assertions"]}
     assert claims["c2pa.actions.v2"]["actions"][0]["digitalSourceType"] == MADE_BY_AI
-    consent = {"person": "fictional person", "licence": "CC0-1.0"}
+    consent = {"person": "fictional person", "licence": "CC0-1.0", "pictures": True}
     assert claims[SUBJECT]["subjects"] == [{"name": "alice", "consent": consent}]
     assert sorted(each.name for each in tmp_path.iterdir()) == ["keys", "out.mp4"]
     changed = bytearray(path.read_bytes())

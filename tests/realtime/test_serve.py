@@ -85,7 +85,7 @@ def test_bench_prints_figures_for_people_and_programs() -> None:
     done = command("realtime", "bench", "--subject", "alice", "--source", "bob", "--seconds", "3")
     assert done.returncode == 0, done.stderr
     assert "capture to encoded" in done.stdout
-    assert "Measured at full quality all the time. `realtime run` adapts its own" in done.stdout
+    assert "Measured at full quality. `realtime run` adapts its own" in done.stdout
     last = json.loads(done.stdout.splitlines()[-1])
     assert last.keys() == set(BenchResult.__struct_fields__)
     assert last["fps"] > 1
