@@ -59,9 +59,9 @@ def errors_named(path: Path, draft: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.filename is not None and draft in (named := Path(os.fsdecode(error.filename)), *named.parents):
-            error.filename = str(path / named.relative_to(draft))
-        raise
+        if error.filename is None or draft not in (named := Path(os.fsdecode(error.filename)), *named.parents):
+            raise
+        raise OSError(error.errno, error.strerror, str(path / named.relative_to(draft))) from error
 
 
 def _delete_abandoned(path: Path) -> None:
