@@ -4,12 +4,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.engine import Box
 from realtime.frame import Rgb
 
 PATCH = 4
 CHANNELS = PATCH * PATCH * 3
-Box = tuple[slice, slice]
-"""Rows and columns of patches."""
 WHOLE: Box = slice(None), slice(None)
 
 

@@ -185,7 +185,9 @@ class PartsPipeline:
                 self._subject = subject
                 self._inputs = ReferenceInputs(subject.atlas, subject.plate) if subject.atlas else None
             figure = drawn.figure
-            if self._inputs:
+            if self._inputs and figure.pose is None:
+                self._inputs.reset()  # there is nothing to move
+            elif self._inputs:
                 figure = replace(figure, moved=self._inputs.step(figure.pose).copied())
         return replace(drawn, frame=replace(drawn.frame, done_at_s=time.perf_counter()), figure=figure)
 

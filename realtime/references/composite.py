@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.engine import Box
 from realtime.frame import Rgb
-from realtime.patches import PATCH, Box, pixels_of
+from realtime.patches import PATCH, pixels_of
 from realtime.pose.pose import Floats
 from realtime.references.atlas import Reference, Rgba
 from realtime.references.bones import PART_BONES, PART_OF, REACH, far_first

@@ -4,8 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from engines.engine import Box
 from realtime.frame import Rgb
-from realtime.patches import PATCH, Box
+from realtime.patches import PATCH
 from realtime.pose.pose import Floats, Pose
 from realtime.references.atlas import Atlas
 from realtime.references.bones import Limbs, limbs_of

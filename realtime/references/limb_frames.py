@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime.patches import Box
+from engines.engine import Box
 from realtime.pose.pose import Floats
 from realtime.references.bones import BONE, REACH, B, Limbs
 from realtime.references.transfer import transfer

@@ -239,7 +239,6 @@ def test_detector_train_and_run(tmp_path: Path) -> None:
     about = json.loads(done.stdout.splitlines()[-1])
     assert (about["subject"], about["size_px"]) == ("alice", [SIDE_PX, SIDE_PX])
     assert (about["training_clips"], about["held_out_clips"]) == (3, 2)
-    assert about["accuracy"] in (0, 0.25, 0.5, 0.75, 1), "of two clips of either kind; alice is hard to tell by so few"
     assert "held-out clips" in done.stdout
     assert load_detector(model)[1].accuracy == about["accuracy"]
 
