@@ -15,7 +15,7 @@ from tyro.conf import Positional
 
 from engines.backends import BACKENDS, BackendName, Precision, known_backend
 from engines.choose import Choice
-from engines.engine import Box, Bytes, Engine
+from engines.engine import Bytes, Engine
 from engines.errors import UserError
 from engines.load import has_windows, load_engine
 from engines.parity import CHAIN_FLOORS_DB, RecordingEngine, only_output, psnr_db
@@ -23,7 +23,7 @@ from engines.recurrent import MovingEngine
 from engines.verify import Check, ReferenceFrames, VerifyConfig, verify, verify_once
 from engines.windowed import WindowedEngine
 from realtime.frame import Rgb
-from realtime.patches import PATCH, to_patches
+from realtime.patches import PATCH, pixels_of, to_patches
 from realtime.pose.measure import HeadBox, head_box
 from realtime.pose.pose import Pose
 from realtime.render import crop_head, reference_picture
@@ -124,7 +124,7 @@ def _verify_windows(subject: Subject, choice: Choice, whole: Engine, clips: Subj
     windowed.wait()
     found, expected, shares, lost = list[Rgb](), list[Rgb](), list[float](), 0
     for pair in zip(clips.play(windowed), clips.play(whole), strict=True):
-        rows, columns = window = _pixels(windowed.box)
+        rows, columns = window = pixels_of(windowed.box)
         for pictures, picture in zip((found, expected), pair, strict=True):
             pictures.append(picture[window].reshape(-1, 3))
         shares.append((rows.stop - rows.start) * (columns.stop - columns.start) / subject.plate[..., 0].size)
@@ -134,11 +134,6 @@ def _verify_windows(subject: Subject, choice: Choice, whole: Engine, clips: Subj
     inside_db = psnr_db(np.concatenate(found), np.concatenate(expected))
     metrics = {"inside_db": round(inside_db, 3), "share": round(float(np.mean(shares)), 3), "lost_px": float(lost)}
     yield Check(name="windows as the whole picture", passed=inside_db >= WINDOW_FLOOR_DB, metrics=metrics)
-
-
-def _pixels(box: Box) -> Box:
-    rows, columns = (slice(side.start * PATCH, side.stop * PATCH) for side in box)
-    return rows, columns
 
 
 def _reference_backend(backend: BackendName) -> BackendName:
