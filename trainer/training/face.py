@@ -40,7 +40,7 @@ FACE_BATCH = 8
 CHAIN_FRAMES = 600
 """Frames that the generator renders on its own outputs before it starts anew, to give all cores something to do."""
 SEEN_TIMES = 2
-"""How often every head is seen, at least: more heads than so are not rendered."""
+"""How often a head is seen in the mean, at least: more heads than so are not rendered."""
 PERCEPTUAL_HEADS = 2
 """So many of them go through the perceptual network, for its cost."""
 
