@@ -238,7 +238,8 @@ class RenderPipeline:
         return self.last
 
     def _leave(self, rgb: Rgb, plate: Rgb, at_s: float) -> Rgb:
-        step = (at_s - self._at_s) / FADE_S * (1 if self.faded else -1)
+        since_s = min(at_s - self._at_s, FADE_S / 6)  # nothing jumps because pictures failed to come for a while
+        step = since_s / FADE_S * (1 if self.faded else -1)
         self._absence, self._at_s = min(1.0, max(0.0, self._absence + step)), at_s
         return rgb if not self._absence else _blend(plate, rgb, self._absence)
 
