@@ -1,9 +1,10 @@
 """Causal smoothing of keypoints, in training as live: a Kalman filter that trusts what the estimator is sure of.
 
-Every keypoint moves with a velocity that accelerations at random change; it is measured with the deviation that its
-estimator states. A body at rest accelerates little and one that moves much, so what it may do grows with its speed; so
-does it where a measurement is farther away than both explain. Of a hand or a face all keypoints count as equally fast,
-so that it stays rigid.
+Every keypoint moves with a velocity that accelerations at random change (Bar-Shalom, Li, Kirubarajan: Estimation with
+Applications to Tracking and Navigation, 2001, section 6.2.2); it is measured with the deviation that its estimator
+states. A body at rest accelerates little and one that moves much, so what it may do grows with its speed; so does it
+where a measurement is farther away than both explain. Of a hand or a face all keypoints count as equally fast, so that
+it stays rigid.
 """
 
 from dataclasses import dataclass
