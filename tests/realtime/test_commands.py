@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
@@ -38,6 +38,7 @@ from server.stream import SharedStream
 from tests.support.commands import DATA, assert_refused, command
 from tests.support.scripted import KeptOutput, ScriptedEstimator, ScriptedRenderer, ScriptedSource
 from tests.support.standing_pose import standing
+from tests.support.waiting import until
 
 LEFT_WHITE: Rgb = np.zeros((64, 64, 3), np.uint8)
 LEFT_WHITE[:, :32] = 255
@@ -78,13 +79,6 @@ def played(tmp_path: Path) -> Iterator[Played]:
     until(lambda: len(played.output.frames) > 2)
     yield played
     played.session.stop()
-
-
-def until(condition: Callable[[], bool]) -> None:
-    ends_at_s = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < ends_at_s
-        time.sleep(0.01)
 
 
 def test_every_command_is_listed_with_what_it_changes(played: Played) -> None:

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
 from itertools import pairwise, repeat
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from realtime.pose.track import PoseTrack
 from tests.support.commands import DATA
 from tests.support.scripted import KeptOutput, ScriptedEstimator, ScriptedRenderer, ScriptedSource
 from tests.support.standing_pose import standing
+from tests.support.waiting import until
 
 BLANK: Rgb = np.zeros((64, 64, 3), np.uint8)
 SLOW_S = 0.045
@@ -73,13 +73,6 @@ class SlowOutput(WorkingOutput):
                 self.numbers.append(frame.number)
                 self.ages.append(self.newest - frame.number)
                 time.sleep(4 * SLOW_S)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    ends_at_s = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < ends_at_s
-        time.sleep(0.01)
 
 
 def session_of(estimator: ScriptedEstimator, renderer: ScriptedRenderer, output: KeptOutput | SlowOutput) -> Session:

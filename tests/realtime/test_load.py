@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from itertools import repeat
 
 import numpy as np
@@ -22,15 +21,9 @@ from realtime.pose.pose import Pose
 from realtime.pose.track import PoseTrack
 from tests.support.scripted import KeptOutput, ScriptedEstimator, ScriptedRenderer, ScriptedSource
 from tests.support.standing_pose import standing
+from tests.support.waiting import until
 
 BLANK: Rgb = np.zeros((64, 64, 3), np.uint8)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    ends_at_s = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < ends_at_s
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize(("pose_s", "render_s", "cpu_s", "load"), [(3, 2, 0, 1.6), (1, 3, 0, 1.5), (1, 1, 8, 2.0)])

@@ -5,8 +5,6 @@ import struct
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,6 +26,7 @@ from realtime.pose.track import PoseTrack
 from tests.support.commands import DATA, assert_refused, command
 from tests.support.scripted import KeptOutput, ScriptedEstimator, ScriptedRenderer, ScriptedSource
 from tests.support.streams import numbered_picture, read_number
+from tests.support.waiting import until
 
 RECORD = """
 import sys, time
@@ -44,13 +43,6 @@ while True:
     time.sleep(0.02)
 """
 """Records at 24 fps, twice as fast as it happens, until it is killed."""
-
-
-def until(condition: Callable[[], bool]) -> None:
-    ends_at_s = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < ends_at_s
-        time.sleep(0.01)
 
 
 def give(output: RecordingOutput | VirtualCameraOutput, frames: list[Frame]) -> None:

@@ -18,6 +18,7 @@ from realtime.pose.pose import Pose
 from realtime.pose.track import PoseTrack
 from tests.support.scripted import KeptOutput, ScriptedEstimator, ScriptedRenderer, ScriptedSource
 from tests.support.standing_pose import standing
+from tests.support.waiting import until
 
 BLANK: Rgb = np.zeros((64, 64, 3), np.uint8)
 Item = Rgb | Callable[[], None]
@@ -27,13 +28,6 @@ def session_of(*outputs: Output, pictures: Iterator[Item] | None = None, grey: i
     source = ScriptedSource(repeat(BLANK) if pictures is None else pictures)
     estimator = ScriptedEstimator(standing(scale=0.5))
     return Session(source, PoseTrack(estimator), ScriptedRenderer(grey), outputs, meter=Meter(*STAGES))
-
-
-def until(condition: Callable[[], bool]) -> None:
-    ends_at_s = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < ends_at_s
-        time.sleep(0.01)
 
 
 def test_every_output_gets_the_frames_and_is_closed() -> None:

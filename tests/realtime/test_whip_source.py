@@ -5,7 +5,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import aiohttp
@@ -26,6 +25,7 @@ from tests.support.scripted import KeptOutput, ScriptedEstimator, ScriptedRender
 from tests.support.server_harness import NumberedTrack, publish, receive, watch
 from tests.support.standing_pose import standing
 from tests.support.streams import read_number
+from tests.support.waiting import until
 
 
 def picture(width_px: int, height_px: int, grey: int = 90) -> ReceivedPicture:
@@ -33,14 +33,6 @@ def picture(width_px: int, height_px: int, grey: int = 90) -> ReceivedPicture:
     return ReceivedPicture(
         av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(format="yuv420p"), time.perf_counter()
     )
-
-
-def until(condition: Callable[[], bool], meanwhile: Callable[[], None] = lambda: None) -> None:
-    ends_at_s = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < ends_at_s
-        meanwhile()
-        time.sleep(0.01)
 
 
 def test_the_newest_picture_is_read_with_its_time() -> None:
