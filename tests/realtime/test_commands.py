@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby, repeat
@@ -19,6 +20,7 @@ from realtime.figure import Figure
 from realtime.frame import Frame, Rgb
 from realtime.live.calibrate import COME_IN, GIVE_UP_S, STEP_BACK
 from realtime.live.commands import AWAITED, NO_BADGE, SessionCommands
+from realtime.live.control_client import control
 from realtime.live.figure_sender import figure_message
 from realtime.live.latest import Latest
 from realtime.live.lesson import TOLD_S
@@ -357,8 +359,9 @@ async def test_the_command_line_of_control(tmp_path: Path) -> None:
             ),
             (["mirror", "true"], "ftp://x", "no link"),
         ):
-            done = await asyncio.to_thread(command, "realtime", "control", *words, "--link", link_used)
-            assert_refused(done, said)
+            with pytest.raises(UserError, match=re.escape(said)):
+                await asyncio.to_thread(control, link_used, words[0], " ".join(words[1:]) or None)
+        assert_refused(await asyncio.to_thread(command, "realtime", "control", "jump", "--link", link), "no command")
     finally:
         await server.stop()
         played.session.stop()

@@ -5,8 +5,6 @@ import math
 import shutil
 import signal
 import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ import pytest
 import torch
 
 from realtime.video import count_frames, write_picture
-from tests.support.commands import DATA, assert_refused, chosen, command
+from tests.support.commands import DATA, assert_refused, chosen, command, command_signalled
 from tests.support.footage_files import paint, swaying, textured, write_labels
 from trainer.footage.prepared import load_prepared
 from trainer.training.checkpoint import load_checkpoint
@@ -46,13 +44,8 @@ def steps(run: Path, stage: str = "body") -> list[str]:
 def test_killed_at_any_time_it_goes_on_to_the_bit(toy_run: Path, toy_flags: list[str], begin_run: BeginRun) -> None:
     run = begin_run()
     arguments = ["trainer", "train", str(run), *toy_flags, *chosen(save_minutes=0)]
-    program = Path(sys.executable).with_name("trainer")
-    child = subprocess.Popen([program, *arguments[1:]], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while not (run / "body.jsonl").exists() or (run / "body.jsonl").read_text().count("\n") < 2:
-        assert child.poll() is None
-        time.sleep(0.01)
-    child.send_signal(signal.SIGKILL)
-    child.wait()
+    killed = command_signalled(*arguments, number=signal.SIGKILL, when_written="body_00000002.pt")
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert not (run / "checkpoints" / "body_best.pt").exists(), "it was killed half-way"
     with (run / "body.jsonl").open("a") as file:
         file.write('{"step": 3, "l1')  # as if killed while writing
