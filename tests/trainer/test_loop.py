@@ -60,13 +60,14 @@ def test_a_full_disk_loses_nothing(toy_run: Path, toy_flags: list[str], begin_ru
     run = begin_run()
     (run / "checkpoints").mkdir()
     third = run / "checkpoints" / "body_00000003.pt"
-    refused = command("trainer", "train", run, *toy_flags, *chosen(save_minutes=0), disk_full_at=third)
+    flags = [*toy_flags, *chosen(face_steps=0)]
+    refused = command("trainer", "train", run, *flags, *chosen(save_minutes=0), disk_full_at=third)
     assert refused.returncode == 2
     assert "Traceback" not in refused.stderr
     assert f"no space for the training's files in {run} (No space left on device)" in refused.stderr
     assert steps(run) == ["body_00000000", "body_00000001", "body_00000002"]
     assert not list(run.rglob("*.new"))
-    done = command("trainer", "train", run, *toy_flags)
+    done = command("trainer", "train", run, *flags)
     assert done.returncode == 0, done.stderr
     assert (run / "body.jsonl").read_bytes() == (toy_run / "body.jsonl").read_bytes()
 
@@ -112,7 +113,7 @@ def test_two_processes_learn_as_one(toy_flags: list[str], begin_run: BeginRun) -
     runs = []
     for devices in ("1", "2"):
         run = begin_run()
-        flags = [*toy_flags, *chosen(chains=4, warmup_steps=0, precision="f32", keep=9)]
+        flags = [*toy_flags, *chosen(chains=4, warmup_steps=0, precision="f32", keep=9, face_steps=0)]
         done = command("trainer", "train", run, *flags, "--devices", devices, *chosen(save_minutes=0))
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("Finished") == 1
