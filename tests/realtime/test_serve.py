@@ -181,9 +181,9 @@ async def test_a_browser_shows_alice_doing_what_bob_does(browser: Browser) -> No
     try:
         page = await browser.new_page()
         await page.goto(server.url)
-        await page.locator("body[data-state=live]").wait_for(timeout=1000 * HANG_S)
+        await page.locator("body[data-state=live]").wait_for(timeout=2000 * HANG_S)
         best = empty = 0.0
-        async with asyncio.timeout(2 * HANG_S):  # bob needs a few seconds to walk in, and goes out again
+        async with asyncio.timeout(5 * HANG_S):  # bob needs a few seconds to walk in, and goes out again
             while best <= empty + 0.02:
                 rendered.clear()
                 png = np.array(await page.evaluate(WATCH, 15), np.uint8)
