@@ -206,7 +206,7 @@ def missing(fade: Fade, times_s: Sequence[float]) -> NDArray[np.float64]:
         elif number == 0:
             renderer, end = ScriptedRenderer(200), np.full_like(end, 200)
         far.append(np.abs(rgb.astype(int) - end).mean())
-    return np.array(far) / far[0]
+    return np.asarray(np.array(far) / far[0], np.float64)
 
 
 @BOTH

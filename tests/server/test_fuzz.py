@@ -140,9 +140,7 @@ async def test_mutated_offers_and_bodies_leave_nothing_and_harm_nobody(count: in
         await eventually(lambda: inside.server.viewers == 0)
         await eventually(lambda: len(asyncio.all_tasks()) <= tasks_before)
         gc.collect()
-        await eventually(
-            lambda: open_files() <= files_before + 2, timeout_s=10
-        )  # the two ends of this test's own connection
+        await eventually(lambda: open_files() <= files_before + 2)  # the two ends of this test's own connection
         grown_mib = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - most_kib) / 1024
         assert grown_mib < MOST_MIB + MOST_MIB_EACH * count
         print(f"{count} offers: {dict(statuses)}, {missed} of {len(numbers)} pictures missed, {grown_mib:.1f} MiB more")
