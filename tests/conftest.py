@@ -7,14 +7,17 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
-from playwright.async_api import Browser, async_playwright
+from hypothesis import HealthCheck, settings
+from playwright.async_api import Browser, async_playwright, expect
 
 from tests.support.commands import DATA, chosen, command
+from tests.support.waiting import HANG_S
 
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp()  # no engine of the user's, and none for the user
-settings.register_profile("patient", deadline=None)  # no test asserts how long anything takes
+# No test asserts how long anything takes.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
+expect.set_options(timeout=1000 * HANG_S)
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch is imported: as `trainer` does
 
 CHROMIUM_FLAGS = [

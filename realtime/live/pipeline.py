@@ -207,9 +207,11 @@ class RenderPipeline:
         self._meter = meter
         self._renderer: SubjectRenderer | None = None
         self._badge = Badge()
-        self._last: Frame | None = None
-        self._faded: Frame | None = None
-        """The last picture of the subject before, while it still shows, with the time when it was replaced."""
+        self._last: Rgb | None = None
+        self._before: Rgb | None = None
+        """The last picture of the subject before, while it still shows."""
+        self._presence = 1.0
+        """How much of the present subject is seen, 0..1."""
         self.last: Frame | None = None
         """The picture that was rendered last, as everybody sees it."""
         self.badge = badge
@@ -218,8 +220,10 @@ class RenderPipeline:
         """Whether only the background is to be seen; from any thread."""
         self.face_every = 1
         """See `realtime.render.Renderer.face_every`; from any thread."""
-        self._absence, self._at_s = 0.0, 0.0
-        """How much of the background is seen, 0..1, and when."""
+        self._absence = 0.0
+        """How much of the background is seen, 0..1."""
+        self._at_s = 0.0
+        """When the newest picture was captured."""
 
     def step(self, drawn: FigureFrame) -> Frame:
         """Render the subject in the figure's pose."""
@@ -228,29 +232,29 @@ class RenderPipeline:
             drawn.renderer.face_every = self.face_every
             rgb = drawn.renderer.step(drawn.figure)
             if drawn.renderer is not self._renderer:
-                self._renderer, self._faded = drawn.renderer, self._last
-            at_s = drawn.frame.captured_at_s
-            rgb = self._fade(rgb, at_s)
-            self._last = replace(drawn.frame, rgb=rgb)
-            rgb = self._leave(rgb, drawn.renderer.subject.plate, at_s)
+                self._renderer, self._before, self._presence = drawn.renderer, self._last, 0.0
+            share = self._share(drawn.frame.captured_at_s)
+            self._last = rgb = self._come(rgb, share)
+            rgb = self._leave(rgb, drawn.renderer.subject.plate, share)
             rgb = self._badge.burn(rgb) if self.badge else rgb
         self.last = replace(drawn.frame, rgb=rgb, done_at_s=time.perf_counter())
         return self.last
 
-    def _leave(self, rgb: Rgb, plate: Rgb, at_s: float) -> Rgb:
-        since_s = min(at_s - self._at_s, FADE_S / 6)  # nothing jumps because pictures failed to come for a while
-        step = since_s / FADE_S * (1 if self.faded else -1)
-        self._absence, self._at_s = min(1.0, max(0.0, self._absence + step)), at_s
-        return rgb if not self._absence else _blend(plate, rgb, self._absence)
+    def _share(self, at_s: float) -> float:
+        """The share of a fade since the picture before: nothing jumps because pictures failed to come for a while."""
+        since_s, self._at_s = min(at_s - self._at_s, FADE_S / 6), at_s
+        return since_s / FADE_S
 
-    def _fade(self, rgb: Rgb, at_s: float) -> Rgb:
-        if self._faded is None:
+    def _come(self, rgb: Rgb, share: float) -> Rgb:
+        self._presence = min(1.0, self._presence + share)
+        if self._before is None or self._presence == 1 or self._before.shape != rgb.shape:
+            self._before = None
             return rgb
-        share = (at_s - self._faded.captured_at_s) / FADE_S
-        if share >= 1 or self._faded.rgb.shape != rgb.shape:
-            self._faded = None
-            return rgb
-        return _blend(rgb, self._faded.rgb, share)
+        return _blend(rgb, self._before, self._presence)
+
+    def _leave(self, rgb: Rgb, plate: Rgb, share: float) -> Rgb:
+        self._absence = min(1.0, max(0.0, self._absence + (share if self.faded else -share)))
+        return rgb if not self._absence else _blend(plate, rgb, self._absence)
 
 
 def _blend(one: Rgb, other: Rgb, share: float) -> Rgb:

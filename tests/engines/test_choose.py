@@ -31,6 +31,7 @@ from realtime.subject_engines import EngineConfig, choose_engines
 from tests.support.commands import DATA
 from tests.support.standing_pose import standing
 from tests.support.subjects import poison, sign
+from tests.support.waiting import HANG_S
 
 INT8, BF16, F32 = (Choice("openvino", precision) for precision in ("int8", "bf16", "f32"))
 
@@ -255,11 +256,11 @@ def test_a_session_goes_on(toy: Subject) -> None:
     config = EngineConfig(backend="openvino", precision="int8", threads=1)
     session = open_session(subject, FileSource(DATA / "bob_clip.mp4", loop=False), config, always=True)
     session.start()
-    assert session.wait(60)
+    assert session.wait(2 * HANG_S)
     session.stop()
     assert session.renderer.choice.precision != "int8"
     assert session.info()["replaced"] == session.renderer.replaced == 3
-    assert session.meter.count("render") > 10
+    assert session.meter.count("render") > 5
 
 
 def test_half_an_installation_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

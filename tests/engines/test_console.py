@@ -13,6 +13,7 @@ import pytest
 
 from engines.console import counted, run_commands, stopping_says
 from engines.errors import UserError
+from tests.support.waiting import HANG_S
 
 
 def user_error() -> None:
@@ -86,7 +87,7 @@ def test_a_log_that_nobody_reads_any_more_ends_nothing(tmp_path: Path) -> None:
     with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=write, stderr=write) as process:
         os.close(write)
         os.close(read)
-        process.communicate(timeout=30)
+        process.communicate(timeout=HANG_S)
     assert (tmp_path / "done").read_text() == "goes on"
 
 
@@ -107,7 +108,7 @@ def test_an_early_interrupt_is_no_traceback() -> None:
     ) as process:
         time.sleep(0.25)  # its libraries are being loaded
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=HANG_S)
     assert b"trainer/" not in said
     assert b"engines/" not in said
     assert process.returncode in (0, 130, -signal.SIGINT)
@@ -133,7 +134,7 @@ def test_who_is_told_to_end_leaves_nothing_half_written(tmp_path: Path) -> None:
         process.stdout.readline()
         assert list(tmp_path.iterdir())
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 128 + signal.SIGTERM
+        assert process.wait(40) == 128 + signal.SIGTERM
     assert not list(tmp_path.iterdir())
 
 

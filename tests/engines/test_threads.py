@@ -8,7 +8,7 @@ import faulthandler, sys
 from threading import Barrier, Thread
 from engines.openvino import ov
 
-faulthandler.dump_traceback_later(30, exit=True)
+faulthandler.dump_traceback_later(100, exit=True)
 sys.setswitchinterval(1e-6)
 barrier = Barrier(16)
 

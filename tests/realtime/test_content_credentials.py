@@ -13,9 +13,9 @@ from realtime.live.pipeline import STAGES
 from realtime.live.session import Session
 from realtime.meter import Meter
 from realtime.pose.track import PoseTrack
-from tests.realtime.test_recording import until
 from tests.support.scripted import ScriptedEstimator, ScriptedRenderer, ScriptedSource
 from tests.support.streams import numbered_picture
+from tests.support.waiting import until
 
 c2pa = pytest.importorskip("c2pa")
 

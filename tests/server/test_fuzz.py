@@ -13,8 +13,9 @@ import pytest
 from realtime.live.latest import Latest
 from server.protocols import ReceivedPicture
 from tests.support.commands import DATA
-from tests.support.server_harness import ServerHarness, offer_of, open_files, receive, running_server, until
+from tests.support.server_harness import ServerHarness, offer_of, open_files, receive, running_server
 from tests.support.streams import read_number
+from tests.support.waiting import eventually
 
 Mutation = Callable[[random.Random, list[bytes]], list[bytes]]
 VALUES = (
@@ -136,12 +137,10 @@ async def test_mutated_offers_and_bodies_leave_nothing_and_harm_nobody(count: in
         await (await inside.http.delete(location)).read()
         for peer in inside.peers:
             await peer.close()
-        await until(lambda: inside.server.viewers == 0, timeout_s=10)
-        await until(lambda: len(asyncio.all_tasks()) <= tasks_before, timeout_s=10)
+        await eventually(lambda: inside.server.viewers == 0)
+        await eventually(lambda: len(asyncio.all_tasks()) <= tasks_before)
         gc.collect()
-        await until(
-            lambda: open_files() <= files_before + 2, timeout_s=10
-        )  # the two ends of this test's own connection
+        await eventually(lambda: open_files() <= files_before + 2)  # the two ends of this test's own connection
         grown_mib = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - most_kib) / 1024
         assert grown_mib < MOST_MIB + MOST_MIB_EACH * count
         print(f"{count} offers: {dict(statuses)}, {missed} of {len(numbers)} pictures missed, {grown_mib:.1f} MiB more")

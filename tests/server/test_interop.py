@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from tests.server.test_page import READ_NUMBERS
-from tests.support.server_harness import button, running_server, until
+from tests.support.server_harness import button, running_server
 from tests.support.streams import BITS, BLOCK_PX
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.long
 SUPPORT = Path(__file__).parents[1] / "support"
@@ -73,7 +74,7 @@ async def test_gstreamer_watches(codec: str) -> None:
     async with running_server(streams=1) as inside:
         script, endpoint = SUPPORT / "gstreamer_viewer.py", f"{inside.server.url}whep"
         watching = asyncio.create_task(said_by(SYSTEM_PYTHON, str(script), endpoint, codec, "30"))
-        await until(lambda: inside.server.viewers == 1 or watching.done(), timeout_s=30)
+        await eventually(lambda: inside.server.viewers == 1 or watching.done())
         assert (await watching).split() == ["30", "256", "256"]
 
 

@@ -11,14 +11,15 @@ import cv2
 import numpy as np
 import pytest
 from axe_playwright_python.base import AXE_FILE_PATH
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Locator, Page, expect
 
 from realtime.live.badge import Badge
 from realtime.live.quality import LEVELS
 from server.access import Access, Role
 from server.control import Command
 from tests.server.test_page import Visit, stage, visit
-from tests.support.server_harness import button, until
+from tests.support.server_harness import button
+from tests.support.waiting import HANG_S, eventually
 
 AXE = AXE_FILE_PATH.read_text()
 
@@ -76,7 +77,7 @@ async def test_the_subject_is_chosen_among_thumbnails(browser: Browser) -> None:
         asked.state["subject"] = "nobody"
         await page.keyboard.press("a")
         await dialog.get_by_role("button", name="alice").click()
-        await until(lambda: asked.state["subject"] == "alice")
+        await eventually(lambda: asked.state["subject"] == "alice")
         await expect(dialog).to_be_hidden()
         assert visitor.complaints == []
 
@@ -87,13 +88,13 @@ async def test_keys_and_the_sheet_give_commands(browser: Browser) -> None:
         visitor = await visit(browser, on_stage.server.url)
         page = await ready(visitor)
         await page.keyboard.press("m")
-        await until(lambda: asked.state["mirror"] is True)
+        await eventually(lambda: asked.state["mirror"] is True)
         await page.keyboard.press("?")
         await page.get_by_role("button", name="Exit: fade to the empty background").click()
-        await until(lambda: asked.state["fade"] == "plate")
+        await eventually(lambda: asked.state["fade"] == "plate")
         await expect(page.get_by_role("dialog")).to_be_hidden()
         await page.keyboard.press("k")
-        await until(lambda: asked.calibrated)
+        await eventually(lambda: asked.calibrated)
         assert visitor.complaints == []
 
 
@@ -133,7 +134,7 @@ async def test_the_figure_is_drawn_over_the_picture(browser: Browser) -> None:
         page = await ready(visitor)
         assert not on_stage.server.figures.wanted
         await page.keyboard.press("o")
-        await until(lambda: on_stage.server.figures.wanted)
+        await eventually(lambda: on_stage.server.figures.wanted)
         points = [[0.5, 0.5, 0.0]] * 33
         points[11], points[13] = [0.25, 0.25, 1.0], [0.75, 0.75, 1.0]  # a left upper arm
         ink = """() => {
@@ -141,7 +142,7 @@ async def test_the_figure_is_drawn_over_the_picture(browser: Browser) -> None:
           const at = (x, y) => canvas.getContext("2d").getImageData(x * canvas.width, y * canvas.height, 1, 1).data[3];
           return canvas.width ? [at(.5, .5), at(.25, .75)].join() : "";
         }"""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANG_S):
             while await page.evaluate(ink) != "255,0":
                 on_stage.server.figures.put(json.dumps({"points": points}))
                 await asyncio.sleep(0.05)
@@ -149,7 +150,7 @@ async def test_the_figure_is_drawn_over_the_picture(browser: Browser) -> None:
                 on_stage.server.figures.put('{"points": null}')
                 await asyncio.sleep(0.05)
         await page.keyboard.press("o")
-        await until(lambda: not on_stage.server.figures.wanted)
+        await eventually(lambda: not on_stage.server.figures.wanted)
         # Chromium itself advises this test on how to read from the canvas.
         assert {text for text in visitor.complaints if not text.startswith("Canvas2D")} == set()
 
@@ -158,10 +159,10 @@ async def test_the_figure_comes_back_with_the_connection(browser: Browser) -> No
     async with stage(streams=1) as on_stage:
         page = await ready(await visit(browser, on_stage.server.url))
         await page.keyboard.press("o")
-        await until(lambda: on_stage.server.figures.wanted)
+        await eventually(lambda: on_stage.server.figures.wanted)
         await on_stage.server.stop()
         await on_stage.restart()
-        await until(lambda: on_stage.server.figures.wanted, timeout_s=20)
+        await eventually(lambda: on_stage.server.figures.wanted)
 
 
 async def test_statistics(browser: Browser) -> None:
@@ -232,6 +233,17 @@ async def test_on_stage_there_is_the_picture_alone(browser: Browser) -> None:
         assert not shot[:, :190].any(), "black around"
 
 
+async def code_in(element: Locator) -> str:
+    """What the QR code says, once it is painted."""
+    async with asyncio.timeout(HANG_S):
+        while True:
+            picture = cv2.imdecode(np.frombuffer(await element.screenshot(), np.uint8), cv2.IMREAD_GRAYSCALE)
+            assert picture is not None
+            text, _, _ = cv2.QRCodeDetector().detectAndDecode(cv2.resize(picture, None, fx=3, fy=3))
+            if text:
+                return text
+
+
 async def test_links_for_other_devices_are_qr_codes_of_one_s_own_rights(
     browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -245,11 +257,7 @@ async def test_links_for_other_devices_are_qr_codes_of_one_s_own_rights(
             await page.keyboard.press("l")
             shown = page.get_by_role("dialog", name="For other devices").get_by_role("img")
             await expect(shown).to_have_count(codes)
-            shot = np.frombuffer(await shown.last.screenshot(), np.uint8)
-            picture = cv2.imdecode(shot, cv2.IMREAD_GRAYSCALE)
-            assert picture is not None
-            text, _, _ = cv2.QRCodeDetector().detectAndDecode(cv2.resize(picture, None, fx=3, fy=3))
-            assert text == link
+            assert await code_in(shown.last) == link
             assert visitor.complaints == []
 
 

@@ -11,8 +11,9 @@ from playwright.async_api import Browser, Page, expect
 
 from server.app import Server
 from server.sound_track import SoundBroadcast
-from tests.server.test_page import Visit, stage, until, visit
+from tests.server.test_page import Visit, stage, visit
 from tests.support.claps import clap_film, clapping, offsets_s
+from tests.support.waiting import HANG_S, eventually
 
 LISTEN = """async (seconds) => {
   const video = document.getElementById("person");
@@ -41,7 +42,7 @@ LISTEN = """async (seconds) => {
 
 
 async def until_tracks(page: Page, count: int) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG_S):
         while await page.evaluate("person.srcObject?.getAudioTracks().length") != count:
             await asyncio.sleep(0.05)
 
@@ -53,7 +54,7 @@ async def page_with_sound(browser: Browser, path: Path) -> AsyncIterator[tuple[V
         server = Server(session.streams, port=0, sound=broadcast)
         await server.start()
         visitor = await visit(browser, server.url)
-        await visitor.live(timeout_s=20)
+        await visitor.live()
         yield visitor, broadcast
         await server.stop()
 
@@ -61,18 +62,18 @@ async def page_with_sound(browser: Browser, path: Path) -> AsyncIterator[tuple[V
 async def test_sound_is_off_until_it_is_switched_on(browser: Browser, tmp_path: Path) -> None:
     async with page_with_sound(browser, tmp_path / "claps.mp4") as (visitor, broadcast):
         button = visitor.page.get_by_role("button", name="Sound", exact=True)
-        await expect(button).to_be_visible(timeout=10_000)
+        await expect(button).to_be_visible()
         assert broadcast.listeners == 0
         assert await visitor.page.evaluate("person.muted")
         await visitor.page.keyboard.press("u")
         await expect(button).to_have_attribute("aria-pressed", "true")
         assert not await visitor.page.evaluate("person.muted")
         await until_tracks(visitor.page, 1)
-        await until(lambda: broadcast.listeners == 1, timeout_s=10)
+        await eventually(lambda: broadcast.listeners == 1)
         await button.click()
         assert await visitor.page.evaluate("person.muted")
         await until_tracks(visitor.page, 0)
-        await until(lambda: broadcast.listeners == 0, timeout_s=10)
+        await eventually(lambda: broadcast.listeners == 0)
         # Chromium itself logs that a session which it leaves has ended already.
         assert [text for text in visitor.complaints if not text.startswith("Failed to load resource")] == []
 
@@ -80,7 +81,7 @@ async def test_sound_is_off_until_it_is_switched_on(browser: Browser, tmp_path: 
 @pytest.mark.long  # it measures, which a busy machine spoils
 async def test_sound_fits_the_picture(browser: Browser, tmp_path: Path) -> None:
     async with page_with_sound(browser, tmp_path / "claps.mp4") as (visitor, _):
-        await expect(visitor.page.locator("#sound-button")).to_be_visible(timeout=10_000)
+        await expect(visitor.page.locator("#sound-button")).to_be_visible()
         await visitor.page.keyboard.press("u")
         await until_tracks(visitor.page, 1)
         await asyncio.sleep(4)  # the browser needs some reports until it knows what belongs together

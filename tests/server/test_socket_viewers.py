@@ -14,9 +14,10 @@ from yarl import URL
 from server.access import PROTOCOL, Access, Role
 from server.socket_viewers import HEADER, ON_THE_WAY
 from server.subscription import BACKLOG
-from tests.server.test_page import stage, until, visit
+from tests.server.test_page import stage, visit
 from tests.support.server_harness import button, running_server
 from tests.support.streams import read_number
+from tests.support.waiting import HANG_S, eventually
 
 BLOCK_UDP = """
   const take = RTCPeerConnection.prototype.setRemoteDescription;
@@ -41,7 +42,7 @@ class SlowViewer:
 
     async def number(self, *, answer: bool = True) -> int:
         """Of the next picture of the first stream."""
-        message = await asyncio.wait_for(self._socket.receive_bytes(), 10)
+        message = await asyncio.wait_for(self._socket.receive_bytes(), HANG_S)
         stream, key, at_us = HEADER.unpack_from(message)
         assert stream == 0
         self.keys.append(bool(key))
@@ -60,19 +61,22 @@ async def test_it_begins_at_a_key_frame_and_all_that_follows_can_be_decoded(code
         assert numbers == sorted(set(numbers))
         assert viewer.keys[0]
         assert sum(viewer.keys) == 1
-        assert np.diff(viewer.times_us).mean() == pytest.approx(33_333, rel=0.3)
+        steps_us = np.diff(viewer.times_us) / np.diff(numbers)
+        assert np.median(steps_us) == pytest.approx(33_333, rel=0.3)
         assert inside.server.viewers == 1
         assert inside.streams[0].viewers == 1
         await socket.close()
-        await until(lambda: inside.server.viewers == 0 and inside.streams[0].viewers == 0)
+        await eventually(lambda: inside.server.viewers == 0 and inside.streams[0].viewers == 0)
 
 
 async def test_who_is_slow_gets_the_newest_pictures() -> None:
     async with running_server(streams=1) as inside, inside.http.ws_connect("/watch") as socket:
         viewer = SlowViewer(socket, "VP8")
         first = [await viewer.number(answer=False) for _ in range(ON_THE_WAY)]
+        before = inside.streams[0].stats.encoded_frames
+        await eventually(lambda: inside.streams[0].stats.encoded_frames > before + 2 * BACKLOG)
         with pytest.raises(asyncio.TimeoutError):
-            await asyncio.wait_for(socket.receive(), 1.5)
+            await asyncio.wait_for(socket.receive(), 0.1)
         # What is waited for is skipped: it is older than what comes now.
         for _ in range(ON_THE_WAY):
             await socket.send_str("0")
@@ -88,10 +92,10 @@ async def test_who_says_what_makes_no_sense_is_sent_away(said: str) -> None:
     async with running_server(streams=1) as inside, inside.http.ws_connect("/watch") as socket:
         for _ in range(ON_THE_WAY + 1):
             await socket.send_str(said)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANG_S):
             async for _ in socket:
                 pass
-        await until(lambda: inside.server.viewers == 0 and inside.streams[0].viewers == 0)
+        await eventually(lambda: inside.server.viewers == 0 and inside.streams[0].viewers == 0)
 
 
 async def test_who_may_watch() -> None:
@@ -110,10 +114,10 @@ async def test_who_may_watch() -> None:
         assert await status(http) == 401
         assert await status(http, protocols=[PROTOCOL, "bearer.wrong"]) == 401
         assert await status(http, protocols=[PROTOCOL, f"bearer.{'w' * 32}"]) == 101
-        await until(lambda: inside.server.viewers == 0)
+        await eventually(lambda: inside.server.viewers == 0)
         authorized = {"Authorization": f"Bearer {'c' * 32}"}
         assert await status(http, headers=authorized) == 101
-        await until(lambda: inside.server.viewers == 0)
+        await eventually(lambda: inside.server.viewers == 0)
         assert await status(http, "/watch?codec=AV1", headers=authorized) == 400
         assert await status(http, headers={**authorized, "Origin": "https://elsewhere.example"}) == 403
         async with http.ws_connect("/watch", headers=authorized):
@@ -128,7 +132,7 @@ async def test_the_server_ends_with_a_viewer_that_does_not_listen() -> None:
         key = "Sec-WebSocket-Key: " + "x" * 22 + "=="
         writer.write(f"GET /watch HTTP/1.1\r\nHost: {url.host}:{url.port}\r\n{upgrade}\r\n{key}\r\n\r\n".encode())
         assert (await reader.readline()).startswith(b"HTTP/1.1 101")
-        await asyncio.wait_for(inside.server.stop(), 3)
+        await asyncio.wait_for(inside.server.stop(), 8)  # aiohttp by itself waits for 10 s
         writer.close()
 
 
@@ -140,17 +144,16 @@ async def test_the_page_plays_without_udp(browser: Browser, network: str, monkey
     async with stage(commands={"next-person": button(lambda: asked.append("next"))}) as on_stage:
         url = on_stage.server.url + ("?transport=ws" if network == "asked for" else "")
         visitor = await visit(browser, url, script=BLOCK_UDP if network == "blocked" else "")
-        await visitor.live(timeout_s=20)
-        numbers = await visitor.numbers("person", 50)
+        await visitor.live()
+        numbers = await visitor.numbers("person", 40)
         assert numbers == sorted(numbers)
-        assert len(set(numbers)) >= 40
-        assert len(set(await visitor.numbers("source-video", 10))) >= 5
+        await visitor.numbers("source-video", 5)
         await expect(visitor.page.locator("#stats")).to_contain_text(" fps")
         await visitor.page.keyboard.press("n")
-        await until(lambda: asked == ["next"])
+        await eventually(lambda: asked == ["next"])
         assert visitor.complaints == []
         await on_stage.server.stop()
-        await expect(visitor.page.locator("#sentence")).to_contain_text("Trying again…", timeout=10_000)
+        await expect(visitor.page.locator("#sentence")).to_contain_text("Trying again…")
         await on_stage.restart()
         await visitor.live()
-        assert len(set(await visitor.numbers("person", 10))) >= 8
+        await visitor.numbers("person", 8)

@@ -19,8 +19,9 @@ from server.sound_clock import SoundClock
 from server.sound_track import BACKLOG as LISTENER_BACKLOG
 from server.sound_track import SoundBroadcast, SoundTrack
 from tests.support.claps import LOUD, Onsets, offsets_s
-from tests.support.server_harness import _exchange, offer_of, running_server, until
+from tests.support.server_harness import _exchange, offer_of, running_server
 from tests.support.streams import in_thread
+from tests.support.waiting import eventually, until
 
 
 def ramp(count: int, at_s: float, first: int = 1) -> Samples:
@@ -72,9 +73,7 @@ def test_sound_waits_for_its_picture_and_then_queues_nowhere() -> None:
     sound.listen(hear)
     with in_thread(sound.run):
         sound.put(ramp(4800, time.perf_counter()))
-        ends_at_s = time.monotonic() + 10
-        while len(heard) < 5 and time.monotonic() < ends_at_s:
-            time.sleep(0.01)
+        until(lambda: len(heard) >= 5)
     assert len(heard) == 5
     assert all(at_s - packet.pts / RATE_HZ >= 0.25 for at_s, packet in heard)
     for number in range(40):
@@ -89,7 +88,7 @@ async def test_a_listener_that_stands_still_keeps_the_newest() -> None:
     broadcast = SoundBroadcast(sound)
     track, other = SoundTrack(broadcast), SoundTrack(broadcast)
     receiving = [asyncio.create_task(each.recv()) for each in (track, other)]
-    await until(lambda: broadcast.listeners == 2)
+    await eventually(lambda: broadcast.listeners == 2)
     for number in range(3 * LISTENER_BACKLOG):
         broadcast._take(SoundPacket(b"x", number))
         await asyncio.sleep(0)
@@ -180,7 +179,7 @@ async def test_a_publisher_s_sound_comes_with_its_pictures() -> None:
             publisher.addTransceiver(ClapTrack(kind, begun_at_s), direction="sendonly")
         await _exchange(inside.http, publisher, "/whip")
         with in_thread(look):
-            await until(lambda: len(clicks.times_s) >= 8 and len(flashes.times_s) >= 8, timeout_s=20)
+            await eventually(lambda: len(clicks.times_s) >= 8 and len(flashes.times_s) >= 8)
     offsets = offsets_s(flashes.times_s, clicks.times_s)
     print("of a publisher:", [round(1000 * each) for each in offsets], "ms")
     assert abs(float(np.median(offsets[3:]))) <= 0.04, offsets

@@ -15,8 +15,8 @@ from server.access import Access, Role
 from server.app import Server
 from server.protocols import ReceivedPicture
 from server.whip_client import WhipClient, read_endpoint
-from tests.support.server_harness import until
 from tests.support.streams import moving_streams, read_number
+from tests.support.waiting import HANG_S, eventually
 
 
 @asynccontextmanager
@@ -30,7 +30,7 @@ async def publishing(client: WhipClient) -> AsyncIterator[None]:
 
 async def newest(inlet: Latest[ReceivedPicture]) -> int:
     """The number of the next picture that arrives."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HANG_S):
         while (picture := inlet.take(0)) is None:
             await asyncio.sleep(0.01)
     return read_number(np.asarray(picture.frame.to_ndarray(format="rgb24"), np.uint8))
@@ -57,13 +57,14 @@ async def test_it_publishes_and_again_once_the_receiver_is_back(
             assert client.live
             assert shared.viewers == 1
             await server.stop()
-            await until(lambda: not client.live and shared.viewers == 0, timeout_s=40)
+            await eventually(lambda: not client.live and shared.viewers == 0)
             server = receiver(endpoint.port or 0)
             await server.start()
             inlet.take(0)
             assert await newest(inlet) > numbers[-1]
-        await until(lambda: shared.viewers == 0)
-        assert not server._publishing, "it has said good-bye"
+        await eventually(lambda: shared.viewers == 0)
+        async with asyncio.timeout(20):  # it has said good-bye: who only falls silent is given up after 30 s
+            await eventually(lambda: not server._publishing)
         await server.stop()
     said = [record.message for record in caplog.records if record.name == "server.whip_client"]
     assert len(said) == len(set(said)), "the same is said once"
@@ -107,8 +108,8 @@ async def test_whatever_the_receiver_answers_it_says_so_once_and_tries_again(
     tasks_before = len(asyncio.all_tasks())
     with moving_streams(1) as [shared]:
         async with publishing(WhipClient(URL(f"http://127.0.0.1:{port}/whip"), shared)):
-            await until(lambda: tries >= 3, timeout_s=20)
-    await until(lambda: len(asyncio.all_tasks()) <= tasks_before)
+            await eventually(lambda: tries >= 3)
+    await eventually(lambda: len(asyncio.all_tasks()) <= tasks_before)
     await runner.cleanup()
     assert [words in record.message for record in caplog.records] == [True]
 

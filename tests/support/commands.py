@@ -1,5 +1,6 @@
 """Run the project's own command lines as a user does."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,32 @@ def command(
     if disk_full_at:
         program = ["sh", "-c", FULL_DISK, str(disk_full_at), *program]
     return subprocess.run(program, capture_output=True, text=True, timeout=timeout_s, check=False)
+
+
+SIGNALLED = """
+import os, runpy, sys
+from pathlib import Path
+
+_, pattern, number, *sys.argv = sys.argv
+replace = Path.replace
+
+def replace_and_end(draft, target):
+    written = replace(draft, target)
+    if Path(target).match(pattern):
+        os.kill(os.getpid(), int(number))
+    return written
+
+Path.replace = replace_and_end
+runpy.run_module(f"{sys.argv[0]}.__main__", run_name="__main__")
+"""
+
+
+def command_signalled(
+    *arguments: str | Path, number: signal.Signals, when_written: str
+) -> subprocess.CompletedProcess[str]:
+    """Run e.g. `trainer train`, which gets a signal as soon as a file of this pattern is whole, however busy all is."""
+    program = [sys.executable, "-c", SIGNALLED, when_written, str(int(number)), *map(str, arguments)]
+    return subprocess.run(program, capture_output=True, text=True, timeout=300, check=False)
 
 
 def chosen(**settings: object) -> list[str]:

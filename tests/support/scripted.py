@@ -64,15 +64,16 @@ class ScriptedSource:
 
     def __init__(self, pictures: Iterable[Rgb | Callable[[], None]], *, fps: float = 60) -> None:
         self._pictures: Iterator[Rgb | Callable[[], None]] = iter(pictures)
-        self._step_s, self._number = 1 / fps, 0
+        self.fps, self.number = fps, 0
+        """Pictures per second, and pictures so far."""
         self.closed = threading.Event()
 
     def read(self) -> Frame | None:
         for item in self._pictures:
             if isinstance(item, np.ndarray):
-                time.sleep(self._step_s)
-                self._number += 1
-                return Frame(rgb=item, captured_at_s=time.perf_counter(), number=self._number - 1)
+                time.sleep(1 / self.fps)
+                self.number += 1
+                return Frame(rgb=item, captured_at_s=time.perf_counter(), number=self.number - 1)
             item()
         return None
 

@@ -27,6 +27,7 @@ from server.control import Command
 from server.control_channel import LABEL
 from server.stream import SharedStream
 from tests.support.streams import moving_streams, numbered_picture
+from tests.support.waiting import HANG_S
 
 
 class NumberedTrack(VideoStreamTrack):
@@ -130,15 +131,9 @@ async def running_server(*, streams: int = 2, rungs: int = 1, **options: Any) ->
 
 
 async def receive(track: MediaStreamTrack, count: int) -> list[NDArray[np.uint8]]:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(HANG_S):
         frames: list[Any] = [await track.recv() for _ in range(count)]
     return [np.asarray(frame.to_ndarray(format="rgb24"), np.uint8) for frame in frames]
-
-
-async def until(condition: Callable[[], bool], timeout_s: float = 5) -> None:
-    async with asyncio.timeout(timeout_s):
-        while not condition():
-            await asyncio.sleep(0.02)
 
 
 async def offer_of(videos: int = 1, kind: str = "video", direction: str = "recvonly", *, channel: bool = False) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from realtime.frame import Frame
 from realtime.live.latest import Latest
 from server.stream import RUNGS, SharedStream
+from tests.support.waiting import HANG_S
 
 BITS = 16
 BLOCK_PX = 16
@@ -40,18 +41,19 @@ class ScriptedCamera:
     def __init__(self, *, red: int = 40, width_px: int = 256, height_px: int = 256) -> None:
         self.slot: Latest[Frame] = Latest()
         self.paused = threading.Event()
+        self.taken = 0
+        """Pictures so far."""
         self._red, self._width_px, self._height_px = red, width_px, height_px
 
     def run(self, stop: threading.Event) -> None:
-        number = 0
         due_s = time.perf_counter()
         while not stop.is_set():
             if not self.paused.is_set():
-                rgb = numbered_picture(number, width_px=self._width_px, height_px=self._height_px, red=self._red)
-                self.slot.put(Frame(rgb=rgb, captured_at_s=time.perf_counter(), number=number))
-                number += 1
-            due_s += 1 / 30
-            stop.wait(max(0.0, due_s - time.perf_counter()))
+                rgb = numbered_picture(self.taken, width_px=self._width_px, height_px=self._height_px, red=self._red)
+                self.slot.put(Frame(rgb=rgb, captured_at_s=time.perf_counter(), number=self.taken))
+                self.taken += 1
+            due_s = max(due_s + 1 / 30, time.perf_counter())  # as of a camera, what is missed does not come later
+            stop.wait(due_s - time.perf_counter())
 
 
 Runnable = Callable[[threading.Event], None]
@@ -75,7 +77,7 @@ def in_thread(run: Runnable) -> Iterator[None]:
         yield
     finally:
         stop.set()
-        thread.join(timeout=5)
+        thread.join(HANG_S)
     assert not thread.is_alive(), f"{thread.name} did not stop"
     if errors:
         raise errors[0]

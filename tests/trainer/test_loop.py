@@ -5,8 +5,6 @@ import math
 import shutil
 import signal
 import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ import pytest
 import torch
 
 from realtime.video import count_frames, write_picture
-from tests.support.commands import DATA, assert_refused, chosen, command
+from tests.support.commands import DATA, assert_refused, chosen, command, command_signalled
 from tests.support.footage_files import paint, swaying, textured, write_labels
 from trainer.footage.prepared import load_prepared
 from trainer.training.checkpoint import load_checkpoint
@@ -46,13 +44,8 @@ def steps(run: Path, stage: str = "body") -> list[str]:
 def test_killed_at_any_time_it_goes_on_to_the_bit(toy_run: Path, toy_flags: list[str], begin_run: BeginRun) -> None:
     run = begin_run()
     arguments = ["trainer", "train", str(run), *toy_flags, *chosen(save_minutes=0)]
-    program = Path(sys.executable).with_name("trainer")
-    child = subprocess.Popen([program, *arguments[1:]], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while not (run / "body.jsonl").exists() or (run / "body.jsonl").read_text().count("\n") < 2:
-        assert child.poll() is None
-        time.sleep(0.01)
-    child.send_signal(signal.SIGKILL)
-    child.wait()
+    killed = command_signalled(*arguments, number=signal.SIGKILL, when_written="body_00000002.pt")
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert not (run / "checkpoints" / "body_best.pt").exists(), "it was killed half-way"
     with (run / "body.jsonl").open("a") as file:
         file.write('{"step": 3, "l1')  # as if killed while writing
@@ -67,13 +60,14 @@ def test_a_full_disk_loses_nothing(toy_run: Path, toy_flags: list[str], begin_ru
     run = begin_run()
     (run / "checkpoints").mkdir()
     third = run / "checkpoints" / "body_00000003.pt"
-    refused = command("trainer", "train", run, *toy_flags, *chosen(save_minutes=0), disk_full_at=third)
+    flags = [*toy_flags, *chosen(face_steps=0)]
+    refused = command("trainer", "train", run, *flags, *chosen(save_minutes=0), disk_full_at=third)
     assert refused.returncode == 2
     assert "Traceback" not in refused.stderr
     assert f"no space for the training's files in {run} (No space left on device)" in refused.stderr
     assert steps(run) == ["body_00000000", "body_00000001", "body_00000002"]
     assert not list(run.rglob("*.new"))
-    done = command("trainer", "train", run, *toy_flags)
+    done = command("trainer", "train", run, *flags)
     assert done.returncode == 0, done.stderr
     assert (run / "body.jsonl").read_bytes() == (toy_run / "body.jsonl").read_bytes()
 
@@ -119,7 +113,7 @@ def test_two_processes_learn_as_one(toy_flags: list[str], begin_run: BeginRun) -
     runs = []
     for devices in ("1", "2"):
         run = begin_run()
-        flags = [*toy_flags, *chosen(chains=4, warmup_steps=0, precision="f32", keep=9)]
+        flags = [*toy_flags, *chosen(chains=4, warmup_steps=0, precision="f32", keep=9, face_steps=0)]
         done = command("trainer", "train", run, *flags, "--devices", devices, *chosen(save_minutes=0))
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("Finished") == 1

@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import cv2
@@ -16,7 +15,7 @@ from realtime.frame import Rgb
 from realtime.pose.archive import load_poses
 from realtime.pose.skeleton import INDEX
 from realtime.video import count_frames, read_video
-from tests.support.commands import DATA, assert_refused, command
+from tests.support.commands import DATA, assert_refused, command, command_signalled
 from tests.support.footage_files import paint, swaying, textured, write_film, write_labels
 from tests.support.streams import numbered_picture, read_number
 from trainer.config import TrainConfig
@@ -150,21 +149,12 @@ def test_a_killed_look_goes_on(tmp_path: Path) -> None:
     clip = [rgb for rgb, _ in read_video(DATA / "alice_clip.mp4")][:100:2]
     video, run = write_film(tmp_path / "slow.mp4", clip, 1 / 15), tmp_path / "run"
     first = run / "data" / "scanned" / "000000.npz"
-    program: list[str | Path] = [
-        Path(sys.executable).with_name("trainer"),
-        "prepare",
-        video,
-        "--out",
-        run,
-        "--only-report",
-    ]
-    with subprocess.Popen(program, stdout=subprocess.DEVNULL) as running:
-        while not first.exists() and running.poll() is None:
-            time.sleep(0.005)
-        running.send_signal(signal.SIGKILL)
+    look: list[str | Path] = ["trainer", "prepare", video, "--out", run, "--only-report"]
+    killed = command_signalled(*look, number=signal.SIGKILL, when_written=first.name)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert not (run / "report.html").exists()
     written = first.stat().st_mtime_ns
-    done = command(*map(str, ["trainer", *program[1:]]))
+    done = command(*look)
     assert done.returncode == 0, done.stderr
     assert first.stat().st_mtime_ns == written, "what was done is not done again"
     assert not (run / "data" / "prepare.json").exists()
@@ -176,14 +166,9 @@ def test_a_killed_look_goes_on(tmp_path: Path) -> None:
 
 def test_a_stopped_look_says_what_is_kept(tmp_path: Path) -> None:
     video, run = DATA / "alice_clip.mp4", tmp_path / "run"
-    program: list[str | Path] = [Path(sys.executable).with_name("trainer"), "prepare", video, "--out", run]
-    with subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as running:
-        while not list(run.rglob("*.npz")) and running.poll() is None:
-            time.sleep(0.005)
-        running.send_signal(signal.SIGINT)
-        _, said = running.communicate(timeout=60)
-    assert running.returncode == 130
-    assert said == f"trainer: stopped. What was done is kept in {run}; the same command goes on from there.\n"
+    stopped = command_signalled("trainer", "prepare", video, "--out", run, number=signal.SIGINT, when_written="*.npz")
+    assert stopped.returncode == 130
+    assert stopped.stderr == f"trainer: stopped. What was done is kept in {run}; the same command goes on from there.\n"
 
 
 def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
