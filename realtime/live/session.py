@@ -54,6 +54,9 @@ RECENT = 90
 NEXT_PERSON_LOOKS, NEXT_PERSON_S, NEXT_PERSON_POLL_S = 3, 4 * REST_S, 0.02
 """Pictures that tell whether there is another person to follow (the first may be under way already), and the longest
 that they are waited for."""
+FEW_CORES = 2
+"""With no more, a frame is looked at once the renderer has taken the figure before: three stages at a time would share
+the cores, so that there were as many pictures, all of them later."""
 STOP_S = 1.5
 """So long threads have to end."""
 LOG = logging.getLogger(__name__)
@@ -105,6 +108,9 @@ class Session:
         self._load = LoadMeter(meter, self._share.cores)
         self._in_time = JustInTime()
         self._frames, self._figures, self._moved = Latest[Frame](), Latest[FigureFrame](), Latest[FigureFrame]()
+        self._taken = threading.Event()
+        """With few cores: the renderer has taken the newest figure."""
+        self._taken.set()
         self._moving = False
         """Whether the parts of a figure are being moved."""
         self._nobody = False
@@ -336,7 +342,9 @@ class Session:
     def _estimate(self) -> None:
         last = Frame(rgb=self._renderer.subject.plate, captured_at_s=time.perf_counter(), number=0)
         looked_at_s = -math.inf
-        while not self._stop.wait(self._pause_s()):
+        while not self._stop.is_set():
+            if not self._taken.wait(WAIT_S) or self._stop.wait(self._pause_s()):
+                continue
             frame = self._frames.take(WAIT_S)
             if frame is not None:
                 last, self._seen_at_s = frame, time.perf_counter()
@@ -347,9 +355,14 @@ class Session:
                 self._in_time.posed(time.perf_counter() - looked_at_s)
                 self._nobody = drawn.no_person
                 self.looked_at, self.seen = self.looked_at + 1, self.seen + (not drawn.no_person)
-                self._figures.put(drawn)
+                self._hand_over(drawn)
             elif self._silent_s > IDLE_S:
-                self._figures.put(self._pose.idle(replace(last, captured_at_s=time.perf_counter()), self._renderer))
+                self._hand_over(self._pose.idle(replace(last, captured_at_s=time.perf_counter()), self._renderer))
+
+    def _hand_over(self, drawn: FigureFrame) -> None:
+        if self._share.cores <= FEW_CORES:
+            self._taken.clear()
+        self._figures.put(drawn)
 
     def _pause_s(self) -> float:
         """How long to wait before a frame is taken: it would only wait later, or too much has been computed."""
@@ -369,6 +382,7 @@ class Session:
         while not self._stop.is_set():
             drawn = self._moved.take(WAIT_S)
             if drawn is not None:
+                self._taken.set()
                 self._in_time.began(time.perf_counter())
                 picture = self._render.step(drawn)
                 self._rendered_at_s = time.perf_counter()

@@ -109,6 +109,42 @@ def test_a_slow_stage_drops_old_frames_and_catches_up_at_once(part: str) -> None
     assert np.median(gaps) == 1, "soon every frame is shown again"
 
 
+class TakingRenderer(BrakedRenderer):
+    """Counts the figures that it has begun with."""
+
+    taken = 0
+
+    def step(self, figure: Figure) -> Rgb:
+        self.taken += 1
+        return super().step(figure)
+
+
+class WatchingEstimator(ScriptedEstimator):
+    """Notes how many figures wait for the renderer whenever it is given a picture."""
+
+    def __init__(self, renderer: TakingRenderer) -> None:
+        super().__init__(standing(scale=0.5))
+        self._renderer = renderer
+        self.ahead: list[int] = []
+
+    def estimate(self, rgb: Rgb) -> Pose | None:
+        self.ahead.append(len(self.ahead) - self._renderer.taken)
+        return super().estimate(rgb)
+
+
+@pytest.mark.parametrize("few", [True, False])
+def test_with_few_cores_no_figure_waits_while_the_next_is_made(few: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("realtime.live.session.FEW_CORES", 1000 if few else 0)
+    source = ScriptedSource(repeat(BLANK))
+    renderer = TakingRenderer(Brake(source))
+    estimator = WatchingEstimator(renderer)
+    session = Session(source, PoseTrack(estimator), renderer, [KeptOutput()], meter=Meter(*STAGES))
+    session.start()
+    until(lambda: renderer.taken >= 10)
+    session.stop()
+    assert (max(estimator.ahead) <= 1) == few, "the renderer, slower than the pose, has taken it or is just about to"
+
+
 def test_a_slow_reader_gets_new_pictures_and_holds_nobody_up() -> None:
     source, quick = ScriptedSource(repeat(BLANK)), KeptOutput()
     brake = Brake(source)
