@@ -69,11 +69,13 @@ class Smoother:
             self._smooth = pose
             return pose
         seen = (last.confidence > 0) & (pose.confidence > 0)
+        # Predict: where it goes on to, and how sure that is.
         expected = last.xy + self._velocity * np.float32(elapsed_s)
         away = pose.xy - expected
         xx, xv, vv = _predict(self._covariance, self._acceleration_px(pose), np.float32(elapsed_s))
         doubt = np.maximum(1, (away * away).sum(axis=1) / (2 * (xx + noise) * _SURPRISE))
         xx, xv, vv = xx * doubt, xv * doubt, vv * doubt
+        # Correct: the less sure the prediction is beside the measurement, the nearer to that.
         gain, velocity_gain = np.where(seen, (xx / (xx + noise), xv / (xx + noise)), [[1], [0]]).astype(np.float32)
         self._velocity = np.where(seen[:, None], self._velocity + velocity_gain[:, None] * away, np.float32(0))
         updated = np.stack([(1 - gain) * xx, (1 - gain) * xv, vv - velocity_gain * xv])

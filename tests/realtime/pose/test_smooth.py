@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 
 from realtime.pose.pose import Floats, Pose
-from realtime.pose.skeleton import INDEX, LEFT_HAND, K
+from realtime.pose.skeleton import FACE, INDEX, LEFT_HAND, K
 from realtime.pose.smooth import SmoothConfig, Smoother
 from tests.support.numbers import floats
 from tests.support.standing_pose import standing
@@ -42,6 +42,16 @@ def test_fast_moves_lag_little(fps: int) -> None:
         shown = smoother.smooth(pose, i / fps)
     lag_s = float(pose.xy[wrist, 0] - shown.xy[wrist, 0]) / 240
     assert 0 <= lag_s < 0.003, f"{lag_s * 1000:.1f} ms behind"
+
+
+def test_a_head_that_sways_slowly_does_not_lag() -> None:
+    """What moves more slowly than noise seems to is no noise; 4 px a second are a twentieth of a stature."""
+    smoother = Smoother()
+    for i in range(60):
+        pose = standing(x=4.0 * i / 30)
+        shown = smoother.smooth(pose, i / 30)
+    lag_s = float((pose.xy - shown.xy)[FACE, 0].mean()) / 4
+    assert abs(lag_s) < 0.01, f"{lag_s * 1000:.1f} ms behind"
 
 
 def wave(at_s: float, hz: float, reach_px: float) -> Pose:
