@@ -62,6 +62,8 @@ class _About(msgspec.Struct, frozen=True):
     size_bytes: int
     changed_ns: int
     by: str
+    version: int = 2
+    """Of the files."""
 
 
 def scan(source: FootageSource, estimate: Estimate, folder: Path, *, by: str) -> "FootageScan":
@@ -134,9 +136,9 @@ class FootageScan:
         """The estimated pose of every picture, in its pixels."""
         for chunk in self._chunks:
             with np.load(chunk, allow_pickle=False) as rows:
-                seen, xy, depth, confidence = (rows[name] for name in ("seen", "xy", "depth", "confidence"))
+                seen, *columns = (rows[name] for name in ("seen", "xy", "depth", "confidence", "deviation"))
             for i in range(len(seen)):
-                yield Pose(xy[i], depth[i], confidence[i]) if seen[i] else None
+                yield Pose(*(column[i] for column in columns)) if seen[i] else None
 
     def stills(self) -> Iterator[tuple[int, Rgb]]:
         """Numbers of some pictures, spread over the footage, and small copies of them, uint8 [h, w, 3]."""
@@ -232,6 +234,7 @@ def _write_chunk(path: Path, rows: Iterator[_Row], still_every: int) -> int:
             xy=np.stack([pose.xy for pose in poses]),
             depth=np.stack([pose.depth for pose in poses]),
             confidence=np.stack([pose.confidence for pose in poses]),
+            deviation=np.stack([pose.deviation for pose in poses]),
             stats=np.array([stats for _, _, stats, _ in kept], np.float32),
             people=np.array([people for _, _, _, people in kept], np.int8),
             sharp=np.array([np.nan if meter.sharpness is None else meter.sharpness]),

@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Callable
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.estimation.economy import Economy
 from realtime.pose.fill_missing import FillConfig
 from realtime.pose.pose import Pose
+from realtime.pose.skeleton import K
 from realtime.pose.track import PoseTrack, TrackedPose
 from realtime.pose_tools.annotate import report_poses
 from realtime.subject import load_subject
@@ -121,7 +123,10 @@ def test_how_long_it_holds_is_chosen() -> None:
 
 # Everything that follows somebody.
 
-PERFORMANCE = swaying(FRAMES, x=128, y=100)
+PERFORMANCE = [
+    replace(pose, deviation=np.full(K, 0.1 + number, np.float32))
+    for number, pose in enumerate(swaying(FRAMES, x=128, y=100))
+]
 
 
 def live(video: Path, out: Path) -> None:
@@ -181,7 +186,8 @@ def test_everything_follows_by_a_track_and_asks_for_the_chosen_estimator(
     assert len(followed) == FRAMES
     for seen, pose in zip(followed, PERFORMANCE, strict=True):
         assert seen is not None
-        assert np.array_equal(seen.xy, pose.xy)
+        for value, wanted in zip(astuple(seen), astuple(pose), strict=True):
+            assert np.array_equal(value, wanted), "all that the estimator said arrives, how sure it is, too"
 
 
 @pytest.mark.parametrize(
