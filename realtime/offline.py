@@ -1,7 +1,8 @@
 """`realtime render`: a whole video with a subject in the performer's place, every frame at its own time.
 
 EDN's global pose normalization needs the whole video, so there are two passes: first every pose is estimated and
-measured, then every picture is rendered from the poses, which stay in memory (2.5 kB a frame).
+measured, then every picture is rendered from the poses, which stay in memory (2.5 kB a frame). Since what comes after a
+frame is known, too, poses are smoothed in both directions.
 """
 
 import logging
@@ -28,6 +29,7 @@ from realtime.pose.normalization.motion_range import Stand, whole_range
 from realtime.pose.normalization.normalizer import Normalizer
 from realtime.pose.normalization.proportions import LENGTHS_STEP_S, lengths
 from realtime.pose.pose import Floats, Pose
+from realtime.pose.smooth import SmoothStep, look_back
 from realtime.pose.track import PoseTrack, TrackedPose
 from realtime.render import Renderer
 from realtime.subject import Manifest, Subject
@@ -35,6 +37,8 @@ from realtime.subject_engines import BEST, EngineConfig, open_renderer
 from realtime.video import VideoWriter, count_frames, frame_rate, open_sound, read_video
 
 LOG = logging.getLogger(__name__)
+LOOK_BACK_FRAMES = 60
+"""So many frames after a pose decide about it; what comes later still would not change it any more."""
 VIDEOS = frozenset(
     {".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ts", ".webm", ".wmv"}
 )
@@ -66,20 +70,40 @@ class Performance:
     size_px: tuple[int, int]
     """Width and height."""
     poses: list[tuple[float, Pose | None]] = field(default_factory=list)
-    """Every frame: its time in seconds, and the pose in its pixels, None while nobody is there."""
+    """Every frame: its time in seconds, and the pose in its pixels, None while nobody is there. Until `finish` the last
+    few are smoothed by what came before them only."""
     stands: list[Stand] = field(default_factory=list)
     bones: list[Floats] = field(default_factory=list)
     """Their `lengths`, every `LENGTHS_STEP_S`."""
     _measured_at_s: float = field(default=-math.inf, init=False)
+    _recent: list[SmoothStep] = field(default_factory=list, init=False)
+    """Of the last poses."""
 
     def add(self, tracked: TrackedPose, at_s: float) -> None:
         """Take the next frame's pose."""
+        if tracked.smoothed is None:
+            self.finish()
+        else:
+            self._recent.append(tracked.smoothed)
         self.poses.append((at_s, tracked.pose))
         if tracked.stand is not None:
             self.stands.append(tracked.stand)
         if tracked.pose is not None and at_s - self._measured_at_s >= LENGTHS_STEP_S:
             self._measured_at_s = at_s
             self.bones.append(lengths(tracked.pose))
+        if len(self._recent) > 2 * LOOK_BACK_FRAMES:
+            self._smooth_back(keep=LOOK_BACK_FRAMES)
+
+    def finish(self) -> None:
+        """Smooth the last poses, too: nothing that belongs to them comes any more."""
+        self._smooth_back(keep=0)
+
+    def _smooth_back(self, keep: int) -> None:
+        """Smooth the recent poses by what came after each; the last `keep` of them not yet."""
+        first, count = len(self.poses) - len(self._recent), len(self._recent) - keep
+        for number, pose in enumerate(look_back(self._recent)[:count], first):
+            self.poses[number] = self.poses[number][0], pose
+        del self._recent[:count]
 
     def normalizer(self, manifest: Manifest) -> Normalizer:
         """What maps the poses to a subject, from the whole performance; without feet it learns as it does live."""
@@ -166,6 +190,8 @@ def watch(pictures: Iterable[tuple[Rgb, float]], track: PoseTrack) -> list[Perfo
         if not performances or tracked.new_person or performances[-1].size_px != size_px:
             performances.append(Performance(size_px))
         performances[-1].add(tracked, at_s)
+    for each in performances:
+        each.finish()
     return performances
 
 

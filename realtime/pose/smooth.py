@@ -1,4 +1,4 @@
-"""Causal smoothing of keypoints, in training as live: a Kalman filter that trusts what the estimator is sure of.
+"""Smoothing of keypoints, causal in training as live: a Kalman filter that trusts what the estimator is sure of.
 
 Every keypoint moves with a velocity that accelerations at random change (Bar-Shalom, Li, Kirubarajan: Estimation with
 Applications to Tracking and Navigation, 2001, section 6.2.2); it is measured with the deviation that its estimator
@@ -7,9 +7,12 @@ where a measurement is farther away than both explain. Of a hand or a face all k
 it stays rigid.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from realtime.pose.measure import stature_px
 from realtime.pose.pose import Floats, Pose
@@ -46,44 +49,71 @@ class SmoothConfig:
                 raise ValueError(f"{name} must be more than 0, not {getattr(self, name)}")
 
 
+@dataclass(frozen=True, slots=True)
+class SmoothStep:
+    """What the filter knows after a pose, and what it had expected before; of K keypoints, in pixels and seconds."""
+
+    pose: Pose
+    """Smoothed by all poses up to this one."""
+    at_s: float
+    velocity: Floats
+    """K 2."""
+    covariance: Floats
+    """3 K: variance of place, covariance of both, variance of velocity."""
+    expected: "_Expected | None"
+    """None where nothing was known."""
+
+
+class _Expected(NamedTuple):
+    """Where keypoints were expected to be; their velocity is the last step's."""
+
+    xy: Floats
+    """K 2."""
+    covariance: Floats
+    """3 K."""
+    seen: NDArray[np.bool_]
+    """K: whether they had been seen in the last step."""
+
+
 class Smoother:
     """Owns the filter state of one person's keypoints."""
 
     def __init__(self, config: SmoothConfig = SmoothConfig()) -> None:
         self._config = config
-        self.reset()
+        self._last: SmoothStep | None = None
 
     def reset(self) -> None:
         """Forget the past: the next pose passes unchanged."""
-        self._smooth: Pose | None = None
-        self._at_s = 0.0
+        self._last = None
 
     def smooth(self, pose: Pose, at_s: float) -> Pose:
         """Smooth `pose`, taken at `at_s` seconds; keypoints that were missing before pass unchanged."""
-        last, elapsed_s = self._smooth, at_s - self._at_s
-        self._at_s = at_s
-        noise = self._noise_px2(pose)
-        if last is None or not 0 < elapsed_s < 1:
-            self._velocity = np.zeros((K, 2), np.float32)
-            self._covariance = _at_first(noise)
-            self._smooth = pose
-            return pose
-        seen = (last.confidence > 0) & (pose.confidence > 0)
+        return self.step(pose, at_s).pose
+
+    def step(self, pose: Pose, at_s: float) -> SmoothStep:
+        """The same, with what `look_back` needs."""
+        last, noise = self._last, self._noise_px2(pose)
+        if last is None or not 0 < at_s - last.at_s < 1:
+            self._last = SmoothStep(pose, at_s, np.zeros((K, 2), np.float32), _at_first(noise), None)
+            return self._last
+        seen = (last.pose.confidence > 0) & (pose.confidence > 0)
         # Predict: where it goes on to, and how sure that is.
-        expected = last.xy + self._velocity * np.float32(elapsed_s)
+        elapsed_s = np.float32(at_s - last.at_s)
+        expected = last.pose.xy + last.velocity * elapsed_s
         away = pose.xy - expected
-        xx, xv, vv = _predict(self._covariance, self._acceleration_px(pose), np.float32(elapsed_s))
-        doubt = np.maximum(1, (away * away).sum(axis=1) / (2 * (xx + noise) * _SURPRISE))
-        xx, xv, vv = xx * doubt, xv * doubt, vv * doubt
+        predicted = _predict(last.covariance, self._acceleration_px(pose, last.velocity), elapsed_s)
+        predicted *= np.maximum(1, (away * away).sum(axis=1) / (2 * (predicted[0] + noise) * _SURPRISE))
+        xx, xv, vv = predicted
         # Correct: the less sure the prediction is beside the measurement, the nearer to that.
         gain, velocity_gain = np.where(seen, (xx / (xx + noise), xv / (xx + noise)), [[1], [0]]).astype(np.float32)
-        self._velocity = np.where(seen[:, None], self._velocity + velocity_gain[:, None] * away, np.float32(0))
+        velocity = np.where(seen[:, None], last.velocity + velocity_gain[:, None] * away, np.float32(0))
         updated = np.stack([(1 - gain) * xx, (1 - gain) * xv, vv - velocity_gain * xv])
-        self._covariance = np.where(seen, updated, _at_first(noise)).astype(np.float32)
-        xy = (expected + gain[:, None] * away).astype(np.float32)
-        depth = last.depth + gain * (pose.depth - last.depth)
-        self._smooth = Pose(np.where(seen[:, None], xy, pose.xy), depth, pose.confidence, pose.deviation)
-        return self._smooth
+        covariance = np.where(seen, updated, _at_first(noise)).astype(np.float32)
+        xy = np.where(seen[:, None], (expected + gain[:, None] * away).astype(np.float32), pose.xy)
+        depth = last.pose.depth + gain * (pose.depth - last.pose.depth)
+        smooth = Pose(xy, depth, pose.confidence, pose.deviation)
+        self._last = SmoothStep(smooth, at_s, velocity, covariance, _Expected(expected, predicted, seen))
+        return self._last
 
     def _noise_px2(self, pose: Pose) -> Floats:
         """K: the variance of what was measured."""
@@ -95,13 +125,47 @@ class Smoother:
         weight = (pose.confidence / np.float32(self._config.sure)).clip(LEAST_WEIGHT, 1)
         return np.asarray((stated_px / weight) ** 2, np.float32)
 
-    def _acceleration_px(self, pose: Pose) -> Floats:
-        """K: the deviation of accelerations, pixels per second squared."""
-        velocity = self._velocity.copy()
+    def _acceleration_px(self, pose: Pose, velocity: Floats) -> Floats:
+        """K: the deviation of accelerations, pixels per second squared, at velocities K 2."""
+        velocity = velocity.copy()
         for part in (LEFT_HAND, RIGHT_HAND, FACE):
             velocity[part] = velocity[part].mean(axis=0)
         rest = np.float32(self._config.rest_acceleration * stature_px(pose))
         return np.asarray(rest + self._config.agility_hz * np.linalg.norm(velocity, axis=1), np.float32)
+
+
+def look_back(steps: Sequence[SmoothStep]) -> list[Pose]:
+    """The poses of successive steps of one `Smoother`, each smoothed by those after it, too.
+
+    The filter run backwards (Rauch, Tung and Striebel: Maximum Likelihood Estimates of Linear Dynamic Systems, 1965).
+    """
+    poses = list[Pose]()
+    after: SmoothStep | None = None
+    xy = velocity = np.zeros((K, 2), np.float32)
+    for step in reversed(steps):
+        if after is None or after.expected is None:
+            xy, velocity = step.pose.xy, step.velocity
+        else:
+            surprise = np.stack([xy - after.expected.xy, velocity - step.velocity])
+            correction = _backward_gain(step, after) @ surprise.transpose(1, 0, 2)
+            correction *= after.expected.seen[:, None, None]
+            xy, velocity = step.pose.xy + correction[:, 0], step.velocity + correction[:, 1]
+        poses.append(replace(step.pose, xy=xy))
+        after = step
+    return poses[::-1]
+
+
+def _backward_gain(step: SmoothStep, after: SmoothStep) -> Floats:
+    """K 2 2: what place and velocity change by where those after it are elsewhere than expected."""
+    assert after.expected is not None
+    before, expected = (_matrices(each) for each in (step.covariance, after.expected.covariance))
+    transition = np.array([[1, after.at_s - step.at_s], [0, 1]], np.float32)
+    return np.asarray(before @ transition.T @ np.linalg.inv(expected), np.float32)
+
+
+def _matrices(covariance: Floats) -> Floats:
+    """3 K to K 2 2."""
+    return covariance[[0, 1, 1, 2]].T.reshape(-1, 2, 2)
 
 
 def _at_first(noise: Floats) -> Floats:
@@ -109,12 +173,14 @@ def _at_first(noise: Floats) -> Floats:
     return np.stack([noise, np.zeros_like(noise), _FIRST_SPEED * _FIRST_SPEED * noise])
 
 
-def _predict(covariance: Floats, acceleration: Floats, elapsed_s: np.float32) -> tuple[Floats, Floats, Floats]:
-    """The covariance when so much time has passed in which accelerations were white noise."""
+def _predict(covariance: Floats, acceleration: Floats, elapsed_s: np.float32) -> Floats:
+    """The covariance, 3 K, when so much time has passed in which accelerations were white noise."""
     xx, xv, vv = covariance
     power = acceleration * acceleration * _PERIOD_S
-    return (
-        xx + 2 * elapsed_s * xv + elapsed_s**2 * vv + power * elapsed_s**3 / 3,
-        xv + elapsed_s * vv + power * elapsed_s**2 / 2,
-        vv + power * elapsed_s,
+    return np.stack(
+        [
+            xx + 2 * elapsed_s * xv + elapsed_s**2 * vv + power * elapsed_s**3 / 3,
+            xv + elapsed_s * vv + power * elapsed_s**2 / 2,
+            vv + power * elapsed_s,
+        ]
     )

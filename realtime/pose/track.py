@@ -9,7 +9,7 @@ from realtime.pose.estimation.estimator import Estimator, load_estimator
 from realtime.pose.fill_missing import FillConfig, Filler
 from realtime.pose.normalization.motion_range import Stand, observe
 from realtime.pose.pose import Pose
-from realtime.pose.smooth import SmoothConfig, Smoother
+from realtime.pose.smooth import SmoothConfig, Smoother, SmoothStep
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,8 @@ class TrackedPose:
     """Filled and smoothed, what is drawn; None once nobody has been there for `FillConfig.lost_s`."""
     new_person: bool = False
     """The estimator has gone over to somebody else: nothing learnt of the last person holds."""
+    smoothed: SmoothStep | None = None
+    """How `pose` came to be, for `look_back`."""
 
     @property
     def stand(self) -> Stand | None:
@@ -77,7 +79,8 @@ class PoseTrack:
         if pose is None:
             self._smoother.reset()
             return TrackedPose(seen, None)
-        return TrackedPose(seen, self._smoother.smooth(pose, at_s))
+        smoothed = self._smoother.step(pose, at_s)
+        return TrackedPose(seen, smoothed.pose, smoothed=smoothed)
 
     def reset(self) -> None:
         """Forget the person: the next one starts anew."""

@@ -1,5 +1,6 @@
 """`realtime render`: a whole video with a subject in the performer's place."""
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from itertools import islice
@@ -13,11 +14,12 @@ from engines.engine import BrokenOutputError
 from engines.errors import UserError
 from realtime.figure import Figure
 from realtime.frame import Rgb
-from realtime.offline import Performance, default_out, figures, plan, render, render_all, watch
+from realtime.offline import LOOK_BACK_FRAMES, Performance, default_out, figures, plan, render, render_all, watch
 from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.measure import ankle_line_px, middle, stature_px
 from realtime.pose.pose import Pose
 from realtime.pose.skeleton import INDEX
+from realtime.pose.smooth import Smoother, look_back
 from realtime.pose.track import PoseTrack
 from realtime.subject import Subject, load_subject
 from realtime.subject_engines import EngineConfig
@@ -133,6 +135,25 @@ def watched(*poses: tuple[int, Pose | None]) -> list[Performance]:
     performances = watch(((blank, number / 30) for number in range(len(poses))), PoseTrack(estimator))
     assert estimator.looks == len(poses), "each picture is looked at once"
     return performances
+
+
+def test_poses_are_smoothed_by_all_that_comes_before_and_after() -> None:
+    """In parts, as they come: nearly the same as all at once; it ends where somebody else is followed."""
+    rng, frames = np.random.default_rng(0), 3 * LOOK_BACK_FRAMES
+    noisy = [
+        dataclasses.replace(pose, xy=pose.xy + rng.normal(0, 0.5, pose.xy.shape).astype(np.float32))
+        for pose in swaying(frames, x=300, y=200)
+    ]
+    first, second = watched(*((0, pose) for pose in noisy), (1, noisy[0]))
+    smoother = Smoother()
+    steps = [smoother.step(pose, number / 30) for number, pose in enumerate(noisy)]
+    shown = [pose for _, pose in first.poses]
+    for pose, whole in zip(shown, look_back(steps), strict=True):
+        assert pose is not None
+        assert np.allclose(pose.xy, whole.xy, atol=0.05)
+    alone = second.poses[0][1]
+    assert alone is not None
+    assert np.array_equal(alone.xy, noisy[0].xy)
 
 
 def test_the_whole_video_decides_where_the_figure_stands(alice: Subject) -> None:
