@@ -1,13 +1,15 @@
 """`realtime bench --scaling`: smaller pictures, one core and all, one viewer and a hundred."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from time import process_time
+from typing import TypeVar
 
 import msgspec
 from rich.console import Console
@@ -26,6 +28,9 @@ from realtime.pose.estimation.config import PoseConfig
 from realtime.subject import Subject, load_subject
 from realtime.subject_engines import EngineConfig, choose_engines
 from realtime.video import read_video
+
+A = TypeVar("A")
+R = TypeVar("R")
 
 HEIGHTS_PX = (256, 384, 512)
 VIEWERS = (1, 10, 50, 100)
@@ -120,7 +125,9 @@ def bench_scaling(
     ]
     pictures = [fitted(rgb, subject.size_px) for rgb, _ in islice(read_video(video), PICTURES)]
     with progress_bar(transient=True) as progress:
-        size_rows = [_in_own_process(task) for task in progress.track(tasks, description="Sizes and cores")]
+        size_rows = [
+            on_cores(task.cores, _measure_size, task) for task in progress.track(tasks, description="Sizes and cores")
+        ]
         viewer_rows = [
             bench_viewers(pictures, count, seconds) for count in progress.track(viewers, description="Viewers")
         ]
@@ -141,16 +148,24 @@ def viewer_percent(rows: Sequence[ViewersRow]) -> float:
     return round((most.core_ms - least.core_ms) / (most.viewers - least.viewers) * FPS / 1000 * 100, 3)
 
 
-def _in_own_process(task: SizeTask) -> SizeRow:
-    """Measure in a process that is bound to the task's cores: OpenVINO and others look at them when they start."""
-    with ProcessPoolExecutor(1, get_context("spawn"), _bind, (task.cores,)) as executor:
-        return executor.submit(_measure_size, task).result()
+def on_cores(cores: int, work: Callable[[A], R], argument: A) -> R:
+    """Do `work` in a process that is bound to so many cores before it loads libraries, which start threads then."""
+    with _bound(cores), ProcessPoolExecutor(1, get_context("spawn")) as executor:
+        return executor.submit(work, argument).result()
 
 
-def _bind(cores: int) -> None:
-    """Bind this process to the last cores that it may use, where the system can."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-cores:])
+@contextmanager
+def _bound(cores: int) -> Iterator[None]:
+    """Bind this thread, and the processes that it starts, to the last cores that it may use, where the system can."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(allowed)[-cores:])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 def _measure_size(task: SizeTask) -> SizeRow:

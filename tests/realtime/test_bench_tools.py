@@ -21,7 +21,7 @@ from realtime.bench_tools.compare import PARTS, CompareResult, Ours
 from realtime.bench_tools.config import BenchConfig
 from realtime.bench_tools.endurance import EnduranceResult, Slice, summary
 from realtime.bench_tools.renderer import can_shrink, small_renderer, whole_renderer
-from realtime.bench_tools.scaling import HEIGHTS_PX, VIEWERS, ScalingResult, SizeRow, viewer_percent
+from realtime.bench_tools.scaling import HEIGHTS_PX, VIEWERS, ScalingResult, SizeRow, on_cores, viewer_percent
 from realtime.bench_tools.stamp import BITS, TICK_S, age_s, read_stamp, stamped
 from realtime.bench_tools.usual import Cost, ViewerEncoder, open_holistic, time_paper_step
 from realtime.bench_tools.viewers import ViewersRow, bench_viewers
@@ -254,6 +254,17 @@ def test_tables_of_sizes_and_viewers(capsys: pytest.CaptureFixture[str]) -> None
     assert max(map(len, out.splitlines()[:-1])) <= 80
     for figure in ("512", "28.5", "61.3", "101", "14.1", "0.3 %"):
         assert figure in out
+
+
+def thread_cores(_: None) -> set[int]:
+    """On which cores any thread of this process may run, with all libraries loaded that a session loads."""
+    return set().union(*(os.sched_getaffinity(int(task.name)) for task in Path("/proc/self/task").iterdir()))
+
+
+def test_a_process_on_one_core_has_no_thread_on_another() -> None:
+    allowed = os.sched_getaffinity(0)
+    assert on_cores(1, thread_cores, None) == {max(allowed)}
+    assert os.sched_getaffinity(0) == allowed
 
 
 @pytest.mark.long
