@@ -20,7 +20,7 @@ from realtime.pose.skeleton import FACE, LEFT_HAND, RIGHT_HAND, K
 
 LEAST_WEIGHT = 0.1
 """How much less an unsure keypoint is believed than a sure one at most."""
-_SURPRISE = 3.0
+_SURPRISE = 1.0
 """Squared distances of a measurement, in its expected ones, from which on the motion is doubted rather than it."""
 _FIRST_SPEED = 200
 """Deviation of the velocity of what was seen once, in deviations of its place per second."""
