@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from realtime.pose.pose import Pose
-from tests.support.commands import DATA
+from tests.support.commands import DATA, command_here
 from tests.support.footage_files import swaying
-from tests.support.in_process import trainer
 from trainer.footage.crop import Crop, best_crop, default_size
 from trainer.footage.prepared import load_prepared
 
@@ -44,13 +43,13 @@ def test_a_chosen_part_keeps_its_proportions() -> None:
 def test_a_portrait_film_makes_a_portrait_subject(tmp_path: Path) -> None:
     """Head, feet and hands are in it; with a square the report names the sides that are cut, and the size."""
     film = DATA / "faults" / "portrait_9x16.mp4"
-    done = trainer("prepare", film, "--out", tmp_path / "run", "--pose", "own")
+    done = command_here("trainer", "prepare", film, "--out", tmp_path / "run", "--pose", "own")
     assert done.returncode == 0, done.stderr
     about = load_prepared(tmp_path / "run" / "data")
     assert about.size_px == (384, 672)
     assert json.loads((tmp_path / "run" / "data" / "prepare.json").read_bytes())["crop"] == [0, 8, 288, 504]
-    square = trainer(
-        *("prepare", film, "--out", tmp_path / "square", "--size", "512", "--only-report", "--pose", "own")
+    square = command_here(
+        "trainer", *("prepare", film, "--out", tmp_path / "square", "--size", "512", "--only-report", "--pose", "own")
     )
     said = " ".join(square.stdout.split())
     assert "at top (head), bottom (feet): use --size 384x672" in said
