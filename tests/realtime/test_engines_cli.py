@@ -14,7 +14,7 @@ from realtime.engine_tools.cli import bench_paper
 from realtime.engine_tools.doctor import DoctorReport
 from realtime.subject import Subject, load_subject
 from realtime.subject_engines import EngineConfig, choose_engines
-from tests.support.commands import DATA, assert_refused, command
+from tests.support.commands import DATA, assert_refused, command, command_here
 from tests.support.subjects import poison, sign
 
 
@@ -53,18 +53,18 @@ def test_engines_that_differ_only_in_threads_are_one_row(tmp_path: Path, monkeyp
     for threads in (1, 2):
         key = engine_key(DATA / "alice_clip.mp4", "openvino", "f32", options=f"{threads} threads")
         Cache().get_or_build(key, "hands", lambda _: {})
-    rows = [line for line in command("engines", "list").stdout.splitlines() if "openvino" in line]
+    rows = [line for line in command_here("engines", "list").stdout.splitlines() if "openvino" in line]
     assert len(rows) == 1
     assert "hands (2)" in rows[0]
 
 
 def test_build_refuses(toy: Subject) -> None:
-    assert_refused(command("engines", "build", toy.folder, "--target", "sm89"), "--backend tensorrt-rtx")
-    assert_refused(command("engines", "prune", "--limit-mib", "-1"), "at least 0")
+    assert_refused(command_here("engines", "build", toy.folder, "--target", "sm89"), "--backend tensorrt-rtx")
+    assert_refused(command_here("engines", "prune", "--limit-mib", "-1"), "at least 0")
     poison(toy.generator, toy.generator, float("nan"))
-    assert_refused(command("engines", "build", toy.folder), "generator.onnx is damaged")
+    assert_refused(command_here("engines", "build", toy.folder), "generator.onnx is damaged")
     sign(toy.folder)
-    assert_refused(command("engines", "build", toy.folder), "generator.onnx is broken", "not finite")
+    assert_refused(command_here("engines", "build", toy.folder), "generator.onnx is broken", "not finite")
 
 
 def test_doctor(toy: Subject) -> None:

@@ -10,7 +10,7 @@ from engines.verify import VerifyConfig
 from realtime.engine_tools.verify import verify_subject
 from realtime.subject import load_subject
 from realtime.subject_clips import save_clips
-from tests.support.commands import assert_refused, command
+from tests.support.commands import assert_refused, command, command_here
 from tests.support.fake_gpu import needs_no_gpu, needs_rtx
 from tests.support.standing_pose import standing
 from tests.support.subjects import sign
@@ -47,8 +47,8 @@ def test_builds_ahead_of_time(alice: Path) -> None:
 @needs_no_gpu
 def test_verify_without_a_device_is_one_sentence(alice: Path) -> None:
     for backend in ("tensorrt", "tensorrt-rtx", "torch-tensorrt", "torch-cuda"):
-        assert_refused(command("engines", "verify", alice, "--backend", backend), "install")
-    refused = command("engines", "verify", alice, "--backend", "openvino", "--precision", "f16")
+        assert_refused(command_here("engines", "verify", alice, "--backend", backend), "install")
+    refused = command_here("engines", "verify", alice, "--backend", "openvino", "--precision", "f16")
     assert_refused(refused, "must be one of", "openvino, not f16")
 
 
@@ -65,7 +65,7 @@ def test_verify_without_a_device_is_one_sentence(alice: Path) -> None:
 )
 def test_counts_below_one_are_one_sentence(arguments: tuple[str, str, str]) -> None:
     command_name, option, *_ = arguments
-    assert_refused(command("engines", command_name, "alice", *arguments[1:]), f"{option} must be at least 1, not")
+    assert_refused(command_here("engines", command_name, "alice", *arguments[1:]), f"{option} must be at least 1, not")
 
 
 def test_verify_runs_on_the_processor(alice: Path) -> None:

@@ -24,7 +24,7 @@ from realtime.pose.track import PoseTrack
 from realtime.subject import Subject, load_subject
 from realtime.subject_engines import EngineConfig
 from realtime.video import read_video, write_picture
-from tests.support.commands import DATA, assert_refused, command
+from tests.support.commands import DATA, assert_refused, command, command_here
 from tests.support.films_with_sound import BEEP_S, beep_at_s, film_with_sound
 from tests.support.footage_files import swaying, write_film
 from tests.support.scripted import ScriptedEstimator, ScriptedRenderer
@@ -232,7 +232,7 @@ def test_mistakes_get_one_sentence_before_any_work(clip: Path, tmp_path: Path) -
         (["no.mp4"], ["no video 'no.mp4'", "bob"]),
         ([clip, "--subject", "bert"], ["no subject 'bert'"]),
     ):
-        assert_refused(command("realtime", "render", *arguments), *words)
+        assert_refused(command_here("realtime", "render", *arguments), *words)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.mp4", "there.mp4"]
     assert (tmp_path / "there.mp4").read_bytes() == b"mine"
 

@@ -9,7 +9,7 @@ import pytest
 
 from realtime.pose_tools.bench import CHUNK, PoseBenchResult
 from realtime.video import VideoWriter, read_video
-from tests.support.commands import DATA, assert_refused, command
+from tests.support.commands import DATA, assert_refused, command, command_here
 
 
 def test_figures_for_people_and_programs() -> None:
@@ -81,7 +81,7 @@ def test_it_begins_where_somebody_is(tmp_path: Path) -> None:
     ],
 )
 def test_mistakes_get_one_sentence(arguments: list[str], words: list[str]) -> None:
-    assert_refused(command("realtime", "bench-pose", *arguments), *words)
+    assert_refused(command_here("realtime", "bench-pose", *arguments), *words)
 
 
 def test_a_video_without_anybody(tmp_path: Path) -> None:

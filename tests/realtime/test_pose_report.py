@@ -13,7 +13,7 @@ from realtime.pose.quality import FINGERTIPS, JOINTS, Truth
 from realtime.pose.skeleton import BODY_NAMES, INDEX, LEFT_HAND, K
 from realtime.pose_tools.report import compare_with_truth, report_track
 from realtime.video import VideoWriter, count_frames, read_video
-from tests.support.commands import DATA, assert_refused, command
+from tests.support.commands import DATA, assert_refused, command, command_here
 from tests.support.standing_pose import standing
 
 CLIP = DATA / "bob_clip.mp4"
@@ -74,11 +74,11 @@ def test_nothing_is_overwritten_unasked(name: str, tmp_path: Path) -> None:
         "body",
     )
     (tmp_path / name).write_text("mine")
-    assert_refused(command(*arguments), name, "there already", "--replace")
-    assert_refused(command(*arguments[:4], tmp_path / name), name, "a folder")
+    assert_refused(command_here(*arguments), name, "there already", "--replace")
+    assert_refused(command_here(*arguments[:4], tmp_path / name), name, "a folder")
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert (tmp_path / name).read_text() == "mine"
-    done = command(*arguments, "--replace")
+    done = command_here(*arguments, "--replace")
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pose.mp4", "report.html"]
     assert (tmp_path / name).stat().st_size > 1000
@@ -127,12 +127,12 @@ def test_mistakes_get_one_sentence(truth: Path, tmp_path: Path) -> None:
         ([CLIP, "--start-s", "99"], ["--start-s", "99"]),
         ([CLIP, "--truth", CLIP], ["bob_clip.mp4", "no exact joints"]),
     ):
-        assert_refused(command("realtime", "pose", *arguments, "--out", out), *words)
+        assert_refused(command_here("realtime", "pose", *arguments, "--out", out), *words)
     assert not list(tmp_path.rglob("*.*")), "nothing is half-written"
     short = tmp_path / "short.npz"
     with np.load(truth) as rows:
         np.savez(short, names=rows["names"], xy=rows["xy"][:10])
-    refused = command("realtime", "pose", CLIP, "--truth", short, "--end-s", "1", "--out", out)
+    refused = command_here("realtime", "pose", CLIP, "--truth", short, "--end-s", "1", "--out", out)
     assert_refused(refused, "short.npz", "10 rows")
 
 

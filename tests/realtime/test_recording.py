@@ -23,7 +23,7 @@ from realtime.live.session import Session
 from realtime.live.virtual_camera import VirtualCameraOutput
 from realtime.meter import Meter
 from realtime.pose.track import PoseTrack
-from tests.support.commands import DATA, assert_refused, command
+from tests.support.commands import DATA, assert_refused, command_here
 from tests.support.scripted import KeptOutput, ScriptedEstimator, ScriptedRenderer, ScriptedSource
 from tests.support.streams import numbered_picture, read_number
 from tests.support.waiting import HANG_S, until
@@ -202,7 +202,7 @@ def test_a_recording_that_ended_by_itself_is_told_on_the_page(tmp_path: Path) ->
     ],
 )
 def test_mistakes_get_one_sentence(arguments: list[str], words: list[str]) -> None:
-    assert_refused(command("realtime", "run", "--source", "bob", "--port", "0", *arguments), *words)
+    assert_refused(command_here("realtime", "run", "--source", "bob", "--port", "0", *arguments), *words)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -34,7 +34,7 @@ from realtime.pose.track import PoseTrack
 from realtime.subject import load_subject
 from realtime.subject_engines import EngineConfig
 from server.app import Server
-from tests.support.commands import DATA, assert_refused, command
+from tests.support.commands import DATA, assert_refused, command, command_here
 from tests.support.scripted import ScriptedEstimator, ScriptedRenderer, ScriptedSource
 from tests.support.waiting import HANG_S, eventually
 from trainer.evaluation.metrics import ssim
@@ -50,9 +50,7 @@ def free_port() -> int:
     ("arguments", "words"),
     [
         (["--subject", "bert"], ["no subject 'bert'", "alice"]),
-        (["--camera", "97"], ["Camera 97", "--source"]),
         (["--source", "no.mp4"], ["no.mp4", "bob"]),
-        (["--source", str(Path(__file__))], ["test_serve.py", "cannot be opened"]),
         (["--port", "99999"], ["99999"]),
         (["--threads", "0"], ["threads"]),
         (["--source", "whip", "--camera", "0"], ["--camera", "--source", "both"]),
@@ -63,6 +61,17 @@ def free_port() -> int:
     ],
 )
 def test_mistakes_get_one_sentence(arguments: list[str], words: list[str]) -> None:
+    assert_refused(command_here("realtime", "run", *arguments), *words)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--camera", "97"], ["Camera 97", "--source"]),
+        (["--source", str(Path(__file__))], ["test_serve.py", "cannot be opened"]),
+    ],
+)
+def test_the_libraries_that_open_sources_add_no_sentence(arguments: list[str], words: list[str]) -> None:
     assert_refused(command("realtime", "run", *arguments), *words)
 
 

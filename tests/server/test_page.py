@@ -275,7 +275,8 @@ async def test_upright_and_wide_pictures_are_shown_whole(
 ) -> None:
     async with stage(size_px=size_px) as on_stage:
         visitor = await visit(browser, on_stage.server.url, viewport={"width": width_px, "height": height_px})
-        await visitor.live()
+        for video in ("person", "source-video"):
+            await visitor.numbers(video, 2)  # before the first picture nobody knows its shape
         for element, least in (("#person", 0.7), ("#source", 0.05)):
             locator = visitor.page.locator(element)
             await expect(locator).to_be_visible()

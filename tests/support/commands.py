@@ -1,9 +1,14 @@
 """Run the project's own command lines as a user does."""
 
+import io
 import signal
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from importlib import import_module
 from pathlib import Path
+
+import pytest
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -20,6 +25,30 @@ def command(
     if disk_full_at:
         program = ["sh", "-c", FULL_DISK, str(disk_full_at), *program]
     return subprocess.run(program, capture_output=True, text=True, timeout=timeout_s, check=False)
+
+
+MODULES = {
+    "engines": "realtime.engine_tools.__main__",
+    "realtime": "realtime.__main__",
+    "trainer": "trainer.__main__",
+}
+
+
+def command_here(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run e.g. `trainer train` as `command` does, in this process, which has all imported: that is most of the time.
+
+    Neither what is logged is kept, see `caplog`, nor what libraries that are not Python's write to stderr.
+    """
+    program = [*map(str, arguments)]
+    main = import_module(MODULES[program[0]]).main
+    code, out, err = 0, io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", program)
+        try:
+            main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+    return subprocess.CompletedProcess(program, code, out.getvalue(), err.getvalue())
 
 
 SIGNALLED = """

@@ -15,7 +15,7 @@ from engines.errors import UserError
 from realtime.patches import PATCH
 from realtime.subject import load_subject
 from realtime.subject_engines import EngineConfig
-from tests.support.commands import DATA, assert_refused, chosen, command
+from tests.support.commands import DATA, assert_refused, chosen, command, command_here
 from tests.support.tiny_training import TRAINING
 from trainer.config import ExportConfig, Machine, TrainConfig
 from trainer.evaluation.playback import PlaybackChain
@@ -32,7 +32,7 @@ def test_an_instant_subject(toy_run: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(toy_run / "data", run / "data")
     place: list[str | Path] = ["--name", "quick", "--run", run, "--out", tmp_path]
-    done = command("trainer", "fit", DATA / "alice_clip.mp4", "--size", "64", *place, "--instant")
+    done = command_here("trainer", "fit", DATA / "alice_clip.mp4", "--size", "64", *place, "--instant")
     assert done.returncode == 0, done.stdout + done.stderr
     subject = load_subject(str(tmp_path / "quick"))
     assert subject.graphs == (subject.generator,)
@@ -65,7 +65,7 @@ def test_no_instant_subject_where_the_camera_moved(toy_run: Path, tmp_path: Path
 
 def test_instant_and_trained_at_once(tmp_path: Path) -> None:
     place: list[str | Path] = ["--name", "quick", "--out", tmp_path]
-    refused = command("trainer", "fit", DATA / "alice_clip.mp4", *place, "--instant", "--steps", "100")
+    refused = command_here("trainer", "fit", DATA / "alice_clip.mp4", *place, "--instant", "--steps", "100")
     assert_refused(refused, "--instant trains nothing", "--steps")
 
 
@@ -118,9 +118,9 @@ def test_a_run_of_several_people_without_a_face_network(
     run = tmp_path / "run"
     shutil.copytree(toy_run / "data", run / "data")
     flags = [*toy_flags, *chosen(face_steps=0, more_runs=greenhouse)]
-    trained = command("trainer", "train", run, *flags)
+    trained = command_here("trainer", "train", run, *flags)
     assert trained.returncode == 0, trained.stdout + trained.stderr
-    exported = command("trainer", "export", run, "--name", "bare", "--out", tmp_path)
+    exported = command_here("trainer", "export", run, "--name", "bare", "--out", tmp_path)
     assert exported.returncode == 0, exported.stdout + exported.stderr
     subject = load_subject(str(tmp_path / "bare"))
     assert subject.face is None
@@ -136,7 +136,7 @@ def test_runs_that_cannot_be_trained_on_together(
     shutil.copytree(toy_run / "data", run / "data")
     about = json.loads((greenhouse / "data" / "prepare.json").read_text())
     (greenhouse / "data" / "prepare.json").write_text(json.dumps({**about, "width_px": 64 + 8 * PATCH}))
-    refused = command("trainer", "train", run, *toy_flags, *chosen(more_runs=greenhouse))
+    refused = command_here("trainer", "train", run, *toy_flags, *chosen(more_runs=greenhouse))
     assert_refused(refused, "greenhouse", "another size")
-    missing = command("trainer", "train", run, *toy_flags, *chosen(more_runs=tmp_path / "my run"))
+    missing = command_here("trainer", "train", run, *toy_flags, *chosen(more_runs=tmp_path / "my run"))
     assert_refused(missing, "no prepared footage", f"`trainer prepare VIDEO --out '{tmp_path / 'my run'}'`")

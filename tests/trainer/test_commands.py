@@ -17,7 +17,7 @@ from realtime.pose.skeleton import INDEX
 from realtime.render import Renderer
 from realtime.subject import load_subject
 from realtime.video import VideoWriter
-from tests.support.commands import DATA, assert_refused, chosen, command
+from tests.support.commands import DATA, assert_refused, chosen, command, command_here
 from tests.support.openpose_files import write_frame
 from tests.support.standing_pose import standing
 
@@ -52,37 +52,36 @@ def test_the_subject_renders(toy_subject: Path) -> None:
 
 
 def test_training_again_says_that_it_is_finished(toy_run: Path, toy_flags: list[str]) -> None:
-    done = command("trainer", "train", toy_run, *toy_flags)
+    done = command_here("trainer", "train", toy_run, *toy_flags)
     assert done.returncode == 0, done.stderr
     assert "Finished" in done.stdout
 
 
 def test_other_settings_are_refused(toy_run: Path, toy_flags: list[str]) -> None:
-    assert_refused(command("trainer", "train", toy_run, *toy_flags, *chosen(seed=1)), "other settings")
+    assert_refused(command_here("trainer", "train", toy_run, *toy_flags, *chosen(seed=1)), "other settings")
 
 
 def test_export_replaces_a_subject_but_nothing_else(toy_run: Path, toy_subject: Path, tmp_path: Path) -> None:
     copy = tmp_path / "toy"
-    again: list[str | Path] = ["trainer", "export", toy_run, "--name", "toy", "--out", tmp_path]
+    again: list[str | Path] = ["export", toy_run, "--name", "toy", "--out", tmp_path]
     shutil.copytree(toy_subject, copy)
-    assert command(*again).returncode == 0, "it came of this run"
-    assert load_subject(str(copy)).manifest.name == "toy"
-    (copy / "generator.onnx").write_bytes(b"of another run")
-    assert_refused(command(*again), "There is a subject toy", "--replace")
-    assert (copy / "generator.onnx").read_bytes() == b"of another run"
-    assert command(*again, "--replace").returncode == 0
-    assert load_subject(str(copy)).manifest.name == "toy"
-    assert_refused(command("trainer", "export", toy_run, "--name", "alice"), "alice is a subject of this program")
     shutil.copytree(copy, tmp_path / ".toy.old")  # as an export that is killed may leave it
-    assert command(*again).returncode == 0
+    assert command_here("trainer", *again).returncode == 0, "it came of this run"
+    assert load_subject(str(copy)).manifest.name == "toy"
     assert not (tmp_path / ".toy.old").exists()
+    (copy / "generator.onnx").write_bytes(b"of another run")
+    assert_refused(command_here("trainer", *again), "There is a subject toy", "--replace")
+    assert (copy / "generator.onnx").read_bytes() == b"of another run"
+    assert command_here("trainer", *again, "--replace").returncode == 0
+    assert load_subject(str(copy)).manifest.name == "toy"
+    assert_refused(command_here("trainer", "export", toy_run, "--name", "alice"), "alice is a subject of this program")
     (tmp_path / "precious").mkdir()
-    refused = command("trainer", "export", toy_run, "--name", "precious", "--out", tmp_path)
+    refused = command_here("trainer", "export", toy_run, "--name", "precious", "--out", tmp_path)
     assert_refused(refused, "precious", "not a subject")
 
 
 def test_a_name_that_leads_elsewhere(toy_run: Path, tmp_path: Path) -> None:
-    refused = command("trainer", "export", toy_run, "--name", "../elsewhere", "--out", tmp_path / "subjects")
+    refused = command_here("trainer", "export", toy_run, "--name", "../elsewhere", "--out", tmp_path / "subjects")
     assert_refused(refused, "../elsewhere", "without slashes")
     assert not list(tmp_path.iterdir())
 
@@ -98,7 +97,9 @@ def test_export_of_an_unfinished_run(toy_run: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(toy_run, run)
     (run / "checkpoints" / "face_00000002.pt").unlink()
-    assert_refused(command("trainer", "export", run, "--name", "x", "--out", tmp_path), "not trained", "trainer train")
+    assert_refused(
+        command_here("trainer", "export", run, "--name", "x", "--out", tmp_path), "not trained", "trainer train"
+    )
     assert not (tmp_path / "x").exists()
 
 
@@ -114,7 +115,7 @@ def empty_room(tmp_path: Path) -> Path:
 
 def test_nobody_in_the_video(empty_room: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    refused = command("trainer", "prepare", empty_room, "--out", out, "--size", "64")
+    refused = command_here("trainer", "prepare", empty_room, "--out", out, "--size", "64")
     assert_refused(refused, "nobody was found", "room.mp4")
     assert [path.name for path in out.rglob("*.*")] == ["report.html"], "nothing is half-written"
 
@@ -131,7 +132,7 @@ def labels(toy_run: Path, tmp_path: Path) -> Path:
 def test_footage_that_openpose_has_labelled(toy_run: Path, labels: Path, toy_flags: list[str], tmp_path: Path) -> None:
     video, run = toy_run / "data" / "frames.mp4", tmp_path / "run"
     flags: list[str | Path] = ["--size", "64", "--openpose", labels, "--figure", "edn"]
-    done = command("trainer", "prepare", video, "--out", run, *flags)
+    done = command_here("trainer", "prepare", video, "--out", run, *flags)
     assert done.returncode == 0, done.stderr
     ours, theirs = (load_poses(folder / "data" / "poses.npz") for folder in (toy_run, run))
     nose = INDEX["nose"]
@@ -140,25 +141,25 @@ def test_footage_that_openpose_has_labelled(toy_run: Path, labels: Path, toy_fla
         assert two
         assert np.abs(one.xy[nose] - two.xy[nose]).max() < 1.5, "smoothed twice, so not the same"
     without_face = [*toy_flags, *chosen(face_steps=0)]
-    assert command("trainer", "train", run, *without_face).returncode == 0
-    done = command("trainer", "export", run, "--name", "drawn", "--out", tmp_path)
+    assert command_here("trainer", "train", run, *without_face).returncode == 0
+    done = command_here("trainer", "export", run, "--name", "drawn", "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     subject = load_subject(str(tmp_path / "drawn"))
     assert (subject.manifest.figure_style, subject.manifest.figure_version) == ("edn", 1)
     about = json.loads((run / "data" / "prepare.json").read_bytes())
     (run / "data" / "prepare.json").write_text(json.dumps(about | {"figure_version": 2}))
-    assert_refused(command("trainer", "train", run, *without_face), "version 2", "train again")
+    assert_refused(command_here("trainer", "train", run, *without_face), "version 2", "train again")
 
 
 def test_labels_of_another_video(toy_run: Path, labels: Path, tmp_path: Path) -> None:
     video, out = toy_run / "data" / "frames.mp4", tmp_path / "run"
-    prepare: list[str | Path] = ["trainer", "prepare", video, "--out", out, "--size", "64", "--openpose", labels]
+    prepare: list[str | Path] = ["prepare", video, "--out", out, "--size", "64", "--openpose", labels]
     files = sorted(labels.iterdir())
     for file in files[-2:]:
         file.unlink()
-    assert_refused(command(*prepare), "178 frames", "180", "run OpenPose on this very video")
+    assert_refused(command_here("trainer", *prepare), "178 frames", "180", "run OpenPose on this very video")
     files[7].write_text("{")
-    assert_refused(command(*prepare), files[7].name, "truncated")
+    assert_refused(command_here("trainer", *prepare), files[7].name, "truncated")
     assert not list(out.rglob("*.*")), "nothing is half-written"
 
 
@@ -181,20 +182,20 @@ def test_a_missing_and_an_unreadable_video(tmp_path: Path) -> None:
 
 
 def test_a_size_the_networks_cannot_take(tmp_path: Path) -> None:
-    refused = command("trainer", "prepare", DATA / "alice_clip.mp4", "--out", tmp_path / "run", "--size", "100")
+    refused = command_here("trainer", "prepare", DATA / "alice_clip.mp4", "--out", tmp_path / "run", "--size", "100")
     assert_refused(refused, "multiples of 32", "not 100")
-    refused = command("trainer", "prepare", DATA / "alice_clip.mp4", "--out", tmp_path / "run", "--size", "big")
+    refused = command_here("trainer", "prepare", DATA / "alice_clip.mp4", "--out", tmp_path / "run", "--size", "big")
     assert_refused(refused, "--size", "1024x512", "big")
 
 
 def test_training_without_footage(tmp_path: Path) -> None:
-    assert_refused(command("trainer", "train", tmp_path), f"trainer prepare VIDEO --out {tmp_path}`")
+    assert_refused(command_here("trainer", "train", tmp_path), f"trainer prepare VIDEO --out {tmp_path}`")
     assert not list(tmp_path.iterdir())
 
 
 def test_preparing_a_trained_run_again(toy_run: Path) -> None:
     before = (toy_run / "data" / "prepare.json").stat().st_mtime_ns
-    refused = command("trainer", "prepare", DATA / "bob_clip.mp4", "--out", toy_run, "--size", "64")
+    refused = command_here("trainer", "prepare", DATA / "bob_clip.mp4", "--out", toy_run, "--size", "64")
     assert_refused(refused, "was trained", "another folder")
     assert (toy_run / "data" / "prepare.json").stat().st_mtime_ns == before
 
@@ -203,12 +204,12 @@ def test_training_starts_from_another_run(toy_run: Path, toy_flags: list[str], t
     run = tmp_path / "run"
     shutil.copytree(toy_run / "data", run / "data")
     flags = [*toy_flags[2:], "--steps", "1", *chosen(learning_rate=0.0, ema_decay=0.0, face_steps=0)]
-    assert command("trainer", "train", run, *flags, "--start-from", toy_run).returncode == 0
+    assert command_here("trainer", "train", run, *flags, "--start-from", toy_run).returncode == 0
     ours, theirs = (
         torch.load(each / "checkpoints" / "body_best.pt", weights_only=True)["network"] for each in (run, toy_run)
     )
     assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items() if name.endswith("weight"))
-    finished = command("trainer", "train", run, *flags, "--start-from", tmp_path / "deleted")
+    finished = command_here("trainer", "train", run, *flags, "--start-from", tmp_path / "deleted")
     assert "Finished" in finished.stdout, "weights that are trained on need no others"
 
 
@@ -218,7 +219,7 @@ def test_nothing_fits_of_another_run(toy_run: Path, toy_flags: list[str], tmp_pa
     (other / "checkpoints").mkdir(parents=True)
     state = torch.load(toy_run / "checkpoints" / "body_best.pt", weights_only=True)
     torch.save({**state, "network": {}}, other / "checkpoints" / "body_best.pt")
-    assert_refused(command("trainer", "train", run, *toy_flags, "--start-from", other), "Nothing of", "fits")
+    assert_refused(command_here("trainer", "train", run, *toy_flags, "--start-from", other), "Nothing of", "fits")
 
 
 def test_a_damaged_checkpoint(toy_run: Path, toy_flags: list[str], tmp_path: Path) -> None:
@@ -226,7 +227,7 @@ def test_a_damaged_checkpoint(toy_run: Path, toy_flags: list[str], tmp_path: Pat
     shutil.copytree(toy_run, run)
     for path in (run / "checkpoints").glob("body_0*.pt"):
         path.write_bytes(path.read_bytes()[:1000])
-    refused = command("trainer", "train", run, *toy_flags)
+    refused = command_here("trainer", "train", run, *toy_flags)
     assert refused.returncode == 2
     assert "body_*.pt are damaged" in refused.stderr.splitlines()[-1]
 

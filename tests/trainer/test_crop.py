@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from realtime.pose.pose import Pose
-from tests.support.commands import DATA, command
+from tests.support.commands import DATA, command_here
 from tests.support.footage_files import swaying
 from trainer.footage.crop import Crop, best_crop, default_size
 from trainer.footage.prepared import load_prepared
@@ -41,15 +41,14 @@ def test_a_chosen_part_keeps_its_proportions() -> None:
 
 
 def test_a_portrait_film_makes_a_portrait_subject(tmp_path: Path) -> None:
-    """Head, feet and hands are in it; with a square the report names the sides that are cut, and the size."""
-    film = DATA / "faults" / "portrait_9x16.mp4"
-    done = command("trainer", "prepare", film, "--out", tmp_path / "run", "--pose", "own")
+    """With a square the report names the sides that are cut, and the size; then head, feet and hands are in it."""
+    run: list[str | Path] = [DATA / "faults" / "portrait_9x16.mp4", "--out", tmp_path / "run", "--pose", "own"]
+    square = command_here("trainer", "prepare", *run, "--size", "512", "--only-report")
+    assert square.returncode == 0, square.stderr
+    assert "at top (head), bottom (feet): use --size 384x672" in " ".join(square.stdout.split())
+    done = command_here("trainer", "prepare", *run)
     assert done.returncode == 0, done.stderr
+    assert "Scanning" not in done.stdout, "once is enough"
     about = load_prepared(tmp_path / "run" / "data")
     assert about.size_px == (384, 672)
     assert json.loads((tmp_path / "run" / "data" / "prepare.json").read_bytes())["crop"] == [0, 8, 288, 504]
-    square = command(
-        *("trainer", "prepare", film, "--out", tmp_path / "square", "--size", "512", "--only-report", "--pose", "own")
-    )
-    said = " ".join(square.stdout.split())
-    assert "at top (head), bottom (feet): use --size 384x672" in said

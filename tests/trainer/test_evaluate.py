@@ -16,7 +16,7 @@ from realtime.frame import Rgb
 from realtime.subject import load_subject, write_manifest
 from realtime.subject_engines import EngineConfig
 from realtime.video import VideoWriter, read_video
-from tests.support.commands import DATA, assert_refused, command
+from tests.support.commands import DATA, assert_refused, command, command_here
 from tests.support.standing_pose import standing
 from trainer.detector.classifier import (
     BODY_PX,
@@ -91,7 +91,7 @@ def aside(tmp_path: Path) -> tuple[Path, Path]:
 def test_a_person_aside_is_measured_where_it_was_trained(aside: tuple[Path, Path], tmp_path: Path) -> None:
     video, folder = aside
     short: list[str | Path] = ["--end-s", "0.4", "--drift-frames", "0", "--out", tmp_path]
-    done = command("trainer", "evaluate", "--subject", folder, "--video", video, "--record", *short)
+    done = command_here("trainer", "evaluate", "--subject", folder, "--video", video, "--record", *short)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout.splitlines()[-1])
     plain = VideoPlayback(load_subject("alice"), CLIP, VideoSpan(end_s=0.4), EngineConfig(), self_driven=True)
@@ -119,9 +119,11 @@ def test_other_framings(aside: tuple[Path, Path], tmp_path: Path, caplog: pytest
     assert not caplog.text
     VideoPlayback(subject, CLIP, part, EngineConfig(), self_driven=True)
     assert "alice_clip.mp4 is 512x512, but alice was trained on 1024x512: its middle is used" in caplog.text
-    arguments: list[str | Path] = ["trainer", "evaluate", "--subject", folder, "--out", tmp_path / "out"]
-    assert_refused(command(*arguments, "--video", video, "--crop", "600,0,512,512"), "--crop", "1024x512")
-    assert_refused(command(*arguments, "--driver", DRIVER, "--record"), "--record", "--video")
+    arguments: list[str | Path] = ["evaluate", "--subject", folder, "--out", tmp_path / "out"]
+    assert_refused(
+        command_here("trainer", *arguments, "--video", video, "--crop", "600,0,512,512"), "--crop", "1024x512"
+    )
+    assert_refused(command_here("trainer", *arguments, "--driver", DRIVER, "--record"), "--record", "--video")
 
 
 def test_a_detector_looks_where_the_person_is(aside: tuple[Path, Path], tmp_path: Path) -> None:
@@ -157,8 +159,8 @@ def test_a_chain_without_memory_forgets() -> None:
 
 
 def test_parts_that_are_not_there(tmp_path: Path) -> None:
-    assert_refused(command("trainer", "evaluate", "--out", tmp_path / "out"), "--video", "--driver")
-    late = command("trainer", "evaluate", "--out", tmp_path / "out", "--video", CLIP, "--start-s", "100")
+    assert_refused(command_here("trainer", "evaluate", "--out", tmp_path / "out"), "--video", "--driver")
+    late = command_here("trainer", "evaluate", "--out", tmp_path / "out", "--video", CLIP, "--start-s", "100")
     assert_refused(late, "alice_clip.mp4", "100 s", "another part")
     for wrong in ({"start_s": 2.0, "end_s": 1.0}, {"start_s": -1.0}, {"last_s": 0.0}):
         with pytest.raises(UserError, match="-s must be"):

@@ -20,7 +20,7 @@ from realtime.pose.measure import HeadBox, head_box
 from realtime.render import crop_head
 from realtime.subject import load_subject
 from realtime.video import read_video
-from tests.support.commands import DATA, assert_refused, chosen, command
+from tests.support.commands import DATA, assert_refused, chosen, command, command_here
 from tests.support.numbers import floats
 from tests.support.tiny_training import SMALL, TRAINING
 from trainer.config import Machine, TrainConfig
@@ -203,7 +203,7 @@ def copied(toy_run: Path, folder: Path, settings: dict[str, int]) -> Path:
 def together(toy_run: Path, toy_flags: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The toy run, then both together."""
     run = copied(toy_run, tmp_path_factory.mktemp("together"), TOGETHER)
-    done = command("trainer", "train", run, *toy_flags, *FLAGS, "1")
+    done = command_here("trainer", "train", run, *toy_flags, *FLAGS, "1")
     assert done.returncode == 0, done.stderr
     return run
 
@@ -217,7 +217,7 @@ def test_from_a_run_to_a_subject(together: Path, toy_run: Path, toy_subject: Pat
     for path in ("previews/joint_000002.mp4", "checkpoints/joint_best.pt", "tensorboard/joint"):
         assert (together / path).exists(), path
     assert sha256(together / "generator.onnx") == sha256(toy_run / "generator.onnx"), "the face's source stays"
-    done = command("trainer", "export", together, "--name", "toy", "--out", tmp_path)
+    done = command_here("trainer", "export", together, "--name", "toy", "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     ours, alone = load_subject(str(tmp_path / "toy")).manifest, load_subject(str(toy_subject)).manifest
     assert (ours.training.steps, ours.training.face_steps) == (6, 4)
@@ -227,7 +227,9 @@ def test_from_a_run_to_a_subject(together: Path, toy_run: Path, toy_subject: Pat
 
 def test_it_is_not_finished_before_the_last_stage(toy_run: Path, tmp_path: Path) -> None:
     run = copied(toy_run, tmp_path, TOGETHER)
-    assert_refused(command("trainer", "export", run, "--name", "x", "--out", tmp_path), "not trained", "trainer train")
+    assert_refused(
+        command_here("trainer", "export", run, "--name", "x", "--out", tmp_path), "not trained", "trainer train"
+    )
 
 
 def test_two_processes_learn_as_one(together: Path, toy_run: Path, toy_flags: list[str], tmp_path: Path) -> None:
@@ -252,8 +254,8 @@ def test_a_run_that_was_begun_before_the_setting_goes_on(toy_run: Path, toy_flag
     config = json.loads((run / "config.json").read_bytes())
     assert config.pop("joint_steps") == 0
     (run / "config.json").write_text(json.dumps(config))
-    done = command("trainer", "train", run, *toy_flags)
+    done = command_here("trainer", "train", run, *toy_flags)
     assert done.returncode == 0, done.stderr
     assert_refused(
-        command("trainer", "train", run, *toy_flags, *chosen(joint_steps=1)), "other settings", "config.json"
+        command_here("trainer", "train", run, *toy_flags, *chosen(joint_steps=1)), "other settings", "config.json"
     )

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from realtime.video import count_frames, write_picture
-from tests.support.commands import DATA, assert_refused, chosen, command, command_signalled
+from tests.support.commands import DATA, assert_refused, chosen, command, command_here, command_signalled
 from tests.support.footage_files import paint, swaying, textured, write_labels
 from trainer.footage.prepared import load_prepared
 from trainer.training.checkpoint import load_checkpoint
@@ -156,7 +156,7 @@ def test_what_cannot_be_shared(flags: list[str], words: list[str], toy_flags: li
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_no_gpu(toy_flags: list[str], begin_run: BeginRun) -> None:
-    refused = command("trainer", "train", begin_run(), *toy_flags, *chosen(accelerator="cuda"))
+    refused = command_here("trainer", "train", begin_run(), *toy_flags, *chosen(accelerator="cuda"))
     assert_refused(refused, "--set accelerator=cpu")
 
 

@@ -15,7 +15,7 @@ from realtime.frame import Rgb
 from realtime.pose.archive import load_poses
 from realtime.pose.skeleton import INDEX
 from realtime.video import count_frames, read_video
-from tests.support.commands import DATA, assert_refused, command, command_signalled
+from tests.support.commands import DATA, assert_refused, command, command_here, command_signalled
 from tests.support.footage_files import paint, swaying, textured, write_film, write_labels
 from tests.support.streams import numbered_picture, read_number
 from trainer.config import TrainConfig
@@ -24,7 +24,7 @@ from trainer.footage.prepared import Footage, Prepared, load_prepared
 
 def prepare(video: Path, labels: Path | None, run: Path, *flags: str, size: str = "256") -> Prepared:
     labelled: list[str | Path] = [] if labels is None else ["--openpose", labels]
-    done = command("trainer", "prepare", video, "--out", run, "--size", size, *labelled, *flags)
+    done = command_here("trainer", "prepare", video, "--out", run, "--size", size, *labelled, *flags)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (run / "report.html").exists()
     return load_prepared(run / "data")
@@ -98,7 +98,6 @@ def test_a_chosen_crop(wide: tuple[Path, Path], tmp_path: Path) -> None:
     about = prepare(*wide, run, "--crop", "320,10,220,220", size="64")
     assert about.crop == (320, 10, 220, 220)
     arguments: list[str | Path] = [
-        "trainer",
         "prepare",
         wide[0],
         "--out",
@@ -109,9 +108,9 @@ def test_a_chosen_crop(wide: tuple[Path, Path], tmp_path: Path) -> None:
         "64",
         "--crop",
     ]
-    assert_refused(command(*arguments, "500,0,200,200"), "601x241", "inside")
-    assert_refused(command(*arguments, "300,0,200,100"), "350,0,100,100")
-    assert_refused(command(*arguments, "left"), "X,Y,WIDTH,HEIGHT", "left")
+    assert_refused(command_here("trainer", *arguments, "500,0,200,200"), "601x241", "inside")
+    assert_refused(command_here("trainer", *arguments, "300,0,200,100"), "350,0,100,100")
+    assert_refused(command_here("trainer", *arguments, "left"), "X,Y,WIDTH,HEIGHT", "left")
 
 
 def test_a_camera_that_moves_has_no_plate(tmp_path: Path) -> None:
@@ -201,7 +200,7 @@ def test_footage_that_cannot_be_used(tmp_path: Path) -> None:
         ("footless", footless, ["feet are never seen"]),
     ):
         labels, run = write_labels(tmp_path / name, poses), tmp_path / f"run_{name}"
-        refused = command("trainer", "prepare", video, "--out", run, "--size", "64", "--openpose", labels)
+        refused = command_here("trainer", "prepare", video, "--out", run, "--size", "64", "--openpose", labels)
         assert_refused(refused, "v.mp4", "report.html", *words)
         assert "cannot be used" in (run / "report.html").read_text()
         assert not list((run / "data").glob("*")), "nothing is half-written"
@@ -210,7 +209,9 @@ def test_footage_that_cannot_be_used(tmp_path: Path) -> None:
 def test_a_report_on_footage_that_cannot_be_used_is_written_as_asked(tmp_path: Path) -> None:
     video = write_film(tmp_path / "v.mp4", [textured(256, 256)] * 20, 1 / 30)
     labels, run = write_labels(tmp_path / "nobody", [None] * 20), tmp_path / "run"
-    done = command("trainer", "prepare", video, "--out", run, "--size", "64", "--openpose", labels, "--only-report")
+    done = command_here(
+        "trainer", "prepare", video, "--out", run, "--size", "64", "--openpose", labels, "--only-report"
+    )
     assert done.returncode == 0, done.stderr
     assert "It cannot be used: nobody was found" in done.stdout
     assert "cannot be used" in (run / "report.html").read_text()
@@ -219,14 +220,14 @@ def test_a_report_on_footage_that_cannot_be_used_is_written_as_asked(tmp_path: P
 def test_footage_that_is_too_short_is_refused_before_it_is_looked_at(tmp_path: Path) -> None:
     video, run = write_film(tmp_path / "v.mp4", [textured(64, 64)] * 80, 1 / 30), tmp_path / "run"
     words = "v.mp4", "2.6 s long", "3 s are the least"
-    assert_refused(command("trainer", "prepare", video, "--out", run), *words)
-    assert_refused(command("trainer", "fit", video, "--name", "eva", "--run", run), *words)
+    assert_refused(command_here("trainer", "prepare", video, "--out", run), *words)
+    assert_refused(command_here("trainer", "fit", video, "--name", "eva", "--run", run), *words)
     assert not run.exists()
 
 
 def test_a_report_for_people(wide: tuple[Path, Path], tmp_path: Path) -> None:
     run = tmp_path / "run"
-    done = command("trainer", "prepare", wide[0], "--out", run, "--openpose", wide[1], "--only-report")
+    done = command_here("trainer", "prepare", wide[0], "--out", run, "--openpose", wide[1], "--only-report")
     assert done.returncode == 0, done.stderr
     assert "Turn around more" in done.stdout
     assert "20 s seen from the left" in " ".join(done.stdout.split())

@@ -12,7 +12,7 @@ from torch import nn
 
 from realtime.frame import Rgb
 from realtime.subject import load_subject
-from tests.support.commands import DATA, chosen, command
+from tests.support.commands import DATA, chosen, command_here
 from trainer.config import Machine, Pix2PixHDConfig, PrepareConfig, TrainConfig
 from trainer.footage.prepared import Footage
 from trainer.networks.discriminator import MultiScaleDiscriminator
@@ -96,13 +96,13 @@ def test_only_what_fits_is_taken_over() -> None:
 def paper_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of the preset `paper` with toy networks in a wide picture, through the command line."""
     run = tmp_path_factory.mktemp("paper") / "run"
-    prepared = command("trainer", "prepare", DATA / "alice_clip.mp4", "--out", run, "--size", "128x64")
+    prepared = command_here("trainer", "prepare", DATA / "alice_clip.mp4", "--out", run, "--size", "128x64")
     assert prepared.returncode == 0, prepared.stdout + prepared.stderr
     steps = chosen(coarse_steps=2, face_steps=2, ndf=8)
     shape = {"ngf": 8, "downsamplings": 2, "blocks": 1}
     shapes = {f"{network}__{name}": value for network in ("generator", "face") for name, value in shape.items()}
     flags = ["--preset", "paper", "--steps", "2", *steps, *chosen(**shapes, generator__enhancer_blocks=1)]
-    trained = command("trainer", "train", run, *flags)
+    trained = command_here("trainer", "train", run, *flags)
     assert trained.returncode == 0, trained.stdout + trained.stderr
     return run
 
@@ -110,7 +110,7 @@ def paper_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_paper_s_stages_end_in_a_subject(paper_run: Path, tmp_path: Path) -> None:
     for stage in ("coarse", "body", "face"):
         assert (paper_run / "checkpoints" / f"{stage}_best.pt").exists()
-    done = command("trainer", "export", paper_run, "--name", "p", "--out", tmp_path)
+    done = command_here("trainer", "export", paper_run, "--name", "p", "--out", tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     subject = load_subject(str(tmp_path / "p"))
     assert (subject.manifest.width_px, subject.manifest.height_px) == (128, 64)

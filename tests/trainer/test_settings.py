@@ -12,7 +12,7 @@ import pytest
 from engines.errors import UserError
 from realtime.pose.estimation.config import PoseConfig
 from realtime.subject_engines import EngineConfig
-from tests.support.commands import assert_refused, chosen, command
+from tests.support.commands import assert_refused, chosen, command_here
 from trainer.config import CheckpointConfig, CompactConfig, Machine, Pix2PixHDConfig, PrepareConfig, TrainConfig
 from trainer.fit import PreparedFrom
 from trainer.settings import GPU, LIVE, PRESETS, Overrides, check_settings, list_settings, read_settings, write_settings
@@ -78,12 +78,14 @@ def test_a_wrong_setting_is_told_in_a_sentence(assignment: str, message: str) ->
 
 
 def test_a_wrong_setting_ends_the_command(tmp_path: Path) -> None:
-    assert_refused(command("trainer", "train", tmp_path, *chosen(bacth=3)), "no setting 'bacth'", "batch")
-    assert_refused(command("trainer", "evaluate", *chosen(precision="f8")), "precision must be auto or int8 or f16")
+    assert_refused(command_here("trainer", "train", tmp_path, *chosen(bacth=3)), "no setting 'bacth'", "batch")
+    assert_refused(
+        command_here("trainer", "evaluate", *chosen(precision="f8")), "precision must be auto or int8 or f16"
+    )
     recipe = tmp_path / "my.toml"
     recipe.write_text("batch = ")
-    assert_refused(command("trainer", "train", tmp_path, "--config", recipe), "my.toml is not a TOML file")
-    assert_refused(command("trainer", "train", tmp_path, "--config", tmp_path / "no.toml"), "no.toml")
+    assert_refused(command_here("trainer", "train", tmp_path, "--config", recipe), "my.toml is not a TOML file")
+    assert_refused(command_here("trainer", "train", tmp_path, "--config", tmp_path / "no.toml"), "no.toml")
 
 
 def test_engines_are_set_by_name() -> None:

@@ -76,7 +76,10 @@ class Crop:
 
     def holds(self, poses: Sequence[Pose], whole: tuple[int, int]) -> float:
         """Share of the time in which it holds the person, but for what the whole picture, width and height, lacks."""
-        boxes = np.stack([outline(pose) for pose in poses]).clip(0, [*whole, *whole])
+        return self._holds(np.stack([outline(pose) for pose in poses]), whole)
+
+    def _holds(self, outlines: Floats, whole: tuple[int, int]) -> float:
+        boxes = outlines.clip(0, [*whole, *whole])
         return float((~cut_off(boxes, (self.x, self.y, self.x + self.width, self.y + self.height))).all(axis=1).mean())
 
     def picture(self, rgb: Rgb) -> Rgb:
@@ -138,17 +141,23 @@ def cut_off(boxes: Floats, sides: tuple[float, float, float, float]) -> NDArray[
 
 def person_range(poses: Sequence[Pose]) -> tuple[float, float, float, float]:
     """The box, left, top, right and bottom in pixels, that the person stays in for 99 % of the time."""
-    boxes = np.stack([extent(pose) for pose in poses])
+    return _range(np.stack([extent(pose) for pose in poses]))
+
+
+def _range(boxes: Floats) -> tuple[float, float, float, float]:
     (left, top), (right, bottom) = np.quantile(boxes[:, :2], 0.005, axis=0), np.quantile(boxes[:, 2:], 0.995, axis=0)
     return float(left), float(top), float(right), float(bottom)
 
 
 def best_crop(poses: Sequence[Pose], whole: tuple[int, int], size_px: tuple[int, int]) -> Crop:
     """The largest part with the network's aspect ratio, placed where it holds most of the person's range."""
-    left, top, right, bottom = person_range(poses)
+    return _best_crop(np.stack([extent(pose) for pose in poses]), whole, size_px)
+
+
+def _best_crop(boxes: Floats, whole: tuple[int, int], size_px: tuple[int, int]) -> Crop:
+    left, top, right, bottom = _range(boxes)
     crop = Crop.at(whole, size_px, ((left + right) / 2, (top + bottom) / 2))
     if right - left > crop.width or bottom - top > crop.height:
-        boxes = np.stack([extent(pose) for pose in poses])
         x, y = np.median((boxes[:, :2] + boxes[:, 2:]) / 2, axis=0).tolist()
         return Crop.at(whole, size_px, (x, y))
     return crop
@@ -174,7 +183,8 @@ def default_size(poses: Sequence[Pose], whole: tuple[int, int]) -> tuple[int, in
     """
     if not poses:
         return DEFAULT_PX, DEFAULT_PX
-    held = {size: best_crop(poses, whole, size).holds(poses, whole) for size in _sizes()}
+    boxes, outlines = (np.stack([box(pose) for pose in poses]) for box in (extent, outline))
+    held = {size: _best_crop(boxes, whole, size)._holds(outlines, whole) for size in _sizes()}
     enough = max(held.values()) - HOLDS_LESS
     return min((size for size in held if held[size] >= enough), key=lambda size: _apart(size, (1, 1)))
 
