@@ -273,9 +273,10 @@ class Session:
         return tuple(each.stream for each in (*self._outputs, *self._previews) if isinstance(each, StreamOutput))
 
     @property
-    def dropped(self) -> int:
-        """Frames that a newer one overtook, at any hand-over on the way to the first output."""
-        return self._frames.dropped + self._figures.dropped + sum(each.dropped for each in self._outputs[:1])
+    def dropped(self) -> dict[str, int]:
+        """Frames that a newer one overtook on the way to the first output, by the stage that they waited for."""
+        encode = sum(each.dropped for each in self._outputs[:1])
+        return {"pose": self._frames.dropped, "parts": self._figures.dropped, "encode": encode}
 
     def info(self) -> dict[str, object]:
         """What the viewer's page shows beside the picture, and the figures of operation."""
