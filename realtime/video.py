@@ -38,19 +38,35 @@ AnyStream = TypeVar("AnyStream", av.VideoStream, av.AudioStream)
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
-    """The file and its picture track: the largest, for cover and preview pictures are tracks, too."""
+    """The file and its track of pictures."""
     try:
         container = av.open(f"file:{path}")  # the prefix keeps "12:30.mp4" from being taken for a protocol
     except (OSError, av.error.FFmpegError) as error:
         reason = "there is no such file" if not path.exists() else f"{error.strerror or error}".lower()
         raise UserError(f"The video {path} cannot be opened: {reason}.") from error
     with container:
-        tracks = [track for track in container.streams.video if track.width and not track.disposition & STILL]
-        if not tracks:
+        stream = picture_track(container)
+        if stream is None:
             raise UserError(f"The file {path} has no video in it: give a video file.")
-        stream = max(tracks, key=lambda track: track.width * track.height)
         stream.thread_type = "AUTO"
         yield container, stream
+
+
+def picture_track(container: av.container.InputContainer) -> av.VideoStream | None:
+    """The largest track of moving pictures: covers and previews are tracks, too."""
+    tracks = [track for track in container.streams.video if track.width and not track.disposition & STILL]
+    return max(tracks, key=lambda track: track.width * track.height, default=None)
+
+
+def sound_track(container: av.container.InputContainer, pictures: av.VideoStream) -> av.AudioStream | None:
+    """The sound that belongs to a track of pictures, if there is any that can be decoded."""
+    track = container.streams.best("audio", related=pictures)
+    if not isinstance(track, av.AudioStream):
+        return None
+    if track.codec_context is not None and track.channels and track.rate:
+        return track
+    LOG.warning("The sound of %s is of an unknown kind: it is left out.", container.name)
+    return None
 
 
 def count_frames(path: Path) -> int:
@@ -136,9 +152,8 @@ def read_video(
             if at_s >= start_s:
                 if shown == 0 and (colours := hdr.name_of(frame)):
                     note(f"The video {path} is {colours}: its pictures are converted for an ordinary display.")
-                rgb = hdr.to_sdr(frame) if colours else np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
                 shown += 1
-                yield _as_shown(rgb, stream.sample_aspect_ratio, matrix), at_s
+                yield as_shown(frame, stream.sample_aspect_ratio, matrix), at_s
         if decoder.damaged and not shown and start_s == 0:
             raise UserError(f"The video {path} is damaged: none of its pictures can be decoded.")
         for what in _losses(decoder, clock, _length_s(container, stream)):
@@ -156,14 +171,8 @@ def open_sound(path: Path) -> Iterator[Sound | None]:
         yield None
         return
     with _opened(path) as (container, pictures):
-        track = container.streams.best("audio", related=pictures)
-        known = isinstance(track, av.AudioStream) and track.codec_context is not None and track.channels and track.rate
-        if isinstance(track, av.AudioStream) and known:
-            yield Sound(track, _packets(container, track), _begin_s(pictures))
-        else:
-            if track is not None:
-                LOG.warning("The sound of %s is of an unknown kind: it is left out.", path)
-            yield None
+        track = sound_track(container, pictures)
+        yield None if track is None else Sound(track, _packets(container, track), _begin_s(pictures))
 
 
 def has_sound(path: Path) -> bool:
@@ -276,8 +285,15 @@ def _orientation(path: Path, _mtime_ns: int) -> bytes | None:
     return None
 
 
-def _as_shown(rgb: Rgb, aspect: Fraction | None, matrix: bytes | None) -> Rgb:
-    """A picture as it is to be shown: phones film on their side, and say so in a matrix."""
+def as_shown(frame: av.VideoFrame, aspect: Fraction | None, matrix: bytes | None = None) -> Rgb:
+    """A picture as it is to be shown: in the colours of an ordinary display, with square pixels, and upright.
+
+    Args:
+        frame: the picture.
+        aspect: a pixel's width by its height.
+        matrix: phones film on their side, and say so in a matrix.
+    """
+    rgb = hdr.to_sdr(frame) if hdr.name_of(frame) else np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
     if aspect and abs(aspect - 1) > 0.01:
         height, width, _ = rgb.shape
         rgb = np.asarray(cv2.resize(rgb, (round(width * aspect), height), interpolation=cv2.INTER_AREA), np.uint8)

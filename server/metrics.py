@@ -23,7 +23,7 @@ def _families(stats: Mapping[str, Any]) -> Iterator[str]:
         yield _family(name, meaning, [({}, stats[key])] if key in stats else [])
 
     dropped = [({"stage": stage}, count) for stage, count in stats.get("dropped", {}).items()]
-    yield _family("dropped_frames_total", "Frames that a newer one overtook, by the stage that they waited for.", dropped)
+    yield _family("dropped_frames_total", "Frames that a newer one overtook while they waited for a stage.", dropped)
 
     if "quality" in stats:
         yield _family(

@@ -15,7 +15,8 @@ import av
 import pytest
 
 from realtime.frame import Frame
-from realtime.live.source import StreamSource, open_source
+from realtime.live.source import open_source
+from realtime.live.stream_source import StreamSource
 from realtime.pose.estimation.config import PoseConfig
 from tests.realtime.test_serve import free_port
 from tests.server.test_interop import SYSTEM_PYTHON
@@ -60,7 +61,7 @@ def some(source: StreamSource, count: int) -> list[Frame]:
 def test_an_rtsp_camera_plays_and_is_waited_for_when_it_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     if not has_rtsp_server():
         pytest.skip("needs GStreamer's RTSP server and its Python bindings")
-    monkeypatch.setattr("realtime.live.source.REOPEN_S", 0.2)
+    monkeypatch.setattr("realtime.live.stream_source.REOPEN_S", 0.2)
     port = free_port()
     with rtsp_server(port):
         source = StreamSource(f"rtsp://127.0.0.1:{port}/live", reopen=True)
@@ -110,7 +111,7 @@ class Live(BaseHTTPRequestHandler):
 
 
 def test_a_live_stream_by_http_is_opened_again_when_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("realtime.live.source.REOPEN_S", 0.1)
+    monkeypatch.setattr("realtime.live.stream_source.REOPEN_S", 0.1)
     monkeypatch.setattr(Live, "content", transport_stream(60))
     with ThreadingHTTPServer(("127.0.0.1", 0), Live) as server:
         thread = threading.Thread(target=server.serve_forever)
