@@ -84,7 +84,7 @@ def count_frames(path: Path) -> int:
 
 
 def frame_rate(path: Path) -> float:
-    """Pictures per second on average over the whole film, from the times of its packets; 30 when it has no two.
+    """Pictures per second on average over the whole film, by the times of its packets, or as it says if it has no two.
 
     Raises:
         UserError: it cannot be opened.
@@ -92,7 +92,10 @@ def frame_rate(path: Path) -> float:
     if path.is_dir():
         return PICTURES_FPS
     times_s, _ = _packet_times_s(path)
-    return (len(times_s) - 1) / (times_s[-1] - times_s[0]) if len(times_s) > 1 and times_s[-1] > times_s[0] else 30.0
+    if len(times_s) > 1 and times_s[-1] > times_s[0]:
+        return (len(times_s) - 1) / (times_s[-1] - times_s[0])
+    with _opened(path) as (_, stream):
+        return _told_rate(stream)
 
 
 def film_length_s(path: Path) -> float:
@@ -216,6 +219,11 @@ def _length_s(container: av.container.InputContainer, stream: av.VideoStream) ->
     return max(0.0, (container.duration or 0) / av.time_base - _begin_s(stream))
 
 
+def _told_rate(stream: av.VideoStream) -> float:
+    """Pictures per second as the stream says, and not its container if that knows no times; 30 if neither tells."""
+    return float(stream.guessed_rate or 30)
+
+
 class _Decoder:
     """Decodes what can be decoded, and counts what cannot."""
 
@@ -250,7 +258,7 @@ class _Clock:
     """When frames are shown, counted from the first, whatever the container says."""
 
     def __init__(self, stream: av.VideoStream) -> None:
-        self._step_s, self._time_base = 1 / float(stream.average_rate or 30), stream.time_base
+        self._step_s, self._time_base = 1 / _told_rate(stream), stream.time_base
         self.begin_s = _begin_s(stream)
         container = stream.container
         assert container is not None
