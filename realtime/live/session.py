@@ -94,8 +94,8 @@ class Session:
         self.meter = meter
         self.mirrored = False
         """Whether the source's pictures are turned around, as in a mirror; from any thread."""
-        self.on_figure: Callable[[Figure], object] = lambda figure: None
-        """Called in the rendering thread with the figure of every picture, once that is rendered."""
+        self.on_figure: Callable[[Figure, float], object] = lambda figure, captured_at_s: None
+        """Called in the rendering thread with every picture's figure and time, once it is rendered."""
         self._source, self._outputs, self._previews = SourceSwitch(source), tuple(outputs), tuple(previews)
         self._renderer = renderer
         self._track = track
@@ -390,7 +390,7 @@ class Session:
                 self.first_picture_at_s = self.first_picture_at_s or self._rendered_at_s
                 for output in self._outputs:
                     output.write(picture)
-                self.on_figure(drawn.figure)
+                self.on_figure(drawn.figure, picture.captured_at_s)
                 self._in_time.rendered(time.perf_counter())
 
     def _adapt(self) -> None:

@@ -121,7 +121,8 @@ async function showSubject(name) {
 }
 
 function watchFigure() {
-  link.session?.watchFigure(figure.shown ? (points) => figure.draw(points) : null);
+  figure.reset();
+  link.session?.watchFigure(figure.shown ? (message) => figure.take(message) : null);
 }
 
 function toggleFigure() {
