@@ -1,5 +1,7 @@
 """Streams and pipes, without a network: what is read of a file as if it came by itself."""
 
+import os
+import threading
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import count
@@ -11,10 +13,11 @@ import numpy as np
 import pytest
 
 from realtime.frame import Frame
+from realtime.live.source import open_source
 from realtime.live.stream_source import StreamSource
 from realtime.video import read_video
 from server.sound import Samples
-from tests.support.claps import CLAPS_S, FPS, LOUD, Onsets, clap_film
+from tests.support.claps import CLAPS_S, FPS, LENGTH_S, LOUD, Onsets, clap_film
 from tests.support.commands import DATA
 from tests.support.streams import numbered_picture, read_number
 
@@ -43,6 +46,19 @@ def test_its_sound_is_heard_with_its_pictures(tmp_path: Path, monkeypatch: pytes
             clicks.add(float(value), samples.captured_at_s + number / 48_000)
     assert flashes.times_s == pytest.approx([100 + at_s for at_s in CLAPS_S], abs=0.02)
     assert clicks.times_s == pytest.approx(flashes.times_s, abs=0.03)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_plays_what_is_written_into_it_and_ends_with_its_writer(tmp_path: Path) -> None:
+    pipe, content = tmp_path / "pipe.ts", clap_film(tmp_path / "claps.ts").read_bytes()
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(content,))
+    writer.start()
+    source, _ = open_source(None, str(pipe))
+    assert isinstance(source, StreamSource)
+    assert source.has_sound
+    assert len(list(frames_of(source))) == LENGTH_S * FPS
+    writer.join()
 
 
 def test_the_sound_follows_a_clock_that_leaps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
