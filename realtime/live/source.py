@@ -11,12 +11,13 @@ from typing import Protocol, runtime_checkable
 from engines.errors import UserError
 from realtime.fetch import fetch, fetched, is_film, is_url
 from realtime.frame import Frame, Rgb
-from realtime.live.camera import CameraSource, has_camera
+from realtime.live.camera import CameraSource, find_device, has_camera
 from realtime.live.film_sound import FilmSound
 from realtime.live.openpose_source import PoseSource
 from realtime.live.pace import Pace
 from realtime.live.run_config import CaptureConfig
 from realtime.live.stream_source import StreamSource
+from realtime.live.whip_source import WHIP
 from realtime.pictures import PICTURES_FPS, PictureFolder
 from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.estimation.people import check_person
@@ -172,6 +173,18 @@ def video_path(source: str) -> Path:
     if source not in known and not Path(source).exists():
         raise UserError(f"There is no video {source!r}: give a path, or one of {', '.join(known)}.")
     return known.get(source, Path(source))
+
+
+def check_named(camera: str | None, source: str | None) -> None:
+    """Look for the camera or file that the command line names, without opening it.
+
+    Raises:
+        UserError: there is none.
+    """
+    if camera is not None:
+        find_device(camera)
+    elif source is not None and not (source.startswith(POSES) or source == WHIP or is_url(source)):
+        video_path(source)
 
 
 def open_source(
