@@ -16,6 +16,7 @@ from engines.errors import UserError
 from realtime.fetch import is_url, public_name, reason_of
 from realtime.frame import Frame, Rgb
 from realtime.live.camera import REOPEN_S
+from realtime.live.pace import Pace
 from realtime.sound import PcmResampler
 from realtime.video import as_shown, picture_track, sound_track
 from server.sound import Hear, Samples
@@ -30,6 +31,8 @@ LEAP_S = 1.0
 """A change that is larger is one of the stream's clock."""
 FAR_S = 3.0
 """Sound that would be so far from now is of a clock that no picture is known of yet."""
+SEGMENTED = frozenset({"hls", "dash"})
+"""Formats that come some seconds at a time: their pictures are shown in their own time."""
 LOG = logging.getLogger(__name__)
 
 
@@ -51,13 +54,13 @@ class StreamSource:
         self.has_sound = False
         """Whether there is any sound, or was when it was opened last."""
         self._address = address if is_url(address) else f"file:{address}"
-        self._reopens, self._closed = reopen, threading.Event()
+        self._reopens, self._closed, self._pace = reopen, threading.Event(), Pace()
         self._hear: Hear | None = None
         try:
             self._pictures: Iterator[Rgb] | None = self._open()
         except (OSError, av.error.FFmpegError) as error:
             raise UserError(f"{self.name} cannot be opened ({reason_of(error)}): is it there, and a video?") from error
-        self._number = 0
+        self._number, self._last_s = 0, 0.0
 
     def listen(self, hear: Hear) -> None:
         """Hand over the sound, in the thread that reads."""
@@ -83,6 +86,7 @@ class StreamSource:
     def close(self) -> None:
         """Stop waiting for frames; what is open is closed with its last frame."""
         self._closed.set()
+        self._pace.close()
 
     def _next(self) -> Rgb | None:
         if self._pictures is None:
@@ -110,6 +114,8 @@ class StreamSource:
         with container:
             for frame in _frames(container, [pictures] if sound is None else [pictures, sound]):
                 if isinstance(frame, av.VideoFrame):
+                    if container.format.name in SEGMENTED and frame.time is not None:
+                        self._wait(frame.time)
                     clock.see(frame.time)
                     yield as_shown(frame, pictures.sample_aspect_ratio)
                 elif self._hear is not None and clock.runs:
@@ -117,6 +123,13 @@ class StreamSource:
                         captured_at_s = clock.captured_at_s(at_s)
                         if abs(captured_at_s - time.perf_counter()) < FAR_S:
                             self._hear(Samples(pcm, captured_at_s))
+
+    def _wait(self, at_s: float) -> None:
+        """Wait until a picture is due; after a leap of the stream's clock it is so at once."""
+        if abs(at_s - self._last_s) > LEAP_S:
+            self._pace.restart()
+        self._last_s = at_s
+        self._pace.wait(at_s)
 
 
 def _frames(

@@ -61,6 +61,37 @@ def test_a_pipe_plays_what_is_written_into_it_and_ends_with_its_writer(tmp_path:
     writer.join()
 
 
+def test_what_comes_some_seconds_at_a_time_is_shown_in_its_own_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = 100.0
+
+    def wait(left_s: float) -> bool:
+        nonlocal now_s
+        now_s += left_s
+        return False
+
+    clock = SimpleNamespace(perf_counter=lambda: now_s)
+    monkeypatch.setattr("realtime.live.stream_source.time", clock)
+    monkeypatch.setattr("realtime.live.pace.time", clock)
+    with av.open(str(tmp_path / "live.m3u8"), "w", format="hls", options={"hls_time": "1"}) as container:
+        track = container.add_stream("libx264", rate=30, options={"g": "30"})
+        assert isinstance(track, av.VideoStream)
+        track.width = track.height = 256
+        track.pix_fmt = "yuv420p"
+        for number in range(90):
+            frame = av.VideoFrame.from_ndarray(numbered_picture(number), format="rgb24")
+            frame.pts, frame.time_base = number + (9000 if number >= 60 else 0), Fraction(1, 30)
+            container.mux(track.encode(frame))
+        container.mux(track.encode(None))
+    source = StreamSource(str(tmp_path / "live.m3u8"), reopen=False)
+    monkeypatch.setattr(source._pace, "_closed", SimpleNamespace(wait=wait))
+    shown_s = [frame.captured_at_s for frame in frames_of(source)]
+    assert len(shown_s) == 90
+    assert shown_s[:60] == pytest.approx([100 + number / 30 for number in range(60)], abs=0.001)
+    assert shown_s[-1] == pytest.approx(100 + (59 + 29) / 30, abs=0.001), "nobody waits for a clock that leaps"
+
+
 def test_the_sound_follows_a_clock_that_leaps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As where a server begins anew, or learns its time late."""
     now_s = 100.0
