@@ -22,6 +22,7 @@ from av.stream import Disposition
 from engines.errors import UserError
 from engines.files import replace_file, write_file
 from realtime import hdr
+from realtime.fetch import public_name
 from realtime.frame import Rgb
 from realtime.pictures import PICTURES_FPS, PictureFolder
 from realtime.sound import Pcm, Sound
@@ -65,7 +66,7 @@ def sound_track(container: av.container.InputContainer, pictures: av.VideoStream
         return None
     if track.codec_context is not None and track.channels and track.rate:
         return track
-    LOG.warning("The sound of %s is of an unknown kind: it is left out.", container.name)
+    LOG.warning("The sound of %s is of an unknown kind: it is left out.", public_name(container.name))
     return None
 
 

@@ -76,7 +76,7 @@ class FailoverRenderer:
             return False
         if not (self._background.expected or self._compared):
             self._compared = True
-            with suppress(UserError, RuntimeError):
+            with suppress(UserError, BrokenOutputError, RuntimeError):
                 other = load_renderer(self.subject, self._others[0], self._threads, at_once=True)
                 self._background.sees(other.step(figure))
         return self._background.expected
