@@ -50,18 +50,19 @@ def cut_constants(whole: Mapping[str, NDArray[Any]], inputs: Mapping[str, NDArra
 
 
 class BrokenOutputError(ArithmeticError):
-    """A network has computed NaN or infinity."""
+    """A network has computed what is no picture."""
 
 
 class OutputGuard:
-    """Finds NaN and infinity in an engine's output, which are 0 or 255 once they are uint8.
+    """Finds NaN and infinity in an engine's output, which are 0 or 255 once they are uint8, and one colour everywhere.
 
     A NaN in the last layer makes one channel 0 everywhere or 255 everywhere, an earlier one makes all of them so.
     OpenVINO's ReLU turns NaN into 0, which looks like any other wrong picture: only `engines.parity` finds that.
 
     Args:
         output: uint8 [1, h, w, c], an engine's buffer.
-        good: an output that is known to be good: channels that are constant in it may be constant. None: none may.
+        good: an output that is known to be good: channels that are 0 or 255 in it may be so, and it is not all of one
+            colour. None: no channel may be 0 or 255, but all may be constant.
     """
 
     def __init__(self, output: Bytes, good: Bytes | None = None) -> None:
@@ -71,12 +72,15 @@ class OutputGuard:
         """Look at the output's box: rows and columns; all of it by default.
 
         Raises:
-            BrokenOutputError: a channel is 0 everywhere or 255 everywhere.
+            BrokenOutputError: a channel is 0 everywhere or 255 everywhere, or all are constant and should not be.
         """
         sample = _sample(self._output[0][box])
         broken = _saturated(sample)
-        if broken.any() and self._good is not None:
-            broken &= ~_saturated(_sample(self._good[0][box]))
+        if self._good is not None:
+            good = _sample(self._good[0][box])
+            broken &= ~_saturated(good)
+            if _flat(sample) and not _flat(good):
+                raise BrokenOutputError("all channels are constant")
         if broken.any():
             raise BrokenOutputError(
                 f"{broken.sum()} of {broken.size} channels are {sample[0, 0][broken][0]} everywhere"
@@ -86,6 +90,10 @@ class OutputGuard:
 def _sample(output: Bytes) -> Bytes:
     step_y, step_x = (max(1, side // GUARD_SAMPLES) for side in output.shape[:2])
     return output[::step_y, ::step_x]
+
+
+def _flat(sample: Bytes) -> bool:
+    return bool((sample == sample[0, 0]).all())
 
 
 def _saturated(sample: Bytes) -> NDArray[np.bool_]:

@@ -32,10 +32,12 @@ EXAMPLES = {
 
 def run(config: Annotated[RunConfig, Inline] = RunConfig()) -> None:
     """Play a subject live: move in front of the camera, watch in a browser."""
+    from realtime.live.source import check_named
     from server.address import ListenError, check_address
 
+    check_named(config.camera, config.source)  # before the server and networks are loaded
     try:
-        check_address(config.access.host, config.access.port)  # before anything is loaded
+        check_address(config.access.host, config.access.port)
     except ListenError as error:
         raise UserError(str(error)) from error
     if config.output.record is not None:

@@ -57,14 +57,10 @@ class Sound:
 
     def samples(self) -> Iterator[tuple[Pcm, float]]:
         """All of it, decoded, as 16 bits [N, 2] at 48 kHz, and the time of each piece's first sample."""
-        kind, resampler = None, av.AudioResampler()
+        resampler = PcmResampler()
         for packet in self._timed():
             for frame in _decoded(packet):
-                if kind != (frame.format.name, frame.layout.name, frame.sample_rate):  # it may change on the way
-                    kind = frame.format.name, frame.layout.name, frame.sample_rate
-                    resampler = av.AudioResampler(format="s16", layout="stereo", rate=RATE_HZ)
-                for piece in resampler.resample(frame):
-                    yield np.asarray(piece.to_ndarray().reshape(-1, 2), np.int16), float(piece.time or 0.0)
+                yield from resampler.resample(frame)
 
     def _copy(self, stream: AudioStream) -> Iterator[Packet]:
         for packet in self._timed():
@@ -90,6 +86,22 @@ class Sound:
             end = at + max(packet.duration or 0, 1)
             if end >= 0:
                 yield packet
+
+
+class PcmResampler:
+    """Makes 16 bits [N, 2] at 48 kHz of one track's sound."""
+
+    def __init__(self) -> None:
+        self._kind, self._resampler = ("", "", 0), av.AudioResampler()
+
+    def resample(self, frame: AudioFrame) -> Iterator[tuple[Pcm, float]]:
+        """What there is by now, and the time of each piece's first sample."""
+        kind = frame.format.name, frame.layout.name, frame.sample_rate
+        if kind != self._kind:  # it may change on the way
+            self._kind = kind
+            self._resampler = av.AudioResampler(format="s16", layout="stereo", rate=RATE_HZ)
+        for piece in self._resampler.resample(frame):
+            yield np.asarray(piece.to_ndarray().reshape(-1, 2), np.int16), float(piece.time or 0.0)
 
 
 def _decoded(packet: Packet) -> list[AudioFrame]:

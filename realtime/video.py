@@ -22,6 +22,7 @@ from av.stream import Disposition
 from engines.errors import UserError
 from engines.files import replace_file, write_file
 from realtime import hdr
+from realtime.fetch import public_name
 from realtime.frame import Rgb
 from realtime.pictures import PICTURES_FPS, PictureFolder
 from realtime.sound import Pcm, Sound
@@ -38,19 +39,35 @@ AnyStream = TypeVar("AnyStream", av.VideoStream, av.AudioStream)
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
-    """The file and its picture track: the largest, for cover and preview pictures are tracks, too."""
+    """The file and its track of pictures."""
     try:
         container = av.open(f"file:{path}")  # the prefix keeps "12:30.mp4" from being taken for a protocol
     except (OSError, av.error.FFmpegError) as error:
         reason = "there is no such file" if not path.exists() else f"{error.strerror or error}".lower()
         raise UserError(f"The video {path} cannot be opened: {reason}.") from error
     with container:
-        tracks = [track for track in container.streams.video if track.width and not track.disposition & STILL]
-        if not tracks:
+        stream = picture_track(container)
+        if stream is None:
             raise UserError(f"The file {path} has no video in it: give a video file.")
-        stream = max(tracks, key=lambda track: track.width * track.height)
         stream.thread_type = "AUTO"
         yield container, stream
+
+
+def picture_track(container: av.container.InputContainer) -> av.VideoStream | None:
+    """The largest track of moving pictures: covers and previews are tracks, too."""
+    tracks = [track for track in container.streams.video if track.width and not track.disposition & STILL]
+    return max(tracks, key=lambda track: track.width * track.height, default=None)
+
+
+def sound_track(container: av.container.InputContainer, pictures: av.VideoStream) -> av.AudioStream | None:
+    """The sound that belongs to a track of pictures, if there is any that can be decoded."""
+    track = container.streams.best("audio", related=pictures)
+    if not isinstance(track, av.AudioStream):
+        return None
+    if track.codec_context is not None and track.channels and track.rate:
+        return track
+    LOG.warning("The sound of %s is of an unknown kind: it is left out.", public_name(container.name))
+    return None
 
 
 def count_frames(path: Path) -> int:
@@ -68,7 +85,7 @@ def count_frames(path: Path) -> int:
 
 
 def frame_rate(path: Path) -> float:
-    """Pictures per second on average over the whole film, from the times of its packets; 30 when it has no two.
+    """Pictures per second on average over the whole film, by the times of its packets, or as it says if it has no two.
 
     Raises:
         UserError: it cannot be opened.
@@ -76,7 +93,10 @@ def frame_rate(path: Path) -> float:
     if path.is_dir():
         return PICTURES_FPS
     times_s, _ = _packet_times_s(path)
-    return (len(times_s) - 1) / (times_s[-1] - times_s[0]) if len(times_s) > 1 and times_s[-1] > times_s[0] else 30.0
+    if len(times_s) > 1 and times_s[-1] > times_s[0]:
+        return (len(times_s) - 1) / (times_s[-1] - times_s[0])
+    with _opened(path) as (_, stream):
+        return _told_rate(stream)
 
 
 def film_length_s(path: Path) -> float:
@@ -136,9 +156,8 @@ def read_video(
             if at_s >= start_s:
                 if shown == 0 and (colours := hdr.name_of(frame)):
                     note(f"The video {path} is {colours}: its pictures are converted for an ordinary display.")
-                rgb = hdr.to_sdr(frame) if colours else np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
                 shown += 1
-                yield _as_shown(rgb, stream.sample_aspect_ratio, matrix), at_s
+                yield as_shown(frame, stream.sample_aspect_ratio, matrix), at_s
         if decoder.damaged and not shown and start_s == 0:
             raise UserError(f"The video {path} is damaged: none of its pictures can be decoded.")
         for what in _losses(decoder, clock, _length_s(container, stream)):
@@ -156,14 +175,8 @@ def open_sound(path: Path) -> Iterator[Sound | None]:
         yield None
         return
     with _opened(path) as (container, pictures):
-        track = container.streams.best("audio", related=pictures)
-        known = isinstance(track, av.AudioStream) and track.codec_context is not None and track.channels and track.rate
-        if isinstance(track, av.AudioStream) and known:
-            yield Sound(track, _packets(container, track), _begin_s(pictures))
-        else:
-            if track is not None:
-                LOG.warning("The sound of %s is of an unknown kind: it is left out.", path)
-            yield None
+        track = sound_track(container, pictures)
+        yield None if track is None else Sound(track, _packets(container, track), _begin_s(pictures))
 
 
 def has_sound(path: Path) -> bool:
@@ -207,6 +220,11 @@ def _length_s(container: av.container.InputContainer, stream: av.VideoStream) ->
     return max(0.0, (container.duration or 0) / av.time_base - _begin_s(stream))
 
 
+def _told_rate(stream: av.VideoStream) -> float:
+    """Pictures per second as the stream says, and not its container if that knows no times; 30 if neither tells."""
+    return float(stream.guessed_rate or 30)
+
+
 class _Decoder:
     """Decodes what can be decoded, and counts what cannot."""
 
@@ -241,7 +259,7 @@ class _Clock:
     """When frames are shown, counted from the first, whatever the container says."""
 
     def __init__(self, stream: av.VideoStream) -> None:
-        self._step_s, self._time_base = 1 / float(stream.average_rate or 30), stream.time_base
+        self._step_s, self._time_base = 1 / _told_rate(stream), stream.time_base
         self.begin_s = _begin_s(stream)
         container = stream.container
         assert container is not None
@@ -276,8 +294,15 @@ def _orientation(path: Path, _mtime_ns: int) -> bytes | None:
     return None
 
 
-def _as_shown(rgb: Rgb, aspect: Fraction | None, matrix: bytes | None) -> Rgb:
-    """A picture as it is to be shown: phones film on their side, and say so in a matrix."""
+def as_shown(frame: av.VideoFrame, aspect: Fraction | None, matrix: bytes | None = None) -> Rgb:
+    """A picture as it is to be shown: in the colours of an ordinary display, with square pixels, and upright.
+
+    Args:
+        frame: the picture.
+        aspect: a pixel's width by its height.
+        matrix: phones film on their side, and say so in a matrix.
+    """
+    rgb = hdr.to_sdr(frame) if hdr.name_of(frame) else np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
     if aspect and abs(aspect - 1) > 0.01:
         height, width, _ = rgb.shape
         rgb = np.asarray(cv2.resize(rgb, (round(width * aspect), height), interpolation=cv2.INTER_AREA), np.uint8)

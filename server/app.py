@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import math
 import secrets
 import ssl
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -36,6 +38,8 @@ from server.viewer_peer import ViewerPeer
 _VIEWER = Path(__file__).parent / "viewer"
 _CONTENT_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 JSON = "application/json"
+ASKED_S = 10.0
+"""So long whoever publishes is told that somebody else asked for the place."""
 _SHUTDOWN_S, _KEEP_ALIVE_S = 0.1, 30.0
 WHEP, WHIP, CONTROL, WATCH_BY_SOCKET = "/whep", "/whip", "/control", "/watch"
 _REQUESTS = logging.getLogger(f"{__name__}.requests")
@@ -97,6 +101,7 @@ class Server:
         self._inlet, self._hear, self._ice_servers = inlet, hear, tuple(ice_servers)
         self._sound = sound
         self._publisher: PublisherPeer | None = None
+        self._asked_at_s = -math.inf
         self._tls = tls
         watch = Endpoint(path=WHEP, role=Role.WATCH, admission=WATCH, make_peer=self._make_viewer, limit=viewers_limit)
         # One publishes; the others are being closed, because somebody took over or they never connected.
@@ -176,13 +181,16 @@ class Server:
         return ViewerPeer(streams, control, self.figures, request.remote, self._ice_servers, sound)
 
     def _make_publisher(self, request: web.Request, _: Offer) -> PublisherPeer:
-        """The publisher that is live keeps its place, unless `?takeover` asks for it."""
+        """The publisher that is live keeps its place, and is told with `?ask`; with `?takeover` it loses it."""
         assert self._inlet is not None
         if self._publishing and "takeover" not in request.query:
+            if "ask" in request.query:
+                self._asked_at_s = time.monotonic()
             raise web.HTTPConflict(text="Somebody else publishes now: take over with ?takeover.")
         if self._publisher is not None:
             self._publisher.end()
         self._publisher = PublisherPeer(self._inlet, self._hear, request.remote, self._ice_servers)
+        self._asked_at_s = -math.inf
         return self._publisher
 
     @property
@@ -194,7 +202,8 @@ class Server:
         own = self._access.role(request) or Role.WATCH
         roles = [role for role in self._access.tokens or [Role.WATCH] if role <= own and self._link(role)]
         controls = own == Role.CONTROL
-        publisher = None if self._inlet is None or not controls else "live" if self._publishing else "awaited"
+        state = "asked" if time.monotonic() - self._asked_at_s < ASKED_S else "live"
+        publisher = None if self._inlet is None or not controls else state if self._publishing else "awaited"
         allowed = {
             "commands": self.commands.names if controls else [],
             "subjects": list(self._thumbnails) if controls else [],

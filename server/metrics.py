@@ -17,11 +17,13 @@ def _families(stats: Mapping[str, Any]) -> Iterator[str]:
     for name, key, meaning in (
         ("flowing", "flowing", "Whether pictures of the source are rendered."),
         ("rendered_frames_total", "rendered", "Rendered pictures."),
-        ("dropped_frames_total", "dropped", "Frames that a newer one overtook."),
         ("replaced_frames_total", "replaced", "Broken pictures, replaced by the last good one."),
         ("viewers", "viewers", "Viewers, those that are still connecting included."),
     ):
         yield _family(name, meaning, [({}, stats[key])] if key in stats else [])
+
+    dropped = [({"stage": stage}, count) for stage, count in stats.get("dropped", {}).items()]
+    yield _family("dropped_frames_total", "Frames that a newer one overtook while they waited for a stage.", dropped)
 
     if "quality" in stats:
         yield _family(
@@ -41,6 +43,7 @@ def _families(stats: Mapping[str, Any]) -> Iterator[str]:
     for name, key, meaning in (
         ("stream_fps", "fps", "Encoded pictures per second; none while nobody watches."),
         ("stream_bits_per_second", "bitrate_bps", "What is encoded."),
+        ("stream_bytes_total", "encoded_bytes", "What was encoded."),
         ("stream_frames_total", "encoded_frames", "Encoded pictures."),
         ("stream_keyframes_total", "keyframes", "Encoded key frames."),
         ("stream_viewers", "viewers", "Connected viewers."),

@@ -33,6 +33,8 @@ class StreamStats:
     encoded_frames: int = 0
     """Pictures, however many renditions there were of each."""
     keyframes: int = 0
+    encoded_bytes: int = 0
+    """Of all renditions together."""
     fps: float = 0.0
     bitrate_bps: float = 0.0
     """Of all renditions together."""
@@ -232,6 +234,7 @@ class _Window:
         self._stats = StreamStats(
             encoded_frames=self._stats.encoded_frames + self._frames,
             keyframes=self._stats.keyframes + self._keyframes,
+            encoded_bytes=self._stats.encoded_bytes + self._bytes,
             fps=self._frames / length_s,
             bitrate_bps=self._bytes * 8 / length_s,
             encode_ms=1000 * self._busy_s / max(self._frames, 1),

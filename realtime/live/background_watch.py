@@ -17,8 +17,8 @@ noise in all that her generator puts out, shares of background among it, 35 %.""
 class BackgroundWatch:
     """Watches the background of pictures with somebody in them.
 
-    Only pictures that had the background can lose it: those of generators that were never taught it are left alone, and
-    so are all where there is none to compare with, because the camera moved.
+    Only where a picture had the background others can lose it: those of generators that were never taught it are left
+    alone, and so are all where there is none to compare with, because the camera moved.
 
     Args:
         plate: uint8 [H, W, 3], the empty background.
@@ -26,11 +26,12 @@ class BackgroundWatch:
 
     def __init__(self, plate: Rgb) -> None:
         self._plate = plate[::STEP_PX, ::STEP_PX].copy()
-        self._had = False
+        self.expected = False
+        """Whether a picture had the background."""
 
-    def is_lost(self, picture: Rgb) -> bool:
-        """Whether a picture with somebody in it, uint8 [H, W, 3], has no background where earlier ones had."""
+    def sees(self, picture: Rgb) -> bool:
+        """Whether a picture with somebody in it, uint8 [H, W, 3], has the background."""
         unlike = cv2.absdiff(picture[::STEP_PX, ::STEP_PX].copy(), self._plate).max(axis=2) > UNLIKE_LEVELS
         there = bool(unlike.mean() <= 1 - LEAST_BACKGROUND)
-        self._had |= there and bool(np.ptp(self._plate))
-        return self._had and not there
+        self.expected |= there and bool(np.ptp(self._plate))
+        return there

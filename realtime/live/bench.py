@@ -91,7 +91,7 @@ def measure(
         tell: called now and then with the seconds measured so far.
     """
     session.meter.clear()
-    dropped, looked_at, seen = session.dropped, session.looked_at, session.seen
+    dropped, looked_at, seen = sum(session.dropped.values()), session.looked_at, session.seen
     begun_at_s, cpu_begun_s = time.perf_counter(), time.process_time()
     elapsed_s, ended = 0.0, False
     while elapsed_s < seconds and not ended:
@@ -104,7 +104,7 @@ def measure(
         latency_ms=session.meter.percentiles_ms("latency", 50, 95, 99),
         stages_ms={stage: session.meter.percentiles_ms(stage, 50, 95) for stage in CHAIN},
         seen=round((session.seen - seen) / max(1, session.looked_at - looked_at), 3),
-        dropped=session.dropped - dropped,
+        dropped=sum(session.dropped.values()) - dropped,
         size=session.renderer.subject.manifest.height_px,
         backend=session.renderer.choice.backend,
         precision=session.renderer.choice.precision,

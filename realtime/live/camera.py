@@ -18,6 +18,8 @@ from realtime.live.run_config import CaptureConfig
 
 READ_TRIES, TRY_S = 5, 0.05
 """A read that fails is tried again so often, so soon; then the camera is opened anew."""
+GIVE_UP_S = 2.0
+"""So it is after a read that failed by taking longer: OpenCV waits ten seconds for a picture."""
 REOPEN_S = 1.0
 """Between tries to open a camera that is gone."""
 SETTLE_S, MEASURE_S = 1.0, 3.0
@@ -73,6 +75,8 @@ class CameraSource:
         """Say once what the camera gives: drivers promise rates that the light, the cable or the size forbid."""
         if self._taken_at_s is None:
             return
+        if self._taken_at_s and frame.captured_at_s - self._taken_at_s[-1] > SETTLE_S:
+            self._taken_at_s.clear()  # it was away
         self._taken_at_s.append(frame.captured_at_s)
         measured_s = frame.captured_at_s - self._taken_at_s[0] - SETTLE_S
         if measured_s >= MEASURE_S:
@@ -104,6 +108,7 @@ class CameraSource:
             self._reading.release()
 
     def _read(self) -> Any:
+        ends_at_s = time.perf_counter() + GIVE_UP_S
         for _ in range(READ_TRIES):
             try:
                 done, bgr = self._camera.read()
@@ -111,7 +116,7 @@ class CameraSource:
                 return None
             if done and bgr is not None:
                 return bgr
-            if self._closed.wait(TRY_S):
+            if self._closed.wait(TRY_S) or time.perf_counter() > ends_at_s:
                 break
         return None
 

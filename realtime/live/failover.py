@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 
 from engines.choose import Choice
 from engines.engine import BrokenOutputError
@@ -41,6 +42,8 @@ class FailoverRenderer:
         self.face_every = 1
         """See `Renderer.face_every`."""
         self._background = BackgroundWatch(subject.plate)
+        self._compared = False
+        """Whether another engine was asked for the background."""
         self._last: Rgb = subject.plate
         self._in_a_row = 0
         self.replaced = 0
@@ -56,7 +59,7 @@ class FailoverRenderer:
             self._renderer.face_every = self.face_every
             picture = self._renderer.step(figure)
             # Without another engine doubtful pictures are better than none.
-            if self._others and figure.pose is not None and self._background.is_lost(picture):
+            if self._others and figure.pose is not None and self._has_lost_the_background(picture, figure):
                 raise BrokenOutputError("its pictures have lost the background")
             self._last, self._in_a_row = picture, 0
         except (BrokenOutputError, RuntimeError) as error:  # what libraries raise: out of memory, a driver that is gone
@@ -66,6 +69,17 @@ class FailoverRenderer:
             if self._in_a_row == BROKEN_IN_A_ROW:
                 self._fall_back(str(error))
         return self._last
+
+    def _has_lost_the_background(self, picture: Rgb, figure: Figure) -> bool:
+        """Whether it is missing where others have it: earlier pictures or, if none had, that of the next engine."""
+        if self._background.sees(picture):
+            return False
+        if not (self._background.expected or self._compared):
+            self._compared = True
+            with suppress(UserError, BrokenOutputError, RuntimeError):
+                other = load_renderer(self.subject, self._others[0], self._threads, at_once=True)
+                self._background.sees(other.step(figure))
+        return self._background.expected
 
     def _fall_back(self, reason: str) -> None:
         broken = self.choice

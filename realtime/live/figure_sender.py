@@ -6,6 +6,7 @@ import numpy as np
 from realtime.figure import Figure
 from realtime.pose.skeleton import BODY
 from server.broadcast import Broadcast
+from server.encoder import RTP_CLOCK_HZ
 
 DIGITS = 4
 """Of coordinates by the picture's sides: a sixth of a pixel in one of 1,700."""
@@ -21,16 +22,17 @@ class FigureSender:
     def __init__(self, broadcast: Broadcast) -> None:
         self._broadcast = broadcast
 
-    def send(self, figure: Figure) -> None:
-        """Send a figure; returns at once."""
+    def send(self, figure: Figure, captured_at_s: float) -> None:
+        """Send the figure of a picture that was captured then; returns at once."""
         if self._broadcast.wanted:
-            self._broadcast.put(figure_message(figure))
+            self._broadcast.put(figure_message(figure, captured_at_s))
 
 
-def figure_message(figure: Figure) -> str:
-    """{"points": [[x, y, confidence], ...]}, x and y by width and height; null while nobody is there."""
-    if figure.pose is None:
-        return '{"points":null}'
-    height, width, _ = figure.rgb.shape
-    points = np.column_stack([figure.pose.xy[BODY] / (width, height), figure.pose.confidence[BODY]])
-    return msgspec.json.encode({"points": np.round(points, DIGITS).tolist()}).decode()
+def figure_message(figure: Figure, captured_at_s: float) -> str:
+    """{"at": ticks, "points": [[x, y, confidence], ...]}: see docs/control.md."""
+    points = None
+    if figure.pose is not None:
+        height, width, _ = figure.rgb.shape
+        keypoints = np.column_stack([figure.pose.xy[BODY] / (width, height), figure.pose.confidence[BODY]])
+        points = np.round(keypoints, DIGITS).tolist()
+    return msgspec.json.encode({"at": round(captured_at_s * RTP_CLOCK_HZ), "points": points}).decode()

@@ -27,6 +27,10 @@ class Pace:
         """When that is due, by `time.perf_counter()`; before the first frame has been waited for, about now."""
         return (time.perf_counter() if self._began_at_s is None else self._began_at_s) + due_s
 
+    def restart(self) -> None:
+        """Let the next frame be due at once, whatever its time; in the thread that waits."""
+        self._began_at_s = None
+
     def close(self) -> None:
         """Let `wait` end."""
         self._closed.set()

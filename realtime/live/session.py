@@ -94,8 +94,8 @@ class Session:
         self.meter = meter
         self.mirrored = False
         """Whether the source's pictures are turned around, as in a mirror; from any thread."""
-        self.on_figure: Callable[[Figure], object] = lambda figure: None
-        """Called in the rendering thread with the figure of every picture, once that is rendered."""
+        self.on_figure: Callable[[Figure, float], object] = lambda figure, captured_at_s: None
+        """Called in the rendering thread with every picture's figure and time, once it is rendered."""
         self._source, self._outputs, self._previews = SourceSwitch(source), tuple(outputs), tuple(previews)
         self._renderer = renderer
         self._track = track
@@ -273,9 +273,10 @@ class Session:
         return tuple(each.stream for each in (*self._outputs, *self._previews) if isinstance(each, StreamOutput))
 
     @property
-    def dropped(self) -> int:
-        """Frames that a newer one overtook, at any hand-over on the way to the first output."""
-        return self._frames.dropped + self._figures.dropped + sum(each.dropped for each in self._outputs[:1])
+    def dropped(self) -> dict[str, int]:
+        """Frames that a newer one overtook on the way to the first output, by the stage that they waited for."""
+        encode = sum(each.dropped for each in self._outputs[:1])
+        return {"pose": self._frames.dropped, "parts": self._figures.dropped, "encode": encode}
 
     def info(self) -> dict[str, object]:
         """What the viewer's page shows beside the picture, and the figures of operation."""
@@ -389,7 +390,7 @@ class Session:
                 self.first_picture_at_s = self.first_picture_at_s or self._rendered_at_s
                 for output in self._outputs:
                     output.write(picture)
-                self.on_figure(drawn.figure)
+                self.on_figure(drawn.figure, picture.captured_at_s)
                 self._in_time.rendered(time.perf_counter())
 
     def _adapt(self) -> None:

@@ -1,25 +1,23 @@
 """Where frames come from: a camera, a video file played in its own time, a stream, or recorded poses."""
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol, runtime_checkable
 
-import av
-import numpy as np
-
 from engines.errors import UserError
-from realtime.fetch import fetch, fetched, is_film, is_url, public_name, reason_of
+from realtime.fetch import fetch, fetched, is_film, is_url
 from realtime.frame import Frame, Rgb
-from realtime.live.camera import REOPEN_S, CameraSource, has_camera
+from realtime.live.camera import CameraSource, find_device, has_camera
 from realtime.live.film_sound import FilmSound
 from realtime.live.openpose_source import PoseSource
 from realtime.live.pace import Pace
 from realtime.live.run_config import CaptureConfig
+from realtime.live.stream_source import StreamSource
+from realtime.live.whip_source import WHIP
 from realtime.pictures import PICTURES_FPS, PictureFolder
 from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.estimation.people import check_person
@@ -29,8 +27,6 @@ from server.sound import Hear, Samples
 PERFORMERS = Path(__file__).parents[1] / "performers"
 POSES = "poses:"
 MOST_FPS = 240
-OPEN_S, SILENCE_S = 5.0, 2.0
-"""How long a stream may take to open, and may be silent, before it counts as gone."""
 LOG = logging.getLogger(__name__)
 
 
@@ -141,65 +137,6 @@ class FileSource:
         return folder.read()
 
 
-class StreamSource:
-    """Frames that come by themselves: a stream by URL, which is opened again whenever it ends, or a pipe, which is not.
-
-    Args:
-        address: an URL (RTSP, HTTP, ...), or the path of a named pipe.
-        reopen: whether to open it again when it ends.
-
-    Raises:
-        UserError: it cannot be opened.
-    """
-
-    def __init__(self, address: str, *, reopen: bool) -> None:
-        self.name = public_name(address)
-        self._address, self._reopens = address, reopen
-        self._closed = threading.Event()
-        try:
-            self._frames: Iterator[av.VideoFrame] | None = self._open()
-        except (OSError, av.error.FFmpegError) as error:
-            raise UserError(f"{self.name} cannot be opened ({reason_of(error)}): is it there, and a video?") from error
-        self._number = 0
-
-    def read(self) -> Frame | None:
-        """Wait for the next frame; None once the source was closed, or a pipe has ended."""
-        while not self._closed.is_set():
-            frame = self._next()
-            if frame is not None:
-                self._number += 1
-                rgb = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
-                return Frame(rgb=rgb, captured_at_s=time.perf_counter(), number=self._number - 1)
-            if not self._reopens:
-                return None
-            if self._frames is not None:
-                LOG.warning("%s gives no pictures. Waiting for it.", self.name)
-                self._frames = None
-            if not self._closed.wait(REOPEN_S):
-                with suppress(OSError, av.error.FFmpegError):
-                    self._frames = self._open()
-        return None
-
-    def close(self) -> None:
-        """Stop waiting for frames; what is open is closed with its last frame."""
-        self._closed.set()
-
-    def _next(self) -> av.VideoFrame | None:
-        if self._frames is None:
-            return None
-        try:
-            return next(self._frames, None)
-        except (OSError, av.error.FFmpegError):
-            return None
-
-    def _open(self) -> Iterator[av.VideoFrame]:
-        options = {"rtsp_transport": "tcp", "flags": "low_delay"}
-        container = av.open(self._address, options=options, timeout=(OPEN_S, SILENCE_S))
-        if not container.streams.video:
-            raise OSError("it has no picture")
-        return container.decode(video=0)
-
-
 def performers() -> dict[str, Path]:
     """The performers that come with the package, by name."""
     return {path.stem: path for path in sorted(PERFORMERS.glob("*.mp4"))}
@@ -236,6 +173,18 @@ def video_path(source: str) -> Path:
     if source not in known and not Path(source).exists():
         raise UserError(f"There is no video {source!r}: give a path, or one of {', '.join(known)}.")
     return known.get(source, Path(source))
+
+
+def check_named(camera: str | None, source: str | None) -> None:
+    """Look for the camera or file that the command line names, without opening it.
+
+    Raises:
+        UserError: there is none.
+    """
+    if camera is not None:
+        find_device(camera)
+    elif source is not None and not (source.startswith(POSES) or source == WHIP or is_url(source)):
+        video_path(source)
 
 
 def open_source(

@@ -10,7 +10,8 @@ const NOTICE_MS = 8000;
 export class Camera {
   #stream = null;
   #link = null;
-  #takesOver = false;
+  #query = "";
+  #asked = false;
   #asking = false;
 
   #notice = "";
@@ -31,6 +32,14 @@ export class Camera {
   /** What is to be told, for a while; empty if nothing is. */
   get notice() {
     return this.#notice;
+  }
+
+  /** Whether another camera asks for the place of this one. */
+  set asked(asked) {
+    if (asked && !this.#asked && this.#stream) {
+      this.#tell("Another camera asks to take over. Press “Use this camera” again to let it.");
+    }
+    this.#asked = asked;
   }
 
   async toggle() {
@@ -67,6 +76,7 @@ export class Camera {
     track.contentHint = "motion";
     track.addEventListener("ended", () => this.stop("The camera is gone."));
     this.#stream = stream;
+    this.#query ||= "?ask";
     this.button.setAttribute("aria-pressed", "true");
     this.onStream(stream);
     this.#link = new Link(() => this.#publish(track), (...state) => this.#show(...state));
@@ -74,14 +84,14 @@ export class Camera {
   }
 
   #publish(track) {
-    const path = this.#takesOver ? "/whip?takeover" : "/whip";
-    this.#takesOver = false;  // once: two that take over from each other by themselves would never stop
+    const path = `/whip${this.#query}`;
+    this.#query = "";  // once: two that take over from each other by themselves would never stop
     return new Session(path, (connection) => connection.addTransceiver(track, { direction: "sendonly" }));
   }
 
   #show(state, sentence, status) {
     if (status === TAKEN) {
-      this.#takesOver = true;
+      this.#query = "?takeover";
       this.stop("Another camera is in use. Press again to take over.");
     } else {
       this.#tell(state === "waiting" ? sentence : "");

@@ -121,7 +121,8 @@ async function showSubject(name) {
 }
 
 function watchFigure() {
-  link.session?.watchFigure(figure.shown ? (points) => figure.draw(points) : null);
+  figure.reset();
+  link.session?.watchFigure(figure.shown ? (message) => figure.take(message) : null);
 }
 
 function toggleFigure() {
@@ -156,6 +157,7 @@ async function askServer() {
     source.name = server.streams[1] ? server.state?.source ?? server.streams[1].name : "";
     subjects.update(server.subjects, server.state?.subject);
     sound.offered = server.sound && !overHttp;
+    camera.asked = server.publisher === "asked";
     $("subject-button").hidden = !(subjects.several && server.commands.includes("subject"));
     $("link-row").hidden = !(server.links.length || server.commands.length);  // who only watches gives no links
     for (const row of document.querySelectorAll("[data-command]")) {

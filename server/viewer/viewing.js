@@ -41,14 +41,14 @@ export class Viewing extends Session {
     return Promise.race([reply, this.ended.then(() => null)]);
   }
 
-  /** Let key points come, or no more: `onPoints` is called with them, or with null while nobody is there. */
-  watchFigure(onPoints) {
+  /** Let key points come, or no more: `onFigure` is called with every message (docs/control.md). */
+  watchFigure(onFigure) {
     this.#figure?.close();
     this.#figure = null;
-    if (!onPoints) return;
+    if (!onFigure) return;
     // Old figures are of no use: what is lost stays lost.
     this.#figure = this.#connection.createDataChannel("figure", { ordered: false, maxRetransmits: 0 });
-    this.#figure.addEventListener("message", ({ data }) => onPoints(JSON.parse(data).points));
+    this.#figure.addEventListener("message", ({ data }) => onFigure(JSON.parse(data)));
   }
 
   #hear(reply) {

@@ -223,6 +223,18 @@ def test_channels_that_may_be_dark_are_no_faults() -> None:
     guard.check()
 
 
+def test_one_colour_is_no_picture_unless_the_good_one_is_so() -> None:
+    good = np.random.default_rng(0).integers(1, 255, (1, 16, 16, 48), np.uint8)
+    output = good.copy()
+    guard = OutputGuard(output, good)
+    guard.check()
+    output[...] = 128
+    with pytest.raises(BrokenOutputError, match="all channels are constant"):
+        guard.check()
+    OutputGuard(output, output.copy()).check()
+    OutputGuard(output).check()  # a residual may be nothing everywhere
+
+
 def test_a_broken_engine_is_replaced_live(toy: Subject, caplog: pytest.LogCaptureFixture) -> None:
     break_int8(toy)
     player = FailoverRenderer(toy, [INT8, BF16, F32], 1)

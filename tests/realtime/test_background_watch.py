@@ -44,20 +44,25 @@ def noise(picture: Rgb) -> None:
     picture[...] = np.random.default_rng(0).integers(0, 256, picture.shape, np.uint8)
 
 
+def garble(player: FailoverRenderer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the engine that plays compute noise."""
+    engine: Any = player._renderer._chain._engine
+    run = engine.run
+
+    def garbled() -> None:
+        run()
+        noise(engine.outputs["picture"])
+
+    monkeypatch.setattr(engine, "run", garbled)
+
+
 def test_an_engine_that_begins_to_compute_garbage_is_replaced(
     alice: Subject, moves: list[Figure], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     player = FailoverRenderer(alice, [F32, BF16], 1)
     good = [player.step(figure) for figure in moves]
     assert (player.choice, player.replaced) == (F32, 0), "good pictures are left alone"
-    engine: Any = player._renderer._chain._engine
-
-    def garbled() -> None:
-        run()
-        noise(engine.outputs["picture"])
-
-    run = engine.run
-    monkeypatch.setattr(engine, "run", garbled)
+    garble(player, monkeypatch)
     for figure in 2 * moves:  # a window grows until all of the picture is garbage
         player.step(figure)
     assert (player.choice, player.replaced) == (BF16, 3)
@@ -65,12 +70,33 @@ def test_an_engine_that_begins_to_compute_garbage_is_replaced(
     assert np.abs(again[-1].astype(int) - good[-1]).mean() < 4
 
 
-def test_what_never_had_the_background_is_left_alone(alice: Subject) -> None:
+def test_garbage_from_the_first_picture_on_is_never_shown(
+    alice: Subject, moves: list[Figure], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    player = FailoverRenderer(alice, [F32, BF16], 1)
+    garble(player, monkeypatch)
+    assert all(np.array_equal(player.step(figure), alice.plate) for figure in moves[:3])
+    assert (player.choice, player.replaced) == (BF16, 3)
+    assert not np.array_equal(player.step(moves[3]), alice.plate)
+
+
+def test_what_no_engine_gives_a_background_is_shown(
+    alice: Subject, moves: list[Figure], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the paper's generators, which paint all of the picture."""
+    monkeypatch.setattr(BackgroundWatch, "sees", lambda watch, picture: False)
+    player = FailoverRenderer(alice, [F32, BF16], 1)
+    assert all(not np.array_equal(player.step(figure), alice.plate) for figure in moves[:5])
+    assert (player.choice, player.replaced) == (F32, 0)
+
+
+def test_what_had_the_background_once_is_expected_to_have_it(alice: Subject) -> None:
     unlike = 255 - alice.plate
     watch = BackgroundWatch(alice.plate)
-    assert not watch.is_lost(unlike)
-    assert not watch.is_lost(alice.plate)
-    assert watch.is_lost(unlike)
+    assert not watch.sees(unlike)
+    assert not watch.expected
+    assert watch.sees(alice.plate)
+    assert watch.expected
     moved = BackgroundWatch(np.full_like(alice.plate, 128))
-    assert not moved.is_lost(np.full_like(alice.plate, 128))
-    assert not moved.is_lost(unlike)
+    assert moved.sees(np.full_like(alice.plate, 128))
+    assert not moved.expected, "the camera moved: there is no background"

@@ -62,6 +62,16 @@ def test_a_read_that_fails_is_tried_again() -> None:
     assert frames[0].rgb[0, 0].tolist() == [30, 20, 10], "RGB"
 
 
+def test_a_camera_that_stalls_is_opened_anew_as_soon_as_its_driver_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = itertools.count(100.0, 10.0)
+    monkeypatch.setattr(camera, "time", SimpleNamespace(perf_counter=lambda: next(now_s)))
+    Driver.script = iter([True, False, True])
+    source = CameraSource("0", say=lambda said: pytest.fail(f"no rate can be told from two pictures, but: {said}"))
+    assert source.read()
+    assert source.read()
+    assert Driver.opened == 2, "after one read that took ten seconds, and not after five"
+
+
 @pytest.mark.parametrize("failure", [False, cv2.error("gone")])
 def test_a_camera_that_was_unplugged_is_waited_for(failure: bool | Exception, caplog: pytest.LogCaptureFixture) -> None:
     Driver.script = iter([True, *[failure] * camera.READ_TRIES, True])
@@ -111,7 +121,8 @@ def test_what_the_camera_gives_is_measured_and_said(
     size: str | None, fps: float | None, step_s: float, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The first second is slow: exposure and focus settle.
-    clock = itertools.accumulate(itertools.chain([0, 0.7, 0.4], itertools.repeat(step_s)))
+    times_s = itertools.accumulate(itertools.chain([0, 0.7, 0.4], itertools.repeat(step_s)))
+    clock = (at_s for at_s in times_s for _ in range(2))  # a read looks at it when it begins and when it is done
     monkeypatch.setattr("realtime.live.camera.time", SimpleNamespace(perf_counter=lambda: next(clock)))
     Driver.script = itertools.repeat(True)
     told: list[str] = []

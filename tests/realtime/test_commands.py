@@ -234,12 +234,14 @@ def test_the_badge_is_shown_and_hidden_which_is_logged(played: Played, caplog: p
 
 def test_figures_are_sent_by_the_pictures_size() -> None:
     pose = standing(scale=0.5)
-    message = json.loads(figure_message(Figure(np.zeros((500, 250, 3), np.uint8), pose)))
+    message = json.loads(figure_message(Figure(np.zeros((500, 250, 3), np.uint8), pose), 2.5))
+    assert message["at"] == 225_000
     assert len(message["points"]) == 33
     x, y, confidence = message["points"][0]
     assert (x * 250, y * 500) == pytest.approx(pose.at("nose"), abs=0.05)
     assert confidence == pytest.approx(float(pose.confidence[0]), abs=1e-3)
-    assert figure_message(Figure(np.zeros((8, 8, 3), np.uint8), None)) == '{"points":null}'
+    nobody = json.loads(figure_message(Figure(np.zeros((8, 8, 3), np.uint8), None), 0.0))
+    assert nobody == {"at": 0, "points": None}
 
 
 def test_the_next_person(played: Played) -> None:

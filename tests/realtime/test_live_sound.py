@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,13 @@ from aiortc.rtp import RtpPacket
 from realtime.frame import Frame
 from realtime.live.film_sound import FilmSound
 from realtime.live.recording import RecordingOutput
-from realtime.live.source import FileSource
+from realtime.live.source import FileSource, open_source
 from server.app import Server
 from server.sound import Samples, SharedSound
 from server.sound_track import SoundBroadcast
 from tests.support.claps import CLAPS_S, LENGTH_S, LOUD, Onsets, clap_film, clapping, loudness, offsets_s
 from tests.support.commands import DATA
+from tests.support.live_server import live_server
 from tests.support.server_harness import watch
 from tests.support.streams import in_thread, numbered_picture
 from tests.support.waiting import eventually, until
@@ -81,7 +83,7 @@ def taken(recording: RecordingOutput) -> None:
 
 @pytest.mark.long  # it measures, which a busy machine spoils
 def test_a_recording_of_a_session_has_the_sound_at_its_pictures(tmp_path: Path) -> None:
-    with clapping(clap_film(tmp_path / "claps.mp4")) as (session, sound):
+    with clapping(FileSource(clap_film(tmp_path / "claps.mp4"), loop=True)) as (session, sound):
         recording = RecordingOutput(tmp_path / "out.mp4", sound=sound)
         session.add(recording)
         time.sleep(2.2 * LENGTH_S)  # so the film's seam is in it
@@ -127,8 +129,12 @@ class Ear:
 
 
 @pytest.mark.long
-async def test_viewers_hear_the_sound_with_its_pictures(tmp_path: Path) -> None:
-    with clapping(clap_film(tmp_path / "claps.mp4")) as (session, sound):
+@pytest.mark.parametrize("live", [False, True], ids=["film", "live"])
+async def test_viewers_hear_the_sound_with_its_pictures(tmp_path: Path, *, live: bool) -> None:
+    film = clap_film(tmp_path / "claps.mp4", rounds=15)
+    with ExitStack() as ends:
+        source, _ = open_source(None, ends.enter_context(live_server(film)) if live else str(film))
+        session, sound = ends.enter_context(clapping(source))
         broadcast = SoundBroadcast(sound)
         server = Server(session.streams, port=0, sound=broadcast)
         await server.start()

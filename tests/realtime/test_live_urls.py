@@ -12,11 +12,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 
 from realtime.frame import Frame
-from realtime.live.source import StreamSource, open_source
+from realtime.live.source import open_source
+from realtime.live.stream_source import StreamSource
 from realtime.pose.estimation.config import PoseConfig
+from server.sound import RATE_HZ, Samples
 from tests.realtime.test_serve import free_port
 from tests.server.test_interop import SYSTEM_PYTHON
 from tests.support.streams import numbered_picture, read_number
@@ -60,14 +63,19 @@ def some(source: StreamSource, count: int) -> list[Frame]:
 def test_an_rtsp_camera_plays_and_is_waited_for_when_it_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     if not has_rtsp_server():
         pytest.skip("needs GStreamer's RTSP server and its Python bindings")
-    monkeypatch.setattr("realtime.live.source.REOPEN_S", 0.2)
+    monkeypatch.setattr("realtime.live.stream_source.REOPEN_S", 0.2)
     port = free_port()
     with rtsp_server(port):
-        source = StreamSource(f"rtsp://127.0.0.1:{port}/live", reopen=True)
-        frames = some(source, 20)
+        source, heard = StreamSource(f"rtsp://127.0.0.1:{port}/live", reopen=True), list[Samples]()
+        assert source.has_sound
+        source.listen(heard.append)
+        frames = some(source, 60)
         assert {frame.rgb.shape for frame in frames} == {(240, 320, 3)}
         assert any((one.rgb != other.rgb).any() for one, other in itertools.pairwise(frames))
-        assert [frame.number for frame in frames] == list(range(20))
+        assert [frame.number for frame in frames] == list(range(60))
+        assert any(np.abs(samples.pcm).max() > 1000 for samples in heard)
+        last = heard[-1]
+        assert last.captured_at_s + len(last.pcm) / RATE_HZ == pytest.approx(frames[-1].captured_at_s, abs=1.0)
     came_back = list[Frame]()
     reader = threading.Thread(target=lambda: came_back.extend(some(source, 60)))
     reader.start()
@@ -110,7 +118,7 @@ class Live(BaseHTTPRequestHandler):
 
 
 def test_a_live_stream_by_http_is_opened_again_when_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("realtime.live.source.REOPEN_S", 0.1)
+    monkeypatch.setattr("realtime.live.stream_source.REOPEN_S", 0.1)
     monkeypatch.setattr(Live, "content", transport_stream(60))
     with ThreadingHTTPServer(("127.0.0.1", 0), Live) as server:
         thread = threading.Thread(target=server.serve_forever)

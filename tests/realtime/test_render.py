@@ -29,6 +29,8 @@ from tests.support.references import dancer, toy_atlas
 from tests.support.standing_pose import standing
 
 SIZE = 64
+FLAT = np.full((SIZE, SIZE, 3), 90, np.uint8)
+"""A background of one colour: then a network may put out one colour, too."""
 RNG = np.random.default_rng(0)
 
 
@@ -83,7 +85,7 @@ def test_wrong_sizes_are_named() -> None:
 
 
 def test_feeds_back_its_own_output_and_the_figure_before() -> None:
-    engine, plate = ScriptedEngine(144, "picture", SIZE), picture()
+    engine, plate = ScriptedEngine(144, "picture", SIZE), FLAT
     renderer = Renderer(engine, None, plate)
     figures = [picture() for _ in range(3)]
     outputs = [renderer.step(figure_of(figure)) for figure in figures]
@@ -99,7 +101,7 @@ def test_feeds_back_its_own_output_and_the_figure_before() -> None:
 
 
 def test_reset_starts_a_new_chain() -> None:
-    engine, plate = ScriptedEngine(144, "picture", SIZE), picture()
+    engine, plate = ScriptedEngine(144, "picture", SIZE), FLAT
     renderer, figure = Renderer(engine, None, plate), picture()
     renderer.step(figure_of(figure))
     renderer.step(figure_of(figure))
@@ -109,7 +111,7 @@ def test_reset_starts_a_new_chain() -> None:
 
 
 def test_every_frame_starts_a_new_chain_while_nobody_is_there() -> None:
-    engine, plate = ScriptedEngine(144, "picture", SIZE), picture()
+    engine, plate = ScriptedEngine(144, "picture", SIZE), FLAT
     renderer, blank = Renderer(engine, None, plate), Figure(np.zeros((SIZE, SIZE, 3), np.uint8), None)
     renderer.step(figure_of(picture()))
     for _ in range(2):
@@ -119,12 +121,12 @@ def test_every_frame_starts_a_new_chain_while_nobody_is_there() -> None:
 
 def test_a_chain_begins_after_a_blank_figure() -> None:
     engine = ScriptedEngine(144, "picture", SIZE)
-    Renderer(engine, None, picture(), blank=255).step(figure_of(picture()))
+    Renderer(engine, None, FLAT, blank=255).step(figure_of(picture()))
     assert (engine.seen[0][..., 48:96] == 255).all()
 
 
 def test_pictures_are_not_overwritten_later() -> None:
-    renderer = Renderer(ScriptedEngine(144, "picture", SIZE), None, picture())
+    renderer = Renderer(ScriptedEngine(144, "picture", SIZE), None, FLAT)
     first = renderer.step(figure_of(picture()))
     kept = first.copy()
     renderer.step(figure_of(picture()))
@@ -149,7 +151,7 @@ def test_face_adds_its_residual_only_inside_the_head(head: HeadBox) -> None:
 
 def test_the_face_network_may_run_in_every_second_picture_and_at_once_when_the_face_is_back() -> None:
     engine = ScriptedEngine(96, "residual", 32)
-    renderer = Renderer(ScriptedEngine(144, "picture", SIZE), engine, picture())
+    renderer = Renderer(ScriptedEngine(144, "picture", SIZE), engine, FLAT)
     renderer.face_every = 2
     somebody, nobody = figure_of(picture()), Figure(picture(), None)
     runs = []

@@ -75,6 +75,23 @@ def test_the_libraries_that_open_sources_add_no_sentence(arguments: list[str], w
     assert_refused(command("realtime", "run", *arguments), *words)
 
 
+@pytest.mark.parametrize(
+    "arguments", [["--source", "nowhere.mp4"], ["--camera", "no such camera"], ["--port", "99999"]], ids=str
+)
+def test_simple_mistakes_are_found_before_the_server_is_loaded(arguments: list[str]) -> None:
+    program = f"""
+import sys
+from realtime.cli import main
+sys.argv = ["realtime", "run", *{arguments!r}]
+try:
+    main()
+except SystemExit as end:
+    print(end.code, [name for name in ("aiortc", "openvino", "server.app") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout == "2 []\n", done.stderr
+
+
 def test_a_damaged_subject(toy_subject: Path, tmp_path: Path) -> None:
     subject = Path(shutil.copytree(toy_subject, tmp_path / "toy"))
     with (subject / "generator.onnx").open("ab") as file:

@@ -144,6 +144,22 @@ def test_the_rate_is_that_of_the_whole_file(tmp_path: Path) -> None:
     assert frame_rate(tmp_path / "varies.mkv") == pytest.approx(89 / (30 * 0.05 + 59 * 0.033), rel=1e-3)
 
 
+def test_a_bare_stream_has_the_rate_that_it_says(tmp_path: Path) -> None:
+    """It has no container, whose place FFmpeg takes with 25."""
+    path = tmp_path / "bare.h264"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=24, options={"bf": "2"})
+        stream.width = stream.height = 256
+        stream.pix_fmt = "yuv420p"
+        for number in range(12):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(numbered_picture(number), format="rgb24")))
+        container.mux(stream.encode(None))
+    pictures, times_s, _ = read(path)
+    assert [read_number(rgb) for rgb in pictures] == list(range(12))
+    assert times_s == pytest.approx([number / 24 for number in range(12)])
+    assert frame_rate(path) == 24
+
+
 def test_a_film_that_is_read_again_and_again_leaves_nothing_behind(tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "short.mp4", 30) as writer:
         for number in range(3):

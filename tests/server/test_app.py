@@ -53,7 +53,7 @@ async def test_metrics_are_the_figures_of_stats_in_the_format_of_prometheus() ->
     info = {
         "flowing": True,
         "rendered": 300,
-        "dropped": 7,
+        "dropped": {"pose": 7, "encode": 0},
         "quality": {"level": 2, "name": "medium", "changes": "the hands in turns"},
         "stages_ms": {"pose": {"p50": 20.0, "p99": 31.5}, "render": {}, "latency": {"p95": 90.0}},
     }
@@ -72,13 +72,15 @@ async def test_metrics_are_the_figures_of_stats_in_the_format_of_prometheus() ->
     for line in (
         "bodydouble_flowing 1.0",
         "bodydouble_rendered_frames_total 300.0",
-        "bodydouble_dropped_frames_total 7.0",
+        'bodydouble_dropped_frames_total{stage="pose"} 7.0',
+        'bodydouble_dropped_frames_total{stage="encode"} 0.0',
         "bodydouble_quality_level 2.0",
         'bodydouble_stage_seconds{stage="pose",quantile="0.5"} 0.02',
         'bodydouble_stage_seconds{stage="pose",quantile="0.99"} 0.0315',
         'bodydouble_latency_seconds{quantile="0.95"} 0.09',
         'bodydouble_stream_fps{stream="the \\"best\\""} 0.0',
         'bodydouble_stream_viewers{stream="bob"} 0.0',
+        'bodydouble_stream_bytes_total{stream="bob"} 0.0',
         'bodydouble_rejected_offers_total{status="400"} 2.0',
         'bodydouble_rejected_offers_total{status="422"} 1.0',
     ):

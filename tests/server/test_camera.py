@@ -58,6 +58,9 @@ async def test_a_page_that_leaves_ends_its_publication(browser: Browser) -> None
         await eventually(lambda: on_stage.server._sessions.count("/whip") == 0)
 
 
+IN_USE = "Another camera is in use. Press again to take over."
+
+
 async def test_another_camera_takes_over_only_if_asked_again(browser: Browser) -> None:
     inlet = Latest[ReceivedPicture]()
     async with stage(inlet=inlet) as on_stage:
@@ -68,10 +71,11 @@ async def test_another_camera_takes_over_only_if_asked_again(browser: Browser) -
         await mine.click()
         await newest(inlet)
         await other.click()
-        await expect(second.page.locator("#notice")).to_have_text("Another camera is in use. Press again to take over.")
+        await expect(second.page.locator("#notice")).to_have_text(IN_USE)
+        await expect(first.page.locator("#notice")).to_contain_text("Another camera asks to take over.")
         await expect(other).to_have_attribute("aria-pressed", "false")
         await other.click()
-        await expect(first.page.locator("#notice")).to_have_text("Another camera is in use. Press again to take over.")
+        await expect(first.page.locator("#notice")).to_have_text(IN_USE)
         await expect(mine).to_have_attribute("aria-pressed", "false")
         await expect(other).to_have_attribute("aria-pressed", "true")
         await newest(inlet)

@@ -6,11 +6,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 
 from realtime.frame import Frame
 from server.app import Server
 from server.stream import SharedStream
+from tests.support.middlebox import Middlebox
 from tests.support.server_harness import button
 from tests.support.streams import BITS, BLOCK_PX, moving_streams
 from tests.support.waiting import HANG_S, eventually
@@ -165,6 +166,32 @@ async def test_a_quick_restart_is_noticed_too(browser: Browser) -> None:
         await eventually(lambda: on_stage.streams[0].viewers == 1)
         await visitor.live()
         await visitor.numbers("person", 18)
+
+
+async def test_pictures_that_no_longer_get_through_are_asked_for_anew(browser: Browser) -> None:
+    """The network has changed: the server sends, and WebRTC itself notices late or, as here, never."""
+    box, posts = Middlebox(loss=0.0), list[str]()
+
+    async def through_the_box(route: Route) -> None:
+        if route.request.method == "POST":
+            posts.append(route.request.url)
+        if route.request.method != "POST" or len(posts) > 1:
+            await route.continue_()
+            return
+        answer = await route.fetch()
+        await route.fulfill(response=answer, body=await box.put_between(await answer.text()))
+
+    async with stage(streams=1) as on_stage:
+        on_stage.info["flowing"] = True
+        visitor = Visit(await browser.new_page())
+        await visitor.page.route("**/whep", through_the_box)
+        await visitor.page.goto(on_stage.server.url)
+        await visitor.live()
+        await visitor.numbers("person", 5)
+        box.loss = 1.0
+        await eventually(lambda: len(posts) == 2)
+        await visitor.numbers("person", 5)
+    box.close()
 
 
 async def test_a_closed_page_leaves_at_once(browser: Browser) -> None:

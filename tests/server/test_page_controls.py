@@ -3,6 +3,8 @@
 import asyncio
 import io
 import json
+from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,17 @@ import pytest
 from axe_playwright_python.base import AXE_FILE_PATH
 from playwright.async_api import Browser, Locator, Page, expect
 
+from realtime.frame import Frame
 from realtime.live.badge import Badge
+from realtime.live.latest import Latest
 from realtime.live.quality import LEVELS
 from server.access import Access, Role
 from server.control import Command
-from tests.server.test_page import Visit, stage, visit
+from server.encoder import RTP_CLOCK_HZ
+from server.stream import RUNGS, SharedStream
+from tests.server.test_page import Stage, Visit, stage, visit
 from tests.support.server_harness import button
+from tests.support.streams import BITS, BLOCK_PX, ScriptedCamera, in_thread
 from tests.support.waiting import HANG_S, eventually
 
 AXE = AXE_FILE_PATH.read_text()
@@ -144,15 +151,70 @@ async def test_the_figure_is_drawn_over_the_picture(browser: Browser) -> None:
         }"""
         async with asyncio.timeout(HANG_S):
             while await page.evaluate(ink) != "255,0":
-                on_stage.server.figures.put(json.dumps({"points": points}))
+                on_stage.server.figures.put(json.dumps({"at": 0, "points": points}))
                 await asyncio.sleep(0.05)
             while await page.evaluate(ink) != "0,0":
-                on_stage.server.figures.put('{"points": null}')
+                on_stage.server.figures.put('{"at": 0, "points": null}')
                 await asyncio.sleep(0.05)
         await page.keyboard.press("o")
         await eventually(lambda: not on_stage.server.figures.wanted)
         # Chromium itself advises this test on how to read from the canvas.
         assert {text for text in visitor.complaints if not text.startswith("Canvas2D")} == set()
+
+
+class LateCamera(ScriptedCamera):
+    """Its pictures come long after their figures, which stand in one of ten places: that of the number's last digit."""
+
+    LATE = 13
+
+    def __init__(self, slot: Latest[Frame], put_figure: Callable[[str], object]) -> None:
+        super().__init__()
+        self.slot, self._put_figure, self._late = slot, put_figure, deque[Frame]()
+
+    def put(self, frame: Frame) -> None:
+        x = (frame.number % 10 + 0.5) / 10
+        points = [[0.0, 0.0, 0.0]] * 33
+        points[11], points[13] = [x, 0.4, 1.0], [x, 0.9, 1.0]
+        self._put_figure(json.dumps({"at": round(frame.captured_at_s * RTP_CLOCK_HZ), "points": points}))
+        self._late.append(frame)
+        if len(self._late) > self.LATE:
+            self.slot.put(self._late.popleft())
+
+
+READ_FIGURES = """async ([count, bits, block]) => {
+  const [video, figure] = ["person", "figure"].map((id) => document.getElementById(id));
+  const context = new OffscreenCanvas(bits * block, block).getContext("2d", { willReadFrequently: true });
+  const seen = [];
+  while (seen.length < count) {
+    await new Promise((resolve) => video.requestVideoFrameCallback(resolve));
+    context.drawImage(video, 0, 0);
+    const { data } = context.getImageData(0, block / 2, bits * block, 1);
+    let number = 0;
+    for (let bit = 0; bit < bits; bit += 1) if (data[4 * (bit * block + block / 2) + 1] > 128) number += 2 ** bit;
+    const ink = figure.getContext("2d").getImageData(0, figure.height * .7, figure.width, 1).data;
+    const columns = [...Array(figure.width).keys()].filter((x) => ink[4 * x + 3]);
+    if (columns.length) seen.push([number % 10, Math.floor(10 * columns[columns.length >> 1] / figure.width)]);
+  }
+  return seen;
+}"""
+"""In the page: the last digits of pictures, and the places of the figures that lie over them."""
+
+
+async def test_the_figure_lies_over_the_picture_that_was_made_from_it(browser: Browser) -> None:
+    slot = Latest[Frame]()
+    stream = SharedStream("alice", slot, rungs=RUNGS[:1])
+    on_stage = Stage([stream])
+    camera = LateCamera(slot, on_stage.server.figures.put)
+    with in_thread(camera.run), in_thread(stream.run):
+        await on_stage.server.start()
+        page = await ready(await visit(browser, on_stage.server.url))
+        await page.keyboard.press("o")
+        await eventually(lambda: on_stage.server.figures.wanted)
+        async with asyncio.timeout(HANG_S):
+            seen = await page.evaluate(READ_FIGURES, [60, BITS, BLOCK_PX])
+        await on_stage.server.stop()
+    fitting = sum(number == place for number, place in seen[20:])
+    assert fitting >= 30, seen
 
 
 async def test_the_figure_comes_back_with_the_connection(browser: Browser) -> None:

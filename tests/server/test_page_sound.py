@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from playwright.async_api import Browser, Page, expect
 
+from realtime.live.source import FileSource
 from server.app import Server
 from server.sound_track import SoundBroadcast
 from tests.server.test_page import Visit, stage, visit
@@ -49,7 +50,7 @@ async def until_tracks(page: Page, count: int) -> None:
 
 @asynccontextmanager
 async def page_with_sound(browser: Browser, path: Path) -> AsyncIterator[tuple[Visit, SoundBroadcast]]:
-    with clapping(clap_film(path)) as (session, sound):
+    with clapping(FileSource(clap_film(path), loop=True)) as (session, sound):
         broadcast = SoundBroadcast(sound)
         server = Server(session.streams, port=0, sound=broadcast)
         await server.start()

@@ -220,8 +220,9 @@ def test_rates_are_of_the_last_second(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (first.encoded_frames, first.keyframes, first.fps) == (30, 1, 30)
     assert first.bitrate_bps == pytest.approx(8 * sum(sizes))
     assert first.encode_ms == pytest.approx(4)
+    assert first.encoded_bytes == sum(sizes)
     now_s = 103.0
-    assert window.stats() == StreamStats(encoded_frames=30, keyframes=1)
+    assert window.stats() == StreamStats(encoded_frames=30, keyframes=1, encoded_bytes=sum(sizes))
 
 
 async def test_a_viewer_of_a_still_source_gets_its_last_picture() -> None:

@@ -16,7 +16,7 @@ from realtime.live.live_sound import LiveSound
 from realtime.live.output import StreamOutput
 from realtime.live.pipeline import STAGES
 from realtime.live.session import Session
-from realtime.live.source import FileSource
+from realtime.live.source import Source
 from realtime.meter import Meter
 from realtime.pose.pose import Pose
 from realtime.pose.track import PoseTrack
@@ -30,8 +30,14 @@ LOUD = 0.1
 """Of the greatest value of a sample: nothing but a click is louder."""
 
 
-def clap_film(path: Path) -> Path:
-    """Two seconds, black and silent but for two claps: some white pictures, and a click that begins with the first."""
+def clap_film(path: Path, *, begin_s: float = 0.0, rounds: int = 1) -> Path:
+    """Rounds of two seconds, black and silent but for two claps: white pictures, and a click beginning with the first.
+
+    Args:
+        path: the file, named by its container.
+        begin_s: what its clock says at the beginning.
+        rounds: how many follow each other.
+    """
     with av.open(str(path), "w") as container:
         track = container.add_stream("libx264", rate=FPS, options={"crf": "10"})
         assert isinstance(track, av.VideoStream)
@@ -39,19 +45,23 @@ def clap_film(path: Path) -> Path:
         track.pix_fmt = "yuv420p"
         sound = container.add_stream("aac", rate=RATE_HZ, layout="mono")
         assert isinstance(sound, av.AudioStream)
-        flashes = {round(at_s * FPS) + number for at_s in CLAPS_S for number in range(FLASH_PICTURES)}
-        for number in range(round(LENGTH_S * FPS)):
+        claps_s = [number * LENGTH_S + at_s for number in range(rounds) for at_s in CLAPS_S]
+        flashes = {round(at_s * FPS) + number for at_s in claps_s for number in range(FLASH_PICTURES)}
+        for number in range(round(rounds * LENGTH_S * FPS)):
             rgb = np.full((SIDE_PX, SIDE_PX, 3), 255 if number in flashes else 0, np.uint8)
-            container.mux(track.encode(av.VideoFrame.from_ndarray(rgb, format="rgb24")))
+            picture = av.VideoFrame.from_ndarray(rgb, format="rgb24")
+            picture.pts, picture.time_base = round(begin_s * FPS) + number, Fraction(1, FPS)
+            container.mux(track.encode(picture))
         container.mux(track.encode(None))
-        times_s = np.arange(round(LENGTH_S * RATE_HZ)) / RATE_HZ
+        times_s = np.arange(round(rounds * LENGTH_S * RATE_HZ)) / RATE_HZ
         wave = np.zeros(len(times_s), np.int16)
-        for at_s in CLAPS_S:
+        for at_s in claps_s:
             inside = (times_s >= at_s) & (times_s < at_s + CLICK_S)
             wave[inside] = (20_000 * np.cos(2 * np.pi * 1000 * (times_s[inside] - at_s))).astype(np.int16)
         for first in range(0, len(wave), 1024):
             frame = av.AudioFrame.from_ndarray(wave[None, first : first + 1024], format="s16", layout="mono")
-            frame.sample_rate, frame.pts, frame.time_base = RATE_HZ, first, Fraction(1, RATE_HZ)
+            frame.sample_rate, frame.time_base = RATE_HZ, Fraction(1, RATE_HZ)
+            frame.pts = round(begin_s * RATE_HZ) + first
             container.mux(sound.encode(frame))
         container.mux(sound.encode(None))
     return path
@@ -112,11 +122,10 @@ class Mirror:
 
 
 @contextmanager
-def clapping(path: Path) -> Iterator[tuple[Session, SharedSound]]:
-    """A session that plays claps; outputs are a stream, and what is added."""
+def clapping(source: Source) -> Iterator[tuple[Session, SharedSound]]:
+    """A session that plays a source of claps; outputs are a stream, and what is added."""
     mirror, sound = Mirror(), LiveSound()
     output = StreamOutput("claps", on_encoded=lambda frame, _: sound.follow(frame))
-    source = FileSource(path, loop=True)
     session = Session(source, mirror.track, mirror.renderer, [output], meter=Meter(*STAGES))
     with ExitStack() as ends:
         ends.callback(session.stop)

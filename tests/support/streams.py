@@ -45,12 +45,16 @@ class ScriptedCamera:
         """Pictures so far."""
         self._red, self._width_px, self._height_px = red, width_px, height_px
 
+    def put(self, frame: Frame) -> None:
+        """Hand over what was taken."""
+        self.slot.put(frame)
+
     def run(self, stop: threading.Event) -> None:
         due_s = time.perf_counter()
         while not stop.is_set():
             if not self.paused.is_set():
                 rgb = numbered_picture(self.taken, width_px=self._width_px, height_px=self._height_px, red=self._red)
-                self.slot.put(Frame(rgb=rgb, captured_at_s=time.perf_counter(), number=self.taken))
+                self.put(Frame(rgb=rgb, captured_at_s=time.perf_counter(), number=self.taken))
                 self.taken += 1
             due_s = max(due_s + 1 / 30, time.perf_counter())  # as of a camera, what is missed does not come later
             stop.wait(due_s - time.perf_counter())
