@@ -86,6 +86,33 @@ def test_hdr_looks_as_on_an_ordinary_display() -> None:
         assert np.abs(difference.mean(axis=(0, 1))).max() < 3, "neither darker nor paler"
 
 
+@pytest.mark.parametrize(
+    ("transfer", "name", "signals"),
+    [
+        (16, "PQ", (0.38, 0.58, 0.75)),
+        (18, "HLG", (0.38, 0.75, 0.97)),
+    ],
+)
+def test_light_is_what_the_standard_says(tmp_path: Path, transfer: int, name: str, signals: tuple[float, ...]) -> None:
+    """ITU-R BT.2408, table 1: a grey card of 18 %, diffuse white, and a highlight, in either curve."""
+    with av.open(str(tmp_path / "hdr.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=30, options={"qp": "0"})
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p10le"
+        stream.codec_context.color_trc, stream.codec_context.color_primaries = transfer, 9
+        for signal in signals:
+            picture = np.full((64, 64, 3), round(signal * 65535), np.uint16)
+            container.mux(
+                stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb48le").reformat(format="yuv420p10le"))
+            )
+        container.mux(stream.encode(None))
+    pictures, _, notes = read(tmp_path / "hdr.mp4")
+    assert f"HDR ({name})" in notes[0]
+    grey, white, highlight = (float(rgb.mean()) for rgb in pictures)
+    assert grey == pytest.approx(255 * (26 / 203) ** (1 / 2.2), abs=3), "26 of 203 nits"
+    assert 235 < white < 250, "white, with something left above it"
+    assert white < highlight <= 255
+
+
 def test_wide_gamut_is_converted(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "p3.mp4"), "w") as container:
         stream = container.add_stream("libx264", rate=30, options={"qp": "0"})
