@@ -66,12 +66,10 @@ class Parity(NamedTuple):
 
 
 def measure_parity(reference: Engine, candidate: Engine, rollout: Rollout) -> Parity:
-    """Play a rollout with the candidate beside the reference, then with each alone."""
+    """Play a rollout by the reference, with the candidate beside it, then by the candidate alone."""
     comparing = ComparingEngine(reference, candidate, rollout.picture)
-    for _ in rollout.play(comparing):
-        pass
-    pictures = zip(rollout.play(reference), rollout.play(candidate), strict=True)
-    chain_db = min(psnr_db(one, other) for one, other in pictures)
+    expected = [picture.copy() for picture in rollout.play(comparing)]
+    chain_db = min(psnr_db(one, other) for one, other in zip(expected, rollout.play(candidate), strict=True))
     return Parity(comparing.worst_db, chain_db)
 
 

@@ -25,7 +25,7 @@ def add_int8(footage: Footage, draft: Path) -> str:
     save_clips(draft, clips)
     rollout = SubjectClips(clips, footage.style, footage.plate, footage.atlas)
     graphs = {file.stem: file for file in (draft / GENERATOR, draft / FACE) if file.exists()}
-    engines = [load_engine(graph, threads=threads) for graph in graphs.values()]
+    engines = [load_engine(graph, precision="bf16", threads=threads) for graph in graphs.values()]
     try:
         for graph, inputs in zip(graphs.values(), rollout.record(*engines), strict=True):
             quantize(graph, inputs)

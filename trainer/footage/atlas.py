@@ -1,14 +1,18 @@
 """Build an atlas from prepared footage: which frames show each part best, and the part alone cut out of each."""
 
+import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import track
 
+from engines.console import progress_bar
 from realtime.frame import Rgb
 from realtime.pose.pose import Floats, Pose
 from realtime.references.atlas import ATLAS, Atlas, Reference
@@ -50,22 +54,36 @@ def build_atlas(footage: Footage, counts: Mapping[str, int] = COUNTS) -> Atlas:
         counts: by kind of part.
     """
     widths = learn_widths(footage)
-    chosen = _choose(footage, widths, counts)
+    chosen = sorted(_choose(footage, widths, counts).items())
+    size, cores = (footage.about.width_px, footage.about.height_px), os.cpu_count() or 1
+    each = -(-len(chosen) // cores)
+    runs = [chosen[first : first + each] for first in range(0, len(chosen), max(1, each))]
     references: dict[str, list[Reference]] = {part: [] for part in PARTS}
-    reader = footage.reader()
-    plate = footage.plate if footage.about.static else None
-    for number in track(sorted(chosen), description="Cutting out references", transient=True):
-        found, frame, pose = _sharpest(footage, reader, number)
-        limbs = limbs_of(pose, widths)
-        cutter, hidden = Cutter(frame, plate, limbs), hidden_shares(limbs, frame.shape)
-        for part in chosen[number]:
-            reference = cutter.reference(found, part, hidden[part])
-            if reference is not None:
+    with progress_bar(transient=True) as progress, ThreadPoolExecutor(cores) as pool:
+        task = progress.add_task("Cutting out references", total=len(chosen))
+        for found in pool.map(partial(_cut_out, footage, widths, done=lambda: progress.advance(task)), runs):
+            for part, reference in found:
                 references[part].append(reference)
-    reader.close()
     for part, rows in references.items():
         references[part] = _alike(rows, ODD[kind(part)]) if rows and kind(part) in ODD else rows
-    return Atlas((footage.about.width_px, footage.about.height_px), widths, references)
+    return Atlas(size, widths, references)
+
+
+def _cut_out(
+    footage: Footage, widths: Floats, chosen: Sequence[tuple[int, list[str]]], *, done: Callable[[], object]
+) -> list[tuple[str, Reference]]:
+    """The parts that are chosen of some frames, in their order; `done` is called after each frame."""
+    references = list[tuple[str, Reference]]()
+    plate = footage.plate if footage.about.static else None
+    with closing(footage.reader()) as reader:
+        for number, parts in chosen:
+            found, frame, pose = _sharpest(footage, reader, number)
+            limbs = limbs_of(pose, widths)
+            cutter, hidden = Cutter(frame, plate, limbs), hidden_shares(limbs, frame.shape)
+            cut = ((part, cutter.reference(found, part, hidden[part])) for part in parts)
+            references += [(part, reference) for part, reference in cut if reference is not None]
+            done()
+    return references
 
 
 def hidden_shares(limbs: Limbs, shape: tuple[int, ...]) -> dict[str, float]:
