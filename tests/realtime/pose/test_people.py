@@ -34,7 +34,10 @@ def test_who_never_is_is_refused(two: Path) -> None:
         check_person(two, PoseConfig(person=3))
 
 
-@pytest.mark.parametrize("words", [("run", "--source"), ("pose",), ("bench", "--source"), ("bench-pose", "--source")])
+RUN = ("run", "--port", "0")
+
+
+@pytest.mark.parametrize("words", [(*RUN, "--source"), ("pose",), ("bench", "--source"), ("bench-pose", "--source")])
 def test_every_command_refuses(words: tuple[str, ...]) -> None:
     refused = command("realtime", *words, DATA / "bob_clip.mp4", "--person", "7")
     assert_refused(refused, "--person 7", "bob_clip.mp4", "one person")
@@ -48,7 +51,7 @@ def test_recorded_poses_take_no_options_of_the_estimator(option: tuple[str, Any]
         open_source(None, f"poses:{DATA / 'openpose'}", pose=config)
 
 
-@pytest.mark.parametrize("words", ["run", "bench"])
-def test_every_command_refuses_them(words: str) -> None:
-    refused = command("realtime", words, "--source", f"poses:{DATA / 'openpose'}", "--pose-parts", "body")
+@pytest.mark.parametrize("words", [RUN, ("bench",)])
+def test_every_command_refuses_them(words: tuple[str, ...]) -> None:
+    refused = command("realtime", *words, "--source", f"poses:{DATA / 'openpose'}", "--pose-parts", "body")
     assert_refused(refused, "--pose-parts", "poses:")
