@@ -43,7 +43,9 @@ BEST = EngineConfig(precision="f32", threads=os.cpu_count() or 1)
 """For results that nobody waits for live."""
 
 
-def choose_engines(subject: Subject, engines: EngineConfig, say: Callable[[str], object]) -> list[Choice]:
+def choose_engines(
+    subject: Subject, engines: EngineConfig, say: Callable[[str], object], *, anew: bool = False
+) -> list[Choice]:
     """What to play a subject with, best first; see `engines.choose.choose`."""
     clips = SubjectClips.of(subject)
     return choose(
@@ -53,6 +55,7 @@ def choose_engines(subject: Subject, engines: EngineConfig, say: Callable[[str],
         backend=engines.backend,
         precision=engines.precision,
         threads=engines.threads,
+        anew=anew,
         say=say,
     )
 

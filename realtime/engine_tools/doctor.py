@@ -9,14 +9,14 @@ from rich.table import Table
 
 from engines.backends import FALLBACK_ORDER, Backend, BackendName, Precision, cpu_flags, cpu_name, has_nvidia_driver
 from engines.cache import Cache
-from engines.choose import candidates, trial
+from engines.choose import Choice, candidates, trial
 from engines.console import counted
 from engines.errors import UserError
 from realtime.live.bench import BenchResult, bench
 from realtime.live.source import FileSource, performers
 from realtime.subject import Subject
 from realtime.subject_clips import SubjectClips
-from realtime.subject_engines import EngineConfig
+from realtime.subject_engines import EngineConfig, choose_engines
 
 LIVE_S = 5.0
 """For so long a live session is measured with what is recommended."""
@@ -61,8 +61,7 @@ def examine(subject: Subject, threads: int) -> DoctorReport:
     cache = Cache()
     entries = cache.entries()
     backends = [_examine_backend(each, subject, threads) for each in FALLBACK_ORDER]
-    found_ms = {(each.name, precision): ms for each in backends for precision, ms in each.ms.items()}
-    best = min(found_ms, key=found_ms.__getitem__) if found_ms else None
+    best = _choose(subject, threads) if any(each.ms for each in backends) else None
     live = _play(subject, EngineConfig(backend=best[0], precision=best[1], threads=threads)) if best else None
     return DoctorReport(
         cpu=cpu_name(),
@@ -101,6 +100,11 @@ def show(report: DoctorReport) -> None:
             f"Recommended: --backend {report.backend} --precision {report.precision} --threads {report.threads}, "
             f"live {report.live_fps:.1f} of 30 fps, {report.live_ms:.0f} ms from capture to encoded."
         )
+
+
+def _choose(subject: Subject, threads: int) -> Choice:
+    """What plays the subject best. It is remembered, so that what was chosen in a busier moment is mended."""
+    return choose_engines(subject, EngineConfig(threads=threads), lambda _: None, anew=True)[0]
 
 
 def _play(subject: Subject, engines: EngineConfig) -> BenchResult:

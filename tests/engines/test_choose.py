@@ -3,7 +3,7 @@
 import errno
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,13 @@ import msgspec
 import numpy as np
 import pytest
 from filelock import FileLock
+from numpy.typing import NDArray
 
 import engines.openvino
 from engines.backends import FALLBACK_ORDER, Auto, BackendName, Precision, cpu_name, int8_graph
 from engines.cache import Cache
-from engines.choose import Choice, candidates, choose
-from engines.engine import BrokenOutputError, OutputGuard
+from engines.choose import Choice, candidates, choose, trial
+from engines.engine import BrokenOutputError, Engine, OutputGuard
 from engines.errors import UserError
 from engines.load import load_engine
 from engines.openvino import read_model, save_model
@@ -168,6 +169,35 @@ def test_an_odd_entry_is_made_anew(toy: Subject, metrics: dict[str, float]) -> N
     odd = msgspec.structs.replace(cached.entry, metrics=metrics)
     (cached.folder / "entry.json").write_bytes(msgspec.json.encode(odd))
     assert set(choose_engines(toy, config, str)[:3]) == {INT8, BF16, F32}
+
+
+def test_what_was_measured_in_a_busy_moment_is_mended(toy: Subject) -> None:
+    config = EngineConfig(backend="openvino")
+    choose_engines(toy, config, str)
+    (cached,) = Cache().entries()
+    wrong = {"openvino f32": 0.001, "openvino bf16": 1000.0, "openvino int8": 2000.0}
+    entry = msgspec.structs.replace(cached.entry, metrics=wrong)
+    (cached.folder / "entry.json").write_bytes(msgspec.json.encode(entry))
+    assert choose_engines(toy, config, str)[:3] == [F32, BF16, INT8], "remembered as it is"
+    anew = choose_engines(toy, config, str, anew=True)
+    (cached,) = Cache().entries()
+    assert cached.entry.metrics.keys() == wrong.keys()
+    assert max(cached.entry.metrics.values()) < 1000
+    assert choose_engines(toy, config, str) == anew
+
+
+def test_the_least_time_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Something else keeps the machine busy for most of it."""
+    now_s = [0.0]
+
+    def play(_: Sequence[Engine]) -> Iterator[NDArray[np.uint8]]:
+        for took_s in (0.9, 0.03, 0.0125, 0.3, 0.03):
+            now_s[0] += took_s
+            yield np.zeros(1, np.uint8)
+
+    monkeypatch.setattr("engines.choose.time.perf_counter", lambda: now_s[0])
+    monkeypatch.setattr("engines.choose.SLICE_S", 9)
+    assert trial([], play)[1] == pytest.approx(12.5)
 
 
 def test_an_engine_that_cannot_be_compiled_is_passed_over(toy: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
