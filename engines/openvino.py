@@ -213,9 +213,9 @@ def quantize(graph: Path, inputs: Sequence[NDArray[Any] | Mapping[str, NDArray[A
     """
     import nncf
 
-    nncf.set_log_level(logging.ERROR)
-    # It loads what compiles torch's extensions, which nobody needs, and which warns where there is no CUDA to do it by.
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+    # It tells of its work, and loads what compiles torch's extensions, which warns where there is no CUDA to do it by.
+    for name in ("nncf", "torch.utils.cpp_extension"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     model = read_model(graph)
     with contextlib.redirect_stdout(io.StringIO()):  # its progress bars
         model = nncf.quantize(
