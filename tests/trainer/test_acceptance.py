@@ -133,6 +133,8 @@ def test_advice_follows_what_is_wrong() -> None:
         others = {"dark", "flickers", "drifts", "Several", "tripod", "exposure is", "Few", "enlarged", "leaves"}
         others |= {"captions", "stands still"}
         assert sum(other in advice for other in others) == 1, advice
+    first, *_ = report(track_of(swaying(400, by_px=2))).advice
+    assert "of the person is never seen" in first, "nothing else spoils as much"
 
 
 def test_good_footage_gets_no_advice() -> None:

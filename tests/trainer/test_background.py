@@ -6,7 +6,7 @@ import pytest
 
 from realtime.frame import Rgb
 from tests.support.footage_files import paint, swaying, textured
-from trainer.footage.background import QUANTILE, STILL, PlateEstimator, background_motion, person_mask
+from trainer.footage.background import QUANTILE, STILL, PlateEstimator, background_motion, never_seen, person_mask
 
 
 def test_a_plate_is_numpys_quantile_of_what_is_not_covered() -> None:
@@ -26,6 +26,13 @@ def test_the_person_is_not_on_the_plate() -> None:
     for pose in poses:
         estimator.add(paint(room, pose), pose)
     assert np.mean(estimator.estimate() != room) < 0.01
+
+
+def test_who_never_steps_aside_hides_the_background() -> None:
+    stays, steps_aside = swaying(60, x=300, y=100, by_px=3), swaying(60, x=300, y=100, by_px=150)
+    assert never_seen(stays, (480, 640)) > 0.7
+    assert never_seen(steps_aside, (480, 640)) == 0
+    assert never_seen([None, *stays], (480, 640)) == 0, "before the first, the background is seen"
 
 
 def test_somebody_whose_keypoints_have_all_faded_covers_nothing() -> None:

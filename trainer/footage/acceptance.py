@@ -19,6 +19,8 @@ LEAST_STATURE, GOOD_STATURE = 0.12, 0.35
 OFTEN_SEEN = {"face": 0.4, "left hand": 0.6, "right hand": 0.6, "feet": 0.8}
 """Wanted share of the time with the person; turning hides faces and hands. Alice: 0.93, 0.72, 0.74, 0.98."""
 LONGEST_FREEZE_S = 1.5
+MOST_NEVER_SEEN = 0.02
+"""Of what the person covers: more shows in the plate."""
 LEAST_OVERLAY = 0.02
 """Share of the background; less is a leaf or a shadow."""
 NEW = 0.04
@@ -40,6 +42,8 @@ class PersonMetrics:
     """Share of the time in which the person is wholly inside of the crop."""
     cut: dict[str, float]
     """Share of the time in which the person is cut off at each side of the crop."""
+    never_seen: float
+    """Share of what the person covers in the mean that is always covered: the background behind it is not known."""
     light: float
     """Mean brightness of the picture."""
     dark: float
@@ -115,7 +119,12 @@ class FootageReport:
         """Sentences about what to film better; empty where nothing is to say or nobody was found."""
         if self.person is None:
             return []
-        return [*self._about_person(self.person), *self._about_camera(self.person), *_about_moves(self.person)]
+        return [
+            *self._about_background(self.person),
+            *self._about_person(self.person),
+            *self._about_camera(self.person),
+            *_about_moves(self.person),
+        ]
 
     def _reasons(self) -> Iterator[str]:
         person = self.person
@@ -138,6 +147,13 @@ class FootageReport:
             )
         if self.source_fps < LEAST_SOURCE_FPS:
             yield f"it has {self.source_fps:.3g} pictures per second: film with 24 or more"
+
+    def _about_background(self, person: PersonMetrics) -> Iterator[str]:
+        if self.static and person.never_seen > MOST_NEVER_SEEN:
+            yield (
+                f"The background behind {person.never_seen:.0%} of the person is never seen, so the person stays there "
+                "in the empty background: step wholly aside, at the beginning or the end, too."
+            )
 
     def _about_person(self, person: PersonMetrics) -> Iterator[str]:
         if self.person_s < GOOD_S:
@@ -222,6 +238,7 @@ def _person_facts(person: PersonMetrics) -> list[tuple[str, str]]:
     return [
         ("Person", f"{person.stature:.0%} of the height from nose to ankle, whole in {person.inside:.0%} of the time"),
         ("Seen", parts),
+        ("Background", f"never seen behind {person.never_seen:.0%} of the person"),
         ("Light", f"{person.light:.0%}, black {person.dark:.0%}, white {person.bright:.0%}"),
         ("Changes of light", f"flicker {person.flicker:.1%}, drift {person.drift:.1%}"),
         ("Depth and side", range_ if person.motion else "not seen"),

@@ -15,7 +15,7 @@ from realtime.pose.quality import longest_gap_s
 from realtime.pose.skeleton import FACE, INDEX, LEFT_HAND, RIGHT_HAND
 from realtime.pose.track import PoseTrack
 from trainer.footage.acceptance import FootageReport, PersonMetrics
-from trainer.footage.background import BackgroundMotion, background_motion
+from trainer.footage.background import BackgroundMotion, background_motion, never_seen
 from trainer.footage.coverage import covered, novelty
 from trainer.footage.crop import HOLDS_LESS, Crop, best_crop, cut_off, default_size, outline, tight_crop
 from trainer.footage.scan import FootageScan, FrameStats
@@ -133,6 +133,7 @@ def measure_person(track: Track, learnt: int, size_px: tuple[int, int]) -> Perso
         longest_gap_s=longest_gap_s(track.seen, track.fps, ends=False),
         inside=float((~cut).all(axis=1).mean()),
         cut=dict(zip(SIDES, cut.mean(axis=0).tolist(), strict=True)),
+        never_seen=never_seen(track.poses[: max(1, learnt)], (height, width)),
         light=seen.light,
         dark=seen.dark,
         bright=seen.bright,

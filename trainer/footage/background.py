@@ -27,6 +27,8 @@ LEAST_CORNERS, MOST_CORNERS = 8, 200
 """With fewer corners than this nothing can be said about the camera, and a plate fits wherever it points."""
 PLATE_SAMPLES = 160
 """Pictures that are kept, spread over the footage: enough for a quantile, few enough for memory."""
+MASK_PX = 128
+"""Height at which it is measured where the person always is."""
 QUANTILE = 0.75
 """Above the median, because shadows only darken: where the person's shadow lies most of the time, the median is the
 shadow."""
@@ -84,6 +86,24 @@ def person_mask(pose: Pose | None, shape: tuple[int, ...]) -> NDArray[np.bool_]:
         margin = 2 * round(0.1 * stature_px(pose)) + 1
         mask = np.asarray(cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (margin, margin))), np.uint8)
     return mask.astype(bool)
+
+
+def never_seen(poses: Sequence[Pose | None], shape: tuple[int, int]) -> float:
+    """How much of what a person covers in pictures of `shape` is covered in all of them: no plate is known there.
+
+    Args:
+        poses: in the pictures' pixels, None where nobody is in the picture.
+        shape: height and width.
+
+    Returns:
+        That area by the mean area that the person covers, 0..1.
+    """
+    k = np.float32(MASK_PX / shape[0])
+    small = MASK_PX, max(1, round(float(k) * shape[1]))
+    picked = [poses[int(place)] for place in np.linspace(0, len(poses) - 1, min(len(poses), PLATE_SAMPLES))]
+    shrunk = [pose and Pose(k * pose.xy, k * pose.depth, pose.confidence) for pose in picked]
+    masks = np.stack([person_mask(pose, small) for pose in shrunk])
+    return float(masks.all(axis=0).sum() / max(1.0, float(masks.sum(axis=(1, 2)).mean())))
 
 
 class BackgroundMotion(NamedTuple):
