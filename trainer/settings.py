@@ -21,6 +21,9 @@ from trainer.config import Pix2PixHDConfig, TrainConfig
 
 T = TypeVar("T")
 
+MOST_DIFFERENCES = 3
+"""That are named of two sets of settings."""
+
 LIVE = TrainConfig()
 """A compact generator, which an ordinary CPU renders live."""
 
@@ -152,8 +155,23 @@ def check_settings(path: Path, settings: object) -> None:
     Raises:
         UserError: the folder was begun with other settings.
     """
-    if path.exists() and read_settings(path, type(settings)) != settings:
-        raise UserError(f"{path.parent} was begun with other settings ({path}): go on with those, or use a new folder.")
+    if not path.exists():
+        return
+    begun = read_settings(path, type(settings))
+    if begun != settings:
+        raise UserError(
+            f"{path.parent} was begun with other settings{_difference(begun, settings)} ({path}): go on with those, or "
+            "use a new folder."
+        )
+
+
+def _difference(begun: object, settings: object) -> str:
+    """Which settings differ, for people; "" if that is not known."""
+    if begun is None:
+        return ""
+    was, now = dict(_flat(_builtins(begun))), dict(_flat(_builtins(settings)))
+    differ = [f"{name} {was.get(name)}, not {value}" for name, value in now.items() if was.get(name) != value]
+    return f", {'; '.join(differ[:MOST_DIFFERENCES])}{'; …' if len(differ) > MOST_DIFFERENCES else ''}"
 
 
 def read_settings(path: Path, kind: type[T]) -> T | None:

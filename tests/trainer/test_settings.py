@@ -138,8 +138,11 @@ def test_every_choice_of_preparing_is_remembered(tmp_path: Path) -> None:
     }
     assert others.keys() == {field.name for field in fields(PreparedFrom)}
     for name, other in others.items():
-        with pytest.raises(UserError, match=r"other settings .*fit\.json"):
+        with pytest.raises(UserError, match=rf"other settings, {name} .*, not {other} .*fit\.json"):
             check_settings(tmp_path / "fit.json", replace(record, **{name: other}))
+    several = replace(record, video="bob.mp4", size="256", fps=25.0, video_bytes=8)
+    with pytest.raises(UserError, match=r"video films/alice.mp4, not bob.mp4; size .*; …"):
+        check_settings(tmp_path / "fit.json", several)
 
 
 @pytest.mark.parametrize(
@@ -170,5 +173,5 @@ def test_settings_that_are_new_are_as_they_were(tmp_path: Path) -> None:
         ({"video": "film.mp4"}, False),
     ):
         path.write_text(json.dumps(changed))
-        with nullcontext() if same else pytest.raises(UserError, match=r"other settings .*config\.json"):
+        with nullcontext() if same else pytest.raises(UserError, match=r"other settings.*config\.json"):
             check_settings(path, settings)
