@@ -196,7 +196,7 @@ class FootageReport:
             yield f"There are {count} cuts or jumps, the first at {first_s:.1f} s: film in one go."
         if self.freeze[1] > LONGEST_FREEZE_S:
             yield f"The picture stands still for {self.freeze[1]:.1f} s from {self.freeze[0]:.1f} s on: cut that out."
-        if self.static and self.background.overlay > LEAST_OVERLAY:
+        if self.static and self.background.overlay > LEAST_OVERLAY and person.never_seen <= MOST_NEVER_SEEN:
             yield (
                 f"{self.background.overlay:.0%} of the background changes by itself, as captions, clocks and screens "
                 "do: a smear of it stays in the empty background. Film without, or leave it out with --crop."

@@ -31,7 +31,7 @@ from trainer.footage.source import FootageSource
 CHUNK_S = 3.0
 SCAN_WARM_UP_S = 1.0
 """After a stop the estimator gets the pictures of so many seconds again, to find the person it followed."""
-COUNT_PEOPLE_EVERY_S = 1.0
+COUNT_PEOPLE_EVERY_S = 0.3
 SCAN_STILLS, STILL_PX = 160, 256
 """Small pictures that are kept, spread over the footage, and their height."""
 THUMB_PX = 96
