@@ -22,6 +22,7 @@ from realtime.live.quality import LEVELS
 from server.access import Access, Role
 from server.control import Command
 from server.encoder import RTP_CLOCK_HZ
+from server.protocols import ReceivedPicture
 from server.stream import RUNGS, SharedStream
 from tests.server.test_page import Stage, Visit, stage, visit
 from tests.support.server_harness import button
@@ -121,6 +122,32 @@ async def test_the_sheet_lists_what_is_not_possible_here_and_the_keys_say_why(br
             await page.keyboard.press(key)
             await expect(page.locator("#notice")).to_contain_text(reason)
             await expect(page.get_by_role("dialog")).to_be_hidden()
+
+
+@pytest.mark.parametrize(("width_px", "height_px", "scrolls"), [(1280, 800, False), (390, 844, True), (844, 390, True)])
+async def test_the_sheet_can_be_closed_wherever_it_is_read(
+    browser: Browser, width_px: int, height_px: int, scrolls: bool
+) -> None:
+    options = Asked().options
+    options["commands"]["next-person"] = button(lambda: None)
+    async with stage(inlet=Latest[ReceivedPicture](), **options) as on_stage:
+        viewport = {"width": width_px, "height": height_px}
+        page = await ready(await visit(browser, on_stage.server.url, viewport=viewport))
+        await page.keyboard.press("?")
+        sheet = page.locator("#help")
+        assert await sheet.evaluate("(it) => it.scrollHeight > it.clientHeight") is scrolls
+        assert await sheet.evaluate("(it) => it.scrollWidth <= it.clientWidth")
+        close = sheet.get_by_role("button", name="Close")
+        for end in ("0", "it.scrollHeight"):
+            await sheet.evaluate(f"(it) => {{ it.scrollTop = {end}; }}")
+            await expect(close).to_be_in_viewport(ratio=1)
+        explanation = await sheet.locator("p").bounding_box()
+        place = await close.bounding_box()
+        assert explanation is not None
+        assert place is not None
+        assert explanation["y"] + explanation["height"] <= place["y"], "nothing stays behind it"
+        await close.click()
+        await expect(sheet).to_be_hidden()
 
 
 async def test_who_only_watches_is_offered_no_commands(browser: Browser) -> None:
