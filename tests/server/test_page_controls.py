@@ -73,7 +73,8 @@ async def test_the_subject_is_chosen_among_thumbnails(browser: Browser) -> None:
         page = await ready(visitor)
         await page.get_by_role("button", name="Show another subject").first.click()
         dialog = page.get_by_role("dialog", name="Subjects")
-        await expect(dialog.get_by_role("button", name="alice", pressed=True)).to_be_visible()
+        await expect(dialog.get_by_role("button", name="alice · playing", pressed=True)).to_be_visible()
+        await expect(dialog.get_by_role("button", name="bert", exact=True, pressed=False)).to_be_visible()
         greys = [f"""() => {{
           const canvas = document.querySelectorAll("#subjects canvas")[{number}];
           return canvas.getContext("2d").getImageData(canvas.width / 2, canvas.height / 2, 1, 1).data[0];
