@@ -95,7 +95,18 @@ function showNotice() {
   const live = document.body.dataset.state === "live";
   const sentence = camera.notice || told || (live && (server.notice || (stalled && "Waiting for a picture…")));
   $("notice").hidden = !sentence;
-  if (sentence) $("notice").textContent = sentence;
+  if (sentence && sentence !== $("notice").textContent) $("notice").replaceChildren(...unbroken(sentence));
+}
+
+/** The parts of a sentence, its command-line options in elements that no line end breaks. */
+function unbroken(sentence) {
+  return sentence.split(/(--[\w-]+)/).map((part) => {
+    if (!part.startsWith("--")) return part;
+    const option = document.createElement("span");
+    option.className = "option";
+    option.textContent = part;
+    return option;
+  });
 }
 
 /** Say something for a while. */

@@ -125,6 +125,21 @@ async def test_the_sheet_lists_what_is_not_possible_here_and_the_keys_say_why(br
             await expect(page.get_by_role("dialog")).to_be_hidden()
 
 
+async def test_no_line_ends_within_an_option(browser: Browser) -> None:
+    lines = """() => {
+      const range = document.createRange(), [option] = document.querySelectorAll("#notice .option");
+      range.selectNodeContents(option);
+      return [option.textContent, range.getClientRects().length];
+    }"""
+    async with stage(streams=1, **Asked().options) as on_stage:
+        page = await ready(await visit(browser, on_stage.server.url))
+        await page.keyboard.press("l")
+        await expect(page.locator("#notice")).to_contain_text("begin with --host 0.0.0.0")
+        for height_px in range(700, 1000, 20):
+            await page.set_viewport_size({"width": 1280, "height": height_px})
+            assert await page.evaluate(lines) == ["--host", 1]
+
+
 @pytest.mark.parametrize(("width_px", "height_px", "scrolls"), [(1280, 800, False), (390, 844, True), (844, 390, True)])
 async def test_the_sheet_can_be_closed_wherever_it_is_read(
     browser: Browser, width_px: int, height_px: int, scrolls: bool
