@@ -80,7 +80,7 @@ function showState(state = document.body.dataset.state, sentence = $("sentence")
   $("play").hidden = true;
   $("sentence").textContent = sentence;
   const live = recording.active ? "Recording" : "Live";
-  $("state").textContent = { connecting: "Connecting", live, waiting: "Reconnecting", asking: "Ready" }[state];
+  $("state").textContent = { connecting: "Connecting", live, waiting: "Reconnecting", refused: "No access", asking: "Ready" }[state];
   if (state !== "live") {
     $("stats").textContent = "";
     wake();
@@ -181,6 +181,7 @@ async function askServer() {
 }
 
 async function refresh(round) {
+  if (document.body.dataset.state === "refused") return;
   if (round % ASK_EVERY === 0) await askServer();
   if (document.body.dataset.state === "live") {
     const seen = stats.read(await link.stats());

@@ -177,7 +177,13 @@ async def test_the_page_keeps_the_token_of_its_link(browser: Browser, access: Ac
     async with stage(access=access, inlet=Latest[ReceivedPicture](), commands=commands) as on_stage:
         server = on_stage.server
         stranger = await visit(browser, server.url)
-        await expect(stranger.page.locator("#sentence")).to_contain_text("This needs a token")
+        sentence = "This needs a token: open the link that the terminal printed."
+        await expect(stranger.page.locator("#sentence")).to_have_text(sentence)
+        await expect(stranger.page.locator("#ring")).to_be_hidden()
+        asked_before = len(stranger.requests)
+        await stranger.page.wait_for_timeout(2500)
+        assert len(stranger.requests) == asked_before, "asking again is of no use"
+        await expect(stranger.page.locator("#sentence")).to_have_text(sentence)
 
         watcher = await visit(browser, server.links(Role.WATCH)[0])
         await watcher.live()
