@@ -215,7 +215,7 @@ function toggleHelp() {
 }
 
 function giveLinks() {
-  if (server.links?.length) showLinks($("links"), $("codes"), server.links);
+  if (server.links?.length) showLinks($("links"), $("codes"), server.links, Boolean(server.publisher));
   else if (!$("link-row").hidden) tell("Only this machine can watch: begin with --host 0.0.0.0 to let other devices.");
 }
 

@@ -20,6 +20,7 @@ from realtime.live.badge import Badge
 from realtime.live.latest import Latest
 from realtime.live.quality import LEVELS
 from server.access import Access, Role
+from server.certificate import tls_context
 from server.control import Command
 from server.encoder import RTP_CLOCK_HZ
 from server.protocols import ReceivedPicture
@@ -364,6 +365,23 @@ async def test_links_for_other_devices_are_qr_codes_of_one_s_own_rights(
             await expect(shown).to_have_count(codes)
             assert await code_in(shown.last) == link
             assert visitor.complaints == []
+
+
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("publishing", [False, True])
+async def test_links_promise_the_camera_only_where_browsers_give_it(
+    browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tls: bool, publishing: bool
+) -> None:
+    monkeypatch.setattr("server.app.is_loopback", lambda host: False)
+    access, inlet = Access.by_new_tokens(), Latest[ReceivedPicture]() if publishing else None
+    context = tls_context(tmp_path / "certificate.pem", ["127.0.0.1"])[0] if tls else None
+    async with stage(streams=1, access=access, inlet=inlet, tls=context) as on_stage:
+        page = await ready(await visit(browser, on_stage.server.links(Role.CONTROL)[0], ignore_https_errors=True))
+        await page.keyboard.press("l")
+        shown = page.get_by_role("dialog", name="For other devices")
+        words = ["Watch", "Control, and be the camera" if tls and publishing else "Control"]
+        await expect(shown.locator("figcaption")).to_have_text(words)
+        await expect(shown.get_by_text("begin with --tls")).to_be_visible(visible=publishing and not tls)
 
 
 DIALOGS = {"help": "?", "subjects": "a"}
