@@ -153,7 +153,7 @@ function showStats({ fps, delayMs }) {
   const parts = [`${Math.round(fps)} fps`];
   if (delayMs !== null) parts.push(`${Math.round(delayMs + (whole ? server.delay_ms : 0))} ms`);
   $("stats").textContent = parts.join("  ·  ");
-  $("stats").title = `Pictures per second, and the time from the ${whole ? "camera" : "server"} to this screen`;
+  $("stats").title = `Pictures per second, and the time from the ${whole ? "source" : "server"} to this screen`;
 }
 
 async function askServer() {

@@ -277,7 +277,7 @@ async def test_statistics(browser: Browser) -> None:
         box = page.get_by_label("Statistics", exact=True)
         await expect(box).to_be_hidden()
         await page.keyboard.press("i")
-        for words in ("256 × 256 VP8", "Mbit/s", "Camera to page", "20.3 ms", "Lost"):
+        for words in ("256 × 256 VP8", "Mbit/s", "Source to page", "20.3 ms", "Lost"):
             await expect(box).to_contain_text(words)
         await page.keyboard.press("i")
         await expect(box).to_be_hidden()
