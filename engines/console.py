@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from difflib import get_close_matches
 from importlib import metadata
 from typing import Any, NoReturn
 
@@ -99,8 +100,15 @@ def run_commands(
     with plain_errors(prog, is_told=is_told):
         try:
             config = (tyro.conf.FlagCreatePairsOff,)
+            name = next(iter(sys.argv[1:]), "").replace("_", "-")
             with VALUES:
-                tyro.extras.subcommand_cli_from_dict(dict(commands), prog=prog, description=description, config=config)
+                if name in commands:  # alone, so that a mistake names this command's help
+                    tyro.cli(commands[name], prog=f"{prog} {name}", args=sys.argv[2:], config=config)
+                elif meant := get_close_matches(name, commands, 1):
+                    raise UserError(f"there is no command {name}: did you mean {meant[0]}?")
+                else:
+                    known = dict(commands)
+                    tyro.extras.subcommand_cli_from_dict(known, prog=prog, description=description, config=config)
         except SystemExit as end:
             if not end.code and {"-h", "--help"} & {*sys.argv[1:]}:
                 print(f"Example: {examples.get(sys.argv[1], next(iter(examples.values())))}")

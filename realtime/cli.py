@@ -102,10 +102,13 @@ def calibrate(
 
     from realtime.live.calibrate import calibrate as guide
     from realtime.live.calibrate import calibrate_film
+    from realtime.live.camera import has_camera
     from realtime.live.performer_profile import check_name, save_profile
     from realtime.live.source import is_recorded, open_source, video_file
 
     check_name(performer)
+    if camera is None and source is None and not has_camera():
+        raise UserError("There is no camera here: connect one, or try it out with --source bob.")
     if camera is None and source is not None and not capture.asks and is_recorded(source):
         with video_file(source, pose) as path:
             profile = calibrate_film(path, pose)

@@ -70,7 +70,7 @@ class Access:
             if given := _bearer(request):
                 await self._pause()
             raise web.HTTPUnauthorized(
-                text="This needs a token: open the link that the server printed.",
+                text="This needs a token: open the link that the terminal printed.",
                 headers={"WWW-Authenticate": 'Bearer error="invalid_token"' if given else "Bearer"},
             )
         if role < needed:

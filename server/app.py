@@ -72,7 +72,7 @@ class Server:
         """Prepare the server; nothing listens before `start`.
 
         `info` is called on the event loop for each look at the stats, so it must be quick; it returns what JSON can
-        hold. The page shows `title`, `notice`, a sentence over the picture, and `delay_ms`, the time from the camera to
+        hold. The page shows `title`, `notice`, a sentence over the picture, and `delay_ms`, the time from the source to
         the encoded picture; `state` says how what `commands` change is now. Others are for /healthz (`flowing`) and
         /metrics (see `server.metrics`). `commands` are what clients may ask for whom `access` gives control, by POST to
         /control or over their data channels; `thumbnails` are JPEGs of what the command `subject` takes. Without

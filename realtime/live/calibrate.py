@@ -42,7 +42,7 @@ FILM_STEP_S = 0.1
 LEAST_RATIO = 1.08
 """Least near stature by the far one: with less the performer has not stepped."""
 STEP_BACK = "Step back: your feet must be in the picture."
-COME_IN = "Come in front of the camera."
+COME_IN = "Come into the picture."
 
 
 class Calibration:

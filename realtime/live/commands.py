@@ -59,7 +59,7 @@ class SessionCommands:
         credentials: ContentCredentials | None = None,
         folder: Path = Path(),
     ) -> None:
-        self._session, self._load, self._folder = session, load, folder
+        self._session, self._load, self._folder = session, load, folder.resolve()
         self._recording: RecordingOutput | None = None
         self._sound, self._credentials = sound, credentials
         self._shown: list[Manifest] = []
@@ -82,10 +82,10 @@ class SessionCommands:
                 str | None,
                 self.calibrate,
             ),
-            "snapshot": Command("Write the present picture as a PNG; the result is its name.", None, self.snapshot),
+            "snapshot": Command("Write the present picture as a PNG; the result is its path.", None, self.snapshot),
             "badge": Command("Say in every picture that it is AI-generated, or not.", bool, self.badge),
             "record": Command(
-                "Begin to record, or end it; the result is the file's name.", Literal["start", "stop"], self.record
+                "Begin to record, or end it; the result is the file's path.", Literal["start", "stop"], self.record
             ),
             "quality": Command(
                 "Compute as much for a picture as there is time for (auto), or always the same.",
@@ -132,7 +132,7 @@ class SessionCommands:
         return AWAITED if self._session.nobody else None
 
     def snapshot(self, _: None) -> str:
-        """Write the picture that was rendered last; returns the file's name."""
+        """Write the picture that was rendered last; returns the file's full path."""
         picture = self._session.picture
         if picture is None:
             raise UserError("There is no picture yet.")
@@ -141,7 +141,7 @@ class SessionCommands:
             write_picture(path, picture.rgb)
         except OSError as error:
             raise UserError(f"{path.name} cannot be written ({error.strerror}): free space or allow it.") from error
-        return path.name
+        return str(path)
 
     def badge(self, on: bool) -> None:
         """Show the badge, or hide it, which is logged."""
@@ -150,14 +150,14 @@ class SessionCommands:
         self._session.badge = on
 
     def record(self, what: str) -> str:
-        """Begin a recording, or end it; returns the file's name."""
+        """Begin a recording, or end it; returns the file's full path."""
         if what == "start":
-            return self.record_to(new_path(self._folder, self._subject, ".mp4")).name
+            return str(self.record_to(new_path(self._folder, self._subject, ".mp4")))
         if self._recording is None or self._recording.ended:
             raise UserError("Nothing is being recorded.")
         recording, self._recording = self._recording, None
         self._session.remove(recording)
-        return recording.path.name
+        return str(recording.path.resolve())
 
     def record_to(self, path: Path) -> Path:
         """Begin a recording; returns the file's path, which has a number if that name was taken."""

@@ -67,7 +67,8 @@ class ContentCredentials:
             self._c2pa.Builder(_claims(path.name, subjects)).sign_file(str(path), str(draft), self._signer)
             draft.replace(path)
         except (OSError, self._c2pa.C2paError) as error:
-            raise UserError(f"{path.name} could not be signed ({error}); it is kept as it is.") from error
+            why = str(error).replace(f"{path.parent}{os.sep}", "")  # the page shows it to all viewers
+            raise UserError(f"{path.name} could not be signed ({why}); it is kept as it is.") from error
         finally:
             with suppress(FileNotFoundError):
                 draft.unlink()

@@ -83,13 +83,21 @@ class PosePipeline:
         renderer: of the subject that is shown first.
         meter: where durations go.
         profile: the performer's, if it was calibrated.
+        live: whether somebody is in front of a camera now, who can be advised on its light.
     """
 
     def __init__(
-        self, track: PoseTrack, renderer: SubjectRenderer, meter: Meter, *, profile: Profile | None = None
+        self,
+        track: PoseTrack,
+        renderer: SubjectRenderer,
+        meter: Meter,
+        *,
+        profile: Profile | None = None,
+        live: bool = True,
     ) -> None:
         self._track = track
-        self._blur: BlurMeter | None = BlurMeter()
+        self._live = live
+        self._blur = BlurMeter() if live else None
         self._meter = meter
         self._renderer = renderer
         self._retargeter = Retargeter(renderer.subject.manifest, profile)
@@ -111,9 +119,9 @@ class PosePipeline:
         """Learn from now on where the performer stands near and far; a name keeps it. From any thread."""
         self._lesson = Lesson(name)
 
-    def forget(self) -> None:
-        """Whoever comes next is somebody else: the source was exchanged. From any thread."""
-        self._forget = True
+    def forget(self, *, live: bool) -> None:
+        """Whoever comes next is somebody else: the source was exchanged, for a live one or not. From any thread."""
+        self._live, self._forget = live, True
 
     def economize(self, economy: Economy) -> None:
         """Leave something out of the estimation; see `Estimator.economize`. From any one thread."""
@@ -126,6 +134,7 @@ class PosePipeline:
             self._retargeter.exchange(renderer.subject.manifest)
         if self._forget:
             self._forget, self._lesson = False, None
+            self._blur = BlurMeter() if self._live else None
             self._track.reset()
             self._retargeter.reset()
         self._meter.add("pose_wait", time.perf_counter() - frame.waiting_since_s)

@@ -107,7 +107,7 @@ async def serve(config: RunConfig) -> None:
         session.start()
         about = f"{session.title} follows {session.source.name}."
         _say_where(server, about, access, publishing=publisher is not None)
-        _warn(config, access)
+        _warn(config, access, publishing=publisher is not None)
         start.done("server")
         await _until(stop, session, start)
 
@@ -145,11 +145,13 @@ def _thumbnails() -> dict[str, bytes]:
     return {name: path.read_bytes() if path.is_file() else b"" for name, path in found.items()}
 
 
-def _warn(config: RunConfig, access: Access) -> None:
+def _warn(config: RunConfig, access: Access, *, publishing: bool) -> None:
     if config.output.no_badge:
         LOG.warning(NO_BADGE)
     if config.access.no_token and not is_loopback(config.access.host):
         LOG.warning("Without tokens everybody who reaches this machine can watch, control and publish.")
+    if publishing and not config.access.tls and not is_loopback(config.access.host):
+        LOG.warning("Phones and other devices give their camera to https pages only: begin with --tls to use theirs.")
     if config.access.osc is not None and access.tokens:
         LOG.warning("OSC knows no tokens: everybody who reaches UDP port %d can give commands.", config.access.osc)
 

@@ -28,7 +28,7 @@ from realtime.live.output import Output, StreamOutput
 from realtime.live.performer_profile import Profile
 from realtime.live.pipeline import STAGES, FigureFrame, PartsPipeline, PosePipeline, RenderPipeline, SubjectRenderer
 from realtime.live.quality import AUTO, LEVELS, Level, QualityConfig, QualityController, QualityName
-from realtime.live.source import Source
+from realtime.live.source import FileSource, Source
 from realtime.live.source_switch import SourceSwitch
 from realtime.live.stall_log import STALLED_S, StallLog
 from realtime.meter import Meter
@@ -60,7 +60,7 @@ the cores, so that there were as many pictures, all of them later."""
 STOP_S = 1.5
 """So long threads have to end."""
 LOG = logging.getLogger(__name__)
-NOBODY = "Nobody in front of the camera."
+NOBODY = "Nobody is in the picture."
 
 
 class Session:
@@ -99,7 +99,7 @@ class Session:
         self._source, self._outputs, self._previews = SourceSwitch(source), tuple(outputs), tuple(previews)
         self._renderer = renderer
         self._track = track
-        self._pose = PosePipeline(track, renderer, meter, profile=profile)
+        self._pose = PosePipeline(track, renderer, meter, profile=profile, live=_is_live(source))
         self._parts, self._render = PartsPipeline(meter), RenderPipeline(meter, badge=badge)
         self.quality: QualityName = quality.quality
         """A level's name, or auto; from any thread."""
@@ -195,7 +195,7 @@ class Session:
     def exchange_source(self, source: Source) -> None:
         """Follow another source, which the session closes, too; from any thread."""
         self._source.exchange(source)
-        self._pose.forget()
+        self._pose.forget(live=_is_live(source))
 
     @property
     def has_sound(self) -> bool:
@@ -413,3 +413,8 @@ class Session:
         self._render.face_every = level.face_every
         self._level = level
         LOG.info("Quality %s: %s.", level.name, level.changes)
+
+
+def _is_live(source: Source) -> bool:
+    """Whether somebody is in front of a camera now; a film is as it was filmed."""
+    return not isinstance(source, FileSource)

@@ -93,6 +93,8 @@ export class Camera {
     if (status === TAKEN) {
       this.#query = "?takeover";
       this.stop("Another camera is in use. Press again to take over.");
+    } else if (state === "refused") {
+      this.stop(sentence);
     } else {
       this.#tell(state === "waiting" ? sentence : "");
     }

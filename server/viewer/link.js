@@ -2,6 +2,7 @@
 
 import { SessionError } from "./session.js";
 
+const UNAUTHORIZED = 401;
 const BACKOFF_MS = [300, 700, 1500, 3000, 5000];
 
 export class Link {
@@ -12,7 +13,7 @@ export class Link {
 
   /**
    * @param {(problem: Error | null) => Session} makeSession is told why the session before it did not come about
-   * @param {(state: "connecting" | "live" | "waiting", sentence: string, status: number) => void} onState
+   * @param {(state: "connecting" | "live" | "waiting" | "refused", sentence: string, status: number) => void} onState
    *   `status` is that of the server's refusal, 0 if there was none
    */
   constructor(makeSession, onState) {
@@ -46,6 +47,7 @@ export class Link {
       this.#session = null;
       if (!this.#wanted) return;
       if (this.#changing && !changed) continue;
+      if (status === UNAUTHORIZED) return this.onState("refused", trouble.message, status);  // nor will it be let in later
       this.onState("waiting", sentence, status);
       if (!this.#wanted) return;
       await this.#pause(BACKOFF_MS[Math.min(failures, BACKOFF_MS.length - 1)]);

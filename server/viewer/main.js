@@ -80,7 +80,7 @@ function showState(state = document.body.dataset.state, sentence = $("sentence")
   $("play").hidden = true;
   $("sentence").textContent = sentence;
   const live = recording.active ? "Recording" : "Live";
-  $("state").textContent = { connecting: "Connecting", live, waiting: "Reconnecting", asking: "Ready" }[state];
+  $("state").textContent = { connecting: "Connecting", live, waiting: "Reconnecting", refused: "No access", asking: "Ready" }[state];
   if (state !== "live") {
     $("stats").textContent = "";
     wake();
@@ -95,7 +95,18 @@ function showNotice() {
   const live = document.body.dataset.state === "live";
   const sentence = camera.notice || told || (live && (server.notice || (stalled && "Waiting for a picture…")));
   $("notice").hidden = !sentence;
-  if (sentence) $("notice").textContent = sentence;
+  if (sentence && sentence !== $("notice").textContent) $("notice").replaceChildren(...unbroken(sentence));
+}
+
+/** The parts of a sentence, its command-line options in elements that no line end breaks. */
+function unbroken(sentence) {
+  return sentence.split(/(--[\w-]+)/).map((part) => {
+    if (!part.startsWith("--")) return part;
+    const option = document.createElement("span");
+    option.className = "option";
+    option.textContent = part;
+    return option;
+  });
 }
 
 /** Say something for a while. */
@@ -142,7 +153,7 @@ function showStats({ fps, delayMs }) {
   const parts = [`${Math.round(fps)} fps`];
   if (delayMs !== null) parts.push(`${Math.round(delayMs + (whole ? server.delay_ms : 0))} ms`);
   $("stats").textContent = parts.join("  ·  ");
-  $("stats").title = `Pictures per second, and the time from the ${whole ? "camera" : "server"} to this screen`;
+  $("stats").title = `Pictures per second, and the time from the ${whole ? "source" : "server"} to this screen`;
 }
 
 async function askServer() {
@@ -170,6 +181,7 @@ async function askServer() {
 }
 
 async function refresh(round) {
+  if (document.body.dataset.state === "refused") return;
   if (round % ASK_EVERY === 0) await askServer();
   if (document.body.dataset.state === "live") {
     const seen = stats.read(await link.stats());
@@ -203,7 +215,7 @@ function toggleHelp() {
 }
 
 function giveLinks() {
-  if (server.links?.length) showLinks($("links"), $("codes"), server.links);
+  if (server.links?.length) showLinks($("links"), $("codes"), server.links, Boolean(server.publisher));
   else if (!$("link-row").hidden) tell("Only this machine can watch: begin with --host 0.0.0.0 to let other devices.");
 }
 

@@ -28,7 +28,7 @@ export class Numbers {
     const rows = { Frames: `${fps.toFixed(1)} fps` };
     if (delayMs !== null) {
       const whole = Number.isFinite(server.delay_ms);
-      rows[whole ? "Camera to page" : "Server to page"] = `${Math.round(delayMs + (whole ? server.delay_ms : 0))} ms`;
+      rows[whole ? "Source to page" : "Server to page"] = `${Math.round(delayMs + (whole ? server.delay_ms : 0))} ms`;
     }
     if (received) {
       rows.Picture = `${received.width} × ${received.height} ${received.codec}`;

@@ -64,6 +64,8 @@ export class SocketViewing {
       throw new SessionError("Without WebRTC this browser plays on https pages only: start the server with --tls.");
     }
     const [name, codec] = await this.#choose();
+    const response = await request("/stats");  // browsers do not tell why a socket is refused
+    if (!response.ok) throw new SessionError(await response.text(), { status: response.status });
     const socket = this.#socket = openSocket(`/watch?codec=${name}`);
     socket.binaryType = "arraybuffer";
     await new Promise((resolve, reject) => {

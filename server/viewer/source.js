@@ -1,4 +1,4 @@
-// The small picture of what the camera sees: shown, hidden, and moved from corner to corner.
+// The small picture of who moves: shown, hidden, and moved from corner to corner.
 // While this device's own camera is used that is its own picture, mirrored.
 
 const CORNERS = ["top left", "top right", "bottom right", "bottom left"];

@@ -62,6 +62,23 @@ def test_exit_codes(
     assert capsys.readouterr().err.startswith(told)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["interupted"], "engines: there is no command interupted: did you mean interrupted?\n"),
+        (["dance"], "engines --help"),
+        (["stopped", "--mirror"], "engines stopped --help"),
+    ],
+)
+def test_a_mistake_names_the_command_that_was_meant_or_its_help(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        run(monkeypatch, *arguments)
+    assert end.value.code == 2
+    assert told in capsys.readouterr().err
+
+
 def test_one_process_of_several_tells(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         run(monkeypatch, "user-error", is_told=lambda: False)

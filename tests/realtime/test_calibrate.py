@@ -17,7 +17,7 @@ from realtime.live.performer_profile import Profile, load_profile, profiles_fold
 from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.normalization.motion_range import MotionRange, Stand
 from realtime.video import VideoWriter, read_video
-from tests.support.commands import DATA, assert_refused, command
+from tests.support.commands import DATA, assert_refused, command, command_here
 from tests.support.scripted import ScriptedSource
 
 MOTION = MotionRange(far_ankle=400, near_ankle=460, far_stature=250, near_stature=350, middle=480, reach=20)
@@ -50,6 +50,12 @@ def test_a_film_is_measured_and_the_profile_is_kept(tmp_path: Path) -> None:
     ratio = profile.motion.near_stature / profile.motion.far_stature
     assert ratio == pytest.approx(1.12 / 0.88, rel=0.08)
     assert [path.name for path in profiles_folder().iterdir()] == ["bob.json"]
+
+
+def test_without_a_camera_nobody_is_taken_for_the_performer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("realtime.live.camera.has_camera", lambda: False)
+    assert_refused(command_here("realtime", "calibrate", "maria"), "no camera", "--source bob")
+    assert not profiles_folder().exists()
 
 
 def test_a_performer_is_guided(tmp_path: Path) -> None:

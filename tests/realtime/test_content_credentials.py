@@ -66,3 +66,9 @@ def test_what_cannot_be_signed_stays_as_it_is(tmp_path: Path) -> None:
         ContentCredentials(tmp_path / "signing.pem").sign(film, [])
     assert film.stat().st_size == 5000
     assert sorted(each.name for each in tmp_path.iterdir()) == ["film.mp4", "signing.pem"]
+
+
+def test_viewers_learn_no_path_from_what_cannot_be_signed(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^gone\.mp4 could not be signed") as refused:
+        ContentCredentials(tmp_path / "signing.pem").sign(tmp_path / "gone.mp4", [])
+    assert str(tmp_path) not in str(refused.value)

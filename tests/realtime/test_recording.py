@@ -1,5 +1,6 @@
 """Recordings and the virtual camera: what is in them whatever happens, and that nothing waits for them."""
 
+import os
 import signal
 import struct
 import subprocess
@@ -167,20 +168,22 @@ def test_recording_by_command(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="Nothing is being recorded"):
         asked.record("stop")
     first = asked.record("start")
-    assert recorded() == first
+    assert Path(first).is_absolute()
+    assert recorded() == Path(first).name, "viewers learn no path"
     with pytest.raises(UserError, match="stop that first"):
         asked.record("start")
     since, recording = len(kept.frames), session._outputs[-1]
     until(lambda: taken(recording, since) > 5)
     assert asked.record("stop") == first
     assert recorded() is None
-    second = asked.record_to(tmp_path / first)
+    second = asked.record_to(Path(os.path.relpath(first)))
     assert second.name == f"{Path(first).stem}_2.mp4", "nothing is overwritten"
     since, recording = len(kept.frames), session._outputs[-1]
     until(lambda: taken(recording, since) > 5)
+    assert asked.record("stop") == str(second.resolve())
     session.stop()
-    for name in (first, second.name):
-        with av.open(str(tmp_path / name)) as container:
+    for path in (first, str(second)):
+        with av.open(path) as container:
             assert len(list(container.decode(video=0))) > 3
             assert "not filmed" in container.metadata["comment"]
 

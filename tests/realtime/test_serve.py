@@ -277,6 +277,12 @@ main()
             r"Watch at http://127\S+/\?token=(\S{32}) (.|\n)*publish at http://127\S+token=(?!\1)",
             "Without",
         ),
+        (
+            {"source": "whip", "access": AccessConfig(port=0, host="0.0.0.0")},
+            r"https pages only: begin with --tls",
+            "https://",
+        ),
+        ({"source": "whip", "access": AccessConfig(port=0, host="0.0.0.0", tls=True)}, "/whip", "begin with --tls"),
         ({"access": AccessConfig(port=0, host="0.0.0.0", no_token=True)}, "Without tokens everybody", "?token="),
         ({"output": OutputConfig(no_badge=True)}, "do not say that they are AI-generated", "token"),
         (

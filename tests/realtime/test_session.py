@@ -13,7 +13,9 @@ from realtime.frame import Frame, Rgb
 from realtime.live.output import Output, StreamOutput
 from realtime.live.pipeline import STAGES
 from realtime.live.session import Session
+from realtime.live.source import FileSource, performers
 from realtime.meter import Meter
+from realtime.pose.blur_meter import ADVICE, BlurMeter
 from realtime.pose.pose import Pose
 from realtime.pose.track import PoseTrack
 from tests.support.scripted import KeptOutput, ScriptedEstimator, ScriptedRenderer, ScriptedSource
@@ -41,6 +43,22 @@ def test_every_output_gets_the_frames_and_is_closed() -> None:
         numbers = [frame.number for frame in output.frames]
         assert numbers == sorted(set(numbers))
         assert all((frame.rgb == 50).all() for frame in output.frames)
+
+
+def test_only_who_is_in_front_of_a_camera_is_advised_on_its_exposure(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(BlurMeter, "blurred", True)
+    film, output = FileSource(performers()["bob"], loop=True), KeptOutput()
+    session = Session(
+        film, PoseTrack(ScriptedEstimator(standing())), ScriptedRenderer(), [output], meter=Meter(*STAGES)
+    )
+    session.start()
+    until(lambda: len(output.frames) > 3)
+    assert ADVICE not in caplog.text
+    session.exchange_source(ScriptedSource(repeat(BLANK)))
+    until(lambda: ADVICE in caplog.text)
+    session.stop()
 
 
 def test_its_figures_are_of_every_stage() -> None:

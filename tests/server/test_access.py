@@ -171,14 +171,26 @@ async def test_only_who_may_watch_is_told_the_ice_servers(access: Access) -> Non
             assert response.headers["Link"] == '<stun:127.0.0.1:9>; rel="ice-server"'
 
 
+@pytest.mark.parametrize("transport", ["", "?transport=ws"])
+async def test_the_page_tells_who_has_no_token_what_to_do_and_asks_no_more(
+    browser: Browser, access: Access, transport: str
+) -> None:
+    async with stage(access=access) as on_stage:
+        stranger = await visit(browser, f"{on_stage.server.url}{transport}")
+        sentence = "This needs a token: open the link that the terminal printed."
+        await expect(stranger.page.locator("#sentence")).to_have_text(sentence)
+        await expect(stranger.page.locator("#ring")).to_be_hidden()
+        asked_before = len(stranger.requests)
+        await stranger.page.wait_for_timeout(2500)
+        assert len(stranger.requests) == asked_before
+        await expect(stranger.page.locator("#sentence")).to_have_text(sentence)
+
+
 async def test_the_page_keeps_the_token_of_its_link(browser: Browser, access: Access) -> None:
     asked: list[str] = []
     commands = {"next-person": button(lambda: asked.append("next"))}
     async with stage(access=access, inlet=Latest[ReceivedPicture](), commands=commands) as on_stage:
         server = on_stage.server
-        stranger = await visit(browser, server.url)
-        await expect(stranger.page.locator("#sentence")).to_contain_text("This needs a token")
-
         watcher = await visit(browser, server.links(Role.WATCH)[0])
         await watcher.live()
         assert watcher.page.url == server.url, "the address does not show it"

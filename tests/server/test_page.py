@@ -244,8 +244,8 @@ async def test_notices_of_the_server_are_shown(browser: Browser) -> None:
         await visitor.live()
         notice = visitor.page.locator("#notice")
         await expect(notice).to_be_hidden()
-        on_stage.info["notice"] = "No one in front of the camera <b>"
-        await expect(notice).to_have_text("No one in front of the camera <b>")
+        on_stage.info["notice"] = "No one is in the picture <b>"
+        await expect(notice).to_have_text("No one is in the picture <b>")
         on_stage.info.clear()
         await expect(notice).to_be_hidden()
 

@@ -20,8 +20,10 @@ from realtime.live.badge import Badge
 from realtime.live.latest import Latest
 from realtime.live.quality import LEVELS
 from server.access import Access, Role
+from server.certificate import tls_context
 from server.control import Command
 from server.encoder import RTP_CLOCK_HZ
+from server.protocols import ReceivedPicture
 from server.stream import RUNGS, SharedStream
 from tests.server.test_page import Stage, Visit, stage, visit
 from tests.support.server_harness import button
@@ -72,7 +74,8 @@ async def test_the_subject_is_chosen_among_thumbnails(browser: Browser) -> None:
         page = await ready(visitor)
         await page.get_by_role("button", name="Show another subject").first.click()
         dialog = page.get_by_role("dialog", name="Subjects")
-        await expect(dialog.get_by_role("button", name="alice", pressed=True)).to_be_visible()
+        await expect(dialog.get_by_role("button", name="alice · playing", pressed=True)).to_be_visible()
+        await expect(dialog.get_by_role("button", name="bert", exact=True, pressed=False)).to_be_visible()
         greys = [f"""() => {{
           const canvas = document.querySelectorAll("#subjects canvas")[{number}];
           return canvas.getContext("2d").getImageData(canvas.width / 2, canvas.height / 2, 1, 1).data[0];
@@ -121,6 +124,47 @@ async def test_the_sheet_lists_what_is_not_possible_here_and_the_keys_say_why(br
             await page.keyboard.press(key)
             await expect(page.locator("#notice")).to_contain_text(reason)
             await expect(page.get_by_role("dialog")).to_be_hidden()
+
+
+async def test_no_line_ends_within_an_option(browser: Browser) -> None:
+    lines = """() => {
+      const range = document.createRange(), [option] = document.querySelectorAll("#notice .option");
+      range.selectNodeContents(option);
+      return [option.textContent, range.getClientRects().length];
+    }"""
+    async with stage(streams=1, **Asked().options) as on_stage:
+        page = await ready(await visit(browser, on_stage.server.url))
+        await page.keyboard.press("l")
+        await expect(page.locator("#notice")).to_contain_text("begin with --host 0.0.0.0")
+        for height_px in range(700, 1000, 20):
+            await page.set_viewport_size({"width": 1280, "height": height_px})
+            assert await page.evaluate(lines) == ["--host", 1]
+
+
+@pytest.mark.parametrize(("width_px", "height_px", "scrolls"), [(1280, 800, False), (390, 844, True), (844, 390, True)])
+async def test_the_sheet_can_be_closed_wherever_it_is_read(
+    browser: Browser, width_px: int, height_px: int, scrolls: bool
+) -> None:
+    options = Asked().options
+    options["commands"]["next-person"] = button(lambda: None)
+    async with stage(inlet=Latest[ReceivedPicture](), **options) as on_stage:
+        viewport = {"width": width_px, "height": height_px}
+        page = await ready(await visit(browser, on_stage.server.url, viewport=viewport))
+        await page.keyboard.press("?")
+        sheet = page.locator("#help")
+        assert await sheet.evaluate("(it) => it.scrollHeight > it.clientHeight") is scrolls
+        assert await sheet.evaluate("(it) => it.scrollWidth <= it.clientWidth")
+        close = sheet.get_by_role("button", name="Close")
+        for end in ("0", "it.scrollHeight"):
+            await sheet.evaluate(f"(it) => {{ it.scrollTop = {end}; }}")
+            await expect(close).to_be_in_viewport(ratio=1)
+        explanation = await sheet.locator("p").bounding_box()
+        place = await close.bounding_box()
+        assert explanation is not None
+        assert place is not None
+        assert explanation["y"] + explanation["height"] <= place["y"], "nothing stays behind it"
+        await close.click()
+        await expect(sheet).to_be_hidden()
 
 
 async def test_who_only_watches_is_offered_no_commands(browser: Browser) -> None:
@@ -233,7 +277,7 @@ async def test_statistics(browser: Browser) -> None:
         box = page.get_by_label("Statistics", exact=True)
         await expect(box).to_be_hidden()
         await page.keyboard.press("i")
-        for words in ("256 × 256 VP8", "Mbit/s", "Camera to page", "20.3 ms", "Lost"):
+        for words in ("256 × 256 VP8", "Mbit/s", "Source to page", "20.3 ms", "Lost"):
             await expect(box).to_contain_text(words)
         await page.keyboard.press("i")
         await expect(box).to_be_hidden()
@@ -321,6 +365,23 @@ async def test_links_for_other_devices_are_qr_codes_of_one_s_own_rights(
             await expect(shown).to_have_count(codes)
             assert await code_in(shown.last) == link
             assert visitor.complaints == []
+
+
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("publishing", [False, True])
+async def test_links_promise_the_camera_only_where_browsers_give_it(
+    browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tls: bool, publishing: bool
+) -> None:
+    monkeypatch.setattr("server.app.is_loopback", lambda host: False)
+    access, inlet = Access.by_new_tokens(), Latest[ReceivedPicture]() if publishing else None
+    context = tls_context(tmp_path / "certificate.pem", ["127.0.0.1"])[0] if tls else None
+    async with stage(streams=1, access=access, inlet=inlet, tls=context) as on_stage:
+        page = await ready(await visit(browser, on_stage.server.links(Role.CONTROL)[0], ignore_https_errors=True))
+        await page.keyboard.press("l")
+        shown = page.get_by_role("dialog", name="For other devices")
+        words = ["Watch", "Control, and be the camera" if tls and publishing else "Control"]
+        await expect(shown.locator("figcaption")).to_have_text(words)
+        await expect(shown.get_by_text("begin with --tls")).to_be_visible(visible=publishing and not tls)
 
 
 DIALOGS = {"help": "?", "subjects": "a"}
