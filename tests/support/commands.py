@@ -52,8 +52,10 @@ def command_here(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 SIGNALLED = """
-import os, runpy, sys
+import os, runpy, signal, sys
 from pathlib import Path
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a terminal, also where the tests run in the background
 
 _, pattern, number, *sys.argv = sys.argv
 replace = Path.replace
