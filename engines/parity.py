@@ -66,7 +66,7 @@ class Parity(NamedTuple):
 
 
 def measure_parity(reference: Engine, candidate: Engine, rollout: Rollout) -> Parity:
-    """Play a rollout by the reference, with the candidate beside it, then by the candidate alone."""
+    """Play a rollout by the reference, whose pictures are kept, with the candidate beside it, then by that alone."""
     comparing = ComparingEngine(reference, candidate, rollout.picture)
     expected = [picture.copy() for picture in rollout.play(comparing)]
     chain_db = min(psnr_db(one, other) for one, other in zip(expected, rollout.play(candidate), strict=True))

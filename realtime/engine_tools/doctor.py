@@ -62,7 +62,9 @@ def examine(subject: Subject, threads: int) -> DoctorReport:
     entries = cache.entries()
     backends = [_examine_backend(each, subject, threads) for each in FALLBACK_ORDER]
     best = _choose(subject, threads) if any(each.ms for each in backends) else None
-    live = _play(subject, EngineConfig(backend=best[0], precision=best[1], threads=threads)) if best else None
+    live = (
+        _play(subject, EngineConfig(backend=best.backend, precision=best.precision, threads=threads)) if best else None
+    )
     return DoctorReport(
         cpu=cpu_name(),
         cores=os.cpu_count() or 1,
@@ -74,8 +76,8 @@ def examine(subject: Subject, threads: int) -> DoctorReport:
         subject=subject.manifest.name,
         threads=threads,
         backends=backends,
-        backend=best[0] if best else "",
-        precision=best[1] if best else "",
+        backend=best.backend if best else "",
+        precision=best.precision if best else "",
         live_fps=live.fps if live else 0.0,
         live_ms=live.latency_ms.get("p50", 0.0) if live else 0.0,
     )
