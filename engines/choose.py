@@ -141,7 +141,7 @@ def _remembered(
     Args:
         key: what the measurement depends on.
         name: of the graphs, for people.
-        known: names that a remembered measurement may have; one with others is forgotten. None: measure anew.
+        known: names that a remembered measurement may have; one with others is forgotten. Empty: measure anew.
         measure: measures.
         say: told why the measurement cannot be remembered.
     """
