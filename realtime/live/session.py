@@ -23,7 +23,7 @@ from realtime.live.cpu_share import CpuShare
 from realtime.live.just_in_time import JustInTime
 from realtime.live.latest import Latest
 from realtime.live.load import LoadMeter
-from realtime.live.openpose_source import PosedFrame
+from realtime.live.openpose_source import PosedFrame, PoseSource
 from realtime.live.output import Output, StreamOutput
 from realtime.live.performer_profile import Profile
 from realtime.live.pipeline import STAGES, FigureFrame, PartsPipeline, PosePipeline, RenderPipeline, SubjectRenderer
@@ -416,5 +416,5 @@ class Session:
 
 
 def _is_live(source: Source) -> bool:
-    """Whether somebody is in front of a camera now; a film is as it was filmed."""
-    return not isinstance(source, FileSource)
+    """Whether somebody is in front of a camera now; films and recorded poses are as they are."""
+    return not isinstance(source, FileSource | PoseSource)

@@ -21,6 +21,7 @@ export class Figure {
   #waiting = [];
   #offsets = [];
   #pictures = 0;
+  #asked = 0;
 
   /**
    * @param {HTMLCanvasElement} canvas lies over the picture
@@ -56,7 +57,8 @@ export class Figure {
   }
 
   #await() {
-    this.#video.requestVideoFrameCallback?.((_, { rtpTimestamp }) => {
+    this.#video.cancelVideoFrameCallback?.(this.#asked);  // one at a time, however often it is shown and hidden
+    this.#asked = this.#video.requestVideoFrameCallback?.((_, { rtpTimestamp }) => {
       if (!this.shown) return;
       this.#drawWith(rtpTimestamp);
       this.#await();
