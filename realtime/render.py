@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.engine import Engine, OutputGuard
+from engines.engine import Box, Engine, OutputGuard
 from engines.recurrent import MovingEngine, make_recurrent
 from engines.windowed import WindowedEngine
 from realtime.figure import Figure
@@ -18,10 +18,11 @@ from realtime.frame import Rgb
 from realtime.patches import CHANNELS, PATCH, WHOLE, PatchView, pixels_of, to_patches
 from realtime.pose.measure import HeadBox
 from realtime.references.atlas import Atlas
-from realtime.references.blend import blend
+from realtime.references.blend import blend, mask_of
 from realtime.references.composite import PastMover
-from realtime.references.inputs import ReferenceInputs
+from realtime.references.inputs import MovedParts, ReferenceInputs
 from realtime.references.limb_frames import CHANNELS as COORDINATES
+from realtime.references.reproject import Rendering
 from realtime.window import WindowFollower
 
 NO_RESIDUAL = 128
@@ -76,11 +77,13 @@ class ReferenceChain:
         self._figure, self._parts, self._past = (PatchView(packed, first) for first in places)
         self._output, self._paint = generator.outputs["picture"], PatchView(generator.outputs["picture"], 0)
         self._last: Rgb | None = None
+        self._seen: tuple[MovedParts, Box] | None = None
+        """What the last picture was rendered from, and where."""
 
     def reset(self) -> None:
         """Start a new chain: its past is the plate with nobody in it."""
         self._inputs.reset()
-        self._last = None
+        self._last = self._seen = None
 
     def step(self, figure: Figure) -> Rgb:
         """Run the generator; returns a new picture, uint8 [H, W, 3]."""
@@ -95,8 +98,17 @@ class ReferenceChain:
         picture, part = self._plate.copy(), pixels_of(box)
         sources = moved.picture[part], past[part], self._plate[part]
         picture[part] = blend(self._output[0][box], self._paint.read(box), *sources)
-        self._last = picture
+        self._last, self._seen = picture, (moved, box)
         return picture.copy()
+
+    def cut(self, picture: Rgb) -> Rendering | None:
+        """The last picture, perhaps changed since then, with its person cut out; None if nobody is in it."""
+        if self._seen is None:
+            return None
+        moved, box = self._seen
+        share = np.zeros_like(picture)
+        share[pixels_of(box)] = mask_of(self._output[0][box])
+        return Rendering.of(picture, share, self._plate, moved)
 
 
 class DeviceReferenceChain:
@@ -172,6 +184,7 @@ class Renderer:
     ) -> None:
         self._chain = _chain(generator, plate, blank, atlas, apart)
         self._face = FaceRenderer(face) if face else None
+        self._last = plate
         self.face_every = 1
         """The face network runs in one of so many pictures; its residual goes along with the head in the others."""
         self._plate = plate
@@ -205,7 +218,17 @@ class Renderer:
             self._face.refine(picture, figure.rgb, figure.head, every=self.face_every)
         elif self._face:
             self._face.reset()
+        self._last = picture
         return picture
+
+    def cut(self) -> Rendering | None:
+        """The last picture with its person cut out, to be moved by a `Reprojector`.
+
+        Returns:
+            None if nobody is in it, or it has no mask on this machine's side: of generators without references, and of
+            engines that move the past on their own device.
+        """
+        return self._chain.cut(self._last) if isinstance(self._chain, ReferenceChain) else None
 
     def _step_whole(self, figure: Figure) -> Rgb:
         picture = self._chain.step(figure)

@@ -46,6 +46,6 @@ class ReceivedPicture:
 class Inlet(Protocol):
     """Where a publisher's pictures go: a one-place hand-over whose newest value wins."""
 
-    def put(self, value: ReceivedPicture) -> None:
+    def put(self, value: ReceivedPicture) -> object:
         """Take a picture and return at once."""
         ...

@@ -47,7 +47,8 @@ def evaluate(
             folder of pictures, or an URL.
         driver: Video of somebody else, whose moves the subject makes: there is no truth to compare with.
         out: Folder for the videos to look at: footage | figure | output.
-        ablation: Measure the subject also frame by frame, and without its face network: the paper's table.
+        ablation: Measure the subject also frame by frame, and without its face network: the paper's table; and as it
+            is shown live where pictures do not wait for the networks.
         every: Measure one of so many frames; all of them are played.
         drift_frames: Length of the chain whose drift is measured, 0 to leave that out; takes most of the time.
         crop: Part of --video to use, in its pixels; by default as in training, or the middle if its size is another.

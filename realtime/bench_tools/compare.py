@@ -20,7 +20,7 @@ from realtime.bench_tools.renderer import BenchRenderer, whole_renderer
 from realtime.bench_tools.usual import FPS, Cost, ViewerEncoder, open_holistic, time_paper_step
 from realtime.frame import Frame, Rgb
 from realtime.live.bench import BenchResult, bench
-from realtime.live.pipeline import STAGES, PosePipeline, RenderPipeline
+from realtime.live.pipeline import STAGES, PosePipeline, RenderPipeline, ShowPipeline
 from realtime.live.source import FileSource
 from realtime.meter import Meter
 from realtime.pose.estimation.config import PoseConfig
@@ -97,7 +97,8 @@ class Ours:
     def __init__(self, renderer: BenchRenderer, pose: PoseConfig) -> None:
         self._meter = CoreMeter(*STAGES)
         track = PoseTrack.of(pose.for_skeleton(renderer.subject.manifest.skeleton_version))
-        self._pose, self._render = PosePipeline(track, renderer, self._meter), RenderPipeline(self._meter, badge=True)
+        self._pose, self._render = PosePipeline(track, renderer, self._meter), RenderPipeline(self._meter)
+        self._show = ShowPipeline(self._meter, badge=True)
         self._renderer, self._encoder, self._number = renderer, LiveEncoder("VP8", RUNGS[0], fps=FPS), 0
 
     def step(self, rgb: Rgb) -> tuple[Rgb, dict[str, float] | None]:
@@ -106,7 +107,8 @@ class Ours:
         frame = Frame(rgb=rgb, captured_at_s=time.perf_counter(), number=self._number)
         self._number += 1
         drawn = self._pose.step(frame, self._renderer)
-        picture = self._render.step(drawn)
+        picture = self._show.step(self._render.step(drawn))
+        assert picture, "it was rendered"
         with self._meter.time("encode"):
             self._encoder.encode(picture.rgb, picture.captured_at_s, key=False)
         stages = {"pose": "pose", "figure": "figure", "networks": "render", "encode": "encode"}

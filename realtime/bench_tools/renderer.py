@@ -13,6 +13,7 @@ from realtime.figure import Figure
 from realtime.frame import Rgb
 from realtime.patches import PATCH, to_patches
 from realtime.references.blend import OUTPUTS
+from realtime.references.reproject import Rendering
 from realtime.render import Renderer
 from realtime.subject import Subject
 from realtime.subject_engines import load_renderer
@@ -44,6 +45,10 @@ class BenchRenderer:
     def step(self, figure: Figure) -> Rgb:
         """Render the next frame."""
         return self.renderer.step(figure)
+
+    def cut(self) -> Rendering | None:
+        """See `Renderer.cut`."""
+        return self.renderer.cut()
 
 
 def whole_renderer(subject: Subject, choice: Choice, threads: int) -> BenchRenderer:

@@ -11,8 +11,8 @@ from rich.progress import Progress
 from rich.table import Table
 
 from realtime.live.opening import open_session
-from realtime.live.pipeline import CHAIN
-from realtime.live.quality import FULL, QualityConfig
+from realtime.live.pipeline import BESIDE, CHAIN
+from realtime.live.quality import FULL, LEVELS, QualityConfig
 from realtime.live.session import Session
 from realtime.live.source import Source
 from realtime.pose.estimation.config import PoseConfig
@@ -30,7 +30,10 @@ class BenchResult(msgspec.Struct, frozen=True, kw_only=True):
     latency_ms: dict[str, float]
     """Capture to encoded: p50, p95, p99."""
     stages_ms: dict[str, dict[str, float]]
-    """p50 and p95 of each part of the way, in order; the parts of a frame add up to its latency."""
+    """p50 and p95 of each part of the way, in order; the parts of a frame add up to its latency, without parts and
+    render at levels that reproject."""
+    rendered_fps: float
+    """Renderings per second; at levels that reproject there are more pictures than those."""
     seen: float
     """Share of the frames with somebody in them: the others cost less."""
     dropped: int
@@ -91,6 +94,7 @@ def measure(
         tell: called now and then with the seconds measured so far.
     """
     session.meter.clear()
+    rendered = session.meter.total("render")[0]
     dropped, looked_at, seen = sum(session.dropped.values()), session.looked_at, session.seen
     begun_at_s, cpu_begun_s = time.perf_counter(), time.process_time()
     elapsed_s, ended = 0.0, False
@@ -103,6 +107,7 @@ def measure(
         fps=round(session.meter.count("latency") / elapsed_s, 2),
         latency_ms=session.meter.percentiles_ms("latency", 50, 95, 99),
         stages_ms={stage: session.meter.percentiles_ms(stage, 50, 95) for stage in CHAIN},
+        rendered_fps=round((session.meter.total("render")[0] - rendered) / elapsed_s, 2),
         seen=round((session.seen - seen) / max(1, session.looked_at - looked_at), 3),
         dropped=sum(session.dropped.values()) - dropped,
         size=session.renderer.subject.manifest.height_px,
@@ -118,8 +123,12 @@ def measure(
 def show(result: BenchResult) -> None:
     """A table for people, and one line of JSON for programs."""
     table = Table("stage", "p50 ms", "p95 ms", "p99 ms", title=_title(result))
+    reprojects = any(level.reproject for level in LEVELS if level.name == result.quality)
     for stage, ms in (result.stages_ms | {"capture to encoded": result.latency_ms}).items():
-        table.add_row(stage, *(str(ms.get(percent, "")) for percent in ("p50", "p95", "p99")))
+        name = f"({stage})" if reprojects and stage in BESIDE else stage
+        table.add_row(name, *(str(ms.get(percent, "")) for percent in ("p50", "p95", "p99")))
+    if reprojects:
+        table.caption = f"(beside the way of a picture: {result.rendered_fps} renderings a second)"
     Console().print(table)
     print(msgspec.json.encode(result).decode())
 

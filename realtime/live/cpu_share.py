@@ -29,6 +29,8 @@ class CpuShare:
         self._clock, self._cpu_clock = clock, cpu_clock
         self.cores = share * cores
         """Seconds of processor time for a second."""
+        self.limited = share < 1
+        """Whether the processor is for others, too."""
         self._at_s, self._used_s = clock(), cpu_clock()
         self._owed_s = 0.0
 

@@ -10,6 +10,7 @@ from engines.errors import UserError
 from realtime.figure import Figure
 from realtime.frame import Rgb
 from realtime.live.background_watch import BackgroundWatch
+from realtime.references.reproject import Rendering
 from realtime.subject import Subject
 from realtime.subject_engines import load_renderer
 
@@ -69,6 +70,10 @@ class FailoverRenderer:
             if self._in_a_row == BROKEN_IN_A_ROW:
                 self._fall_back(str(error))
         return self._last
+
+    def cut(self) -> Rendering | None:
+        """The last picture with its person cut out; see `Renderer.cut`. None if it was broken."""
+        return None if self._in_a_row else self._renderer.cut()
 
     def _has_lost_the_background(self, picture: Rgb, figure: Figure) -> bool:
         """Whether it is missing where others have it: earlier pictures or, if none had, that of the next engine."""

@@ -24,12 +24,13 @@ class Latest(Generic[T]):
         """Whether there is a value that nobody has taken."""
         return self._value is not None
 
-    def put(self, value: T) -> None:
-        """Offer a value; one that still waits is dropped."""
+    def put(self, value: T) -> T | None:
+        """Offer a value; returns one that still waited, which is dropped."""
         with self._ready:
-            self._dropped += self._value is not None
-            self._value = value
+            dropped, self._value = self._value, value
+            self._dropped += dropped is not None
             self._ready.notify()
+            return dropped
 
     def take(self, timeout_s: float) -> T | None:
         """Take the newest value, waiting at most `timeout_s`; None when nothing came."""

@@ -8,8 +8,12 @@ import numpy as np
 
 from realtime.meter import Meter
 
-THREADS: Sequence[Sequence[str]] = (("pose", "figure"), ("parts",), ("render",))
-"""The stages of each thread that every picture goes through."""
+THREADS: Sequence[Sequence[str]] = (("pose", "figure"), ("show",), ("parts",), ("render",))
+"""The stages of each thread that a picture goes through, the networks' last."""
+BESIDE = slice(2, None)
+"""Those that reprojected pictures do not wait for."""
+OLD = 2
+"""So many pictures may be reprojected from one rendering."""
 KEEP = 31
 """Newest pictures whose times say how fast the source is: their median interval, for cameras falter."""
 
@@ -32,17 +36,24 @@ class LoadMeter:
         """Take the time of the source's next picture; from one thread."""
         self._captured_at_s.append(captured_at_s)
 
-    def take(self) -> float | None:
+    def take(self, *, beside: bool = False) -> float | None:
         """The load since the last call, of the busiest thread or of the processor; None if no picture was finished.
 
         From one thread.
+
+        Args:
+            beside: pictures do not wait for the networks, which take what the processor has left.
         """
         before, self._totals = self._totals, self._measure()
         spent = self._totals - before
         captured_at_s = list(self._captured_at_s.copy())
         if len(captured_at_s) < 2 or not spent[:, 0].all():
             return None
-        return float((spent[:, 1] / spent[:, 0]).max() / np.median(np.diff(captured_at_s)))
+        each_s = spent[:, 1] / spent[:, 0]
+        if beside:
+            each_s = each_s[:-1]
+            each_s[BESIDE] /= OLD
+        return float(each_s.max() / np.median(np.diff(captured_at_s)))
 
     def _measure(self) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
         """A row for each thread, and one for the processor: pictures so far, and the seconds that they took."""

@@ -1,4 +1,4 @@
-"""What happens to a frame: pose, figure, the subject's parts moved into it, picture."""
+"""What happens to a frame: pose, figure, the subject's parts moved into it, rendering, picture."""
 
 import logging
 import time
@@ -21,6 +21,7 @@ from realtime.pose.blur_meter import ADVICE, BlurMeter
 from realtime.pose.estimation.economy import Economy
 from realtime.pose.track import PoseTrack, TrackedPose
 from realtime.references.inputs import ReferenceInputs
+from realtime.references.reproject import Rendering, Reprojector
 from realtime.subject import Subject
 
 LOG = logging.getLogger(__name__)
@@ -28,11 +29,14 @@ CHAIN = (
     *("pose_wait", "pose", "figure"),
     *("parts_wait", "parts"),
     *("render_wait", "render"),
+    *("show_wait", "show"),
     *("encode_wait", "encode"),
 )
 """The parts of a frame's way, one after the other: `pose` estimates, fills and smooths, `figure` normalizes and draws,
-`parts` moves the subject's parts into the pose, and before each thread's work a frame waits for it. Added up they are
-the latency."""
+`parts` moves the subject's parts into the pose, `show` fades and marks, and before each thread's work a frame waits for
+it. Added up they are the latency."""
+BESIDE = ("parts_wait", "parts", "render_wait", "render")
+"""What is no part of a reprojected frame's way, but goes on beside it; see `FigureFrame.reproject`."""
 STAGES = (*CHAIN, "latency")
 """What is metered; `latency` is from capture to encoded."""
 FADE_S = 0.4
@@ -60,6 +64,9 @@ class SubjectRenderer(Protocol):
     def step(self, figure: Figure) -> Rgb:
         """Render the next frame, uint8 [H, W, 3]; see `realtime.render.Renderer.step`."""
 
+    def cut(self) -> Rendering | None:
+        """The last picture with its person cut out; see `realtime.render.Renderer.cut`. None if it was broken, too."""
+
 
 @dataclass(frozen=True, slots=True)
 class FigureFrame:
@@ -68,6 +75,10 @@ class FigureFrame:
     frame: Frame
     figure: Figure
     renderer: SubjectRenderer
+    picture: Rgb | None = None
+    """uint8 [H, W, 3], once it is rendered."""
+    reproject: bool = False
+    """Whether it is shown without waiting for its picture: the last rendering is moved into its pose."""
 
     @property
     def no_person(self) -> bool:
@@ -202,7 +213,28 @@ class PartsPipeline:
 
 
 class RenderPipeline:
-    """Figure to picture.
+    """Figure to picture, by the subject's networks.
+
+    Args:
+        meter: where durations go.
+    """
+
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
+        self.face_every = 1
+        """See `realtime.render.Renderer.face_every`; from any thread."""
+
+    def step(self, drawn: FigureFrame) -> FigureFrame:
+        """The figure with its picture."""
+        self._meter.add("render_wait", time.perf_counter() - drawn.frame.waiting_since_s)
+        with self._meter.time("render"):
+            drawn.renderer.face_every = self.face_every
+            picture = drawn.renderer.step(drawn.figure)
+        return replace(drawn, frame=replace(drawn.frame, done_at_s=time.perf_counter()), picture=picture)
+
+
+class ShowPipeline:
+    """Picture to what everybody sees; where there is none yet, the last one is moved into the figure's pose.
 
     When the subject changes the last picture fades into the new ones, if their sizes agree; while `faded` the subject's
     empty background takes their place, by and by.
@@ -215,6 +247,9 @@ class RenderPipeline:
     def __init__(self, meter: Meter, *, badge: bool = False) -> None:
         self._meter = meter
         self._renderer: SubjectRenderer | None = None
+        self._rendered: tuple[SubjectRenderer, Rendering] | None = None
+        """The newest picture that can be moved, and what rendered it."""
+        self._reprojector: tuple[SubjectRenderer, Reprojector] | None = None
         self._badge = Badge()
         self._last: Rgb | None = None
         self._before: Rgb | None = None
@@ -222,24 +257,35 @@ class RenderPipeline:
         self._presence = 1.0
         """How much of the present subject is seen, 0..1."""
         self.last: Frame | None = None
-        """The picture that was rendered last, as everybody sees it."""
+        """The picture that was shown last, as everybody sees it."""
         self.badge = badge
         """Whether pictures carry the badge; from any thread."""
         self.faded = False
         """Whether only the background is to be seen; from any thread."""
-        self.face_every = 1
-        """See `realtime.render.Renderer.face_every`; from any thread."""
         self._absence = 0.0
         """How much of the background is seen, 0..1."""
         self._at_s = 0.0
         """When the newest picture was captured."""
 
-    def step(self, drawn: FigureFrame) -> Frame:
-        """Render the subject in the figure's pose."""
-        self._meter.add("render_wait", time.perf_counter() - drawn.frame.waiting_since_s)
-        with self._meter.time("render"):
-            drawn.renderer.face_every = self.face_every
-            rgb = drawn.renderer.step(drawn.figure)
+    def keep(self, rendered: FigureFrame) -> None:
+        """Move the picture that was just rendered into the figures that follow; from the thread that rendered it."""
+        if rendered.no_person:
+            self._rendered = None
+        elif (cut := rendered.renderer.cut()) is not None:
+            self._rendered = rendered.renderer, cut
+
+    def can_reproject(self, drawn: FigureFrame) -> bool:
+        """Whether there is a picture to move into a figure's pose; from any thread."""
+        rendered = self._rendered
+        return not drawn.no_person and rendered is not None and rendered[0] is drawn.renderer
+
+    def step(self, drawn: FigureFrame) -> Frame | None:
+        """What is shown of a figure; None if there is neither a picture of it nor one to move."""
+        self._meter.add("show_wait", time.perf_counter() - drawn.frame.waiting_since_s)
+        with self._meter.time("show"):
+            rgb = self._reproject(drawn) if drawn.picture is None else drawn.picture
+            if rgb is None:
+                return None
             if drawn.renderer is not self._renderer:
                 self._renderer, self._before, self._presence = drawn.renderer, self._last, 0.0
             share = self._share(drawn.frame.captured_at_s)
@@ -248,6 +294,17 @@ class RenderPipeline:
             rgb = self._badge.burn(rgb) if self.badge else rgb
         self.last = replace(drawn.frame, rgb=rgb, done_at_s=time.perf_counter())
         return self.last
+
+    def _reproject(self, drawn: FigureFrame) -> Rgb | None:
+        """The last rendering in a figure's pose."""
+        rendered, pose, renderer = self._rendered, drawn.figure.pose, drawn.renderer
+        if rendered is None or pose is None or rendered[0] is not renderer:
+            return None
+        if self._reprojector is None or self._reprojector[0] is not renderer:
+            atlas = renderer.subject.atlas
+            assert atlas, "only pictures of subjects with references are cut"
+            self._reprojector = renderer, Reprojector(atlas.widths, renderer.subject.plate)
+        return self._reprojector[1].step(rendered[1], pose)
 
     def _share(self, at_s: float) -> float:
         """The share of a fade since the picture before: nothing jumps because pictures failed to come for a while."""

@@ -31,23 +31,32 @@ class Level:
     """Of the pose."""
     face_every: int = 1
     """See `Renderer.face_every`."""
+    reproject: bool = False
+    """Pictures do not wait for the networks: the last rendering is moved into every new pose."""
 
 
 LEVELS = (
     Level(name="full", changes="every network looks at every picture", economy=Economy()),
-    Level(name="high", changes="the body in bf16", economy=Economy(fast_body=True)),
+    Level(
+        name="high",
+        changes="pictures do not wait for the networks: the last rendering is moved into the newest pose; the body in "
+        "bf16",
+        economy=Economy(fast_body=True),
+        reproject=True,
+    ),
     Level(
         name="medium",
-        changes="the body in bf16; each hand in every second picture, of refined poses in every sixth, and the body in "
-        "every third",
+        changes="so, and each hand in every second picture, of refined poses in every sixth, and the body in every "
+        "third",
         economy=Economy(fast_body=True, hands_every=2),
+        reproject=True,
     ),
     Level(
         name="low",
-        changes="the body in bf16; each hand in every fourth picture, of refined poses in every sixth, and the body in "
-        "every third; the face in every second",
+        changes="so, but each hand in every fourth picture, and the face in every second",
         economy=Economy(fast_body=True, hands_every=4, face_every=2),
         face_every=2,
+        reproject=True,
     ),
 )
 """The best one first; each leaves out more. The order is that of the loss for a millisecond, see docs/log.md."""

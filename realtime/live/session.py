@@ -1,9 +1,12 @@
 """A live session: which threads exist, who starts and stops them.
 
-    capture ─ frames ─> pose ─ figures ─> parts ─ moved ─> render ─ pictures ─> outputs
+    capture ─ frames ─> pose ─ figures ─> parts ─ moved ─> render ─ rendered ─> show ─ pictures ─> outputs
+       │                 └─ reprojected ──────────────────────────────────────>┘
        └───── previews ─────────────────────────────────────────────────────> preview outputs
-Every hand-over is a `Latest`, and every output takes frames at its own pace: the newest wins, nothing queues. Only what
-the parts are moved into is always rendered, so `parts` begins when the renderer has taken the figure before.
+Where networks take too long figures do not wait for them: the last rendering is moved into each, and its own is for
+those that follow. Every hand-over is a `Latest`, and every output takes frames at its own pace: the newest wins,
+nothing queues. Only what the parts are moved into is always rendered, so `parts` begins when the renderer has taken the
+figure before.
 """
 
 import logging
@@ -26,7 +29,15 @@ from realtime.live.load import LoadMeter
 from realtime.live.openpose_source import PosedFrame, PoseSource
 from realtime.live.output import Output, StreamOutput
 from realtime.live.performer_profile import Profile
-from realtime.live.pipeline import STAGES, FigureFrame, PartsPipeline, PosePipeline, RenderPipeline, SubjectRenderer
+from realtime.live.pipeline import (
+    STAGES,
+    FigureFrame,
+    PartsPipeline,
+    PosePipeline,
+    RenderPipeline,
+    ShowPipeline,
+    SubjectRenderer,
+)
 from realtime.live.quality import AUTO, LEVELS, Level, QualityConfig, QualityController, QualityName
 from realtime.live.source import FileSource, Source
 from realtime.live.source_switch import SourceSwitch
@@ -54,6 +65,8 @@ RECENT = 90
 NEXT_PERSON_LOOKS, NEXT_PERSON_S, NEXT_PERSON_POLL_S = 3, 4 * REST_S, 0.02
 """Pictures that tell whether there is another person to follow (the first may be under way already), and the longest
 that they are waited for."""
+RENDER_S = 1 / 40
+"""Reprojected figures are rendered only so often: of 60 a second every other one is enough."""
 FEW_CORES = 2
 """With no more, a frame is looked at once the renderer has taken the figure before: three stages at a time would share
 the cores, so that there were as many pictures, all of them later."""
@@ -95,12 +108,13 @@ class Session:
         self.mirrored = False
         """Whether the source's pictures are turned around, as in a mirror; from any thread."""
         self.on_figure: Callable[[Figure, float], object] = lambda figure, captured_at_s: None
-        """Called in the rendering thread with every picture's figure and time, once it is rendered."""
+        """Called in the showing thread with every picture's figure and time, once it is shown."""
         self._source, self._outputs, self._previews = SourceSwitch(source), tuple(outputs), tuple(previews)
         self._renderer = renderer
         self._track = track
         self._pose = PosePipeline(track, renderer, meter, profile=profile, live=_is_live(source))
-        self._parts, self._render = PartsPipeline(meter), RenderPipeline(meter, badge=badge)
+        self._parts, self._render = PartsPipeline(meter), RenderPipeline(meter)
+        self._show = ShowPipeline(meter, badge=badge)
         self.quality: QualityName = quality.quality
         """A level's name, or auto; from any thread."""
         self._level = LEVELS[0]
@@ -108,11 +122,16 @@ class Session:
         self._load = LoadMeter(meter, self._share.cores)
         self._in_time = JustInTime()
         self._frames, self._figures, self._moved = Latest[Frame](), Latest[FigureFrame](), Latest[FigureFrame]()
+        self._shown = Latest[FigureFrame]()
         self._taken = threading.Event()
         """With few cores: the renderer has taken the newest figure."""
         self._taken.set()
         self._moving = False
         """Whether the parts of a figure are being moved."""
+        self._reprojects = False
+        """Whether the newest figure did not wait for its picture."""
+        self._overtaken = 0
+        """Figures that a newer one overtook and that were never shown."""
         self._nobody = False
         self._stalls = StallLog()
         self.looked_at, self.seen = 0, 0
@@ -130,6 +149,7 @@ class Session:
             "pose": self._estimate,
             "parts": self._move,
             "render": self._draw,
+            "show": self._present,
             "quality": self._adapt,
         }
         self._threads = [
@@ -238,25 +258,25 @@ class Session:
     @property
     def faded(self) -> bool:
         """Whether only the empty background is to be seen. Assign it from any thread: the picture fades."""
-        return self._render.faded
+        return self._show.faded
 
     @faded.setter
     def faded(self, faded: bool) -> None:
-        self._render.faded = faded
+        self._show.faded = faded
 
     @property
     def badge(self) -> bool:
         """Whether pictures say that they are generated. Assign it from any thread."""
-        return self._render.badge
+        return self._show.badge
 
     @badge.setter
     def badge(self, badge: bool) -> None:
-        self._render.badge = badge
+        self._show.badge = badge
 
     @property
     def picture(self) -> Frame | None:
-        """The picture that was rendered last."""
-        return self._render.last
+        """The picture that was shown last."""
+        return self._show.last
 
     def add(self, output: Output) -> None:
         """Give rendered frames to one more output; from any thread."""
@@ -276,7 +296,7 @@ class Session:
     def dropped(self) -> dict[str, int]:
         """Frames that a newer one overtook on the way to the first output, by the stage that they waited for."""
         encode = sum(each.dropped for each in self._outputs[:1])
-        return {"pose": self._frames.dropped, "parts": self._figures.dropped, "encode": encode}
+        return {"pose": self._frames.dropped, "parts": self._overtaken, "show": self._shown.dropped, "encode": encode}
 
     def info(self) -> dict[str, object]:
         """What the viewer's page shows beside the picture, and the figures of operation."""
@@ -293,7 +313,7 @@ class Session:
         info: dict[str, object] = {
             "title": self.title,
             "flowing": self._silent_s <= FLOW_S and now_s - self._rendered_at_s <= FLOW_S,
-            "rendered": self.meter.count("render"),
+            "rendered": self.meter.count("show"),
             "dropped": self.dropped,
             "quality": {"level": LEVELS.index(self.level), "name": self.level.name, "changes": self.level.changes},
             "stages_ms": self._stages_ms,
@@ -361,19 +381,30 @@ class Session:
                 self._hand_over(self._pose.idle(replace(last, captured_at_s=time.perf_counter()), self._renderer))
 
     def _hand_over(self, drawn: FigureFrame) -> None:
-        if self._share.cores <= FEW_CORES:
+        self._reprojects = self._level.reproject and self._show.can_reproject(drawn)
+        drawn = replace(drawn, reproject=self._reprojects)
+        if self._reprojects:
+            self._shown.put(drawn)
+        elif self._share.cores <= FEW_CORES:
             self._taken.clear()
-        self._figures.put(drawn)
+        overtaken = self._figures.put(drawn)
+        self._overtaken += overtaken is not None and not overtaken.reproject
 
     def _pause_s(self) -> float:
         """How long to wait before a frame is taken: it would only wait later, or too much has been computed."""
+        if self._reprojects:
+            return self._share.pause_s()
         figures = self._figures.waiting + self._moving + self._moved.waiting
         waits_s = self._in_time.wait_s(time.perf_counter(), figures=figures)
         return max(waits_s, self._share.pause_s())
 
     def _move(self) -> None:
+        moved_at_s = -math.inf
         while not self._stop.is_set():
             if self._moved.free(WAIT_S) and (drawn := self._figures.take(WAIT_S)) is not None:
+                if drawn.reproject and drawn.frame.captured_at_s - moved_at_s < RENDER_S:
+                    continue
+                moved_at_s = drawn.frame.captured_at_s
                 self._moving, begun_at_s = True, time.perf_counter()
                 self._moved.put(self._parts.step(drawn))
                 self._moving = False
@@ -385,19 +416,32 @@ class Session:
             if drawn is not None:
                 self._taken.set()
                 self._in_time.began(time.perf_counter())
-                picture = self._render.step(drawn)
-                self._rendered_at_s = time.perf_counter()
-                self.first_picture_at_s = self.first_picture_at_s or self._rendered_at_s
-                for output in self._outputs:
-                    output.write(picture)
-                self.on_figure(drawn.figure, picture.captured_at_s)
+                rendered = self._render.step(drawn)
+                if self._level.reproject:
+                    self._show.keep(rendered)
+                if not drawn.reproject:
+                    self._shown.put(rendered)
                 self._in_time.rendered(time.perf_counter())
+
+    def _present(self) -> None:
+        shown_at_s = -math.inf
+        while not self._stop.is_set():
+            drawn = self._shown.take(WAIT_S)
+            # One that waited for its picture may be overtaken by those that did not.
+            if drawn is None or drawn.frame.captured_at_s < shown_at_s or (picture := self._show.step(drawn)) is None:
+                continue
+            shown_at_s, self._rendered_at_s = picture.captured_at_s, time.perf_counter()
+            self.first_picture_at_s = self.first_picture_at_s or self._rendered_at_s
+            for output in self._outputs:
+                output.write(picture)
+            self.on_figure(drawn.figure, picture.captured_at_s)
 
     def _adapt(self) -> None:
         fixed = {level.name: level for level in LEVELS}
         controller = QualityController(len(LEVELS))
         while not self._stop.wait(TICK_S) and not process_ends():
-            load, chosen = self._load.take(), self.quality
+            beside = self._level.reproject and not self._share.limited
+            load, chosen = self._load.take(beside=beside), self.quality
             rests = self._nobody or not self._watched
             if chosen != "auto":
                 controller = QualityController(len(LEVELS))

@@ -23,10 +23,15 @@ def blend(output: NDArray[np.uint8], paint: Rgb, parts: Rgb, past: Rgb, plate: R
         past: uint8 [H, W, 3], the moved previous output.
         plate: uint8 [H, W, 3].
     """
-    mask, keep, copy = (
-        gray_from_patches(output[..., first : first + PIXELS]) for first in range(PAINT, OUTPUTS, PIXELS)
+    keep, copy = (
+        gray_from_patches(output[..., first : first + PIXELS]) for first in (PAINT + PIXELS, OUTPUTS - PIXELS)
     )
-    return _mix(mask, _mix(copy, parts, _mix(keep, past, paint)), plate)
+    return _mix(mask_of(output), _mix(copy, parts, _mix(keep, past, paint)), plate)
+
+
+def mask_of(output: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The person's share of each pixel, uint8 [H, W, 3], three times the same; `output` is as in `blend`."""
+    return gray_from_patches(output[..., PAINT : PAINT + PIXELS])
 
 
 def _mix(share: NDArray[np.uint8], one: Rgb, other: Rgb) -> Rgb:

@@ -26,6 +26,10 @@ class MovedParts(NamedTuple):
     """float32 h w 2: offsets in pixels to where the limbs were in the frame before; 0 if there was none."""
     box: Box | None
     """The positions that the limbs reach; None for nobody."""
+    limbs: Limbs | None
+    """None for nobody."""
+    covers: Floats
+    """New, float32 h w in 0..1: how much of each position the limbs cover."""
 
     def copied(self) -> "MovedParts":
         """The same in memory of its own: what `ReferenceInputs` gives is written over in the next step."""
@@ -79,10 +83,9 @@ class ReferenceInputs:
             choices = {}
         else:
             choices = self._chooser.step(self._limbs, frame=frame, apart=apart)
+        covers = self._frames.flow(before or self._limbs, self._flow)
         if before is None:
             self._flow[...] = 0
-        else:
-            self._frames.flow(before, self._flow)
         picture = self._compositor.compose(self._frames, choices)
         box = around(self._frames.fields) if self._frames.fields else None
-        return MovedParts(self._coordinates, picture, self._flow, box)
+        return MovedParts(self._coordinates, picture, self._flow, box, self._limbs, covers)

@@ -114,19 +114,22 @@ class LimbFrames:
             out[..., _GROUND + axis] = _byte(np.clip((places - limbs.ground_px[axis]) * scale, -_ONE, _ONE))
         out[..., _DEPTH] = self._depth(limbs)
 
-    def flow(self, source: Limbs, out: Floats) -> None:
+    def flow(self, source: Limbs | None, out: Floats) -> Floats:
         """Where the limbs of the placed pose are in another's picture, as offsets in pixels; 0 beside the limbs.
 
         Args:
-            source: of the other pose.
+            source: of the other pose; None for nobody, as the placed pose then has to be.
             out: float32 H W 2, x and y.
+
+        Returns:
+            New, H W in 0..1: how much of each position the limbs of the placed pose cover.
         """
         assert out.shape == (*self.shape, 2), f"{out.shape}, want {(*self.shape, 2)}"
         out[...] = 0
-        if self.limbs is None:
-            return
-        maps = transfer(self.limbs, source, np.arange(B))
         self._through[...] = 1
+        if self.limbs is None or source is None:
+            return 1 - self._through
+        maps = transfer(self.limbs, source, np.arange(B))
         for field in self.fields:
             through, part = self._through[field.box], out[field.box]
             # Opaque up to one half-width, then fading to nothing at the reach: nearer limbs cover farther ones.
@@ -137,6 +140,7 @@ class LimbFrames:
             dx, dy = offsets(field, maps[field.bone])
             part[..., 0] += covers * dx
             part[..., 1] += covers * dy
+        return 1 - self._through
 
     def _boxes(self, limbs: Limbs) -> list[list[int]]:
         """Left, top, right, bottom of each bone's reach in positions, with one to spare, inside of the window."""

@@ -1,6 +1,6 @@
 // The statistics overlay: how the picture gets here, and where its time goes.
 
-const STAGES = ["pose", "figure", "parts", "render", "encode"];
+const STAGES = ["pose", "figure", "parts", "render", "show", "encode"];
 
 export class Numbers {
   #box;

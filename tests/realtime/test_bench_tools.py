@@ -157,6 +157,7 @@ LIVE = BenchResult(
     fps=30.0,
     latency_ms={"p50": 50.0, "p95": 60.0, "p99": 70.0},
     stages_ms={},
+    rendered_fps=30.0,
     seen=1.0,
     dropped=0,
     size=512,

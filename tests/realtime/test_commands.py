@@ -25,7 +25,7 @@ from realtime.live.figure_sender import figure_message
 from realtime.live.latest import Latest
 from realtime.live.lesson import TOLD_S
 from realtime.live.performer_profile import load_profile
-from realtime.live.pipeline import FADE_S, STAGES, FigureFrame, PosePipeline, RenderPipeline
+from realtime.live.pipeline import FADE_S, STAGES, FigureFrame, PosePipeline, ShowPipeline
 from realtime.live.quality import LEVELS
 from realtime.live.session import Session
 from realtime.live.source import FileSource
@@ -196,16 +196,18 @@ BOTH = pytest.mark.parametrize("fade", get_args(Fade))
 
 def missing(fade: Fade, times_s: Sequence[float]) -> NDArray[np.float64]:
     """How far from its end a fade is at these times, 1..0: the first picture is the last one before it."""
-    pipeline, renderer, end = RenderPipeline(Meter(*STAGES)), ScriptedRenderer(50), load_subject("alice").plate
+    pipeline, renderer, end = ShowPipeline(Meter(*STAGES)), ScriptedRenderer(50), load_subject("alice").plate
     far = []
     for number, at_s in enumerate(times_s):
         frame = Frame(rgb=LEFT_WHITE, captured_at_s=at_s, number=number)
-        rgb = pipeline.step(FigureFrame(frame, renderer.subject.figure(None), renderer)).rgb
+        figure = renderer.subject.figure(None)
+        shown = pipeline.step(FigureFrame(frame, figure, renderer, renderer.step(figure)))
+        assert shown
         if number == 0 and fade == "to the background":
             pipeline.faded = True
         elif number == 0:
             renderer, end = ScriptedRenderer(200), np.full_like(end, 200)
-        far.append(np.abs(rgb.astype(int) - end).mean())
+        far.append(np.abs(shown.rgb.astype(int) - end).mean())
     return np.asarray(np.array(far) / far[0], np.float64)
 
 

@@ -18,10 +18,13 @@ from realtime.frame import Frame, Rgb
 from realtime.live.just_in_time import JustInTime
 from realtime.live.output import WorkingOutput
 from realtime.live.pipeline import STAGES
+from realtime.live.quality import QualityConfig
 from realtime.live.session import Session
 from realtime.meter import Meter
 from realtime.pose.pose import Pose
 from realtime.pose.track import PoseTrack
+from realtime.references.inputs import ReferenceInputs
+from realtime.references.reproject import Rendering
 from tests.support.commands import DATA
 from tests.support.scripted import KeptOutput, ScriptedEstimator, ScriptedRenderer, ScriptedSource
 from tests.support.standing_pose import standing
@@ -132,6 +135,51 @@ class WatchingEstimator(ScriptedEstimator):
     def estimate(self, rgb: Rgb) -> Pose | None:
         self.ahead.append(len(self.ahead) - self._renderer.taken)
         return super().estimate(rgb)
+
+
+class MovableRenderer(BrakedRenderer):
+    """What it renders slowly can be moved."""
+
+    rendered = 0
+
+    def __init__(self, brake: Brake) -> None:
+        super().__init__(brake)
+        assert self.subject.atlas
+        self._inputs = ReferenceInputs(self.subject.atlas, self.subject.plate)
+        self._cut: Rendering | None = None
+
+    def step(self, figure: Figure) -> Rgb:
+        picture, moved = super().step(figure), self._inputs.step(figure.pose)
+        self._cut = Rendering.of(picture, np.full_like(picture, 255), self.subject.plate, moved)
+        self.rendered += 1
+        return picture
+
+    def cut(self) -> Rendering | None:
+        return self._cut
+
+
+def test_reprojected_pictures_keep_the_pace_of_the_source() -> None:
+    source, output = ScriptedSource(repeat(BLANK), fps=20), KeptOutput()
+    renderer = MovableRenderer(Brake(source))
+    session = Session(
+        source,
+        PoseTrack(ScriptedEstimator(standing(scale=0.5))),
+        renderer,
+        [output],
+        meter=Meter(*STAGES),
+        quality=QualityConfig(quality="high"),
+    )
+    session.start()
+    until(lambda: session.level.reproject)
+    begun, rendered = len(output.frames), renderer.rendered
+    until(lambda: len(output.frames) >= begun + 60)
+    shown, rendered = len(output.frames) - begun, renderer.rendered - rendered
+    session.stop()
+    assert shown >= 2 * rendered, "of three frames the networks can do one"
+    numbers = [frame.number for frame in output.frames]
+    assert numbers == sorted(set(numbers)), "in order, none twice"
+    assert np.median(np.diff(numbers[begun:])) == 1
+    assert session.dropped["parts"] <= FRAMES, "what is overtaken after the first ones was shown"
 
 
 @pytest.mark.parametrize("few", [True, False])

@@ -40,12 +40,26 @@ def test_the_load_is_that_of_the_busiest_thread_or_of_the_processor(
     for _ in range(2):
         meter.add("pose", pose_s)
         meter.add("figure", 0.2)
+        meter.add("show", 0.1)
         meter.add("parts", 0.1)
         meter.add("render", render_s)
     used_s[0] += 2 * cpu_s
     assert loads.take() == pytest.approx(load)
     meter.clear()
     assert loads.take() is None
+
+
+@pytest.mark.parametrize(("render_s", "load"), [(3.9, 0.975), (5, 1.25), (1, 0.6)])
+def test_beside_the_networks_the_load_is_what_pictures_wait_for(render_s: float, load: float) -> None:
+    """One picture every two seconds. The networks may take two of them; they have what the processor has left."""
+    meter, used_s = Meter(*STAGES), [0.0]
+    loads = LoadMeter(meter, 2, cpu_clock=lambda: used_s[0])
+    for number in range(9):
+        loads.see(2.0 * number)
+    for stage, duration_s in (("pose", 1.0), ("figure", 0.2), ("show", 0.3), ("parts", 0.1), ("render", render_s)):
+        meter.add(stage, duration_s)
+    used_s[0] += 100
+    assert loads.take(beside=True) == pytest.approx(load)
 
 
 def test_the_share_is_kept_over_many_frames() -> None:
@@ -148,7 +162,7 @@ def test_a_first_picture_that_takes_long_is_no_trouble() -> None:
         for number in range(15):
             loads.see(TICK_S * (tick + number / 15))
             meter.add("pose", 3 * TICK_S if tick == 3 and number == 0 else 0.005)
-            for stage in ("figure", "parts", "render"):
+            for stage in ("figure", "show", "parts", "render"):
                 meter.add(stage, 0.002)
         load = loads.take()
         assert load is not None

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Literal
 
@@ -9,10 +10,11 @@ import numpy as np
 import pytest
 
 from engines.choose import Choice
+from engines.parity import psnr_db
 from realtime.frame import Frame, Rgb
 from realtime.live.failover import FailoverRenderer
 from realtime.live.openpose_source import PosedFrame
-from realtime.live.pipeline import CHAIN, STAGES, PosePipeline, RenderPipeline
+from realtime.live.pipeline import CHAIN, STAGES, FigureFrame, PosePipeline, RenderPipeline, ShowPipeline
 from realtime.meter import KEEP, Meter
 from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.estimation.estimator import PoseEstimator
@@ -56,7 +58,9 @@ def test_a_person_who_is_lost_stays_then_fades_and_the_background_is_empty_again
 
     render = RenderPipeline(meter)
     empty = alice().step(drawn[-1].figure)
-    pictures = [render.step(each).rgb for each in drawn[10:15] + drawn[-2:]]
+    pictures = [render.step(each).picture for each in drawn[10:15] + drawn[-2:]]
+    assert pictures[4] is not None
+    assert pictures[-1] is not None
     assert not np.array_equal(pictures[4], empty)
     assert np.array_equal(pictures[-1], empty), "no ghost of the person is left in the chain"
 
@@ -94,6 +98,27 @@ def test_who_comes_into_an_empty_room_begins_anew_unless_it_is_the_one_who_left(
     assert np.array_equal(after[0], want[0]) is not returns
 
 
+def test_a_reprojected_figure_gets_the_last_picture_of_its_own_subject() -> None:
+    renderer, other, meter = alice(), alice(), Meter(*STAGES)
+    pose, render, show = PosePipeline(PoseTrack.of(), renderer, meter), RenderPipeline(meter), ShowPipeline(meter)
+    drawn = [pose.step(frame_of(rgb, number), renderer) for number, rgb in enumerate(islice(performance(), 6))]
+    assert not show.can_reproject(drawn[0])
+    assert show.step(drawn[0]) is None, "there is no picture yet"
+    rendered = render.step(drawn[4])
+    show.keep(rendered)
+    assert show.can_reproject(drawn[5])
+    moved = show.step(drawn[5])
+    assert moved is not None
+    assert rendered.picture is not None
+    own = render.step(drawn[5]).picture
+    assert own is not None
+    assert psnr_db(moved.rgb, own) > psnr_db(rendered.picture, own), "it is in the newer pose"
+    assert not show.can_reproject(replace(drawn[5], renderer=other)), "a picture of somebody else"
+    assert show.step(replace(drawn[5], renderer=other)) is None
+    show.keep(FigureFrame(drawn[5].frame, renderer.subject.figure(None), renderer))
+    assert not show.can_reproject(drawn[5]), "who comes after nobody is somebody new"
+
+
 def test_counts_go_on_where_percentiles_forget() -> None:
     meter = Meter("render")
     for number in range(KEEP + 10):
@@ -106,9 +131,10 @@ def test_counts_go_on_where_percentiles_forget() -> None:
 
 def test_the_parts_of_a_frames_way_add_up() -> None:
     renderer, meter = alice(), Meter(*STAGES)
-    pose, render = PosePipeline(PoseTrack(), renderer, meter), RenderPipeline(meter)
+    pose, render, show = PosePipeline(PoseTrack(), renderer, meter), RenderPipeline(meter), ShowPipeline(meter)
     frame = PosedFrame(rgb=np.zeros((64, 64, 3), np.uint8), captured_at_s=time.perf_counter() - 1, number=0, pose=None)
-    picture = render.step(pose.step(frame, renderer))
+    picture = show.step(render.step(pose.step(frame, renderer)))
+    assert picture
     parts_ms = {stage: meter.percentiles_ms(stage, 50).get("p50", 0.0) for stage in CHAIN}
     assert parts_ms["pose_wait"] >= 1000, "since it was captured"
     whole_ms = 1000 * (picture.waiting_since_s - frame.captured_at_s)

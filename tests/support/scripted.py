@@ -12,6 +12,7 @@ from realtime.figure import Figure
 from realtime.frame import Frame, Rgb
 from realtime.pose.estimation.economy import Economy
 from realtime.pose.pose import Pose
+from realtime.references.reproject import Rendering
 from realtime.subject import Subject, load_subject
 
 
@@ -34,6 +35,10 @@ class ScriptedRenderer:
 
     def step(self, figure: Figure) -> Rgb:
         return np.full_like(figure.rgb, self._grey)
+
+    def cut(self) -> Rendering | None:
+        """Nothing to move."""
+        return None
 
 
 class ScriptedEstimator:

@@ -1,6 +1,7 @@
 """The paper's evaluation (EDN, section 4) of a finished subject, played exactly as live."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -21,14 +22,15 @@ from realtime.subject_engines import EngineConfig
 from realtime.video import VideoWriter
 from trainer.evaluation.drift import DriftPlan, measure_drift, plan_drift
 from trainer.evaluation.frame_metrics import FrameMetrics, MeasuredFrame, MetricNetworks, Metrics
-from trainer.evaluation.playback import PlaybackChain, PlaybackFrame, VideoPlayback
+from trainer.evaluation.playback import PlaybackChain, PlaybackFrame, ReprojectedChain, VideoPlayback
 
-AS_LIVE = "+ face"
-"""The last row of the ablation: what is played live."""
-ABLATION: Mapping[str, Mapping[str, bool]] = {
-    "frame by frame": {"memory": False, "face": False},
-    "+ temporal": {"face": False},
-    AS_LIVE: {},
+AS_LIVE, REPROJECTED = "+ face", "reprojected"
+"""Rows of the ablation: what is played live, and what is where pictures do not wait for the networks."""
+ABLATION: Mapping[str, Callable[[Subject, EngineConfig], PlaybackChain]] = {
+    "frame by frame": partial(PlaybackChain, memory=False, face=False),
+    "+ temporal": partial(PlaybackChain, face=False),
+    AS_LIVE: PlaybackChain,
+    REPROJECTED: ReprojectedChain,
 }
 
 
@@ -72,15 +74,16 @@ def evaluate(
         out: the video to write, .mp4.
         engines: how the subject's networks run.
         pose: which estimator detects the pose in the output.
-        ablation: measure also without the face network, and frame by frame.
+        ablation: measure also without the face network, frame by frame, and reprojected.
         every: measure every so many frames.
         drift_frames: length of the chain whose drift is measured, 0 for no such measurement.
 
     Raises:
         UserError: the video breaks off, or there was nobody to measure.
     """
-    subject, rows = playback.subject, ABLATION if ablation else {AS_LIVE: ABLATION[AS_LIVE]}
-    chains = {name: PlaybackChain(subject, engines, **how) for name, how in rows.items()}
+    subject = playback.subject
+    rows = [name for name in ABLATION if name == AS_LIVE or (ablation and (subject.atlas or name != REPROJECTED))]
+    chains = {name: ABLATION[name](subject, engines) for name in rows}
     networks = MetricNetworks(load_estimator(pose, threads=engines.threads))
     with progress_bar(transient=True) as progress:
         metrics, poses = _measure(playback, chains, networks, out, every, progress)

@@ -13,6 +13,7 @@ from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.normalization.normalizer import Normalizer
 from realtime.pose.pose import Pose
 from realtime.pose.track import PoseTrack
+from realtime.references.reproject import Rendering, Reprojector
 from realtime.subject import Subject
 from realtime.subject_engines import EngineConfig, choose_engines, load_renderer
 from realtime.video import count_frames, frame_rate, read_video
@@ -165,3 +166,31 @@ class PlaybackChain:
         if not self._memory:
             self._renderer.reset()
         return self._renderer.step(Figure(figure, pose))
+
+
+class ReprojectedChain(PlaybackChain):
+    """Every picture is the one before, moved into the frame's pose; the first one of a person is their own.
+
+    So it is live where pictures do not wait for the networks, see `realtime.live.quality.Level.reproject`.
+
+    Args:
+        subject: has the networks, and references.
+        engines: how they run.
+    """
+
+    def __init__(self, subject: Subject, engines: EngineConfig) -> None:
+        super().__init__(subject, engines)
+        assert subject.atlas, "only pictures of subjects with references can be moved"
+        self._reprojector = Reprojector(subject.atlas.widths, subject.plate)
+        self._cut: Rendering | None = None
+
+    def reset(self) -> None:
+        """Start anew."""
+        super().reset()
+        self._cut = None
+
+    def step(self, figure: Rgb, pose: Pose | None) -> Rgb:
+        """Move the picture before into a pose, and render its own."""
+        last, picture = self._cut, super().step(figure, pose)
+        self._cut = self._renderer.cut()
+        return picture if last is None or pose is None else self._reprojector.step(last, pose)
