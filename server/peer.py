@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import uuid
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
@@ -49,6 +50,7 @@ class Peer:
             async with self._answering:
                 self._prepare()
                 await self._connection.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
+                _part_pictures(self._connection)
                 if self._connection.sctp is not None:
                     _lose_what_is_late(self._connection.sctp)
                 await self._connection.setLocalDescription(await self._connection.createAnswer())
@@ -92,6 +94,13 @@ class Peer:
             self.settled.set()
         elif state in ("failed", "closed"):
             self.end()
+
+
+def _part_pictures(connection: RTCPeerConnection) -> None:
+    """Leave only the first picture in the sound's stream (RFC 8830): of several Chromium keeps none in time with it."""
+    pictures = [each for each in connection.getTransceivers() if each.kind == "video"]
+    for transceiver in pictures[1:]:
+        transceiver.sender._stream_id = str(uuid.uuid4())
 
 
 def _lose_what_is_late(transport: RTCSctpTransport) -> None:
