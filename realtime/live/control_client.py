@@ -37,8 +37,9 @@ def control(link: str, command: str | None, value: str | None) -> None:
         raise UserError(f"Nothing answers at {url.origin()}: is `realtime run` running there? {WHERE}") from error
     if command is None:
         _show(answer)
-    elif answer.get("result") is not None:
-        print(answer["result"])
+    else:
+        result = answer.get("result")
+        print(f"{' '.join(filter(None, (command, value)))}: done." if result is None else result)
 
 
 async def _ask(url: URL, request: dict[str, str | None] | None) -> dict[str, Any]:

@@ -339,7 +339,7 @@ async def test_the_command_line_of_control(tmp_path: Path) -> None:
         [link], [watching] = server.links(Role.CONTROL), server.links(Role.WATCH)
         for words, said in (
             ([], "true or false"),
-            (["mirror", "true"], ""),
+            (["mirror", "true"], "mirror true: done."),
             (["snapshot"], ".png"),
         ):
             done = await asyncio.to_thread(command, "realtime", "control", *words, "--link", link)
