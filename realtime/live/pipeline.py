@@ -20,8 +20,9 @@ from realtime.meter import Meter
 from realtime.pose.blur_meter import ADVICE, BlurMeter
 from realtime.pose.estimation.economy import Economy
 from realtime.pose.track import PoseTrack, TrackedPose
+from realtime.references.bones import limbs_of
 from realtime.references.inputs import ReferenceInputs
-from realtime.references.reproject import Rendering, Reprojector
+from realtime.references.reproject import Rendering, Reprojector, is_near
 from realtime.subject import Subject
 
 LOG = logging.getLogger(__name__)
@@ -275,9 +276,11 @@ class ShowPipeline:
             self._rendered = rendered.renderer, cut
 
     def can_reproject(self, drawn: FigureFrame) -> bool:
-        """Whether there is a picture to move into a figure's pose; from any thread."""
-        rendered = self._rendered
-        return not drawn.no_person and rendered is not None and rendered[0] is drawn.renderer
+        """Whether there is a picture that can be moved into a figure's pose; from any thread."""
+        rendered, pose, atlas = self._rendered, drawn.figure.pose, drawn.renderer.subject.atlas
+        if rendered is None or pose is None or atlas is None or rendered[0] is not drawn.renderer:
+            return False
+        return is_near(limbs_of(pose, atlas.widths), rendered[1].limbs)
 
     def step(self, drawn: FigureFrame) -> Frame | None:
         """What is shown of a figure; None if there is neither a picture of it nor one to move."""

@@ -1,5 +1,6 @@
 """Reprojection against a slow twin, and with the bundled subject: a rendering moved is nearer to the next one."""
 
+from dataclasses import replace
 from itertools import islice
 
 import cv2
@@ -10,11 +11,12 @@ from engines.parity import psnr_db
 from realtime.frame import Rgb
 from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.pose import Floats, Pose
+from realtime.pose.skeleton import INDEX
 from realtime.pose.track import PoseTrack
-from realtime.references.bones import limbs_of
+from realtime.references.bones import Limbs, limbs_of
 from realtime.references.inputs import ReferenceInputs
 from realtime.references.limb_frames import LimbFrames, Window
-from realtime.references.reproject import Rendering, Reprojector
+from realtime.references.reproject import Rendering, Reprojector, is_near
 from realtime.subject import load_subject
 from realtime.subject_engines import open_renderer
 from realtime.video import read_video
@@ -78,6 +80,34 @@ def test_where_limbs_were_is_the_room() -> None:
 def test_who_is_out_of_the_picture_leaves_the_room() -> None:
     moved = Reprojector(WIDTHS, ROOM).step(rendering(BEFORE), dancer(x=300, scale=SCALE))
     assert np.mean(moved != ROOM) < 0.05, "a rim where limbs fade"
+
+
+def limbs(pose: Pose, **confidences: float) -> Limbs:
+    confidence = pose.confidence.copy()
+    for joint, value in confidences.items():
+        confidence[INDEX[joint]] = value
+    return limbs_of(replace(pose, confidence=confidence), WIDTHS)
+
+
+def turned(pose: Pose, radians: float) -> Pose:
+    """The shoulders and everything else around a vertical axis, seen from far away."""
+    x, depth = pose.xy[:, 0] - 64 * SCALE, pose.depth
+    sine, cosine = np.float32(np.sin(radians)), np.float32(np.cos(radians))
+    xy = np.column_stack([x * cosine - depth * sine + 64 * SCALE, pose.xy[:, 1]])
+    return replace(pose, xy=xy.astype(np.float32), depth=(x * sine + depth * cosine).astype(np.float32))
+
+
+def test_what_is_in_a_rendering_can_be_moved() -> None:
+    before = limbs(BEFORE)
+    assert is_near(limbs(BEFORE), before)
+    assert is_near(limbs(NOW), before)
+    assert is_near(limbs(turned(BEFORE, 0.1)), before)
+    assert not is_near(limbs(turned(BEFORE, 0.5)), before), "a side that nobody has seen"
+    assert not is_near(limbs(dancer(raised_px=40, scale=SCALE)), before), "too far for one picture"
+    hidden = limbs(BEFORE, left_wrist=0)
+    assert not is_near(before, hidden), "a forearm that comes into sight"
+    assert is_near(hidden, before), "one that goes"
+    assert is_near(limbs(NOW, left_wrist=0), hidden), "where nothing was seen, nothing was moved"
 
 
 def body(picture: Rgb, pose: Pose) -> Rgb:
