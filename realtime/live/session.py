@@ -42,6 +42,7 @@ from realtime.live.quality import AUTO, LEVELS, Level, QualityConfig, QualityCon
 from realtime.live.source import FileSource, Source
 from realtime.live.source_switch import SourceSwitch
 from realtime.live.stall_log import STALLED_S, StallLog
+from realtime.live.threads import Threads
 from realtime.meter import Meter
 from realtime.pose.track import PoseTrack
 from server.sound import Hear
@@ -142,8 +143,6 @@ class Session:
         self.first_picture_at_s: float | None = None
         """When the first picture was there."""
         self._stages_ms: dict[str, dict[str, float]] = {}
-        self._stop = threading.Event()
-        self._error: BaseException | None = None
         bodies = {
             "capture": self._capture,
             "pose": self._estimate,
@@ -152,16 +151,12 @@ class Session:
             "show": self._present,
             "quality": self._adapt,
         }
-        self._threads = [
-            # The last one compiles, which the end of the process has to wait for.
-            threading.Thread(target=self._guard, args=(body,), name=name, daemon=name != "quality")
-            for name, body in bodies.items()
-        ]
+        self._threads = Threads(bodies, awaited={"quality"})  # which compiles
+        self._stop = self._threads.ending
 
     def start(self) -> None:
         """Start every thread."""
-        for thread in self._threads:
-            thread.start()
+        self._threads.start()
 
     def stop(self) -> None:
         """Stop every thread and close source and outputs; returns within about two seconds.
@@ -171,10 +166,7 @@ class Session:
         """
         self._stop.set()
         self._source.close()
-        ends_at_s = time.perf_counter() + STOP_S
-        for thread in self._threads:
-            if thread.ident is not None:
-                thread.join(max(0.0, ends_at_s - time.perf_counter()))
+        self._threads.join(STOP_S)
         for output in (*self._outputs, *self._previews):
             output.close()
 
@@ -184,9 +176,7 @@ class Session:
         Raises:
             BaseException: whatever ended one of its threads or outputs.
         """
-        ended = self._stop.wait(timeout_s)
-        if self._error is not None:
-            raise self._error
+        ended = self._threads.wait(timeout_s)
         self._stalls.see(self._stalled, time.perf_counter())
         return ended
 
@@ -341,15 +331,6 @@ class Session:
     def _silent_s(self) -> float:
         """For how long the source has given nothing."""
         return time.perf_counter() - self._seen_at_s
-
-    def _guard(self, body: Callable[[], None]) -> None:
-        """Whatever ends a thread ends the session, and its owner hears of it in `wait`."""
-        try:
-            body()
-        except BaseException as error:  # noqa: BLE001 - handed over to `wait`, which raises it
-            self._error = error
-        finally:
-            self._stop.set()
 
     def _capture(self) -> None:
         while not self._stop.is_set() and (frame := self._source.read()) is not None:
