@@ -35,25 +35,21 @@ class Level:
     """Pictures do not wait for the networks: the last rendering is moved into every new pose."""
 
 
+_BESIDE = "pictures do not wait for the networks, the last rendering is moved; the body in bf16"
 LEVELS = (
     Level(name="full", changes="every network looks at every picture", economy=Economy()),
-    Level(
-        name="high",
-        changes="pictures do not wait for the networks: the last rendering is moved into the newest pose; the body in "
-        "bf16",
-        economy=Economy(fast_body=True),
-        reproject=True,
-    ),
+    Level(name="high", changes=_BESIDE, economy=Economy(fast_body=True), reproject=True),
     Level(
         name="medium",
-        changes="so, and each hand in every second picture, of refined poses in every sixth, and the body in every "
+        changes=f"{_BESIDE}; each hand in every second picture, of refined poses in every sixth, and the body in every "
         "third",
         economy=Economy(fast_body=True, hands_every=2),
         reproject=True,
     ),
     Level(
         name="low",
-        changes="so, but each hand in every fourth picture, and the face in every second",
+        changes=f"{_BESIDE}; each hand in every fourth picture, of refined poses in every sixth, and the body in every "
+        "third; the face in every second",
         economy=Economy(fast_body=True, hands_every=4, face_every=2),
         face_every=2,
         reproject=True,
