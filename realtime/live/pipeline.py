@@ -275,8 +275,13 @@ class ShowPipeline:
         elif (cut := rendered.renderer.cut()) is not None:
             self._rendered = rendered.renderer, cut
 
+    def has_rendering(self, renderer: SubjectRenderer) -> bool:
+        """Whether there is a picture of a renderer that can be moved into other poses; from any thread."""
+        rendered = self._rendered
+        return rendered is not None and rendered[0] is renderer
+
     def can_reproject(self, drawn: FigureFrame) -> bool:
-        """Whether there is a picture that can be moved into a figure's pose; from any thread."""
+        """Whether there is one that can be moved into a figure's pose; from any thread."""
         rendered, pose, atlas = self._rendered, drawn.figure.pose, drawn.renderer.subject.atlas
         if rendered is None or pose is None or atlas is None or rendered[0] is not drawn.renderer:
             return False

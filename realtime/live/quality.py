@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from engines.errors import UserError
-from realtime.pose.estimation.economy import Economy
+from realtime.pose.estimation.economy import LOOK_EVERY, Economy
 
 QualityName = Literal["auto", "full", "high", "medium", "low"]
 WINDOW_S = 1.0
@@ -41,8 +41,7 @@ LEVELS = (
     Level(name="high", changes=_BESIDE, economy=Economy(fast_body=True), reproject=True),
     Level(
         name="medium",
-        changes=f"{_BESIDE}; each hand in every second picture, of refined poses in every sixth, and the body in every "
-        "third",
+        changes=f"{_BESIDE}; each hand in every second picture, of refined poses in every sixth",
         economy=Economy(fast_body=True, hands_every=2),
         reproject=True,
     ),
@@ -50,7 +49,7 @@ LEVELS = (
         name="low",
         changes=f"{_BESIDE}; each hand in every fourth picture, of refined poses in every sixth, and the body in every "
         "third; the face in every second",
-        economy=Economy(fast_body=True, hands_every=4, face_every=2),
+        economy=Economy(fast_body=True, body_every=LOOK_EVERY, hands_every=4, face_every=2),
         face_every=2,
         reproject=True,
     ),

@@ -130,7 +130,7 @@ class Session:
         self._moving = False
         """Whether the parts of a figure are being moved."""
         self._reprojects = False
-        """Whether the newest figure did not wait for its picture."""
+        """Whether pictures do not wait for the networks now, so that nothing waits for the renderer."""
         self._overtaken = 0
         """Figures that a newer one overtook and that were never shown."""
         self._nobody = False
@@ -362,11 +362,11 @@ class Session:
                 self._hand_over(self._pose.idle(replace(last, captured_at_s=time.perf_counter()), self._renderer))
 
     def _hand_over(self, drawn: FigureFrame) -> None:
-        self._reprojects = self._level.reproject and self._show.can_reproject(drawn)
-        drawn = replace(drawn, reproject=self._reprojects)
-        if self._reprojects:
+        self._reprojects = self._level.reproject and self._show.has_rendering(drawn.renderer)
+        drawn = replace(drawn, reproject=self._reprojects and self._show.can_reproject(drawn))
+        if drawn.reproject:
             self._shown.put(drawn)
-        elif self._share.cores <= FEW_CORES:
+        elif not self._reprojects and self._share.cores <= FEW_CORES:
             self._taken.clear()
         overtaken = self._figures.put(drawn)
         self._overtaken += overtaken is not None and not overtaken.reproject

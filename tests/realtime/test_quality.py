@@ -99,6 +99,7 @@ def test_levels_leave_out_ever_more() -> None:
     assert LEVELS[0].economy == type(LEVELS[0].economy)()
     for better, worse in pairwise(LEVELS):
         assert better.economy.hands_every <= worse.economy.hands_every
+        assert better.economy.body_every <= worse.economy.body_every
         assert better.economy.face_every <= worse.economy.face_every
         assert better.economy.fast_body <= worse.economy.fast_body
         assert better.face_every <= worse.face_every

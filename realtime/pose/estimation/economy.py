@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 
+LOOK_EVERY = 3
+"""Pictures from one look of MediaPipe's network for the body to the next, where refiners follow in between and it need
+not look at every one. Each hand is looked at once in twice so many, never in the same picture."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Economy:
@@ -9,8 +13,10 @@ class Economy:
 
     fast_body: bool = False
     """The body's network computes in bf16."""
+    body_every: int = 1
+    """The body is looked at once in so many pictures where a refiner follows it in between, otherwise always."""
     hands_every: int = 1
-    """Each hand is looked at once in so many pictures, the two in turns; it goes along with its arm meanwhile. Refiners
-    follow body and hands in every picture: there any number but 1 lets the large networks of both take turns."""
+    """Each hand is looked at once in so many pictures, the two in turns; it goes along with its arm meanwhile. Where
+    refiners follow hands in every picture any number but 1 lets their large network look at each in every sixth."""
     face_every: int = 1
     """The face is looked at once in so many pictures; it goes along with the head meanwhile."""

@@ -13,7 +13,7 @@ from realtime.frame import Rgb
 from realtime.meter import Meter
 from realtime.pose.estimation.blazepose import BodyTracker
 from realtime.pose.estimation.config import PoseConfig
-from realtime.pose.estimation.economy import Economy
+from realtime.pose.estimation.economy import LOOK_EVERY, Economy
 from realtime.pose.estimation.face import FaceTracker, openpose_face
 from realtime.pose.estimation.first_look import FirstLook
 from realtime.pose.estimation.hands import HandTracker
@@ -24,9 +24,6 @@ from realtime.pose.skeleton import BODY, FACE, LEFT_HAND, RIGHT_HAND, K
 
 ESTIMATION_STAGES = ("body", "hands", "face")
 """What `PoseEstimator.meter` times; the body includes the picture's conversion and the detector."""
-LOOK_EVERY = 3
-"""Pictures from one look of MediaPipe's network for the body to the next, where refiners follow in between and it need
-not look at every one. Each hand is looked at once in twice so many."""
 _HANDS = {"left": LEFT_HAND, "right": RIGHT_HAND}
 
 
@@ -126,13 +123,14 @@ class PoseEstimator:
         What has to be loaded for it is loaded at first, which takes a moment, while pictures are estimated as before.
         """
         thrifty = self._effort != "full"
-        takes_turns = thrifty or economy.hands_every > 1
+        hands_take_turns = thrifty or economy.hands_every > 1
         self._body.use("bf16" if economy.fast_body or thrifty else "f32")
-        for tracker in (self._body, self._hands):
-            if isinstance(tracker, RefinedBodyTracker | RefinedHandTracker):
-                tracker.look_every = LOOK_EVERY if takes_turns else 1  # the same, or both would look at one picture
-            elif isinstance(tracker, HandTracker):
-                tracker.look_every = max(2, economy.hands_every) if takes_turns else 1
+        if isinstance(self._body, RefinedBodyTracker):
+            self._body.look_every = LOOK_EVERY if thrifty else economy.body_every
+        if isinstance(self._hands, RefinedHandTracker):
+            self._hands.look_every = LOOK_EVERY if hands_take_turns else 1
+        elif isinstance(self._hands, HandTracker):
+            self._hands.look_every = max(2, economy.hands_every) if hands_take_turns else 1
         if self._face is not None:
             self._face.look_every = economy.face_every
 

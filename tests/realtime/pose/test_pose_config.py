@@ -73,7 +73,9 @@ def test_a_running_estimator_becomes_cheaper_and_is_whole_again(full: list[Pose]
     estimator, off, people = PoseEstimator(), [], set()
     for number, (rgb, _) in enumerate(islice(read_video(CLIP), FRAMES)):
         if number in (4, 12):
-            estimator.economize(Economy(fast_body=True, hands_every=4, face_every=2) if number == 4 else Economy())
+            estimator.economize(
+                Economy(fast_body=True, body_every=3, hands_every=4, face_every=2) if number == 4 else Economy()
+            )
         pose = estimator.estimate(rgb)
         assert pose is not None
         off.append(float(np.linalg.norm(pose.xy - full[number].xy, axis=1)[pose.confidence > 0].max()))
@@ -119,20 +121,27 @@ def test_hands_and_face_are_looked_at_in_turns(looks: list[str]) -> None:
     assert seen == 2 * [["body", "left", "face"], ["body"], ["body", "right", "face"], ["body"]]
 
 
-@pytest.mark.parametrize("hands_every", [2, 4])
-def test_where_refiners_follow_the_large_networks_of_body_and_hands_take_turns(
-    hands_every: int, looks: list[str]
+@pytest.mark.parametrize(
+    ("economy", "round_"),
+    [
+        (Economy(hands_every=2), [["body", "left"], ["body"], ["body"], ["body"], ["body", "right"], ["body"]]),
+        (Economy(hands_every=2, body_every=3), [["left"], [], ["body"], [], ["right"], ["body"]]),
+        (Economy(hands_every=4, body_every=3), [["left"], [], ["body"], [], ["right"], ["body"]]),
+    ],
+)
+def test_where_refiners_follow_the_large_networks_of_hands_and_body_take_turns(
+    economy: Economy, round_: list[list[str]], looks: list[str]
 ) -> None:
     estimator = PoseEstimator()
     rgb, _ = next(read_video(CLIP))
     estimator.estimate(rgb)
-    estimator.economize(Economy(hands_every=hands_every))
+    estimator.economize(economy)
     seen = []
     for _ in range(12):
         looks.clear()
         estimator.estimate(rgb)  # the same one: where nothing moves nothing is unsure
         seen.append([each for each in looks if each != "face"])
-    assert seen == 2 * [["left"], [], ["body"], [], ["right"], ["body"]]
+    assert seen == 2 * round_
 
 
 def test_a_subject_is_played_with_the_keypoints_it_was_trained_with() -> None:
