@@ -366,7 +366,7 @@ class Session:
         drawn = replace(drawn, reproject=self._reprojects and self._show.can_reproject(drawn))
         if drawn.reproject:
             self._shown.put(drawn)
-        elif not self._reprojects and self._share.cores <= FEW_CORES:
+        elif self._share.cores <= FEW_CORES:
             self._taken.clear()
         overtaken = self._figures.put(drawn)
         self._overtaken += overtaken is not None and not overtaken.reproject

@@ -25,9 +25,9 @@ _LEAST = np.float32(1e-4)
 """Least cover of what follows the limbs all the way."""
 _EDGE = np.float32(1 / 8)
 """Least cover that counts as the limb's own place."""
-MOST_TURN, MOST_WAY = 0.25, 0.25
-"""How far shoulders or head may have turned, radians, and the end of a bone may have gone, in statures: what comes into
-sight then is in no rendering. A dancer is beyond in one of a hundred pictures at 30 a second."""
+MOST_WAY, MOST_TURN, MOST_HEAD_TURN = 0.4, 0.4, 0.6
+"""How far the end of a bone may have gone, in statures, and shoulders and head may have turned, in radians: what comes
+into sight then is in no rendering. A dancer is beyond in one of 200 pictures at 30 a second."""
 _THERE, _GONE = 0.5, 0.25
 """How sure a bone is that is to be seen, and one that is not."""
 
@@ -65,11 +65,15 @@ class Rendering(NamedTuple):
 def is_near(limbs: Limbs, others: Limbs) -> bool:
     """Whether a picture of `others` can be moved into `limbs`: nothing has come into sight, nothing is far away."""
     there, gone = limbs.sure > _THERE, others.sure < _GONE
-    turns = np.array([limbs.yaw - others.yaw, limbs.head_yaw - others.head_yaw])
     ways_px = np.concatenate([limbs.start_px - others.start_px, limbs.end_px - others.end_px])[np.tile(there, 2)]
-    turned = np.abs((turns + np.pi) % (2 * np.pi) - np.pi).max() > MOST_TURN
+    turned = _turn(limbs.yaw, others.yaw) > MOST_TURN or _turn(limbs.head_yaw, others.head_yaw) > MOST_HEAD_TURN
     far = np.abs(ways_px).max(initial=0) > MOST_WAY * limbs.stature_px
     return not (turned or far or (there & gone).any())
+
+
+def _turn(one: float, other: float) -> float:
+    """Between two yaws, 0..pi."""
+    return abs((one - other + np.pi) % (2 * np.pi) - np.pi)
 
 
 class Reprojector:

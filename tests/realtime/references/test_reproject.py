@@ -102,8 +102,8 @@ def test_what_is_in_a_rendering_can_be_moved() -> None:
     assert is_near(limbs(BEFORE), before)
     assert is_near(limbs(NOW), before)
     assert is_near(limbs(turned(BEFORE, 0.1)), before)
-    assert not is_near(limbs(turned(BEFORE, 0.5)), before), "a side that nobody has seen"
-    assert not is_near(limbs(dancer(raised_px=40, scale=SCALE)), before), "too far for one picture"
+    assert not is_near(limbs(turned(BEFORE, 0.6)), before), "a side that nobody has seen"
+    assert not is_near(limbs(dancer(raised_px=60, scale=SCALE)), before), "too far for one picture"
     hidden = limbs(BEFORE, left_wrist=0)
     assert not is_near(before, hidden), "a forearm that comes into sight"
     assert is_near(hidden, before), "one that goes"
