@@ -152,7 +152,7 @@ def read_video(
                 container.seek(round((start_s + clock.begin_s) * av.time_base))
         decoder = _Decoder(container, stream)
         for frame in decoder.frames():
-            at_s = clock.time_s(frame)
+            at_s = clock.time_s(frame, damaged=decoder.damaged)
             if at_s >= start_s:
                 if shown == 0 and (colours := hdr.name_of(frame)):
                     note(f"The video {path} is {colours}: its pictures are converted for an ordinary display.")
@@ -266,11 +266,18 @@ class _Clock:
         # AVI knows the order of decoding only: with B-frames its times are wrong, but its rate is right.
         self.seeks = container.format.name not in ORDER_ONLY
         self.last_s, self._shift_s = -self._step_s, -self.begin_s
+        self._damaged = 0
 
-    def time_s(self, frame: av.VideoFrame) -> float:
-        """The frame's time; frames come in the order in which they are shown."""
+    def time_s(self, frame: av.VideoFrame, *, damaged: int) -> float:
+        """The frame's time; frames come in the order in which they are shown.
+
+        Args:
+            frame: the next one.
+            damaged: how many before it could not be decoded; where frames are counted they have their time, too.
+        """
+        missed, self._damaged = damaged - self._damaged, damaged
         if not self.seeks or frame.pts is None or self._time_base is None:
-            at_s = self.last_s + self._step_s
+            at_s = self.last_s + self._step_s * (1 + missed)
         else:
             at_s = float(frame.pts * self._time_base) + self._shift_s
             if at_s <= self.last_s:  # the clock begins anew

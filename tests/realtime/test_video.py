@@ -53,6 +53,47 @@ def test_a_damaged_picture_is_left_out_and_named() -> None:
     assert "1 damaged picture is left out, from 1.7 s on" in notes[0]
 
 
+@pytest.mark.parametrize("container", ["mkv", "avi"])
+def test_several_damaged_pictures_are_counted_and_the_others_keep_their_times(tmp_path: Path, container: str) -> None:
+    """Each picture by itself, so that none takes others along; AVI knows no times."""
+    path = tmp_path / f"damaged.{container}"
+    with av.open(str(path), "w") as film:
+        stream = film.add_stream("mjpeg", rate=30)
+        stream.width = stream.height = numbered_picture(0).shape[0]
+        stream.pix_fmt = "yuvj420p"
+        for number in range(40):
+            frame = av.VideoFrame.from_ndarray(numbered_picture(number), format="rgb24")
+            for packet in stream.encode(frame):
+                damaged = av.Packet(bytes(packet)[:40] + bytes(packet.size - 40))
+                damaged.stream, damaged.time_base = stream, packet.time_base
+                damaged.pts, damaged.dts = packet.pts, packet.dts
+                film.mux(damaged if number in (7, 8, 30) else packet)
+    pictures, times_s, notes = read(path)
+    whole = [number for number in range(40) if number not in (7, 8, 30)]
+    assert [read_number(rgb) for rgb in pictures] == whole
+    assert times_s == pytest.approx([number / 30 for number in whole], abs=1e-3)
+    assert "3 damaged pictures are left out, from 0.2 s on" in notes[0]
+
+
+def test_a_preview_that_moves_is_not_the_film(tmp_path: Path) -> None:
+    """Action cameras write a small film of the same beside it, sometimes as the first track."""
+    with av.open(str(tmp_path / "two.mp4"), "w") as container:
+        tracks = [container.add_stream("libx264", rate=30) for _ in range(2)]
+        for track, side in zip(tracks, (64, 256), strict=True):
+            track.width = track.height = side
+            track.pix_fmt = "yuv420p"
+        for number in range(20):
+            frame = av.VideoFrame.from_ndarray(numbered_picture(number), format="rgb24")
+            for track, side in zip(tracks, (64, 256), strict=True):
+                container.mux(track.encode(frame.reformat(side, side, "yuv420p")))
+        for track in tracks:
+            container.mux(track.encode(None))
+    pictures, _, notes = read(tmp_path / "two.mp4")
+    assert [read_number(rgb) for rgb in pictures] == list(range(20))
+    assert pictures[0].shape == (256, 256, 3)
+    assert not notes
+
+
 def test_a_file_that_breaks_off_gives_what_it_has(tmp_path: Path) -> None:
     whole = (FAULTS / "start_1h.mkv").read_bytes()
     (tmp_path / "broken.mkv").write_bytes(whole[: len(whole) * 2 // 3])
