@@ -50,10 +50,10 @@ chromium:
 
 # What tests/server/test_interop.py watches with; what is missing is skipped there.
 PEERS := gstreamer1.0-plugins-bad gstreamer1.0-plugins-good gstreamer1.0-libav gstreamer1.0-nice python3-gst-1.0 \
-	gir1.2-gst-plugins-bad-1.0 gir1.2-gst-rtsp-server-1.0 firefox-esr
+	gir1.2-gst-plugins-bad-1.0 gir1.2-gst-rtsp-server-1.0 firefox-esr janus
 
 peers: .venv/dev
-	@{ /usr/bin/python3 -c 'import gi; gi.require_version("GstWebRTC", "1.0")' && command -v firefox-esr; } >/dev/null 2>&1 \
+	@{ /usr/bin/python3 -c 'import gi; gi.require_version("GstWebRTC", "1.0")' && command -v firefox-esr && command -v janus; } >/dev/null 2>&1 \
 	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq $(PEERS); } \
 	|| echo "Some peers are missing here, and their tests will be skipped. Install them with: sudo apt install $(PEERS)"
 	@[ -d .venv/node_modules/node-datachannel ] \

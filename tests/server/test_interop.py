@@ -1,6 +1,6 @@
 """Peers that nobody here wrote, beside Chromium (test_page.py) and ffmpeg (test_whip.py).
 
-GStreamer, Firefox and libdatachannel; `make peers` installs them.
+GStreamer, Firefox, libdatachannel and Janus; `make peers` installs them.
 """
 
 import asyncio
@@ -13,9 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from server.whip_client import WhipClient
 from tests.server.test_page import READ_NUMBERS
+from tests.server.test_whip_client import publishing
+from tests.support.janus_gateway import janus_gateway
 from tests.support.server_harness import button, running_server
-from tests.support.streams import BITS, BLOCK_PX
+from tests.support.streams import BITS, BLOCK_PX, moving_streams
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.long
@@ -100,3 +103,18 @@ async def test_libdatachannel_watches_and_gives_a_command() -> None:
         assert said["packets"] > 20
         assert said["reply"] == {"status": 200, "id": 1}
         assert len(waved) == 1
+
+
+async def test_janus_passes_the_published_stream_on(tmp_path: Path) -> None:
+    """An SFU, for more viewers than one machine has bandwidth for."""
+    if shutil.which("janus") is None:
+        pytest.skip("needs Janus")
+    with moving_streams(1) as [shared]:
+        async with janus_gateway(tmp_path) as gateway:
+            client = WhipClient(gateway.endpoint, shared)
+            async with publishing(client):
+                await eventually(lambda: client.live)
+                for numbers in await asyncio.gather(gateway.watch(30), gateway.watch(30)):
+                    assert numbers == sorted(numbers)
+                    assert len(set(numbers)) >= 25
+            assert shared.viewers == 0
