@@ -409,7 +409,10 @@ class Session:
         while not self._stop.is_set():
             drawn = self._shown.take(WAIT_S)
             # One that waited for its picture may be overtaken by those that did not.
-            if drawn is None or drawn.frame.captured_at_s < shown_at_s or (picture := self._show.step(drawn)) is None:
+            if drawn is None or drawn.frame.captured_at_s < shown_at_s:
+                continue
+            picture = self._show.step(drawn)
+            if picture is None:
                 continue
             shown_at_s, self._rendered_at_s = picture.captured_at_s, time.perf_counter()
             self.first_picture_at_s = self.first_picture_at_s or self._rendered_at_s
