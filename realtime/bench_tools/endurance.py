@@ -21,10 +21,8 @@ from realtime.subject import Subject
 from realtime.subject_engines import EngineConfig
 
 SLICE_S = 60.0
-WARM_UP_SHARE = 1 / 3
-"""Of the time, in which every size of window and every level comes to its memory."""
-MEMORY_FACTOR, MEMORY_MIB = 1.02, 8.0
-"""The last minute may take so many times the memory of the first one after the warm-up, and so much more."""
+MEMORY_FACTOR, MEMORY_MIB = 1.05, 16.0
+"""The last minute may take so many times the memory of the first one, and so much more."""
 LATENCY_FACTOR, LATENCY_MS = 1.2, 5.0
 """Its median latency may be so many times that of the first one, and so much more."""
 
@@ -101,7 +99,7 @@ def summary(minutes: float, slice_s: float, slices: Sequence[Slice]) -> Enduranc
         last=last,
         memory_mib_per_hour=_slope([each.memory_mib for each in slices], slice_s),
         latency_ms_per_hour=_slope([each.latency_ms["p50"] for each in slices], slice_s),
-        grown=_grown(slices),
+        grown=list(_grown(first, last)),
         slices=list(slices),
     )
 
@@ -116,9 +114,8 @@ def _slice(found: BenchResult) -> Slice:
     )
 
 
-def _grown(slices: Sequence[Slice]) -> list[str]:
-    first, warm, last = slices[0], slices[int(len(slices) * WARM_UP_SHARE)], slices[-1]
-    memory_mib = MEMORY_FACTOR * warm.memory_mib + MEMORY_MIB
+def _grown(first: Slice, last: Slice) -> list[str]:
+    memory_mib = MEMORY_FACTOR * first.memory_mib + MEMORY_MIB
     latency_ms = LATENCY_FACTOR * first.latency_ms["p50"] + LATENCY_MS
     grown = {
         f"memory to {last.memory_mib} MiB, {memory_mib:.0f} are allowed": last.memory_mib > memory_mib,

@@ -116,13 +116,6 @@ def test_a_browser_is_watched(chromium_path: str, monkeypatch: pytest.MonkeyPatc
         assert 0 < last[part]["p50"] < last["latency_ms"]["p50"]
 
 
-def test_memory_may_grow_while_a_session_becomes_warm() -> None:
-    minutes = [minute(memory_mib, 40) for memory_mib in (400, 450, 490, 491, 492, 493)]
-    assert summary(6, 60, minutes).grown == []
-    leaks = [minute(400 + 10 * number, 40) for number in range(6)]
-    assert [each.split()[0] for each in summary(6, 60, leaks).grown] == ["memory"]
-
-
 def minute(memory_mib: float, latency_ms: float) -> Slice:
     latencies_ms = {"p50": latency_ms, "p95": 1.5 * latency_ms, "p99": 2 * latency_ms}
     return Slice(fps=30, latency_ms=latencies_ms, dropped=1, memory_mib=memory_mib, threads=8)
