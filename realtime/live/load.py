@@ -10,9 +10,9 @@ from realtime.meter import Meter
 
 THREADS: Sequence[Sequence[str]] = (("pose", "figure"), ("show",), ("parts",), ("render",))
 """The stages of each thread that a picture goes through, the networks' last."""
-BESIDE = slice(2, None)
+NETWORKS = slice(2, None)
 """Those that reprojected pictures do not wait for."""
-OLD = 2
+MOST_REPROJECTED = 2
 """So many pictures may be reprojected from one rendering."""
 KEEP = 31
 """Newest pictures whose times say how fast the source is: their median interval, for cameras falter."""
@@ -52,7 +52,7 @@ class LoadMeter:
         each_s = spent[:, 1] / spent[:, 0]
         if beside:
             each_s = each_s[:-1]
-            each_s[BESIDE] /= OLD
+            each_s[NETWORKS] /= MOST_REPROJECTED
         return float(each_s.max() / np.median(np.diff(captured_at_s)))
 
     def _measure(self) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:

@@ -130,7 +130,7 @@ class Session:
         self._moving = False
         """Whether the parts of a figure are being moved."""
         self._reprojects = False
-        """Whether pictures do not wait for the networks now, so that nothing waits for the renderer."""
+        """Whether there is a rendering to move into new poses, so that frames are not timed by the renderer."""
         self._overtaken = 0
         """Figures that a newer one overtook and that were never shown."""
         self._nobody = False

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 LOOK_EVERY = 3
 """Pictures from one look of MediaPipe's network for the body to the next, where refiners follow in between and it need
-not look at every one. Each hand is looked at once in twice so many, never in the same picture."""
+not look at every one. Each hand is looked at once in twice so many; when the body takes turns, too, never in the same picture."""
 
 
 @dataclass(frozen=True, kw_only=True)
