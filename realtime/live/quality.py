@@ -35,19 +35,19 @@ class Level:
     """Pictures do not wait for the networks: the last rendering is moved into every new pose."""
 
 
-_REPROJECTING = "pictures do not wait for the networks, the last rendering is moved; the body in bf16"
+_MOVED = "pictures do not wait for the networks, the last rendering is moved; the body in bf16"
 LEVELS = (
     Level(name="full", changes="every network looks at every picture", economy=Economy()),
-    Level(name="high", changes=_REPROJECTING, economy=Economy(fast_body=True), reproject=True),
+    Level(name="high", changes=_MOVED, economy=Economy(fast_body=True), reproject=True),
     Level(
         name="medium",
-        changes=f"{_REPROJECTING}; each hand in every second picture, of refined poses in every sixth",
+        changes=f"{_MOVED}; each hand in every second picture, of refined poses in every sixth",
         economy=Economy(fast_body=True, hands_every=2),
         reproject=True,
     ),
     Level(
         name="low",
-        changes=f"{_REPROJECTING}; each hand in every fourth picture, of refined poses in every sixth, and the body in every "
+        changes=f"{_MOVED}; each hand in every fourth picture, of refined poses in every sixth, and the body in every "
         "third; the face in every second",
         economy=Economy(fast_body=True, body_every=LOOK_EVERY, hands_every=4, face_every=2),
         face_every=2,

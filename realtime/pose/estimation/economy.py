@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 LOOK_EVERY = 3
 """Pictures from one look of MediaPipe's network for the body to the next, where refiners follow in between and it need
-not look at every one. Each hand is looked at once in twice so many; when the body takes turns, too, never in the same picture."""
+not look at every one. Each hand is looked at once in twice so many, in none of the body's pictures if that takes turns,
+too."""
 
 
 @dataclass(frozen=True, kw_only=True)
