@@ -12,6 +12,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+import zxingcpp
 from axe_playwright_python.base import AXE_FILE_PATH
 from playwright.async_api import Browser, Locator, Page, expect
 
@@ -345,9 +346,8 @@ async def code_in(element: Locator) -> str:
         while True:
             picture = cv2.imdecode(np.frombuffer(await element.screenshot(), np.uint8), cv2.IMREAD_GRAYSCALE)
             assert picture is not None
-            text, _, _ = cv2.QRCodeDetector().detectAndDecode(cv2.resize(picture, None, fx=3, fy=3))
-            if text:
-                return text
+            if code := zxingcpp.read_barcode(picture):
+                return code.text
 
 
 async def test_links_for_other_devices_are_qr_codes_of_one_s_own_rights(
