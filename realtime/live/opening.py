@@ -9,6 +9,7 @@ import cv2
 
 from realtime.frame import Frame
 from realtime.live.failover import FailoverRenderer
+from realtime.live.heap import share_heaps
 from realtime.live.output import StreamOutput
 from realtime.live.performer_profile import Profile
 from realtime.live.pipeline import STAGES, SubjectRenderer
@@ -70,6 +71,7 @@ def open_session(
     Raises:
         UserError: no engine can play the subject, or the estimator cannot be loaded.
     """
+    share_heaps()
     cv2.setNumThreads(1)  # every stage has a core of its own; OpenCV's pool would take them all
     meter = Meter(*STAGES)
 
