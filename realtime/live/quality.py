@@ -12,8 +12,9 @@ from realtime.pose.estimation.economy import LOOK_EVERY, Economy
 QualityName = Literal["auto", "full", "high", "medium", "low"]
 WINDOW_S = 1.0
 """The median of the loads in so long a time decides."""
-MISSED, AMPLE = 1.0, 0.75
-"""Loads: beyond the first one pictures are late; below the other one there is room for more."""
+FAR, MISSED, AMPLE = 1.4, 1.0, 0.75
+"""Loads: beyond the first two pictures are late, and so late that the next level would not do; below the third one
+there is room for more."""
 WAIT_S, MOST_WAIT_S = 4.0, 600.0
 """For so long there has to be room before a better level is tried; twice as long after every try that failed."""
 HELD_S = 60.0
@@ -122,7 +123,7 @@ class QualityController:
         if load > MISSED and self.level < self._worst:
             if self._climbed_at_s < math.inf:
                 self._wait_s, self._climbed_at_s = min(2 * self._wait_s, MOST_WAIT_S), math.inf
-            self.level += 1
+            self.level = min(self.level + (2 if load > FAR else 1), self._worst)
             self._clear()
         elif at_s - self._ample_since_s >= self._wait_s and self.level > 0:
             self.level -= 1

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from engines.errors import UserError
-from realtime.live.quality import HELD_S, LEVELS, MISSED, WAIT_S, WINDOW_S, QualityConfig, QualityController
+from realtime.live.quality import FAR, HELD_S, LEVELS, MISSED, WAIT_S, WINDOW_S, QualityConfig, QualityController
 
 TICK_S = 0.25
 Load = Callable[[float, int], float | None]
@@ -39,7 +39,11 @@ def test_a_machine_with_time_keeps_the_best_level() -> None:
 
 
 def test_missed_for_a_second_the_next_level_steps_in_until_it_is_enough() -> None:
-    assert changes(costing(1.6, 1.3, 0.9, 0.8), 120) == [(WINDOW_S, 1), (2 * WINDOW_S + TICK_S, 2)]
+    assert changes(costing(1.35, 1.3, 0.9, 0.8), 120) == [(WINDOW_S, 1), (2 * WINDOW_S + TICK_S, 2)]
+
+
+def test_missed_by_far_the_one_after_the_next_steps_in_at_once() -> None:
+    assert changes(costing(FAR + 0.1, 1.1, 0.9, 0.8), 120) == [(WINDOW_S, 2)]
 
 
 def test_one_late_picture_changes_nothing() -> None:
@@ -47,11 +51,11 @@ def test_one_late_picture_changes_nothing() -> None:
 
 
 def test_the_worst_level_is_the_last_one() -> None:
-    assert [level for _, level in changes(costing(3, 3, 3, 3), 60)] == [1, 2, 3]
+    assert [level for _, level in changes(costing(3, 3, 3, 3), 60)] == [2, 3]
 
 
 def test_when_the_other_program_has_gone_every_level_comes_back() -> None:
-    others = lambda at_s, level: (2.0 if at_s < 20 else 0.5) * (1 - 0.1 * level)  # noqa: E731
+    others = lambda at_s, level: (1.38 if at_s < 20 else 0.5) * (1 - 0.1 * level)  # noqa: E731
     came = changes(others, 120)
     assert [level for _, level in came] == [1, 2, 3, 2, 1, 0]
     assert all(at_s >= 20 + WAIT_S for at_s, _ in came[3:])
@@ -79,7 +83,7 @@ def test_a_level_between_room_and_need_is_kept() -> None:
 
 def test_a_rest_is_neither_overload_nor_room() -> None:
     controller = QualityController(len(LEVELS))
-    assert list(played(costing(3, 0.9, 0, 0), 3, controller)) == [(WINDOW_S, 1)]
+    assert list(played(costing(1.3, 0.9, 0, 0), 3, controller)) == [(WINDOW_S, 1)]
     assert list(played(lambda *_: None, 600, controller)) == []
     late_at_times: Load = lambda at_s, _: 2.0 if at_s % 1 < 0.5 else None  # noqa: E731
     assert list(played(late_at_times, 60, controller)) == [], "what was measured before a rest does not count"
