@@ -20,7 +20,7 @@ from realtime.meter import Meter
 from realtime.pose.blur_meter import ADVICE, BlurMeter
 from realtime.pose.estimation.economy import Economy
 from realtime.pose.track import PoseTrack, TrackedPose
-from realtime.references.bones import limbs_of
+from realtime.references.bones import Limbs, limbs_of
 from realtime.references.inputs import ReferenceInputs
 from realtime.references.reproject import Rendering, Reprojector, is_near
 from realtime.subject import Subject
@@ -78,8 +78,8 @@ class FigureFrame:
     renderer: SubjectRenderer
     picture: Rgb | None = None
     """uint8 [H, W, 3], once it is rendered."""
-    reproject: bool = False
-    """Whether it is shown without waiting for its picture: the last rendering is moved into its pose."""
+    reproject: Limbs | None = None
+    """Set if it is shown without waiting for its picture: the last rendering is moved into these limbs."""
 
     @property
     def no_person(self) -> bool:
@@ -280,12 +280,13 @@ class ShowPipeline:
         rendered = self._rendered
         return rendered is not None and rendered[0] is renderer
 
-    def can_reproject(self, drawn: FigureFrame) -> bool:
-        """Whether there is one that can be moved into a figure's pose; from any thread."""
+    def reprojectable(self, drawn: FigureFrame) -> Limbs | None:
+        """The limbs of a figure, if there is a picture that can be moved into them; from any thread."""
         rendered, pose, atlas = self._rendered, drawn.figure.pose, drawn.renderer.subject.atlas
         if rendered is None or pose is None or atlas is None or rendered[0] is not drawn.renderer:
-            return False
-        return is_near(limbs_of(pose, atlas.widths), rendered[1].limbs)
+            return None
+        limbs = limbs_of(pose, atlas.widths)
+        return limbs if is_near(limbs, rendered[1].limbs) else None
 
     def step(self, drawn: FigureFrame) -> Frame | None:
         """What is shown of a figure; None if there is neither a picture of it nor one to move."""
@@ -305,14 +306,12 @@ class ShowPipeline:
 
     def _reproject(self, drawn: FigureFrame) -> Rgb | None:
         """The last rendering in a figure's pose."""
-        rendered, pose, renderer = self._rendered, drawn.figure.pose, drawn.renderer
-        if rendered is None or pose is None or rendered[0] is not renderer:
+        rendered, limbs, renderer = self._rendered, drawn.reproject, drawn.renderer
+        if rendered is None or limbs is None or rendered[0] is not renderer:
             return None
         if self._reprojector is None or self._reprojector[0] is not renderer:
-            atlas = renderer.subject.atlas
-            assert atlas, "only pictures of subjects with references are cut"
-            self._reprojector = renderer, Reprojector(atlas.widths, renderer.subject.plate)
-        return self._reprojector[1].step(rendered[1], pose)
+            self._reprojector = renderer, Reprojector(renderer.subject.plate)
+        return self._reprojector[1].step(rendered[1], limbs)
 
     def _share(self, at_s: float) -> float:
         """The share of a fade since the picture before: nothing jumps because pictures failed to come for a while."""

@@ -363,13 +363,14 @@ class Session:
 
     def _hand_over(self, drawn: FigureFrame) -> None:
         self._reprojects = self._level.reproject and self._show.has_rendering(drawn.renderer)
-        drawn = replace(drawn, reproject=self._reprojects and self._show.can_reproject(drawn))
-        if drawn.reproject:
+        if self._reprojects:
+            drawn = replace(drawn, reproject=self._show.reprojectable(drawn))
+        if drawn.reproject is not None:
             self._shown.put(drawn)
         elif self._share.cores <= FEW_CORES:
             self._taken.clear()
         overtaken = self._figures.put(drawn)
-        self._overtaken += overtaken is not None and not overtaken.reproject
+        self._overtaken += overtaken is not None and overtaken.reproject is None
 
     def _pause_s(self) -> float:
         """How long to wait before a frame is taken: it would only wait later, or too much has been computed."""
@@ -383,7 +384,7 @@ class Session:
         moved_at_s = -math.inf
         while not self._stop.is_set():
             if self._moved.free(WAIT_S) and (drawn := self._figures.take(WAIT_S)) is not None:
-                if drawn.reproject and drawn.frame.captured_at_s - moved_at_s < RENDER_S:
+                if drawn.reproject is not None and drawn.frame.captured_at_s - moved_at_s < RENDER_S:
                     continue
                 moved_at_s = drawn.frame.captured_at_s
                 self._moving, begun_at_s = True, time.perf_counter()
@@ -400,7 +401,7 @@ class Session:
                 rendered = self._render.step(drawn)
                 if self._level.reproject:
                     self._show.keep(rendered)
-                if not drawn.reproject:
+                if drawn.reproject is None:
                     self._shown.put(rendered)
                 self._in_time.rendered(time.perf_counter())
 

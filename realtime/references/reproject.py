@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from engines.engine import Box
 from realtime.frame import Rgb
 from realtime.patches import PATCH, pixels_of
-from realtime.pose.pose import Floats, Pose
+from realtime.pose.pose import Floats
 from realtime.references.atlas import Rgba
-from realtime.references.bones import Limbs, limbs_of
+from realtime.references.bones import Limbs
 from realtime.references.composite import Warp, around
 from realtime.references.inputs import MovedParts
 from realtime.references.limb_frames import LimbFrames, Window
@@ -80,26 +80,25 @@ class Reprojector:
     """Moves renderings of one subject; belongs to one thread.
 
     Args:
-        widths: B 2, the subject's half-widths, see `realtime.references.bones.limbs_of`.
         plate: uint8 H W 3.
     """
 
-    def __init__(self, widths: Floats, plate: Rgb) -> None:
+    def __init__(self, plate: Rgb) -> None:
         height, width, _ = plate.shape
         window = Window(0, 0, width, height)
-        self._widths, self._frames, self._warp = widths, LimbFrames(window), Warp(window)
+        self._frames, self._warp = LimbFrames(window), Warp(window)
         self._plate = np.asarray(cv2.cvtColor(plate, cv2.COLOR_RGB2RGBA), np.uint8)
         self._flow = np.empty((height // PATCH, width // PATCH, 2), np.float32)
         self._moved = np.empty(self._plate.size, np.uint8)
 
-    def step(self, last: Rendering, pose: Pose) -> Rgb:
+    def step(self, last: Rendering, limbs: Limbs) -> Rgb:
         """The person of a rendering in another pose, a new picture, uint8 H W 3.
 
         Args:
             last: of the same subject.
-            pose: in the picture's pixels.
+            limbs: the subject's in that pose.
         """
-        self._frames.place(limbs_of(pose, self._widths))
+        self._frames.place(limbs)
         covers = self._frames.flow(last.limbs, self._flow)
         box = _union(last.box, around(self._frames.fields)) if self._frames.fields else last.box
         # Beside the limbs, too, everything goes along with them: the person is cut out, the background does not follow.

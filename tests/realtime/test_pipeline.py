@@ -102,21 +102,22 @@ def test_a_reprojected_figure_gets_the_last_picture_of_its_own_subject() -> None
     renderer, other, meter = alice(), alice(), Meter(*STAGES)
     pose, render, show = PosePipeline(PoseTrack.of(), renderer, meter), RenderPipeline(meter), ShowPipeline(meter)
     drawn = [pose.step(frame_of(rgb, number), renderer) for number, rgb in enumerate(islice(performance(), 6))]
-    assert not show.can_reproject(drawn[0])
+    assert show.reprojectable(drawn[0]) is None
     assert show.step(drawn[0]) is None, "there is no picture yet"
     rendered = render.step(drawn[4])
     show.keep(rendered)
-    assert show.can_reproject(drawn[5])
-    moved = show.step(drawn[5])
+    limbs = show.reprojectable(drawn[5])
+    assert limbs is not None
+    moved = show.step(replace(drawn[5], reproject=limbs))
     assert moved is not None
     assert rendered.picture is not None
     own = render.step(drawn[5]).picture
     assert own is not None
     assert psnr_db(moved.rgb, own) > psnr_db(rendered.picture, own), "it is in the newer pose"
-    assert not show.can_reproject(replace(drawn[5], renderer=other)), "a picture of somebody else"
-    assert show.step(replace(drawn[5], renderer=other)) is None
+    assert show.reprojectable(replace(drawn[5], renderer=other)) is None, "a picture of somebody else"
+    assert show.step(replace(drawn[5], renderer=other, reproject=limbs)) is None
     show.keep(FigureFrame(drawn[5].frame, renderer.subject.figure(None), renderer))
-    assert not show.can_reproject(drawn[5]), "who comes after nobody is somebody new"
+    assert show.reprojectable(drawn[5]) is None, "who comes after nobody is somebody new"
 
 
 def test_counts_go_on_where_percentiles_forget() -> None:

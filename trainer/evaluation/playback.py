@@ -13,6 +13,7 @@ from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.normalization.normalizer import Normalizer
 from realtime.pose.pose import Pose
 from realtime.pose.track import PoseTrack
+from realtime.references.bones import limbs_of
 from realtime.references.reproject import Rendering, Reprojector
 from realtime.subject import Subject
 from realtime.subject_engines import EngineConfig, choose_engines, load_renderer
@@ -181,7 +182,7 @@ class ReprojectedChain(PlaybackChain):
     def __init__(self, subject: Subject, engines: EngineConfig) -> None:
         super().__init__(subject, engines)
         assert subject.atlas, "only pictures of subjects with references can be moved"
-        self._reprojector = Reprojector(subject.atlas.widths, subject.plate)
+        self._widths, self._reprojector = subject.atlas.widths, Reprojector(subject.plate)
         self._cut: Rendering | None = None
 
     def reset(self) -> None:
@@ -193,4 +194,4 @@ class ReprojectedChain(PlaybackChain):
         """Move the picture before into a pose, and render its own."""
         last, picture = self._cut, super().step(figure, pose)
         self._cut = self._renderer.cut()
-        return picture if last is None or pose is None else self._reprojector.step(last, pose)
+        return picture if last is None or pose is None else self._reprojector.step(last, limbs_of(pose, self._widths))

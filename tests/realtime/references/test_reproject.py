@@ -56,7 +56,7 @@ def twin(last: Rendering, pose: Pose) -> Floats:
 
 def test_the_moved_person_is_that_of_the_twin() -> None:
     last = rendering(BEFORE)
-    away = np.abs(Reprojector(WIDTHS, ROOM).step(last, NOW) - twin(last, NOW)).max(axis=2)
+    away = np.abs(Reprojector(ROOM).step(last, limbs(NOW)) - twin(last, NOW)).max(axis=2)
     beside = np.abs(last.picture - twin(last, NOW)).max(axis=2)
     assert np.median(away[beside > 20]) <= 2, "where it matters"
     assert np.quantile(away, 0.95) <= 12, "outlines, which fade at a quarter of the resolution"
@@ -64,13 +64,13 @@ def test_the_moved_person_is_that_of_the_twin() -> None:
 
 def test_in_its_own_pose_a_picture_stays_as_it_is() -> None:
     last = rendering(BEFORE)
-    np.testing.assert_allclose(Reprojector(WIDTHS, ROOM).step(last, BEFORE).astype(int), last.picture, atol=4)
+    np.testing.assert_allclose(Reprojector(ROOM).step(last, limbs(BEFORE)).astype(int), last.picture, atol=4)
 
 
 def test_where_limbs_were_is_the_room() -> None:
     last = rendering(BEFORE)
     far = dancer(x=40, scale=SCALE)
-    moved = Reprojector(WIDTHS, ROOM).step(last, far)
+    moved = Reprojector(ROOM).step(last, limbs(far))
     left = (last.covers == 1) & (rendering(far).covers == 0)
     places = np.kron(cv2.erode(left.astype(np.uint8), np.ones((3, 3), np.uint8)), np.ones((4, 4), bool)) > 0
     assert places.sum() > 2000
@@ -78,7 +78,7 @@ def test_where_limbs_were_is_the_room() -> None:
 
 
 def test_who_is_out_of_the_picture_leaves_the_room() -> None:
-    moved = Reprojector(WIDTHS, ROOM).step(rendering(BEFORE), dancer(x=300, scale=SCALE))
+    moved = Reprojector(ROOM).step(rendering(BEFORE), limbs(dancer(x=300, scale=SCALE)))
     assert np.mean(moved != ROOM) < 0.05, "a rim where limbs fade"
 
 
@@ -119,7 +119,7 @@ def body(picture: Rgb, pose: Pose) -> Rgb:
 def test_when_she_moves_a_rendering_that_was_moved_is_nearer_to_the_next_one(behind: int) -> None:
     subject = load_subject("alice")
     assert subject.atlas
-    renderer, reprojector = open_renderer(subject), Reprojector(subject.atlas.widths, subject.plate)
+    renderer, reprojector = open_renderer(subject), Reprojector(subject.plate)
     track = PoseTrack.of(PoseConfig().for_skeleton(subject.manifest.skeleton_version))
     cuts: list[Rendering] = []
     near_db = []
@@ -129,7 +129,7 @@ def test_when_she_moves_a_rendering_that_was_moved_is_nearer_to_the_next_one(beh
         picture = renderer.step(subject.figure(pose))
         if len(cuts) >= behind:
             last = cuts[-behind]
-            pair = last.picture, reprojector.step(last, pose)
+            pair = last.picture, reprojector.step(last, limbs_of(pose, subject.atlas.widths))
             near_db.append([psnr_db(body(each, pose), body(picture, pose)) for each in pair])
         cut = renderer.cut()
         assert cut is not None
