@@ -197,13 +197,14 @@ def test_clips_are_unbroken() -> None:
         assert len(poses) == 10
 
 
-def test_only_the_person_is_classified() -> None:
+@pytest.mark.parametrize(("height_px", "width_px"), [(256, 256), (256, 320), (320, 256)])
+def test_only_the_person_is_classified(height_px: int, width_px: int) -> None:
     """Whatever lies away from the limbs leaves no trace, not even through the encoder's neighbourhood."""
-    pose, size_px = standing(scale=2), 256
+    pose = standing(scale=2)
     rng = np.random.default_rng(0)
-    person = np.zeros((size_px, size_px), np.uint8)
+    person = np.zeros((height_px, width_px), np.uint8)
     cv2.rectangle(person, (50, 10), (206, 250), 1, -1)
-    quiet = np.full((size_px, size_px, 3), 90, np.uint8)
+    quiet = np.full((height_px, width_px, 3), 90, np.uint8)
     busy = np.where(person[:, :, None] > 0, quiet, rng.integers(0, 256, quiet.shape).astype(np.uint8))
     pairs = [make_pairs([picture] * 4, [pose] * 4, 30.0, 20) for picture in (quiet, busy)]
     assert pairs[0].bodies.shape == (2, 6, BODY_PX, BODY_PX)

@@ -32,6 +32,7 @@ from realtime.frame import Rgb
 from realtime.pose.figure.limbs import draw
 from realtime.pose.measure import HeadBox, head_box, stature_px
 from realtime.pose.pose import Pose
+from realtime.pose.skeleton import REFINED
 from realtime.render import crop_head
 from realtime.video import VideoWriter, read_video
 from trainer.networks.efficientnet import EfficientNet
@@ -100,7 +101,7 @@ def make_pairs(pictures: Sequence[Rgb], poses: Sequence[Pose], fps: float, crf: 
     decoded = _encoded(pictures, fps, crf)
     for number in range(1, len(decoded), PAIR_EVERY):
         pose = poses[number]
-        person = _person_mask(pose, len(decoded[number]))
+        person = _person_mask(pose, *decoded[number].shape[:2])
         pair = [np.where(person, picture, np.uint8(MASKED_VALUE)) for picture in decoded[number - 1 : number + 1]]
         low, high = pose.xy[pose.confidence > 0].min(axis=0), pose.xy[pose.confidence > 0].max(axis=0)
         x, y = (float(value) for value in (low + high) / 2)
@@ -115,6 +116,8 @@ class DetectorInfo(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_o
     """What a detector was trained on, and how well it does; metadata in its file."""
 
     subject: str
+    skeleton_version: int = REFINED
+    """Of the poses that say where the person is; see `realtime.pose.skeleton`."""
     size_px: tuple[int, int]
     """Videos are resized to this."""
     footage_px: tuple[int, int] | None = None
@@ -218,9 +221,9 @@ def load_detector(path: Path) -> tuple[Detector, DetectorInfo]:
         raise UserError(f"{path} is not a detector ({reason}): make one with `trainer detector train`.") from error
 
 
-def _person_mask(pose: Pose, size_px: int) -> NDArray[np.bool_]:
-    """[size_px, size_px, 1]: whether a pixel is near the figure's lines."""
-    lines = draw(pose, size_px).any(axis=2)
+def _person_mask(pose: Pose, height_px: int, width_px: int) -> NDArray[np.bool_]:
+    """[height_px, width_px, 1]: whether a pixel is near the figure's lines."""
+    lines = draw(pose, height_px, width_px).any(axis=2)
     width = 2 * round(PERSON_MARGIN * stature_px(pose)) + 1
     near = cv2.dilate(np.asarray(lines, np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width)))
     return np.asarray(near[:, :, None] > 0)

@@ -84,6 +84,7 @@ def make_detector(
     clip_accuracy, pair_accuracy = accuracy(detector, held_out)
     info = DetectorInfo(
         subject=subject.manifest.name,
+        skeleton_version=subject.manifest.skeleton_version,
         size_px=subject.size_px,
         footage_px=subject.manifest.training.footage_px,
         crop=subject.manifest.training.crop,
@@ -103,7 +104,7 @@ def run_detector(model: Path, video: Path, engines: EngineConfig, pose: PoseConf
         UserError: the detector or the video cannot be read, or nobody is in it for a second.
     """
     detector, info = load_detector(model)
-    framing = Framing(info.size_px, info.footage_px, info.crop)
+    pose, framing = pose.for_skeleton(info.skeleton_version), Framing(info.size_px, info.footage_px, info.crop)
     fps, features, clips = frame_rate(video), PairFeatures(), list[tuple[float, float]]()
     frames = (
         ([picture], seen) for picture, seen in tracked_frames(video, framing, pose, engines.threads, "Classifying")
