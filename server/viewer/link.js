@@ -32,6 +32,7 @@ export class Link {
       this.#changing = false;
       try {
         await session.open();
+        if (!this.#wanted) return;
         this.onState("live", "", status);
         trouble = null;
         failures = 0;

@@ -22,6 +22,7 @@ export class Session {
   #closed = false;
   #connection = new RTCPeerConnection();
   #timer = 0;
+  #late = false;
 
   /**
    * @param {string} path the endpoint's
@@ -56,11 +57,11 @@ export class Session {
       throw new SessionError("The machine that plays has no network, without which there is no picture: connect it to one.", { blocked: true });
     }
     await this.#connection.setRemoteDescription({ type: "answer", sdp: text });
-    this.#timer = setTimeout(() => this.end(), BLOCKED_MS);
+    this.#timer = setTimeout(() => this.#giveUp(), BLOCKED_MS);
     await Promise.race([this.connected, this.ended]);
     clearTimeout(this.#timer);
-    if (this.#connection.connectionState !== "connected") {
-      throw new SessionError("The picture cannot get through.", { blocked: true });
+    if (this.#connection.connectionState !== "connected") {  // somebody may have ended it, too: then nothing is wrong with the way
+      throw new SessionError("The picture cannot get through.", { blocked: this.#late });
     }
   }
 
@@ -91,12 +92,18 @@ export class Session {
     if (this.#url) request(this.#url, { method: "DELETE", keepalive: true }).catch(() => { /* it has gone already */ });
   }
 
+  #giveUp() {
+    this.#late = true;
+    this.end();
+  }
+
   #note() {
     const state = this.#connection.connectionState;
     clearTimeout(this.#timer);
     if (state === "connected") this.#settle();
     else if (state === "disconnected") this.#timer = setTimeout(() => this.end(), DISCONNECTED_MS);
-    else if (state === "failed" || state === "closed") this.end();
-    else this.#timer = setTimeout(() => this.end(), BLOCKED_MS);
+    else if (state === "failed") this.#giveUp();
+    else if (state === "closed") this.end();
+    else this.#timer = setTimeout(() => this.#giveUp(), BLOCKED_MS);
   }
 }

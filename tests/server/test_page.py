@@ -168,6 +168,25 @@ async def test_a_quick_restart_is_noticed_too(browser: Browser) -> None:
         await visitor.numbers("person", 18)
 
 
+ENDED_WHILE_CONNECTING = """
+const use = RTCPeerConnection.prototype.setRemoteDescription;
+let times = 0;
+RTCPeerConnection.prototype.setRemoteDescription = async function (answer) {
+  if (times++ === 0) dispatchEvent(new Event("online"));
+  return use.call(this, answer);
+};
+"""
+
+
+async def test_who_connects_anew_before_it_was_connected_stays_with_webrtc(browser: Browser) -> None:
+    async with stage(streams=1) as on_stage:
+        visitor = await visit(browser, on_stage.server.url, script=ENDED_WHILE_CONNECTING)
+        await visitor.live()
+        await visitor.numbers("person", 5)
+        assert [request for request in visitor.requests if "/watch" in request] == []
+        assert sum(request.endswith("/whep") for request in visitor.requests) >= 4, "asked and posted, twice"
+
+
 async def test_pictures_that_no_longer_get_through_are_asked_for_anew(browser: Browser) -> None:
     """The network has changed: the server sends, and WebRTC itself notices late or, as here, never."""
     box, posts = Middlebox(loss=0.0), list[str]()
