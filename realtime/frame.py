@@ -18,6 +18,8 @@ class Frame:
     """`time.perf_counter()` at capture."""
     number: int
     """Counts the source's frames from 0, those dropped later included."""
+    source: int = 0
+    """Which of a session's sources it is from, counted from 0."""
     done_at_s: float | None = None
     """`time.perf_counter()` when its last stage was done; None before the first one."""
 

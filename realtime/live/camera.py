@@ -48,7 +48,7 @@ class CameraSource:
         self, camera: str, capture: CaptureConfig = CaptureConfig(), *, say: Callable[[str], object] = LOG.info
     ) -> None:
         self._device = find_device(camera)
-        self.name = f"camera {camera}"
+        self.camera, self.name = camera, f"camera {camera}"
         self._capture, self._say = capture, say
         self._taken_at_s: list[float] | None = []
         self._closed, self._reading = threading.Event(), threading.Lock()
@@ -103,8 +103,7 @@ class CameraSource:
         """Release the camera, unless a read is stuck in it: then the process's end does."""
         self._closed.set()
         if self._reading.acquire(timeout=0.2):
-            if self._camera is not None:
-                self._camera.release()
+            self._release()
             self._reading.release()
 
     def _read(self) -> Any:
@@ -122,14 +121,25 @@ class CameraSource:
 
     def _reopen(self) -> None:
         """Try to open the camera anew, after a pause."""
-        if self._camera is not None:
-            LOG.warning("%s gives no pictures. Waiting for it.", self.name.capitalize())
-            self._camera.release()
-            self._camera = None
-        if not self._closed.wait(REOPEN_S):
-            self._camera = self._open()
+        with self._reading:
             if self._camera is not None:
+                LOG.warning("%s gives no pictures. Waiting for it.", self.name.capitalize())
+            self._release()
+        if self._closed.wait(REOPEN_S):
+            return
+        camera = self._open()
+        with self._reading:
+            self._camera = camera
+            if self._closed.is_set():  # meanwhile: nobody else would release it
+                self._release()
+            elif camera is not None:
                 LOG.warning("%s is back.", self.name.capitalize())
+
+    def _release(self) -> None:
+        """Let go of the camera, if there is one; by whoever holds `_reading`."""
+        if self._camera is not None:
+            self._camera.release()
+        self._camera = None
 
     def _open(self) -> Any:
         """The opened camera; None if it cannot be opened."""

@@ -17,6 +17,7 @@ from realtime.live.performer_profile import check_name
 from realtime.live.pipeline import SubjectRenderer
 from realtime.live.quality import QualityName
 from realtime.live.recording import RecordingOutput
+from realtime.live.run_config import CaptureConfig
 from realtime.live.session import Session
 from realtime.live.source import FileSource, Source, performers
 from realtime.live.whip_source import WHIP, WhipSource
@@ -46,6 +47,7 @@ class SessionCommands:
         publisher: what whoever publishes is received with, if anybody may.
         sound: what is recorded with the pictures, if there is any.
         credentials: what recordings are signed with.
+        capture: what is asked of cameras.
         folder: where pictures and recordings are written.
     """
 
@@ -57,11 +59,12 @@ class SessionCommands:
         publisher: WhipSource | None = None,
         sound: SharedSound | None = None,
         credentials: ContentCredentials | None = None,
+        capture: CaptureConfig = CaptureConfig(),
         folder: Path = Path(),
     ) -> None:
         self._session, self._load, self._folder = session, load, folder.resolve()
         self._recording: RecordingOutput | None = None
-        self._sound, self._credentials = sound, credentials
+        self._sound, self._credentials, self._capture = sound, credentials, capture
         self._shown: list[Manifest] = []
         """Whom the present recording shows."""
         self._said, self._said_until_s = "", -math.inf
@@ -110,8 +113,9 @@ class SessionCommands:
             self._shown.append(next_one.subject.manifest)
 
     def follow(self, name: str) -> None:
-        """Exchange the source."""
-        self._session.exchange_source(self._open(name))
+        """Exchange the source, unless it is that one."""
+        if name != self._source:
+            self._session.exchange_source(self._open(name))
 
     def mirror(self, on: bool) -> None:
         """Turn the source's pictures around."""
@@ -153,10 +157,12 @@ class SessionCommands:
         """Begin a recording, or end it; returns the file's full path."""
         if what == "start":
             return str(self.record_to(new_path(self._folder, self._subject, ".mp4")))
-        if self._recording is None or self._recording.ended:
-            raise UserError("Nothing is being recorded.")
         recording, self._recording = self._recording, None
-        self._session.remove(recording)
+        ended = recording is None or recording.ended
+        if recording is not None:
+            self._session.remove(recording)
+        if recording is None or ended:
+            raise UserError("Nothing is being recorded.")
         return str(recording.path.resolve())
 
     def record_to(self, path: Path) -> Path:
@@ -199,7 +205,7 @@ class SessionCommands:
             info["notice"] = self._said
         state = {
             "subject": self._subject,
-            "source": session.source.name,
+            "source": self._source,
             "mirror": session.mirrored,
             "badge": session.badge,
             "record": recording.path.name if recording is not None and not recording.ended else None,
@@ -218,6 +224,14 @@ class SessionCommands:
         """The name by which the present subject is chosen: its folder's."""
         return self._session.renderer.subject.folder.resolve().name
 
+    @property
+    def _source(self) -> str:
+        """What is followed, as it is chosen, or by its name if it cannot be."""
+        source = self._session.source
+        if isinstance(source, CameraSource):
+            return f"{CAMERA}{source.camera}"
+        return WHIP if isinstance(source, WhipSource) else source.name
+
     def _say(self, sentence: str) -> None:
         LOG.warning(sentence)
         self._said, self._said_until_s = sentence, time.perf_counter() + SAID_S
@@ -230,7 +244,7 @@ class SessionCommands:
             fps = first.fps if isinstance(first, FileSource) and name == first.name else PICTURES_FPS
             return FileSource(films[name], loop=True, fps=fps)
         if name.startswith(CAMERA) and name.removeprefix(CAMERA).isdecimal():
-            return CameraSource(name.removeprefix(CAMERA))
+            return CameraSource(name.removeprefix(CAMERA), self._capture)
         if name == WHIP and self._publisher is not None:
             return WhipSource(self._publisher.inlet, self._publisher.sound)
         raise UserError(f"There is no source {name!r}: choose one of {', '.join(films)}, or {CAMERA}NUMBER.")

@@ -34,6 +34,10 @@ class Output(Protocol):
     def dropped(self) -> int:
         """Frames that a newer one overtook."""
 
+    @property
+    def watched(self) -> bool:
+        """Whether anybody has anything of the frames: where nobody has, the session rests."""
+
 
 class WorkingOutput:
     """An output with a thread of its own, in which `_work` takes the frames.
@@ -53,6 +57,11 @@ class WorkingOutput:
     def dropped(self) -> int:
         """Frames that a newer one overtook."""
         return self._frames.dropped
+
+    @property
+    def watched(self) -> bool:
+        """Whether anybody has anything of the frames."""
+        return True
 
     def write(self, frame: Frame) -> None:
         """Hand a frame over; raises what ended the work."""

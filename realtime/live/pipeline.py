@@ -108,13 +108,13 @@ class PosePipeline:
         live: bool = True,
     ) -> None:
         self._track = track
-        self._live = live
         self._blur = BlurMeter() if live else None
         self._meter = meter
         self._renderer = renderer
         self._retargeter = Retargeter(renderer.subject.manifest, profile)
         self._lesson: Lesson | None = None
-        self._forget = False
+        self._others: tuple[int, bool] | None = None
+        """The number of the source from which somebody else comes, and whether it is live."""
 
     @property
     def notice(self) -> str | None:
@@ -131,9 +131,9 @@ class PosePipeline:
         """Learn from now on where the performer stands near and far; a name keeps it. From any thread."""
         self._lesson = Lesson(name)
 
-    def forget(self, *, live: bool) -> None:
-        """Whoever comes next is somebody else: the source was exchanged, for a live one or not. From any thread."""
-        self._live, self._forget = live, True
+    def forget(self, source: int, *, live: bool) -> None:
+        """Whoever comes in frames from this source on is somebody else, be it live or not; from any thread."""
+        self._others = source, live
 
     def economize(self, economy: Economy) -> None:
         """Leave something out of the estimation; see `Estimator.economize`. From any one thread."""
@@ -144,11 +144,11 @@ class PosePipeline:
         if renderer is not self._renderer:
             self._renderer = renderer
             self._retargeter.exchange(renderer.subject.manifest)
-        if self._forget:
-            self._forget, self._lesson = False, None
-            self._blur = BlurMeter() if self._live else None
-            self._track.reset()
-            self._retargeter.reset()
+        others = self._others  # once: another thread may change it meanwhile
+        if others is not None and frame.source >= others[0]:
+            self._begin_anew(live=others[1])
+            if self._others is others:
+                self._others = None
         self._meter.add("pose_wait", time.perf_counter() - frame.waiting_since_s)
         with self._meter.time("pose"):
             if isinstance(frame, PosedFrame):
@@ -167,6 +167,11 @@ class PosePipeline:
             pose = self._retargeter.fit(tracked.pose, frame) if tracked.pose else None
             figure = renderer.subject.figure(pose)
         return FigureFrame(replace(frame, done_at_s=time.perf_counter()), figure, renderer)
+
+    def _begin_anew(self, *, live: bool) -> None:
+        self._lesson, self._blur = None, BlurMeter() if live else None
+        self._track.reset()
+        self._retargeter.reset()
 
     def _learn(self, tracked: TrackedPose, frame: Frame) -> None:
         lesson = self._lesson

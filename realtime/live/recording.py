@@ -75,6 +75,11 @@ class RecordingOutput(WorkingOutput):
             sound.listen(self._heard.append)
         self._thread.start()
 
+    @property
+    def watched(self) -> bool:
+        """Whether frames are recorded."""
+        return not self.ended
+
     def close(self) -> None:
         """Let the work end."""
         if self._sound is not None:

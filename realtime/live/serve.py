@@ -68,6 +68,7 @@ async def serve(config: RunConfig) -> None:
         publisher=publisher,
         sound=None if sound is None else sound.shared,
         credentials=credentials,
+        capture=config.capture,
     )
     server = Server(
         session.streams,

@@ -204,8 +204,8 @@ class Session:
 
     def exchange_source(self, source: Source) -> None:
         """Follow another source, which the session closes, too; from any thread."""
-        self._source.exchange(source)
-        self._pose.forget(live=_is_live(source))
+        number = self._source.exchange(source)
+        self._pose.forget(number, live=_is_live(source))
 
     @property
     def has_sound(self) -> bool:
@@ -324,8 +324,8 @@ class Session:
 
     @property
     def _watched(self) -> bool:
-        """Whether anybody takes the pictures; an output that is no stream always does."""
-        return any(not isinstance(each, StreamOutput) or each.watched for each in self._outputs)
+        """Whether anybody has anything of the pictures."""
+        return any(each.watched for each in self._outputs)
 
     @property
     def _silent_s(self) -> float:

@@ -16,30 +16,32 @@ class SourceSwitch:
     """
 
     def __init__(self, source: Source) -> None:
-        self._source, self._number = source, 0
+        self._playing, self._number = (source, 0), 0
+        """What is played, and how many were before it; exchanged together."""
         self._lock, self._closed = threading.Lock(), False
         self._hear: Hear | None = None
 
     @property
     def name(self) -> str:
         """Of what is played now."""
-        return self._source.name
+        return self.current.name
 
     @property
     def current(self) -> Source:
         """What is played now."""
-        return self._source
+        return self._playing[0]
 
     @property
     def has_sound(self) -> bool:
         """Whether what is played now may be heard, too."""
-        return isinstance(self._source, AudibleSource) and self._source.has_sound
+        source = self.current
+        return isinstance(source, AudibleSource) and source.has_sound
 
     def listen(self, hear: Hear) -> None:
         """Hand over the sound of what is played, and of what follows."""
         with self._lock:
             self._hear = hear
-            self._connect(self._source)
+            self._connect(self.current)
 
     def _connect(self, source: Source) -> None:
         if self._hear is not None and isinstance(source, AudibleSource):
@@ -48,27 +50,29 @@ class SourceSwitch:
     def read(self) -> Frame | None:
         """Wait for the next frame; None once the source that is played now has ended."""
         while True:
-            source = self._source
-            frame = source.read()
-            if source is not self._source:
+            playing = self._playing
+            frame = playing[0].read()
+            if playing is not self._playing:
                 continue
             if frame is None:
                 return None
             self._number += 1
-            return replace(frame, number=self._number - 1)
+            return replace(frame, number=self._number - 1, source=playing[1])
 
-    def exchange(self, source: Source) -> None:
-        """Play another source from now on; from any thread."""
+    def exchange(self, source: Source) -> int:
+        """Play another source from now on, from any thread; returns the number of its frames' `source`."""
         with self._lock:
+            before, number = self._playing
             if self._closed:
                 source.close()
-                return
+                return number
             self._connect(source)
-            before, self._source = self._source, source
+            self._playing = source, number + 1
         before.close()
+        return number + 1
 
     def close(self) -> None:
         """Let `read` end."""
         with self._lock:
             self._closed = True
-        self._source.close()
+        self.current.close()

@@ -164,3 +164,19 @@ def test_mistakes_get_one_sentence() -> None:
     assert_refused(command("realtime", "run", "--camera", "-1"), "There is no camera '-1'", "its number")
     assert_refused(command("realtime", "run", "--camera", "Logitech"), "There is no camera 'Logitech'", "its name")
     assert_refused(command("realtime", "run", "--camera", "/dev/video77"), "There is no camera /dev/video77")
+
+
+def test_a_camera_that_opens_when_the_source_is_closed_already_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    released = list[Driver]()
+    monkeypatch.setattr(Driver, "release", lambda self: released.append(self), raising=False)
+    Driver.script = iter([False] * camera.READ_TRIES)
+    source = CameraSource("0")
+
+    def opened_too_late(_: Driver) -> bool:
+        source.close()
+        return True
+
+    monkeypatch.setattr(Driver, "isOpened", opened_too_late)
+    assert source.read() is None
+    assert Driver.opened == 2
+    assert len(set(map(id, released))) == 2, "both"

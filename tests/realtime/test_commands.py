@@ -27,6 +27,7 @@ from realtime.live.lesson import TOLD_S
 from realtime.live.performer_profile import load_profile
 from realtime.live.pipeline import FADE_S, STAGES, FigureFrame, PosePipeline, ShowPipeline
 from realtime.live.quality import LEVELS
+from realtime.live.run_config import CaptureConfig
 from realtime.live.session import Session
 from realtime.live.source import FileSource
 from realtime.live.source_switch import SourceSwitch
@@ -150,6 +151,34 @@ def test_whoever_publishes_may_be_followed_where_the_session_began_with_it(tmp_p
     asked.follow("whip")
     assert isinstance(session.source, WhipSource)
     assert session.source.inlet is first.inlet, "the server puts the pictures where it did"
+
+
+def test_pictures_say_which_source_they_are_from() -> None:
+    switch = SourceSwitch(ScriptedSource(repeat(LEFT_WHITE), fps=1000))
+    numbers = [frame.source for _ in range(2) if (frame := switch.read())]
+    assert switch.exchange(ScriptedSource(repeat(LEFT_WHITE), fps=1000)) == 1
+    numbers += [frame.source for _ in range(2) if (frame := switch.read())]
+    assert numbers == [0, 0, 1, 1]
+
+
+def test_a_camera_is_opened_as_the_session_was_asked_to_and_only_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = list[tuple[str, CaptureConfig]]()
+
+    class Camera(ScriptedSource):
+        def __init__(self, camera: str, capture: CaptureConfig) -> None:
+            super().__init__([])
+            self.camera, self.name = camera, f"camera {camera}"
+            opened.append((camera, capture))
+
+    monkeypatch.setattr("realtime.live.commands.CameraSource", Camera)
+    asks = CaptureConfig(camera_size="1280x720")
+    session = Session(ScriptedSource([]), PoseTrack(ScriptedEstimator()), ScriptedRenderer(), [], meter=Meter(*STAGES))
+    asked = SessionCommands(session, lambda _: ScriptedRenderer(), capture=asks)
+    asked.follow("camera:1")
+    state = asked.info()["state"]
+    assert isinstance(state, dict)
+    asked.follow(state["source"])
+    assert opened == [("1", asks)]
 
 
 def test_a_source_that_is_exchanged_after_the_end_is_closed() -> None:

@@ -22,7 +22,8 @@ from realtime.pose.track import PoseTrack
 from realtime.subject import load_subject
 from realtime.video import read_video
 from tests.support.commands import DATA
-from tests.support.scripted import ScriptedRenderer
+from tests.support.scripted import ScriptedEstimator, ScriptedRenderer
+from tests.support.standing_pose import standing
 from tests.support.two_people import FAR_LEFT, FAR_RIGHT, scene
 
 SCRIPTED = ScriptedRenderer()
@@ -140,3 +141,20 @@ def test_the_parts_of_a_frames_way_add_up() -> None:
     assert parts_ms["pose_wait"] >= 1000, "since it was captured"
     whole_ms = 1000 * (picture.waiting_since_s - frame.captured_at_s)
     assert 0.95 * whole_ms <= sum(parts_ms.values()) <= whole_ms
+
+
+def test_pictures_of_the_source_before_are_nobody_elses() -> None:
+    """One may be on its way when the source is exchanged."""
+    resets = list[int]()
+
+    class Counted(ScriptedEstimator):
+        def reset(self) -> None:
+            resets.append(frame.source)
+
+    pose = PosePipeline(PoseTrack(Counted(standing())), SCRIPTED, Meter(*STAGES))
+    rgb: Rgb = np.zeros((256, 256, 3), np.uint8)
+    pose.forget(1, live=False)
+    for number, source in enumerate((0, 0, 1, 1)):
+        frame = replace(frame_of(rgb, number), source=source)
+        pose.step(frame, SCRIPTED)
+    assert resets == [1]

@@ -188,6 +188,19 @@ def test_recording_by_command(tmp_path: Path) -> None:
             assert "not filmed" in container.metadata["comment"]
 
 
+def test_a_session_whose_recording_ended_by_itself_may_rest(tmp_path: Path) -> None:
+    session = Session(ScriptedSource([]), PoseTrack(ScriptedEstimator()), ScriptedRenderer(), [], meter=Meter(*STAGES))
+    asked = SessionCommands(session, lambda _: ScriptedRenderer(), folder=tmp_path)
+    asked.record("start")
+    assert session._watched
+    (recording,) = session._outputs
+    recording.close()
+    assert not session._watched
+    with pytest.raises(UserError, match="Nothing is being recorded"):
+        asked.record("stop")
+    assert not session._outputs
+
+
 def test_a_recording_that_ended_by_itself_is_told_on_the_page(tmp_path: Path) -> None:
     session = Session(ScriptedSource([]), PoseTrack(ScriptedEstimator()), ScriptedRenderer(), [], meter=Meter(*STAGES))
     asked = SessionCommands(session, lambda _: ScriptedRenderer(), folder=tmp_path)

@@ -90,6 +90,7 @@ class KeptOutput:
     """Keeps every frame."""
 
     dropped = 0
+    watched = True
 
     def __init__(self) -> None:
         self.frames: list[Frame] = []
