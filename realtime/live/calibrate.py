@@ -13,6 +13,7 @@ from rich.text import Text
 
 from engines.console import progress_bar
 from engines.errors import UserError
+from realtime.live.openpose_source import PosedFrame
 from realtime.live.performer_profile import Profile
 from realtime.live.source import Source
 from realtime.pose.estimation.config import PoseConfig
@@ -149,7 +150,10 @@ def calibrate(source: Source, console: Console, pose: PoseConfig = PoseConfig())
                 if frame is None:
                     raise UserError(f"The {source.name} has ended before the calibration: give a longer one.")
                 size_px = frame.rgb.shape[1], frame.rgb.shape[0]
-                tracked = track.step(frame.rgb, frame.captured_at_s)
+                if isinstance(frame, PosedFrame):
+                    tracked = track.step_seen(frame.pose, frame.captured_at_s)
+                else:
+                    tracked = track.step(frame.rgb, frame.captured_at_s)
                 hint = calibration.see(tracked, frame.captured_at_s)
                 live.update(_screen(hint, calibration))
                 if calibration.gave_up:

@@ -12,13 +12,16 @@ import pytest
 from rich.console import Console
 
 from engines.errors import UserError
+from realtime.frame import Frame, Rgb
 from realtime.live.calibrate import CALIBRATION_S, CALIBRATION_STEPS, Calibration, calibrate, calibrate_film
+from realtime.live.openpose_source import PosedFrame
 from realtime.live.performer_profile import Profile, load_profile, profiles_folder, save_profile
 from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.normalization.motion_range import MotionRange, Stand
 from realtime.video import VideoWriter, read_video
 from tests.support.commands import DATA, assert_refused, command, command_here
 from tests.support.scripted import ScriptedSource
+from tests.support.standing_pose import standing
 
 MOTION = MotionRange(far_ankle=400, near_ankle=460, far_stature=250, near_stature=350, middle=480, reach=20)
 PROFILE = Profile(width_px=960, height_px=540, motion=MOTION)
@@ -125,3 +128,20 @@ def test_a_damaged_profile_is_refused(text: bytes) -> None:
     save_profile("eve", PROFILE).write_bytes(text)
     with pytest.raises(UserError, match=r"eve\.json.*realtime calibrate eve"):
         load_profile("eve")
+
+
+def test_recorded_poses_calibrate_without_a_look_at_their_drawings(monkeypatch: pytest.MonkeyPatch) -> None:
+    pose = standing()
+    picture: Rgb = np.zeros((8, 8, 3), np.uint8)
+    frames = (PosedFrame(rgb=picture, captured_at_s=i / 10, number=i, pose=pose) for i in range(10_000))
+    seen = list[Frame | None]()
+
+    class Poses(ScriptedSource):
+        def read(self) -> Frame | None:
+            seen.append(next(frames, None))
+            return seen[-1]
+
+    monkeypatch.setattr("realtime.pose.track.PoseTrack.step", lambda *_: pytest.fail("there is nobody in drawings"))
+    with pytest.raises(UserError, match="hardly came nearer"):
+        calibrate(Poses([]), Console(file=io.StringIO()))
+    assert len(seen) > 10
