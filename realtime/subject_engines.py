@@ -1,7 +1,6 @@
 """What runs a subject's networks on this machine: chosen once, loaded as a renderer."""
 
 import logging
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,6 +8,7 @@ import numpy as np
 
 from engines.backends import Auto, BackendName, Precision
 from engines.choose import Choice, choose
+from engines.cores import usable_cores
 from engines.engine import Engine
 from engines.errors import UserError
 from engines.windowed import WindowedEngine
@@ -30,16 +30,16 @@ class EngineConfig:
     """What runs the subject's networks: auto measures once which is fastest here."""
     precision: Auto | Precision = "auto"
     """Arithmetic of the subject's networks; those of the pose have their own."""
-    threads: int = max(1, (os.cpu_count() or 2) - 1)
+    threads: int = max(1, usable_cores() - 1)
     """Cores for the networks; live, one more is busy with the pose."""
 
     def __post_init__(self) -> None:
-        most = os.cpu_count() or 1
+        most = usable_cores()
         if not 1 <= self.threads <= most:
-            raise UserError(f"--threads must be from 1 to {most}, the cores of this machine, not {self.threads}.")
+            raise UserError(f"--threads must be from 1 to {most}, the cores that there are for it, not {self.threads}.")
 
 
-BEST = EngineConfig(precision="f32", threads=os.cpu_count() or 1)
+BEST = EngineConfig(precision="f32", threads=usable_cores())
 """For results that nobody waits for live."""
 
 

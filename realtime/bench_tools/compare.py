@@ -1,6 +1,5 @@
 """`realtime bench --compare`: beside the usual way, on the same clip and the same cores."""
 
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from engines.console import progress_bar
+from engines.cores import usable_cores
 from engines.errors import UserError
 from realtime.bench_tools.renderer import BenchRenderer, whole_renderer
 from realtime.bench_tools.usual import FPS, Cost, ViewerEncoder, open_holistic, time_paper_step
@@ -139,7 +139,7 @@ def bench_compare(
         measured = _side_by_side(video, frames, ours, None if isinstance(library, str) else library)
         found: dict[str, Cost | str] = {"pose": library if isinstance(library, str) else Cost.of(measured.poses_s)}
     say("Timing the paper's networks in torch, which takes a while.")
-    found["networks"] = time_paper_step(subject.size_px, os.cpu_count() or 1)
+    found["networks"] = time_paper_step(subject.size_px, usable_cores())
     found["encode"] = Cost.of(measured.encodes_s)
     live = bench(subject, FileSource(video, loop=True), engines, pose, seconds=seconds, say=say)
     return summary(measured.ours_ms, found, live)

@@ -1,9 +1,7 @@
 """`realtime bench --scaling`: smaller pictures, one core and all, one viewer and a hundred."""
 
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from multiprocessing import get_context
@@ -17,6 +15,7 @@ from rich.table import Table
 
 from engines.choose import Choice
 from engines.console import progress_bar
+from engines.cores import CAN_BIND, bound_to, usable_cores
 from realtime.bench_tools.renderer import can_shrink, small_renderer, whole_renderer
 from realtime.bench_tools.viewers import FPS, ViewersRow, bench_viewers
 from realtime.live.bench import measure, running
@@ -150,22 +149,8 @@ def viewer_percent(rows: Sequence[ViewersRow]) -> float:
 
 def on_cores(cores: int, work: Callable[[A], R], argument: A) -> R:
     """Do `work` in a process that is bound to so many cores before it loads libraries, which start threads then."""
-    with _bound(cores), ProcessPoolExecutor(1, get_context("spawn")) as executor:
+    with bound_to(cores), ProcessPoolExecutor(1, get_context("spawn")) as executor:
         return executor.submit(work, argument).result()
-
-
-@contextmanager
-def _bound(cores: int) -> Iterator[None]:
-    """Bind this thread, and the processes that it starts, to the last cores that it may use, where the system can."""
-    if not hasattr(os, "sched_setaffinity"):
-        yield
-        return
-    allowed = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, sorted(allowed)[-cores:])
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, allowed)
 
 
 def _measure_size(task: SizeTask) -> SizeRow:
@@ -195,10 +180,10 @@ def _measure_size(task: SizeTask) -> SizeRow:
 
 def _core_counts(say: Callable[[str], object]) -> list[int]:
     """One core and all, where the system lets programs be bound."""
-    if not hasattr(os, "sched_setaffinity"):  # Windows and macOS
+    if not CAN_BIND:
         say("Programs cannot be bound to cores here: all cores only.")
-        return [os.cpu_count() or 1]
-    return sorted({1, len(os.sched_getaffinity(0))})
+        return [usable_cores()]
+    return sorted({1, usable_cores()})
 
 
 def show(result: ScalingResult) -> None:

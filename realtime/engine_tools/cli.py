@@ -1,6 +1,5 @@
 """`engines`: build, verify and measure what runs a subject's networks on this machine."""
 
-import os
 import sys
 import time
 from importlib.util import find_spec
@@ -10,13 +9,14 @@ from tyro.conf import Positional
 
 from engines.backends import Auto, BackendName, Precision
 from engines.console import run_commands, stopping_says
+from engines.cores import usable_cores
 from engines.errors import UserError
 from realtime.engine_tools.verify import verify_subject
 
 if TYPE_CHECKING:
     from engines.bench import Row
 
-SPARE = max(1, (os.cpu_count() or 2) - 1)
+SPARE = max(1, usable_cores() - 1)
 """All cores but the pose's."""
 BASELINE = "trainer.baseline"
 """The module that times the paper's generator; it needs torch."""

@@ -1,6 +1,5 @@
 """Measure a live session without people: the same threads, engines and encoder, for a while."""
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from engines.cores import usable_cores
 from realtime.live.opening import open_session
 from realtime.live.pipeline import BESIDE, CHAIN
 from realtime.live.quality import FULL, LEVELS, QualityConfig
@@ -102,7 +102,7 @@ def measure(
         tell(elapsed_s)
         ended = session.wait(min(0.5, seconds - elapsed_s))
         elapsed_s = time.perf_counter() - begun_at_s
-    cpu_share = (time.process_time() - cpu_begun_s) / elapsed_s / (os.cpu_count() or 1)
+    cpu_share = (time.process_time() - cpu_begun_s) / elapsed_s / usable_cores()
     return BenchResult(
         fps=round(session.meter.count("latency") / elapsed_s, 2),
         latency_ms=session.meter.percentiles_ms("latency", 50, 95, 99),

@@ -1,8 +1,9 @@
 """Keeps a session within a share of the machine's processor time."""
 
-import os
 import time
 from collections.abc import Callable
+
+from engines.cores import usable_cores
 
 SAVED_S, OWED_S = 0.1, 1.0
 """What was not used may be made up for later for so long, and what was used too much has to be, of wall time."""
@@ -22,7 +23,7 @@ class CpuShare:
         self,
         share: float,
         *,
-        cores: int = os.cpu_count() or 1,
+        cores: int = usable_cores(),
         clock: Callable[[], float] = time.perf_counter,
         cpu_clock: Callable[[], float] = time.process_time,
     ) -> None:

@@ -1,6 +1,5 @@
 """Build an atlas from prepared footage: which frames show each part best, and the part alone cut out of each."""
 
-import os
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.console import progress_bar
+from engines.cores import usable_cores
 from realtime.frame import Rgb
 from realtime.pose.pose import Floats, Pose
 from realtime.references.atlas import ATLAS, Atlas, Reference
@@ -55,7 +55,7 @@ def build_atlas(footage: Footage, counts: Mapping[str, int] = COUNTS) -> Atlas:
     """
     widths = learn_widths(footage)
     chosen = sorted(_choose(footage, widths, counts).items())
-    size, cores = (footage.about.width_px, footage.about.height_px), os.cpu_count() or 1
+    size, cores = (footage.about.width_px, footage.about.height_px), usable_cores()
     each = -(-len(chosen) // cores)
     runs = [chosen[first : first + each] for first in range(0, len(chosen), max(1, each))]
     references: dict[str, list[Reference]] = {part: [] for part in PARTS}

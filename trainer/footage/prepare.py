@@ -11,12 +11,12 @@ RUN/
 """
 
 import logging
-import os
 from itertools import islice
 from pathlib import Path
 
 import msgspec
 
+from engines.cores import usable_cores
 from engines.errors import UserError
 from engines.files import write_file
 from realtime.pose.archive import save_poses
@@ -146,7 +146,7 @@ def _write_data(
 def _scan(source: FootageSource, config: PrepareConfig, folder: Path) -> FootageScan:
     """Scan the footage with the chosen estimator, or with the poses that OpenPose has written."""
     if config.openpose is None:
-        estimator = load_estimator(PoseConfig(estimator=config.pose), threads=os.cpu_count() or 1)
+        estimator = load_estimator(PoseConfig(estimator=config.pose), threads=usable_cores())
         return scan(source, lambda _, rgb: estimator.estimate(rgb), folder, by=config.pose)
     size_px = next(((rgb.shape[1], rgb.shape[0]) for rgb, _ in source.read()), None)
     labels = read_openpose(config.openpose, stems=source.stems, frames=source.frames or None, size_px=size_px)

@@ -6,7 +6,6 @@ FOLDER/
   done           there is nothing left to scan
 """
 
-import os
 from collections.abc import Callable, Iterator
 from itertools import groupby
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.console import progress_bar
+from engines.cores import usable_cores
 from engines.errors import UserError
 from engines.files import replace_file
 from realtime.frame import Rgb
@@ -177,7 +177,7 @@ def _rows(source: FootageSource, estimate: Estimate, times_s: NDArray[np.float64
     """The rows of all pictures after those taken at `times_s`, preceded by those of the warm-up."""
     start_s = max(0.0, float(times_s[-1]) - SCAN_WARM_UP_S) if len(times_s) else 0.0
     first = int(np.searchsorted(times_s, start_s))
-    detector, counted_s, past = PersonDetector(os.cpu_count() or 1), -np.inf, None
+    detector, counted_s, past = PersonDetector(usable_cores()), -np.inf, None
     shape: tuple[int, ...] | None = None
     for number, (rgb, at_s) in enumerate(source.read(start_s), first):
         shape = shape or rgb.shape

@@ -24,6 +24,7 @@ from lightning_fabric.plugins.precision.precision import Precision
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch.nn.parallel import DistributedDataParallel
 
+from engines.cores import usable_cores
 from engines.errors import UserError
 from trainer.config import Machine
 
@@ -97,7 +98,7 @@ def spare_cores(fabric: Fabric) -> int:
     if fabric.device.type == "cpu":
         return 0
     processes_here = min(fabric.world_size, torch.cuda.device_count())
-    return max(1, (os.cpu_count() or 1) // processes_here - 1)
+    return max(1, usable_cores() // processes_here - 1)
 
 
 def any_process(fabric: Fabric, *flags: bool) -> list[bool]:
@@ -119,7 +120,7 @@ def fail_together(fabric: Fabric) -> Iterator[None]:
     failure: Exception | None = None
     try:
         yield
-    except (OSError, RuntimeError, UserError) as error:
+    except Exception as error:  # noqa: BLE001 - raised below, once the others know
         failure = error
     if any_process(fabric, failure is not None)[0]:
         raise failure or UserError("Another process of this training has failed: see what it says, then start again.")
