@@ -18,6 +18,8 @@ from engines.load import has_windows, load_engine, load_window
 from engines.parity import FLOORS_DB, psnr_db
 from engines.windowed import WindowedEngine
 
+FAILURES = UserError, BrokenOutputError, RuntimeError
+"""What is raised by an engine that does not work on this machine."""
 FRAMES = 8
 SLICE_S = 0.7
 """A candidate plays so many outputs, or as many as fit in that time: too few for a chain to magnify rounding."""
@@ -202,7 +204,7 @@ def _measure(
             outputs, ms = (
                 expected if each == reference else trial([each.load(graph, threads) for graph in graphs], play)
             )
-        except (UserError, BrokenOutputError, RuntimeError) as error:
+        except FAILURES as error:
             say(f"Not {each}: {_first_line(error)}")
             continue
         worst_db = min(psnr_db(*pair) for pair in zip(expected[0], outputs, strict=False))
@@ -211,7 +213,7 @@ def _measure(
             continue
         found[each] = round(ms, 2)
     for each in sorted(found, key=found.__getitem__)[:2]:
-        with suppress(UserError, BrokenOutputError, RuntimeError):  # it has been right once: that counts
+        with suppress(*FAILURES):  # it has been right once: that counts
             _, ms = trial([each.load(graph, threads) for graph in graphs], play)
             found[each] = min(found[each], round(ms, 2))
     return found
@@ -229,7 +231,7 @@ def _reference(
         if known_backend(each.backend).usable:
             try:
                 return each, trial([each.load(graph, threads) for graph in graphs], play)
-            except (UserError, BrokenOutputError, RuntimeError) as error:
+            except FAILURES as error:
                 say(f"Not {each}: {_first_line(error)}")
     raise UserError("The networks run on nothing that is installed here: see `engines doctor`.")
 

@@ -23,6 +23,8 @@ EXTRA_OF_MODULE = {
 }
 """Extras that are about one library; all other optional modules are of `train`."""
 TRAIN = "train"
+DISTRIBUTION_OF_MODULE = {"cv2": "opencv-python-headless", "pythonosc": "python-osc"}
+"""Where the names differ; what is not installed cannot say itself whose it was."""
 
 
 def install_line(extra: str = "") -> str:
@@ -61,8 +63,13 @@ def _modules_of(error: ImportError) -> list[str]:
 
 def _is_required(module: str) -> bool:
     """Whether a module belongs to a distribution that the plain installation requires."""
-    plain = {re.split(r"[^\w.-]", each)[0].replace("-", "_") for each in _requirements() if "extra ==" not in each}
-    return module in {*plain, "cv2"}
+    plain = {_normal(re.split(r"[^\w.-]", each)[0]) for each in _requirements() if "extra ==" not in each}
+    return _normal(DISTRIBUTION_OF_MODULE.get(module, module)) in plain
+
+
+def _normal(name: str) -> str:
+    """A distribution's name as registries compare it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 @cache

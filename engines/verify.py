@@ -3,6 +3,7 @@
 The same frames go through the engine and its f32 reference: from the reference's past, and each fed its own outputs.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -121,7 +122,7 @@ def durations_ms(work: Callable[[], object], runs: int) -> list[float]:
 def host_bytes() -> int:
     """This process's resident memory; 0 where the system does not tell."""
     info = Path("/proc/self/statm")
-    return int(info.read_text().split()[1]) * 4096 if info.is_file() else 0
+    return int(info.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if info.is_file() else 0
 
 
 def _verify_device(

@@ -1,7 +1,7 @@
 """Films at an URL, fetched into a file so that they can be read more than once."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TypeAlias
@@ -11,7 +11,7 @@ import av
 
 from engines.console import progress_bar
 from engines.errors import UserError
-from engines.files import check_there, replace_file
+from engines.files import check_there, disk_full_message, replace_file
 
 OPTIONS = {
     "rtsp_transport": "tcp",
@@ -76,7 +76,7 @@ def fetch(url: str, folder: Path) -> Path:
     out = folder / f"{PurePosixPath(unquote(urlsplit(url).path)).stem or 'stream'}.mkv"
     if out.exists():
         return out
-    with _opened(url) as source, replace_file(out) as file:
+    with _opened(url) as source, disk_full_message(f"a copy of {name}", folder), replace_file(out) as file:
         with av.open(file.name, "w", format="matroska") as copy:
             length_s = _copy(source, copy, name)
         # Some containers tell when they end, which is not how long they last if they begin late.
@@ -118,9 +118,7 @@ def _copy(source: av.container.InputContainer, copy: av.container.OutputContaine
         said = f"Fetching {name}" + ("" if length_s else ", Ctrl-C ends it")
         task = progress.add_task(f"{said} (s)", total=length_s or None)
         try:
-            for packet in source.demux(tracks):
-                if not packet.size:
-                    continue
+            for packet in _packets(source, tracks, name):
                 if packet.stream is video:
                     at_s = _time_s(packet, number)
                     begin_s, number = at_s if begin_s is None else begin_s, number + 1
@@ -130,10 +128,22 @@ def _copy(source: av.container.InputContainer, copy: av.container.OutputContaine
         except KeyboardInterrupt:
             if length_s or not number:
                 raise
-        except (OSError, av.error.FFmpegError) as error:
-            if not number:
-                raise UserError(f"{name} gives no picture ({reason_of(error)}): is it a video?") from error
-    return 0.0 if begin_s is None else at_s - begin_s
+    if begin_s is None:
+        raise UserError(f"{name} gives no picture: is it a video?")
+    return at_s - begin_s
+
+
+def _packets(source: av.container.InputContainer, tracks: Sequence[av.stream.Stream], name: str) -> Iterator[Packet]:
+    """What comes, until its end or until it breaks off."""
+    came = False
+    try:
+        for packet in source.demux(list(tracks)):
+            if packet.size:
+                came = True
+                yield packet
+    except (OSError, av.error.FFmpegError) as error:
+        if not came:
+            raise UserError(f"{name} gives no picture ({reason_of(error)}): is it a video?") from error
 
 
 def _time_s(packet: Packet, number: int) -> float:

@@ -1,6 +1,5 @@
 """`engines doctor`: which backends run here, how to install the others, how fast they are, and which to choose."""
 
-import os
 from typing import Literal
 
 import msgspec
@@ -9,9 +8,9 @@ from rich.table import Table
 
 from engines.backends import FALLBACK_ORDER, Backend, BackendName, Precision, cpu_flags, cpu_name, has_nvidia_driver
 from engines.cache import Cache
-from engines.choose import Choice, candidates, trial
+from engines.choose import FAILURES, Choice, candidates, trial
 from engines.console import counted
-from engines.errors import UserError
+from engines.cores import usable_cores
 from realtime.live.bench import BenchResult, bench
 from realtime.live.source import FileSource, performers
 from realtime.subject import Subject
@@ -67,7 +66,7 @@ def examine(subject: Subject, threads: int) -> DoctorReport:
     )
     return DoctorReport(
         cpu=cpu_name(),
-        cores=os.cpu_count() or 1,
+        cores=usable_cores(),
         cpu_flags=cpu_flags(),
         gpu=_gpu(),
         cache=str(cache.folder),
@@ -129,7 +128,7 @@ def _examine_backend(backend: Backend, subject: Subject, threads: int) -> Backen
             for choice in candidates(subject.graphs, backend.name):
                 engines = [choice.load(graph, threads) for graph in subject.graphs]
                 ms[choice.precision] = round(trial(engines, lambda pair: clips.play(*pair))[1], 2)
-        except UserError as error:
+        except FAILURES as error:
             state, advice = "fails", str(error)
     return BackendReport(
         name=backend.name, state=state, versions=backend.versions if backend.installed else "", advice=advice, ms=ms
@@ -143,6 +142,6 @@ def _gpu() -> str:
         from engines.nvidia.cuda import find_device
 
         gpu = find_device()
-    except (UserError, ModuleNotFoundError) as error:
+    except (*FAILURES, ModuleNotFoundError) as error:
         return f"none that can be used ({error})"
     return f"{gpu.name} {gpu.target}, driver {gpu.driver}"

@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain, islice
 from math import ceil
 from pathlib import Path
@@ -21,6 +21,7 @@ from rich.progress import track
 from rich.table import Table
 
 from engines.console import counted
+from engines.cores import bound_to
 from engines.errors import UserError
 from realtime.frame import Rgb
 from realtime.meter import Meter
@@ -76,11 +77,16 @@ class HolisticProcess:
         """Wall and processor seconds for each picture."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(msgspec.json.encode([len(chunk), *chunk[0].shape[:2]]) + b"\n")
-        for rgb in chunk:
-            self._process.stdin.write(np.ascontiguousarray(rgb).data)
-        self._process.stdin.flush()
-        return list(np.array(msgspec.json.decode(self._process.stdout.readline())).T)
+        try:
+            self._process.stdin.write(msgspec.json.encode([len(chunk), *chunk[0].shape[:2]]) + b"\n")
+            for rgb in chunk:
+                self._process.stdin.write(np.ascontiguousarray(rgb).data)
+            self._process.stdin.flush()
+            return list(np.array(msgspec.json.decode(self._process.stdout.readline())).T)
+        except (OSError, msgspec.DecodeError) as error:
+            with suppress(OSError):
+                self._process.stdin.close()  # else what is left in it would be said to be the trouble
+            raise UserError("The process of the mediapipe library has ended: leave out --mediapipe-python.") from error
 
 
 @contextmanager
@@ -128,7 +134,7 @@ def bench_pose(
     """
     python = mediapipe_python or (Path(sys.executable) if importlib.util.find_spec("mediapipe") else None)
     cv2.setNumThreads(1)  # as in a live session
-    with _bound_to(cores), holistic_process(python) as library:
+    with bound_to(cores), holistic_process(python) as library:
         estimator = load_estimator(config, threads=cores)
         skipped, pictures = _from_first_person(video, estimator)
         shape = _warm_up(list(islice(pictures, CHUNK)), estimator, library)
@@ -202,22 +208,6 @@ def show(result: PoseBenchResult) -> None:
         table.add_row("ratio", str(result.ratio), "", "", str(result.processor_ratio))
     Console().print(table)
     print(msgspec.json.encode(result).decode())
-
-
-@contextmanager
-def _bound_to(cores: int) -> Iterator[None]:
-    """Bind this process, and those it starts, to the last `cores` cores that it may use, where the system can."""
-    if not hasattr(os, "sched_setaffinity"):  # Windows and macOS
-        yield
-        return
-    allowed = os.sched_getaffinity(0)
-    if cores > len(allowed):
-        raise UserError(f"--cores must be at most {len(allowed)} here, not {cores}.")
-    os.sched_setaffinity(0, sorted(allowed)[-cores:])
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, allowed)
 
 
 def _warm_up(chunk: Sequence[Rgb], estimator: Estimator, library: HolisticProcess | None) -> tuple[int, int]:

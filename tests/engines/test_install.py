@@ -22,6 +22,8 @@ def test_commands_name_where_this_was_installed_from(monkeypatch: pytest.MonkeyP
         ("onnxruntime", "[onnxruntime]'"),
         ("tensorrt_rtx", "[tensorrt-rtx]'"),
         ("aiohttp", "aiohttp is not installed"),
+        ("pythonosc", "pythonosc is not installed"),
+        ("yarl", "yarl is not installed"),
     ],
 )
 def test_a_missing_library_is_one_sentence(module: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -32,7 +34,7 @@ def test_a_missing_library_is_one_sentence(module: str, words: str, capsys: pyte
     assert said.count("\n") == 1
     assert words in said
     assert "install '" in said
-    assert ("[" in said) == (module != "aiohttp")
+    assert ("[" in said) == (module not in ("aiohttp", "pythonosc", "yarl"))
 
 
 def test_opencv_without_its_libraries() -> None:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from engines.backends import FALLBACK_ORDER
+from engines.backends import FALLBACK_ORDER, known_backend
 from engines.cache import Cache, engine_key
+from engines.engine import BrokenOutputError
 from engines.parity import Parity
+from realtime.engine_tools import doctor
 from realtime.engine_tools.cli import bench_paper
 from realtime.engine_tools.doctor import DoctorReport
 from realtime.subject import Subject, load_subject
@@ -86,6 +88,18 @@ def test_doctor(toy: Subject) -> None:
     for each in backends.values():
         if each["state"] == "missing":
             assert each["advice"] in plain.stdout
+
+
+@pytest.mark.parametrize("failure", [BrokenOutputError("not finite"), RuntimeError("no kernel image")])
+def test_doctor_outlives_a_backend_that_fails(
+    toy: Subject, failure: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(doctor, "trial", failing)
+    report = doctor._examine_backend(known_backend("openvino"), toy, 1)
+    assert (report.state, report.advice) == ("fails", str(failure))
 
 
 def test_bench(toy: Subject) -> None:

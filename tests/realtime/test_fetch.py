@@ -17,6 +17,7 @@ from realtime.video import open_sound, read_video
 from tests.support.commands import DATA, assert_refused, command
 from tests.support.films_with_sound import film_with_sound
 from tests.support.footage_files import write_film
+from tests.support.full_disk import no_file_beyond
 from tests.support.streams import numbered_picture, read_number
 
 
@@ -122,3 +123,13 @@ def test_commands_take_urls(tmp_path: Path) -> None:
         assert prepared.returncode == 0, prepared.stderr
         assert "start_1h" in (tmp_path / "run" / "report.html").read_text()
     assert_refused(command("realtime", "pose", f"{url}/portrait_9x16.mp4"), "cannot be opened")
+
+
+def test_a_copy_for_which_there_is_no_space_is_none(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    noise = [rng.integers(0, 256, (64, 64, 3)).astype(np.uint8) for _ in range(60)]
+    write_film(tmp_path / "noise.ts", noise, 1 / 30)
+    refused = pytest.raises(UserError, match=r"no space for a copy of .*noise\.ts")
+    with served(tmp_path, endless=True) as url, no_file_beyond(20_000), refused:
+        fetch(f"{url}/noise.ts", tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())

@@ -59,6 +59,14 @@ while header := sys.stdin.buffer.readline():
     assert last["ratio"] == pytest.approx(last["ms"]["mean"] / 10_000, abs=1e-3)
 
 
+def test_a_library_that_ends_is_told_of(tmp_path: Path) -> None:
+    stand_in = tmp_path / "python"
+    stand_in.write_text(f"#!{sys.executable}\nprint('ready', flush=True)\n")
+    stand_in.chmod(0o755)
+    arguments: list[str | Path] = ["--source", DATA / "alice_clip.mp4", "--frames", "5", "--pose-parts", "body"]
+    assert_refused(command("realtime", "bench-pose", *arguments, "--mediapipe-python", stand_in), "mediapipe", "ended")
+
+
 def test_it_begins_where_somebody_is(tmp_path: Path) -> None:
     """bob walks into an empty picture: what was measured there would be the detector that looks for him."""
     done = command("realtime", "bench-pose", "--source", DATA / "bob_clip.mp4", "--frames", "6", "--pose-parts", "body")

@@ -1,8 +1,5 @@
 """Full disks: nothing is lost, nothing is left behind, and it is said in a sentence."""
 
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,21 +10,10 @@ from engines.files import disk_full_message
 from realtime.video import VideoWriter, write_picture
 from tests.support.commands import assert_refused, command
 from tests.support.footage_files import paint, swaying, textured, write_film, write_labels
+from tests.support.full_disk import no_file_beyond
 from tests.support.streams import numbered_picture
 from trainer.footage.extract import remux
 from trainer.training.training_log import TensorBoardLog
-
-
-@contextmanager
-def no_file_beyond(size: int) -> Iterator[None]:
-    """Limit the bytes of every file, as if the disk ended there; as shortly as can be, for pytest writes files, too."""
-    old = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, old[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, old)
-
 
 NOISE = np.random.default_rng(0).integers(0, 256, (256, 256, 3)).astype(np.uint8)
 
