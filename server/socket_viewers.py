@@ -59,12 +59,12 @@ class SocketViewers:
         socket = web.WebSocketResponse(
             protocols=[PROTOCOL], heartbeat=_HEARTBEAT_S, timeout=_CLOSE_S, compress=False, max_msg_size=16
         )
+        await socket.prepare(request)
         self._sockets.add(socket)
         tracks = [StreamTrack(stream, cast(CodecName, codec)) for stream in self._streams]
         windows = [asyncio.BoundedSemaphore(ON_THE_WAY) for _ in tracks]
         tasks: list[asyncio.Task[None]] = []
         try:
-            await socket.prepare(request)
             for number, (track, window) in enumerate(zip(tracks, windows, strict=True)):
                 tasks.append(asyncio.create_task(_send(socket, number, track, window)))
                 tasks.append(asyncio.create_task(_watch_over(track)))

@@ -80,6 +80,8 @@ class WhipClient:
                 try:
                     await self._publish(http, again=bool(said))
                     why, failures, said = "the connection was lost", 0, ""
+                except TimeoutError:
+                    why = "it does not answer in time"
                 except (aiohttp.ClientError, OSError, WhipError) as problem:
                     why = str(problem) or type(problem).__name__
                 if why != said:
@@ -139,4 +141,7 @@ class WhipClient:
                 raise WhipError(f"it answers {response.status} {response.reason}")
             if "Location" not in response.headers:
                 raise WhipError("it names no session (RFC 9725, section 4.2)")
-            return response.url.join(URL(response.headers["Location"])), text
+            try:
+                return response.url.join(URL(response.headers["Location"])), text
+            except ValueError as problem:
+                raise WhipError("the session that it names has no URL") from problem

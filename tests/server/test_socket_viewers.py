@@ -98,6 +98,14 @@ async def test_who_says_what_makes_no_sense_is_sent_away(said: str) -> None:
         await eventually(lambda: inside.server.viewers == 0 and inside.streams[0].viewers == 0)
 
 
+async def test_who_asks_for_a_page_there_is_told_so() -> None:
+    async with running_server(streams=1) as inside:
+        async with inside.http.get("/watch") as answer:
+            assert answer.status == 400
+        assert inside.server.viewers == 0
+        assert inside.streams[0].viewers == 0
+
+
 async def test_who_may_watch() -> None:
     access = Access({Role.WATCH: "w" * 32, Role.CONTROL: "c" * 32})
 

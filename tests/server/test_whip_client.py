@@ -78,13 +78,22 @@ async def answer_nowhere(_: web.Request) -> web.Response:
     return web.Response(status=201, text="v=0", content_type="application/sdp")
 
 
+async def answer_no_url(_: web.Request) -> web.Response:
+    return web.Response(status=201, text="v=0", content_type="application/sdp", headers={"Location": "http://[::1"})
+
+
 async def refuse(_: web.Request) -> web.Response:
     return web.Response(status=403)
 
 
 @pytest.mark.parametrize(
     ("handler", "words"),
-    [(answer_nonsense, "cannot be used"), (answer_nowhere, "names no session"), (refuse, "403 Forbidden")],
+    [
+        (answer_nonsense, "cannot be used"),
+        (answer_nowhere, "names no session"),
+        (answer_no_url, "has no URL"),
+        (refuse, "403 Forbidden"),
+    ],
 )
 async def test_whatever_the_receiver_answers_it_says_so_once_and_tries_again(
     handler: object, words: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
