@@ -26,8 +26,10 @@ class Meter:
     def time(self, stage: str) -> Iterator[None]:
         """Measure a block."""
         begun_at_s = self._begun_at_s[stage] = time.perf_counter()
-        yield
-        self._begun_at_s[stage] = math.inf
+        try:
+            yield
+        finally:
+            self._begun_at_s[stage] = math.inf
         self.add(stage, time.perf_counter() - begun_at_s)
 
     def slowest_now(self) -> tuple[str, float]:

@@ -101,6 +101,7 @@ class StreamSource:
         container = av.open(self._address, options=options, timeout=(OPEN_S, SILENCE_S))
         pictures = picture_track(container)
         if pictures is None:
+            container.close()
             raise OSError("it has no picture")
         sound = sound_track(container, pictures)
         self.has_sound = sound is not None

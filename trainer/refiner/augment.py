@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime.frame import Rgb
-from realtime.pose.estimation.refined_points import BODY_POINTS, prior_maps
+from realtime.pose.estimation.refined_points import BODY_AROUND, BODY_POINTS, HAND_AROUND, prior_maps
 from realtime.pose.pose import Floats
 from trainer.refiner.network import RefinerShape
 
@@ -105,7 +105,7 @@ def _placement(
 ) -> NDArray[np.float64]:
     """The 2 3 matrix from the network's crop to the stored one: turned, scaled and moved at random."""
     low, high = truth.min(axis=0), truth.max(axis=0)
-    size, (x, y) = float((high - low).max()) * (1.3 if body else 1.5), (low + high) / 2
+    size, (x, y) = float((high - low).max()) * (BODY_AROUND if body else HAND_AROUND), (low + high) / 2
     angle = 0.0
     if not plain:
         size *= float(np.exp(dice.normal(0, 0.1)))

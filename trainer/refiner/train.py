@@ -14,8 +14,10 @@ from torch import Tensor
 
 from engines.files import replace_file, write_file
 from realtime.pose.estimation.refined_points import (
+    BODY_AROUND,
     BODY_POINTS,
     BODY_SIDE_PX,
+    HAND_AROUND,
     HAND_POINTS,
     HAND_SIDE_PX,
     prior_maps,
@@ -156,7 +158,7 @@ def score(network: RefinerNetwork, crops: Crops, rows: NDArray[np.intp], kind: s
                 deviations.append((log_deviation[0].exp() + _FLOOR).numpy())
                 presences.append(float(presence.sigmoid()))
         low, high = crops.xy[n, 0].min(axis=0), crops.xy[n, 0].max(axis=0)
-        size_px = float((high - low).max()) * (1.3 if kind == "body" else 1.5)
+        size_px = float((high - low).max()) * (BODY_AROUND if kind == "body" else HAND_AROUND)
         first.append((crops.seen[n] - crops.xy[n, 0]) / size_px * asked.numpy()[:, None])
     network.train()
     raw = np.stack(first)

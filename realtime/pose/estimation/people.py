@@ -22,7 +22,10 @@ def check_person(film: Path, pose: PoseConfig) -> None:
     """
     if not isinstance(pose.person, int) or pose.person == 1:
         return
-    length_s, detector, most = count_frames(film) / frame_rate(film), PersonDetector(threads=1), 0
+    frames = count_frames(film)
+    if not frames:  # a film that does not tell how long it is
+        return
+    length_s, detector, most = frames / frame_rate(film), PersonDetector(threads=1), 0
     for look in range(LOOKS):
         for rgb, _ in read_video(film, length_s * look / LOOKS, note=lambda about: None):
             most = max(most, len(detector.find(np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2RGBA), np.uint8))))

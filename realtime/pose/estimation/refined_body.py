@@ -1,6 +1,7 @@
 """Follow a body with a refiner: true joints in every frame, and MediaPipe's networks only now and then."""
 
 from dataclasses import replace
+from math import remainder, tau
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,14 +9,12 @@ from numpy.typing import NDArray
 from engines.backends import Precision
 from realtime.pose.estimation.blazepose import Body, BodyTracker
 from realtime.pose.estimation.first_look import ANCHORS, CARRIED_ROWS, ROWS, FirstLook, with_points
-from realtime.pose.estimation.refined_points import Refined, share_of_trust
+from realtime.pose.estimation.refined_points import BODY_AROUND, Refined, share_of_trust
 from realtime.pose.estimation.refiner import Refiner
 from realtime.pose.estimation.region import Region, Rgba, around
 from realtime.pose.pose import Floats
 from realtime.pose.skeleton import BODY_NAMES
 
-_AROUND = 1.3
-"""Side of the region, in sides of the box around the points; as in training."""
 _LEAST_PRESENCE, _VISIBLE = 0.5, 0.5
 _AGREES = 0.04
 """How far the large network may see a point from where it is expected, in sizes of the region."""
@@ -157,7 +156,7 @@ class RefinedBodyTracker:
     def _look(self, rgba: Rgba, expected: Body) -> Refined:
         points = expected.xy[ROWS]
         rotation = self._tracker.rotation
-        region = around(points, rotation if abs(rotation) > _LEANS else 0.0, scale=_AROUND)
+        region = around(points, rotation if abs(rotation) > _LEANS else 0.0, scale=BODY_AROUND)
         self._region = _held(self._region, region, points)
         return self._refiner(rgba, self._region, points, np.ones(len(points), np.bool_))
 
@@ -183,5 +182,6 @@ class RefinedBodyTracker:
 def _held(last: Region, new: Region, points: Floats) -> Region:
     """The last region while it is good: one that stands still sees the person stand still."""
     inside: NDArray[np.float32] = np.abs(last.from_frame(points) - np.float32(0.5))
-    alike = 0.85 < new.size / last.size < 1.15 and abs(new.rotation - last.rotation) < 0.3
+    turned = abs(remainder(new.rotation - last.rotation, tau))
+    alike = 0.85 < new.size / last.size < 1.15 and turned < 0.3
     return last if alike and inside.max() < 0.46 else new

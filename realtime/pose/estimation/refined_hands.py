@@ -5,14 +5,12 @@ import numpy as np
 from realtime.pose.estimation.blazepose import Body
 from realtime.pose.estimation.first_look import FirstLook
 from realtime.pose.estimation.hands import SIDES, Hand, HandFinder, Side
-from realtime.pose.estimation.refined_points import HAND_POINTS, share_of_trust
+from realtime.pose.estimation.refined_points import HAND_AROUND, HAND_POINTS, share_of_trust
 from realtime.pose.estimation.refiner import Refiner
 from realtime.pose.estimation.region import Region, Rgba, square, turn
 from realtime.pose.pose import Floats
 from realtime.pose.skeleton import BODY_NAMES
 
-_AROUND = 1.5
-"""Side of the region, in sides of the turned box around the points; as in training."""
 _HAND_PER_FOREARM = 1.15
 """A hand's box, in lengths of the longer forearm that is seen: where only the arm knows of the hand."""
 _LEAST_PRESENCE = 0.5
@@ -119,7 +117,7 @@ def _wrist(body: Body, side: Side) -> Floats:
     return wrist
 
 
-def hand_region(xy: Floats, scale: float = _AROUND) -> Region:
+def hand_region(xy: Floats, scale: float = HAND_AROUND) -> Region:
     """The square around the 21 points of a hand (21 2, pixels), `scale` as large, turned so that the palm points up."""
     rotation = turn(xy[0].tolist(), xy[_KNUCKLES].mean(axis=0).tolist(), np.pi / 2)
     upright = Region(0.0, 0.0, 1.0, rotation)

@@ -25,6 +25,8 @@ BODY_POINTS = (
 )  # fmt: skip
 """Of a body; the names are `skeleton.BODY_NAMES`'."""
 BODY_SIDE_PX, HAND_SIDE_PX = 160, 96
+BODY_AROUND, HAND_AROUND = 1.3, 1.5
+"""Side of the region that is seen, in sides of the box around the points."""
 HAND_POINTS = 21
 """Of a left hand, in the order of `skeleton`; a right hand's crop is mirrored."""
 

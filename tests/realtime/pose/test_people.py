@@ -34,6 +34,11 @@ def test_who_never_is_is_refused(two: Path) -> None:
         check_person(two, PoseConfig(person=3))
 
 
+def test_a_film_that_does_not_tell_its_length_is_believed(two: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("realtime.pose.estimation.people.count_frames", lambda film: 0)
+    check_person(two, PoseConfig(person=2))
+
+
 RUN = ("run", "--port", "0")
 
 

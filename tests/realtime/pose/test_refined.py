@@ -10,6 +10,7 @@ from realtime.frame import Rgb
 from realtime.pose.estimation.blazepose import Body, BodyTracker
 from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.estimation.estimator import PoseEstimator
+from realtime.pose.estimation.refined_body import _held
 from realtime.pose.estimation.refined_points import HAND_POINTS
 from realtime.pose.estimation.refiner import Refiner
 from realtime.pose.estimation.region import Region
@@ -112,3 +113,10 @@ def test_a_right_hand_is_seen_as_the_mirrored_left_one() -> None:
     mirrored, region = np.ascontiguousarray(rgba[:, ::-1]), Region(rgb.shape[1] - x, y, 60, -0.2)
     turned = refine(mirrored, region, left * flip + shift, known, mirrored=True)
     np.testing.assert_allclose(turned.xy * flip + shift, seen.xy, atol=1.5)
+
+
+def test_a_region_is_held_upside_down_too() -> None:
+    points = np.array([[40, 40], [60, 60]], np.float32)
+    last, new = Region(50.0, 50.0, 100.0, 3.1), Region(50.0, 50.0, 100.0, -3.1)
+    assert _held(last, new, points) is last
+    assert _held(last, Region(50.0, 50.0, 100.0, 2.5), points) is not last
