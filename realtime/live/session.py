@@ -57,7 +57,7 @@ IDLE_S = 3.0
 """... until then; afterwards the subject's empty background is shown."""
 FLOW_S = 2.0
 """Frames flow while the newest one of the source, and the newest picture, are not older."""
-FIGURES_S = 1.0
+MEASURED_S = 1.0
 """So old the quantiles of the stages may be that are shown."""
 REST_S = 1.0
 """While nobody watches one frame is looked at in so long: enough to know who is there when somebody comes."""
@@ -139,7 +139,7 @@ class Session:
         """Frames that were looked at, and those with somebody in them."""
         self._seen_at_s = time.perf_counter()
         """When the newest frame of the source was there."""
-        self._rendered_at_s = self._measured_at_s = -math.inf
+        self._shown_at_s = self._measured_at_s = -math.inf
         self.first_picture_at_s: float | None = None
         """When the first picture was there."""
         self._stages_ms: dict[str, dict[str, float]] = {}
@@ -159,7 +159,7 @@ class Session:
         self._threads.start()
 
     def stop(self) -> None:
-        """Stop every thread and close source and outputs; returns within about two seconds.
+        """Stop every thread and close source and outputs: within two seconds, or five more for a recording's end.
 
         A thread that hangs in a camera, an engine or an encoder is left behind: it ends with the process, which waits
         for none but a network that is being compiled.
@@ -297,13 +297,13 @@ class Session:
         else:
             notice = NOBODY if self._nobody and not self._pose.calibrating else self._pose.notice
         now_s = time.perf_counter()
-        if now_s - self._measured_at_s > FIGURES_S:
+        if now_s - self._measured_at_s > MEASURED_S:
             self._measured_at_s = now_s
             self._stages_ms = {stage: self.meter.percentiles_ms(stage, 50, 95, 99) for stage in STAGES}
         info: dict[str, object] = {
             "title": self.title,
-            "flowing": self._silent_s <= FLOW_S and now_s - self._rendered_at_s <= FLOW_S,
-            "rendered": self.meter.count("show"),
+            "flowing": self._silent_s <= FLOW_S and now_s - self._shown_at_s <= FLOW_S,
+            "shown": self.meter.count("show"),
             "dropped": self.dropped,
             "quality": {"level": LEVELS.index(self.level), "name": self.level.name, "changes": self.level.changes},
             "stages_ms": self._stages_ms,
@@ -415,8 +415,8 @@ class Session:
             picture = self._show.step(drawn)
             if picture is None:
                 continue
-            shown_at_s, self._rendered_at_s = picture.captured_at_s, time.perf_counter()
-            self.first_picture_at_s = self.first_picture_at_s or self._rendered_at_s
+            shown_at_s, self._shown_at_s = picture.captured_at_s, time.perf_counter()
+            self.first_picture_at_s = self.first_picture_at_s or self._shown_at_s
             for output in self._outputs:
                 output.write(picture)
             self.on_figure(drawn.figure, picture.captured_at_s)

@@ -67,7 +67,7 @@ def test_its_figures_are_of_every_stage() -> None:
     assert not session.info()["flowing"], "nothing has begun"
     session.start()
     until(lambda: bool(session.info()["flowing"]))
-    until(lambda: bool(session.info()["rendered"]))
+    until(lambda: bool(session.info()["shown"]))
     stages_ms = session.info()["stages_ms"]
     assert isinstance(stages_ms, dict)
     assert stages_ms.keys() == set(STAGES)

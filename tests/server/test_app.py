@@ -52,7 +52,7 @@ async def test_stats_carry_what_the_caller_knows_and_what_the_server_counts(runn
 async def test_metrics_are_the_figures_of_stats_in_the_format_of_prometheus() -> None:
     info = {
         "flowing": True,
-        "rendered": 300,
+        "shown": 300,
         "dropped": {"pose": 7, "encode": 0},
         "quality": {"level": 2, "name": "medium", "changes": "the hands in turns"},
         "stages_ms": {"pose": {"p50": 20.0, "p99": 31.5}, "render": {}, "latency": {"p95": 90.0}},
@@ -71,7 +71,7 @@ async def test_metrics_are_the_figures_of_stats_in_the_format_of_prometheus() ->
     lines = text.splitlines()
     for line in (
         "bodydouble_flowing 1.0",
-        "bodydouble_rendered_frames_total 300.0",
+        "bodydouble_shown_frames_total 300.0",
         'bodydouble_dropped_frames_total{stage="pose"} 7.0',
         'bodydouble_dropped_frames_total{stage="encode"} 0.0',
         "bodydouble_quality_level 2.0",

@@ -10,12 +10,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from realtime.references.blend import OUTPUTS, PIXELS
 from trainer.networks.compact import CompactTrunk
-from trainer.networks.patches import CHANNELS, PATCH, from_patches, to_patches
+from trainer.networks.patches import CHANNELS, from_patches, to_patches
 from trainer.networks.pix2pixhd import GlobalGenerator
-
-PIXELS = PATCH * PATCH
-OUTPUTS = CHANNELS + 3 * PIXELS
 
 
 class ReferenceGenerator(nn.Module):
