@@ -23,7 +23,7 @@ from filelock import FileLock
 
 from engines.backends import BackendName, Precision, cpu_name, graph_files, known_backend
 from engines.errors import UserError
-from engines.files import ABANDONED_S, cache_folder, sha256, write_file
+from engines.files import ABANDONED_S, NO_JSON, cache_folder, sha256, write_file
 
 ENTRY_FORMAT = 1
 ENTRY = "entry.json"
@@ -201,7 +201,7 @@ class Cache:
             whole = all(Path(name).name == name and sha256(folder / name) == sha for name, sha in entry.files.items())
             size_bytes = sum((folder / name).stat().st_size for name in (ENTRY, *entry.files))
             used_at_s = (folder / ENTRY).stat().st_mtime
-        except (OSError, msgspec.DecodeError):
+        except (OSError, *NO_JSON):
             return None
         if not whole or entry.key.digest != folder.name or (key is not None and entry.key != key):
             return None

@@ -11,12 +11,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+import msgspec
+
 from engines.errors import UserError
 
 ABANDONED_S = 24 * 3600.0
 """Drafts that nobody has written to for so long are of processes that were killed."""
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """What the system says where nothing more can be written."""
+NO_JSON = msgspec.DecodeError, UnicodeDecodeError
+"""What `msgspec.json.decode` raises for what is no JSON of the wanted form."""
 
 
 @contextmanager

@@ -23,7 +23,7 @@ import numpy as np
 import tyro
 
 from engines.errors import UserError
-from engines.files import data_folder, sha256, write_file
+from engines.files import NO_JSON, data_folder, sha256, write_file
 from realtime.figure import Figure
 from realtime.frame import Rgb
 from realtime.pose.figure.styles import Style, load_style
@@ -219,7 +219,7 @@ def read_manifest(path: Path) -> Manifest:
                 "or install the matching bodydouble."
             )
         manifest = msgspec.json.decode(data, type=Manifest)
-    except (msgspec.DecodeError, OSError) as error:
+    except (OSError, *NO_JSON) as error:
         raise UserError(
             f"{path} is not a subject's manifest ({error}): export or download the subject again."
         ) from error

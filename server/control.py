@@ -82,7 +82,7 @@ class Commands:
         """Do what a JSON message asks for; `allowed` says whether its sender may give commands."""
         try:
             request = msgspec.json.decode(message, type=ControlRequest)
-        except msgspec.DecodeError as problem:
+        except (msgspec.DecodeError, UnicodeDecodeError) as problem:
             return ControlReply(status=400, error=f"This is no command ({problem}).")
         if not allowed:
             return ControlReply(status=403, id=request.id, error="This token is for watching only.")

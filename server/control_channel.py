@@ -5,9 +5,11 @@ import asyncio
 import msgspec
 from aiortc import RTCDataChannel
 
-from server.control import WAITING, Commands
+from server.control import Commands
 
 LABEL = "control"
+UNREAD_BYTES = 1 << 16
+"""So much a viewer may leave unread before it hears no more replies."""
 
 
 class ControlChannel:
@@ -36,13 +38,12 @@ class ControlChannel:
         self._channel = None
 
     def _receive(self, message: str | bytes) -> None:
-        """Answer a message in a task; who sends without waiting for replies is not heard for a while."""
-        if len(self._tasks) < WAITING:
-            task = asyncio.create_task(self._answer(message))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        """Answer a message in a task, which waits for its turn only while few others do."""
+        task = asyncio.create_task(self._answer(message))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _answer(self, message: str | bytes) -> None:
-        reply = await self._commands.answer(message, allowed=self._allowed)
-        if self._channel is not None and self._channel.readyState == "open":
-            self._channel.send(msgspec.json.encode(reply).decode())
+        reply, channel = await self._commands.answer(message, allowed=self._allowed), self._channel
+        if channel is not None and channel.readyState == "open" and channel.bufferedAmount < UNREAD_BYTES:
+            channel.send(msgspec.json.encode(reply).decode())

@@ -27,7 +27,7 @@ class OscListener(asyncio.DatagramProtocol):
         """Read a packet, whatever is in it; the time tags of bundles are not waited for."""
         try:
             messages = [each.message for each in OscPacket(data).messages]
-        except (ParseError, ValueError, IndexError) as problem:
+        except (ParseError, ValueError, IndexError, RecursionError) as problem:
             LOG.warning("A packet that is no OSC was ignored (%s).", problem)
             return
         for message in messages:

@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 import msgspec
 
 from engines.errors import UserError
-from engines.files import write_file
+from engines.files import NO_JSON, write_file
 from trainer.config import Pix2PixHDConfig, TrainConfig
 
 T = TypeVar("T")
@@ -183,7 +183,7 @@ def read_settings(path: Path, kind: type[T]) -> T | None:
     try:
         settings = msgspec.json.decode(path.read_bytes(), type=kind, dec_hook=_decode)
         written = msgspec.json.decode(path.read_bytes())
-    except msgspec.DecodeError:
+    except NO_JSON:
         return None
     return settings if written.keys() <= _builtins(settings).keys() else None
 

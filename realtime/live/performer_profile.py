@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from engines.errors import UserError
-from engines.files import data_folder, write_file
+from engines.files import NO_JSON, data_folder, write_file
 from realtime.pose.normalization.motion_range import MotionRange
 
 PROFILE_FORMAT = 1
@@ -66,7 +66,7 @@ def load_profile(name: str) -> Profile:
         raise UserError(f"There is no profile of a performer {name!r} among {known}: {again} first.")
     try:
         profile = msgspec.json.decode(path.read_bytes(), type=Profile)
-    except (msgspec.DecodeError, OSError) as error:
+    except (OSError, *NO_JSON) as error:
         raise UserError(f"{path} is not a performer's profile ({error}): {again} again.") from error
     far, near = profile.motion.far_stature, profile.motion.near_stature
     if profile.format != PROFILE_FORMAT or not 0 < far < near or profile.motion.far_ankle >= profile.motion.near_ankle:

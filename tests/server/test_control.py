@@ -4,6 +4,7 @@ import asyncio
 import gc
 import json
 import socket
+import struct
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -78,6 +79,7 @@ async def test_a_command_by_http(message: object, status: int, answer: str | Non
     [
         (b"{", "application/json", 400),
         (b"\xff", "application/json", 400),
+        (b'{"command": "mirror", "value": "\xff"}', "application/json", 400),
         (b'{"command": "wave"}', "text/plain", 415),
         (b"x" * 100_000, "application/json", 413),
     ],
@@ -109,13 +111,30 @@ async def test_a_viewer_s_commands_are_carried_out_one_at_a_time() -> None:
         await eventually(lambda: channel.readyState == "open")
         replies: list[dict[str, Any]] = []
         channel.on("message", lambda reply: replies.append(json.loads(reply)))
-        for message in ("wave", b"\xff", '{"command": "jump"}', '{"command": "mirror", "value": true, "id": 7}'):
+        bad = b'{"command": "mirror", "value": "\xff"}'
+        for message in ("wave", b"\xff", bad, '{"command": "jump"}', '{"command": "mirror", "value": true, "id": 7}'):
             channel.send(message)
-        await eventually(lambda: len(replies) == 4)
-        assert sorted(reply["status"] for reply in replies) == [200, 400, 400, 404]
+        await eventually(lambda: len(replies) == 5)
+        assert sorted(reply["status"] for reply in replies) == [200, 400, 400, 400, 404]
         assert [reply["id"] for reply in replies if reply["status"] == 200] == [7]
         assert kept == [True]
         await receive(tracks[1], 3)
+
+
+async def test_every_command_of_a_viewer_is_answered() -> None:
+    kept: list[Any] = []
+    async with running_server(commands=told(kept)) as inside:
+        await inside.peer(channels=[LABEL])
+        [channel] = inside.channels
+        await eventually(lambda: channel.readyState == "open")
+        replies: list[dict[str, Any]] = []
+        channel.on("message", lambda reply: replies.append(json.loads(reply)))
+        for number in range(50):
+            channel.send(json.dumps({"command": "mirror", "value": True, "id": number}))
+        await eventually(lambda: len(replies) == 50)
+        assert {reply["id"] for reply in replies} == set(range(50))
+        assert {reply["status"] for reply in replies} <= {200, 503}
+        assert len(kept) == sum(reply["status"] == 200 for reply in replies) >= WAITING
 
 
 async def test_who_sends_without_end_is_not_heard_for_a_while() -> None:
@@ -184,6 +203,11 @@ def osc(address: str, *values: float | str | bytes) -> bytes:
     return dgram
 
 
+DEEP = b""
+for _ in range(400):
+    DEEP = b"#bundle\0" + bytes(8) + struct.pack(">i", len(DEEP)) + DEEP
+
+
 def bundled(*addresses: str) -> bytes:
     builder = OscBundleBuilder(IMMEDIATELY)
     for address in addresses:
@@ -206,7 +230,9 @@ async def test_osc_maps_the_same_names() -> None:
             (bundled("/bodydouble/wave"), "wave"),
         ):
             desk.sendto(osc("/bodydouble/wave", 0.0), place)  # the button is let go
-            for nonsense in (b"", b"/bodydouble/wave", b"#bundle\0", osc("/other/wave"), osc("/bodydouble/jump", b"x")):
+            for nonsense in (
+                *(b"", b"/bodydouble/wave", b"#bundle\0", osc("/other/wave"), osc("/bodydouble/jump", b"x"), DEEP),
+            ):
                 desk.sendto(nonsense, place)
             desk.sendto(packet, place)
             before: Callable[[], bool] = lambda count=len(kept): len(kept) == count + 1  # type: ignore[misc]  # noqa: E731

@@ -27,7 +27,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from engines.errors import UserError
-from engines.files import write_file
+from engines.files import NO_JSON, write_file
 from realtime.frame import Rgb
 from realtime.pose.figure.limbs import draw
 from realtime.pose.measure import HeadBox, head_box, stature_px
@@ -216,7 +216,7 @@ def load_detector(path: Path) -> tuple[Detector, DetectorInfo]:
         with safe_open(path, framework="pt") as file:
             info = msgspec.json.decode((file.metadata() or {}).get("detector", ""), type=DetectorInfo)
             return Detector(*(file.get_tensor(name) for name in Detector._fields)), info
-    except (OSError, SafetensorError, msgspec.DecodeError) as error:
+    except (OSError, SafetensorError, *NO_JSON) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path} is not a detector ({reason}): make one with `trainer detector train`.") from error
 

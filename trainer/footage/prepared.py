@@ -10,6 +10,7 @@ import numpy as np
 
 from engines.engine import Engine
 from engines.errors import UserError
+from engines.files import NO_JSON
 from realtime.figure import Figure
 from realtime.frame import Rgb
 from realtime.pose.archive import load_poses
@@ -71,7 +72,7 @@ def load_prepared(data: Path) -> Prepared:
     """
     try:
         return msgspec.json.decode((data / "prepare.json").read_bytes(), type=Prepared)
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, *NO_JSON) as error:
         run = shlex.quote(str(data.parent))
         raise UserError(f"{data} holds no prepared footage: run `trainer prepare VIDEO --out {run}` first.") from error
 
