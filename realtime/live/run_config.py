@@ -1,5 +1,6 @@
 """What a person decides when a live session starts."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,6 +14,8 @@ from realtime.pose.estimation.config import PoseConfig
 from realtime.subject_engines import EngineConfig
 
 _Inline = tyro.conf.arg(name="")
+HOST_NAME = re.compile(r"[\w-]+(\.[\w-]+)*\.?|[0-9a-fA-F:]+")
+"""Of a machine; or its address."""
 LEAST_CAMERA_PX, MOST_CAMERA_PX = 16, 8192
 
 
@@ -67,6 +70,13 @@ class AccessConfig:
     osc: Annotated[int | None, tyro.conf.arg(metavar="PORT")] = None
     """UDP port for commands by Open Sound Control, e.g. of a lighting desk: /bodydouble/mirror 1."""
 
+    def __post_init__(self) -> None:
+        for name in self.allow_host:
+            if not HOST_NAME.fullmatch(name):
+                raise UserError(f"--allow-host takes a name alone, like stage.local, not {name!r}.")
+        if self.osc == 0:
+            raise UserError("--osc must be from 1 to 65535, not 0: desks have to know it.")
+
 
 @dataclass(frozen=True, kw_only=True)
 class OutputConfig:
@@ -91,7 +101,9 @@ class OutputConfig:
 
     def __post_init__(self) -> None:
         if self.record is not None and self.record.suffix.lower() != ".mp4":
-            raise UserError(f"--record must be an .mp4, not {self.record}: name it {self.record.name}.mp4.")
+            name = self.record.name or "dance"
+            better = self.record / "dance.mp4" if self.record.is_dir() else self.record.with_name(f"{name}.mp4")
+            raise UserError(f"--record must be an .mp4, not {self.record}: say for example {better}.")
         if self.microphone and self.no_sound:
             raise UserError("--microphone is sound, which --no-sound leaves out: give one of them.")
         if self.publish_token is not None and self.publish is None:

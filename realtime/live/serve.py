@@ -222,7 +222,8 @@ def _say(sentence: str) -> None:
 
 
 def _stopping() -> asyncio.Event:
-    """An event that is set by the first Ctrl-C or SIGTERM; the second one ends the process at once."""
+    """An event that is set by the first Ctrl-C or SIGTERM, or when the terminal is closed; the second one ends the
+    process at once."""
     stop = asyncio.Event()
 
     def told() -> None:
@@ -231,7 +232,10 @@ def _stopping() -> asyncio.Event:
         stop.set()
 
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup's
+        numbers.append(signal.SIGHUP)
+    for number in numbers:
         try:
             loop.add_signal_handler(number, told)
         except NotImplementedError:  # Windows' event loops know no signals

@@ -211,7 +211,12 @@ def test_a_recording_that_ended_by_itself_is_told_on_the_page(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--record", "dance.avi"], ["--record", ".mp4"]),
+        (["--record", "dance.avi"], ["--record", "dance.avi.mp4"]),
+        (["--record", ""], ["--record", "dance.mp4"]),
+        (["--record", "/tmp"], ["--record", "/tmp/dance.mp4"]),
+        (["--osc", "0"], ["--osc", "1 to 65535"]),
+        (["--allow-host", "a b"], ["--allow-host", "'a b'"]),
+        (["--allow-host", "http://stage.local:8080"], ["--allow-host", "stage.local"]),
         (["--record", "/proc/dance.mp4", "--subject", "not looked for"], ["/proc/dance.mp4", "another name"]),
         (["--publish-token", "x"], ["--publish-token", "--publish"]),
         (["--publish", "rtmp://example"], ["--publish", "rtmp://example", "http"]),
@@ -221,7 +226,7 @@ def test_mistakes_get_one_sentence(arguments: list[str], words: list[str]) -> No
     assert_refused(command_here("realtime", "run", "--source", "bob", "--port", "0", *arguments), *words)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_finishes_the_recording(number: signal.Signals, tmp_path: Path) -> None:
     path = tmp_path / "dance.mp4"
     program = [str(Path(sys.executable).with_name("realtime")), "run", "--source", str(DATA / "bob_clip.mp4")]
