@@ -121,14 +121,13 @@ function tell(sentence) {
 async function ask(command, value) {
   if (!server.commands?.includes(command)) return;
   const reply = await link.ask(command, value);
-  if (reply?.error) tell(reply.error);
+  tell(reply?.error ?? "");
   await askServer();
 }
 
 async function showSubject(name) {
   tell(`Loading ${name}…`);
   await ask("subject", name);
-  if (told.startsWith("Loading")) tell("");
 }
 
 function watchFigure() {
@@ -256,7 +255,7 @@ const KEYS = {
 document.addEventListener("keydown", (event) => {
   wake();
   const elsewhere = event.ctrlKey || event.metaKey || event.altKey || event.repeat;
-  if (!elsewhere && !document.querySelector("dialog[open]:not(#help)")) KEYS[event.key]?.();
+  if (!elsewhere && !document.querySelector("dialog[open]:not(#help)")) KEYS[event.key.toLowerCase()]?.();
 });
 for (const button of document.querySelectorAll("#help [data-key]")) {
   button.addEventListener("click", () => {

@@ -98,7 +98,7 @@ async def test_keys_and_the_sheet_give_commands(browser: Browser) -> None:
     async with stage(streams=1, **asked.options) as on_stage:
         visitor = await visit(browser, on_stage.server.url)
         page = await ready(visitor)
-        await page.keyboard.press("m")
+        await page.keyboard.press("M")  # Caps Lock is on
         await eventually(lambda: asked.state["mirror"] is True)
         await page.keyboard.press("?")
         await page.get_by_role("button", name="Exit: fade to the empty background").click()
