@@ -5,11 +5,13 @@ A film is a video file, or a folder of pictures (`realtime.pictures`).
 
 import logging
 import math
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
+from statistics import median
 from types import TracebackType
 from typing import TypeAlias, TypeVar
 
@@ -31,6 +33,8 @@ LOG = logging.getLogger(__name__)
 STILL = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 ORDER_ONLY = ("avi", "h264", "hevc", "m4v")
 """Formats that tell the order of frames but not when they are shown."""
+GAP_S, GAP_STEPS = 10.0, 20
+"""A film's clock that goes on by more seconds, and by more usual steps, has leapt: nobody waits for so long."""
 TICK = Fraction(1, 120_000)
 """Seconds, of the clock of what is written: a frame lasts whole ticks at all usual rates, 24 to 60/1.001 included."""
 Packet: TypeAlias = "av.Packet[av.VideoStream]"
@@ -38,8 +42,12 @@ AnyStream = TypeVar("AnyStream", av.VideoStream, av.AudioStream)
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
-    """The file and its track of pictures."""
+def opened(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
+    """A video file and its track of pictures.
+
+    Raises:
+        UserError: it cannot be opened, or has none.
+    """
     try:
         container = av.open(f"file:{path}")  # the prefix keeps "12:30.mp4" from being taken for a protocol
     except (OSError, av.error.FFmpegError) as error:
@@ -78,7 +86,7 @@ def count_frames(path: Path) -> int:
     """
     if path.is_dir():
         return PictureFolder(path).frames
-    with _opened(path) as (container, stream):
+    with opened(path) as (container, stream):
         if stream.frames:
             return int(stream.frames)
         return round(_length_s(container, stream) * float(stream.average_rate or 0))
@@ -92,10 +100,10 @@ def frame_rate(path: Path) -> float:
     """
     if path.is_dir():
         return PICTURES_FPS
-    times_s, _ = _packet_times_s(path)
-    if len(times_s) > 1 and times_s[-1] > times_s[0]:
-        return (len(times_s) - 1) / (times_s[-1] - times_s[0])
-    with _opened(path) as (_, stream):
+    times_s = _packet_times_s(path)
+    if len(times_s) > 1 and times_s[-1] > 0:
+        return (len(times_s) - 1) / times_s[-1]
+    with opened(path) as (_, stream):
         return _told_rate(stream)
 
 
@@ -105,21 +113,35 @@ def film_length_s(path: Path) -> float:
     Raises:
         UserError: it cannot be opened.
     """
-    times_s, lengths_s = _packet_times_s(path)
-    return max(times_s[-1] - times_s[0], sum(lengths_s)) if times_s else 0.0  # clocks may begin anew
+    times_s = _packet_times_s(path)
+    return times_s[-1] if times_s else 0.0
 
 
-def _packet_times_s(path: Path) -> tuple[list[float], list[float]]:
-    """When the pictures of a film are shown, in order, and for how long, as its packets say without being decoded."""
-    times_s, lengths_s = list[float](), list[float]()
-    with _opened(path) as (container, stream):
+def _packet_times_s(path: Path) -> list[float]:
+    """When the pictures of a film are shown, in order, the first at 0, as its packets say without being decoded."""
+    runs, last = [list[float]()], None
+    with opened(path) as (container, stream):
         base = float(stream.time_base or 0)
         for packet in _packets(container, stream):
+            if packet.dts is not None:
+                if last is not None and packet.dts < last:
+                    runs.append([])  # the clock begins anew
+                last = packet.dts
             time = packet.pts if packet.pts is not None else packet.dts
             if time is not None:
-                times_s.append(time * base)
-            lengths_s.append((packet.duration or 0) * base)
-    return sorted(times_s), lengths_s
+                runs[-1].append(time * base)
+    steps_s = [np.diff(np.sort(run)) for run in runs if run]
+    if not steps_s:
+        return []
+    usual_s = float(np.median(np.concatenate(steps_s))) if any(map(len, steps_s)) else 1 / _told_rate(stream)
+    steps = np.concatenate([np.concatenate([[usual_s], each]) for each in steps_s])[1:]
+    steps[steps > _most_gap_s(usual_s)] = usual_s
+    return [0.0, *np.cumsum(steps).tolist()]
+
+
+def _most_gap_s(usual_s: float) -> float:
+    """Longer without a picture is a leap of the clock, where one usually follows after so many seconds."""
+    return max(GAP_S, GAP_STEPS * usual_s)
 
 
 def read_video(
@@ -145,7 +167,7 @@ def read_video(
         yield from folder.read(start_s)
         return
     matrix = _orientation(path, path.stat().st_mtime_ns if path.exists() else 0)
-    with _opened(path) as (container, stream):
+    with opened(path) as (container, stream):
         clock, colours, shown = _Clock(stream), None, 0
         if start_s > 0 and clock.seeks:
             with suppress(av.error.FFmpegError):  # some formats cannot seek: they are read from the beginning
@@ -158,7 +180,7 @@ def read_video(
                     note(f"The video {path} is {colours}: its pictures are converted for an ordinary display.")
                 shown += 1
                 yield as_shown(frame, stream.sample_aspect_ratio, matrix), at_s
-        if decoder.damaged and not shown and start_s == 0:
+        if not shown and start_s == 0:
             raise UserError(f"The video {path} is damaged: none of its pictures can be decoded.")
         for what in _losses(decoder, clock, _length_s(container, stream)):
             note(f"The video {path}: {what}.")
@@ -174,7 +196,7 @@ def open_sound(path: Path) -> Iterator[Sound | None]:
     if path.is_dir():
         yield None
         return
-    with _opened(path) as (container, pictures):
+    with opened(path) as (container, pictures):
         track = sound_track(container, pictures)
         yield None if track is None else Sound(track, _packets(container, track), _begin_s(pictures))
 
@@ -208,7 +230,9 @@ def _losses(decoder: "_Decoder", clock: "_Clock", length_s: float) -> Iterator[s
     if decoder.damaged:
         many = "1 damaged picture is" if decoder.damaged == 1 else f"{decoder.damaged} damaged pictures are"
         yield f"{many} left out, from {decoder.damaged_at_s:.1f} s on"
-    if clock.last_s < min(0.95 * length_s, length_s - 0.5):
+    if clock.leaps:
+        yield f"its clock leaps {'once' if clock.leaps == 1 else f'{clock.leaps} times'}: the time between is left out"
+    elif clock.last_s < min(0.95 * length_s, length_s - 0.5):
         yield f"it breaks off after {clock.last_s:.1f} of {length_s:.1f} s"
 
 
@@ -266,7 +290,10 @@ class _Clock:
         # AVI knows the order of decoding only: with B-frames its times are wrong, but its rate is right.
         self.seeks = container.format.name not in ORDER_ONLY
         self.last_s, self._shift_s = -self._step_s, -self.begin_s
-        self._damaged = 0
+        self._damaged = self.leaps = 0
+        """Damaged pictures so far, and leaps of the clock."""
+        self._steps_s = deque[float](maxlen=GAP_STEPS)
+        """The newest steps from picture to picture."""
 
     def time_s(self, frame: av.VideoFrame, *, damaged: int) -> float:
         """The frame's time; frames come in the order in which they are shown.
@@ -280,9 +307,13 @@ class _Clock:
             at_s = self.last_s + self._step_s * (1 + missed)
         else:
             at_s = float(frame.pts * self._time_base) + self._shift_s
-            if at_s <= self.last_s:  # the clock begins anew
+            leapt = bool(self._steps_s) and at_s - self.last_s > _most_gap_s(median(self._steps_s))
+            if at_s <= self.last_s or leapt:  # the clock begins anew
+                self.leaps += leapt
                 self._shift_s += self.last_s + self._step_s - at_s
                 at_s = self.last_s + self._step_s
+            if self.last_s >= 0:
+                self._steps_s.append(at_s - self.last_s)
         self.last_s = at_s
         return at_s
 
@@ -293,10 +324,10 @@ def _orientation(path: Path, _mtime_ns: int) -> bytes | None:
 
     Once for each file: a frame and its side data hold each other and their decoder's threads, so they stay in memory.
     """
-    with _opened(path) as (container, stream):
+    with opened(path) as (container, stream):
         stream.thread_count = 1
         for frame in _Decoder(container, stream).frames():
-            matrix = frame.side_data.get("DISPLAYMATRIX") if frame.rotation else None
+            matrix = frame.side_data.get("DISPLAYMATRIX")
             return bytes(matrix) if isinstance(matrix, SideData) else None
     return None
 

@@ -1,5 +1,6 @@
 """Video files as phones, cameras and old programs write them."""
 
+import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import pytest
 
 from engines.errors import UserError
 from realtime.frame import Rgb
-from realtime.video import VideoWriter, count_frames, frame_rate, read_video
+from realtime.video import VideoWriter, count_frames, film_length_s, frame_rate, read_video
 from tests.support.commands import DATA
+from tests.support.footage_files import textured, write_film
 from tests.support.streams import numbered_picture, read_number
 
 FAULTS = DATA / "faults"
@@ -237,3 +239,54 @@ def test_a_film_that_is_read_again_and_again_leaves_nothing_behind(tmp_path: Pat
     for _ in range(20):
         read(tmp_path / "short.mp4")
     assert len(list(Path("/proc/self/task").iterdir())) <= threads + 1
+
+
+@pytest.mark.parametrize(("across", "down"), [(1, 1), (-1, 1), (1, -1), (-1, -1)])
+def test_a_picture_may_be_mirrored_either_way(tmp_path: Path, across: int, down: int) -> None:
+    """The matrix of the track's header (ISO/IEC 14496-12, section 8.3.2)."""
+    film = write_film(tmp_path / "film.mp4", [textured(128, 96)] * 3, 1 / 30)
+    plain, _, _ = read(film)
+    content = bytearray(film.read_bytes())
+    at = content.index(b"tkhd") + 44
+    content[at : at + 36] = struct.pack(">9i", across << 16, 0, 0, 0, down << 16, 0, 0, 0, 1 << 30)
+    (tmp_path / "mirrored.mp4").write_bytes(content)
+    shown, _, _ = read(tmp_path / "mirrored.mp4")
+    assert np.array_equal(shown[0], plain[0][::down, ::across])
+
+
+def test_nobody_waits_where_the_clock_leaps(tmp_path: Path) -> None:
+    times_s = [number / 30 + (3600 if number >= 20 else 0) + (90_000 if number >= 30 else 0) for number in range(40)]
+    film = write_film(tmp_path / "leaps.mkv", [numbered_picture(number) for number in range(40)], times_s)
+    pictures, shown_s, notes = read(film)
+    assert [read_number(rgb) for rgb in pictures] == list(range(40))
+    assert shown_s[-1] == pytest.approx(39 / 30, abs=0.1)
+    assert shown_s == sorted(set(shown_s))
+    assert len(notes) == 1
+    assert "its clock leaps 2 times" in notes[0]
+    assert frame_rate(film) == pytest.approx(30, rel=0.05)
+    assert film_length_s(film) == pytest.approx(39 / 30, abs=0.1)
+
+
+def test_a_film_with_few_pictures_keeps_its_times(tmp_path: Path) -> None:
+    film = write_film(tmp_path / "lapse.mkv", [numbered_picture(number) for number in range(5)], 600.0)
+    _, shown_s, notes = read(film)
+    assert shown_s == pytest.approx([0, 600, 1200, 1800, 2400])
+    assert film_length_s(film) == pytest.approx(2400)
+    assert not notes
+
+
+def test_the_rate_of_films_that_were_joined(tmp_path: Path) -> None:
+    """Each begins at the same time of its clock, as transport streams do that were copied behind one another."""
+    film = write_film(tmp_path / "one.ts", [numbered_picture(number) for number in range(40)], 1 / 30)
+    (tmp_path / "two.ts").write_bytes(2 * film.read_bytes())
+    assert frame_rate(tmp_path / "two.ts") == pytest.approx(30, rel=0.02)
+    assert film_length_s(tmp_path / "two.ts") == pytest.approx(79 / 30, abs=0.1)
+    pictures, shown_s, _ = read(tmp_path / "two.ts")
+    assert shown_s[-1] == pytest.approx((len(pictures) - 1) / 30, abs=0.1)
+
+
+def test_a_file_that_breaks_off_before_its_first_picture_is_damaged(tmp_path: Path) -> None:
+    film = write_film(tmp_path / "film.webm", [textured(256, 256)] * 30, 1 / 30, codec="libvpx")
+    (tmp_path / "broken.webm").write_bytes(film.read_bytes()[:1500])
+    with pytest.raises(UserError, match="is damaged: none of its pictures can be decoded"):
+        read(tmp_path / "broken.webm")

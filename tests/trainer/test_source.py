@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from engines.errors import UserError
 from realtime.frame import Rgb
 from realtime.video import VideoWriter, read_video
+from tests.support.commands import DATA
 from tests.support.footage_files import textured, write_film
 from tests.support.numbers import floats
 from tests.support.streams import numbered_picture, read_number
@@ -134,6 +135,22 @@ def test_a_copied_video_has_the_very_same_pictures(tmp_path: Path) -> None:
     reader.close()
 
 
+def test_of_two_films_the_larger_one_is_copied(tmp_path: Path) -> None:
+    with av.open(f"file:{tmp_path / '12:30.mp4'}", "w", format="mp4") as container:
+        tracks = [container.add_stream("libx264", rate=30) for _ in range(2)]
+        for track, side in zip(tracks, (64, 256), strict=True):
+            track.width = track.height = side
+            track.pix_fmt = "yuv420p"
+        for number in range(20):
+            frame = av.VideoFrame.from_ndarray(numbered_picture(number), format="rgb24")
+            for track, side in zip(tracks, (64, 256), strict=True):
+                container.mux(track.encode(frame.reformat(side, side, "yuv420p")))
+        for track in tracks:
+            container.mux(track.encode(None))
+    assert remux(tmp_path / "12:30.mp4", tmp_path / "copy.mp4", 30.0, 20)
+    assert [read_number(rgb) for rgb, _ in read_video(tmp_path / "copy.mp4")] == list(range(20))
+
+
 def test_what_cannot_be_copied(corners: Rgb, tmp_path: Path) -> None:
     turned = write_film(tmp_path / "turned.mp4", [corners] * 9, 1 / 30, turn=90)
     old = write_film(tmp_path / "old.webm", [corners] * 9, 1 / 30, codec="libvpx")
@@ -141,6 +158,7 @@ def test_what_cannot_be_copied(corners: Rgb, tmp_path: Path) -> None:
     assert not remux(turned, tmp_path / "a.mp4", 30.0, 9)
     assert not remux(old, tmp_path / "b.mp4", 30.0, 9)
     assert not remux(plain, tmp_path / "c.mp4", 30.0, 8), "pictures are missing"
+    assert not remux(DATA / "faults" / "phone_hdr_hlg.mov", tmp_path / "d.mp4", 30.0, 110), "it would look otherwise"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["old.webm", "plain.mp4", "turned.mp4"]
 
 

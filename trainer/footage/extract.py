@@ -10,9 +10,10 @@ import numpy as np
 
 from engines.console import progress_bar
 from engines.files import replace_file
+from realtime import hdr
 from realtime.frame import Rgb
 from realtime.pose.pose import Pose
-from realtime.video import VideoWriter
+from realtime.video import VideoWriter, opened
 from trainer.footage.background import PlateEstimator
 from trainer.footage.crop import Crop
 from trainer.footage.prepared import PLATE_GREY
@@ -86,15 +87,16 @@ def remux(video: Path, out: Path, fps: float, frames: int) -> bool:
         frames: how many pictures it has.
 
     Returns:
-        False, and there is no file, where that cannot be: pictures are turned, stretched or missing, key frames are
-        rare, or the codec is not for .mp4 files.
+        False, and there is no file, where that cannot be: pictures are turned, stretched, missing or of other colours
+        than an ordinary display's, key frames are rare, or the codec is not for .mp4 files.
     """
-    with av.open(str(video)) as source:
-        stream = source.streams.video[0]
+    with opened(video) as (source, stream):
         times = _times(source, stream)
         rank = {pts: number for number, pts in enumerate(sorted(times))}
         first = next(source.decode(stream), None) if len(rank) == len(times) == frames else None
         if first is None or first.side_data.get("DISPLAYMATRIX") is not None or (stream.sample_aspect_ratio or 1) != 1:
+            return False
+        if hdr.name_of(first):
             return False
         delay = max(number - rank[pts] for number, pts in enumerate(times))
         step = 1 / Fraction(fps).limit_denominator(1001)
