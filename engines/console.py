@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib import metadata
+from io import TextIOWrapper
 from typing import Any, NoReturn
 
 import docstring_parser
@@ -59,6 +60,8 @@ def _set_up_process() -> None:
     handler = RichHandler(console=_LogConsole(stderr=True), show_time=False, show_path=False)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
     logging.raiseExceptions = False
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _end)
     if resource is not None:  # every viewer takes some: 256 or 1024, as systems allow at first, are few

@@ -106,6 +106,11 @@ def disk_full_message(what: str, folder: Path) -> Iterator[None]:
         raise
 
 
+def legible(name: str) -> str:
+    """A file's name as text: bytes of it that are no UTF-8 are replaced."""
+    return os.fsencode(name).decode(errors="replace")
+
+
 def check_writable(path: Path) -> None:
     """Tell of a place where nothing can be written before anything that takes long; missing folders count as made.
 

@@ -19,7 +19,7 @@ from rich.progress import Progress
 from engines.console import counted, progress_bar, stopping_says
 from engines.engine import BrokenOutputError
 from engines.errors import UserError
-from engines.files import check_writable, disk_full_message
+from engines.files import check_writable, disk_full_message, legible
 from realtime.figure import Figure
 from realtime.frame import Rgb
 from realtime.pictures import has_pictures
@@ -168,8 +168,8 @@ def render(
             nobody += figure.pose is None
             writer.write(shown(last_s, figure.rgb, _step(renderer, figure, engines)), last_s)
     return RenderReport(
-        video=str(video),
-        out=str(out),
+        video=legible(str(video)),
+        out=legible(str(out)),
         frames=frames,
         nobody=nobody,
         length_s=round(last_s + 1 / fps, 3),

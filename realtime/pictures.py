@@ -15,6 +15,8 @@ from realtime.frame import Rgb
 PICTURES_FPS = 30.0
 """How many pictures are shown per second unless somebody says so."""
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
+JPEG_BEGIN, JPEG_SCAN, JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
+"""Markers (ITU-T T.81, table B.1)."""
 LAST_NUMBER = re.compile(r"\d+(?=\D*$)")
 REGULAR = 0.6
 """Share of the steps between numbers that have to be alike for the others to be gaps."""
@@ -73,10 +75,23 @@ class PictureFolder:
         """
         for number, file in enumerate(self._files):
             if number / self.fps >= start_s:
-                bgr = cv2.imread(str(file), cv2.IMREAD_COLOR)
-                if bgr is None:
+                rgb = read_picture(file)
+                if rgb is None:
                     raise UserError(f"{file} is not a picture that can be read: repair or remove it.")
-                yield np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8), number / self.fps
+                yield rgb, number / self.fps
+
+
+def read_picture(file: Path) -> Rgb | None:
+    """A picture, uint8 [H, W, 3]; None if it is none, or is not whole."""
+    try:
+        data = file.read_bytes() if file.is_file() else b""  # OpenCV itself reads no names that are not UTF-8
+    except OSError:
+        return None
+    cut_off = data[:2] == JPEG_BEGIN and data.rfind(JPEG_END) < data.rfind(JPEG_SCAN)
+    if not data or cut_off:  # OpenCV would fill the rest with grey
+        return None
+    rgb = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    return None if rgb is None else np.asarray(rgb, np.uint8)
 
 
 def has_pictures(folder: Path) -> bool:

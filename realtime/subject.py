@@ -23,7 +23,7 @@ import numpy as np
 import tyro
 
 from engines.errors import UserError
-from engines.files import NO_JSON, data_folder, sha256, write_file
+from engines.files import NO_JSON, data_folder, legible, sha256, write_file
 from realtime.figure import Figure
 from realtime.frame import Rgb
 from realtime.pose.figure.styles import Style, load_style
@@ -181,6 +181,10 @@ def load_subject(name: str) -> Subject:
                 "or give the path of a subject's folder."
             )
         folder = known[name]
+    if legible(str(folder)) != str(folder):
+        raise UserError(
+            f"The name of {legible(str(folder))} is not UTF-8, and networks cannot be read there: rename it."
+        )
     manifest = read_manifest(folder / MANIFEST)
     try:
         style = load_style(manifest.figure_style, manifest.figure_version)

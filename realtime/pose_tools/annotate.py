@@ -14,7 +14,7 @@ import numpy as np
 
 from engines.console import progress_bar
 from engines.errors import UserError
-from engines.files import check_writable, write_file
+from engines.files import check_writable, disk_full_message, legible, write_file
 from realtime.frame import Rgb
 from realtime.pose.blur_meter import BlurMeter
 from realtime.pose.estimation.config import PoseConfig
@@ -23,7 +23,7 @@ from realtime.pose.pose import Pose
 from realtime.pose.quality import Truth, load_truth
 from realtime.pose.track import PoseTrack
 from realtime.pose_tools.report import TruthReport, compare_with_truth, page, report_track
-from realtime.video import VideoWriter, count_frames, frame_rate, read_video
+from realtime.video import VideoWriter, count_frames, film_length_s, frame_rate, read_video
 
 STILL_COUNT = 6
 """Pictures in the report."""
@@ -66,14 +66,18 @@ def report_poses(
             raise UserError(f"{path} is there already: give another --out, or --replace to make it anew.")
     if not 0 <= start_s < end_s:
         raise UserError(f"--start-s must be from 0 to below --end-s, not {start_s:g} to {end_s:g}.")
+    length_s = 0.0 if video.is_dir() else film_length_s(video)
+    if 0 < length_s <= start_s:
+        raise UserError(f"The video {video} lasts {length_s:.1f} s: choose an earlier --start-s than {start_s:g}.")
     check_writable(out)
     total = count_frames(video)
     exact = load_truth(truth, 1) if truth else None
     track = PoseTrack.of(config)
     out.mkdir(parents=True, exist_ok=True)
-    recorded = _record(video, track, annotated, total, start_s, end_s)
+    with disk_full_message(annotated.name, out):
+        recorded = _record(video, track, annotated, total, start_s, end_s)
     frames = range(recorded.first, recorded.first + len(recorded.raw))
-    report = report_track(video.name, recorded.raw, recorded.smooth, recorded.fps, recorded.sharpness)
+    report = report_track(legible(video.name), recorded.raw, recorded.smooth, recorded.fps, recorded.sharpness)
     rows: Truth | None = None
     if truth and exact:
         rows = load_truth(truth, frames.stop).rows(frames)
@@ -106,6 +110,8 @@ def _record(video: Path, track: PoseTrack, annotated: Path, total: int, start_s:
                 continue
             if not recorded.raw:
                 recorded.first = number
+            if min(rgb.shape[:2]) < 2:
+                raise UserError(f"The video {video} is {rgb.shape[1]}x{rgb.shape[0]}: there is nothing to see in it.")
             tracked = track.step(rgb, at_s)
             blur.see(rgb, tracked.seen)
             recorded.raw.append(tracked.seen)

@@ -1,16 +1,19 @@
 """Folders of pictures as films: their order, takes and gaps, and that they are taken wherever a video is."""
 
+import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
-import numpy as np
 import pytest
 
 from engines.errors import UserError
 from realtime.live.source import open_source
-from realtime.pictures import PictureFolder
-from realtime.video import count_frames, frame_rate, read_video
+from realtime.pictures import PictureFolder, read_picture
+from realtime.video import count_frames, frame_rate, read_video, write_picture
+from tests.support.commands import command
+from tests.support.footage_files import textured
 from tests.support.streams import numbered_picture, read_number
 
 
@@ -18,7 +21,7 @@ def write_pictures(folder: Path, names: Sequence[str]) -> Path:
     """Pictures that tell their places in `names`."""
     folder.mkdir()
     for number, name in enumerate(names):
-        cv2.imwrite(str(folder / name), np.ascontiguousarray(numbered_picture(number)[:, :, ::-1]))
+        write_picture(folder / name, numbered_picture(number))
     return folder
 
 
@@ -68,3 +71,26 @@ def test_folders_that_cannot_be_played(tmp_path: Path) -> None:
     (tmp_path / "1.png").write_bytes(b"no picture")
     with pytest.raises(UserError, match=r"1\.png is not a picture"):
         open_source(None, str(tmp_path))
+
+
+def test_half_a_jpeg_is_no_picture(tmp_path: Path) -> None:
+    """OpenCV would fill the rest with grey, and say nothing."""
+    whole = cv2.imencode(".jpg", textured(256, 256))[1].tobytes()
+    (tmp_path / "1.jpg").write_bytes(whole)
+    assert read_picture(tmp_path / "1.jpg") is not None
+    for bytes_left in (len(whole) - 2, len(whole) // 2, 10, 0):
+        (tmp_path / "1.jpg").write_bytes(whole[:bytes_left])
+        assert read_picture(tmp_path / "1.jpg") is None
+    (tmp_path / "1.jpg").write_bytes(whole + b"made by a phone")
+    assert read_picture(tmp_path / "1.jpg") is not None
+    assert read_picture(tmp_path) is None, "a folder"
+    assert read_picture(tmp_path / "missing.png") is None
+
+
+def test_names_that_are_no_utf_8(tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    write_pictures(folder, ["1.png", "2.png"])
+    assert [read_number(rgb) for rgb, _ in read_video(folder)] == [0, 1]
+    done = command("realtime", "pose", folder, "--out", tmp_path / "seen")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["video"] == "caf\N{REPLACEMENT CHARACTER}"

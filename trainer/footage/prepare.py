@@ -18,7 +18,7 @@ import msgspec
 
 from engines.cores import usable_cores
 from engines.errors import UserError
-from engines.files import write_file
+from engines.files import legible, write_file
 from realtime.pose.archive import save_poses
 from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.estimation.estimator import load_estimator
@@ -95,7 +95,7 @@ def _report(source: FootageSource, config: PrepareConfig, run: Path) -> tuple[Fo
     timing = constant_rate(scanned.times_s)
     learnt = training_frames(len(timing.picked), timing.fps)
     report, track, stills = analyse_footage(
-        source.path.name, scanned, timing, learnt, size_px=config.size_px, box=config.crop_box
+        legible(source.path.name), scanned, timing, learnt, size_px=config.size_px, box=config.crop_box
     )
     publish(report, track, stills, run)
     if report.reasons:

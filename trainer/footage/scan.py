@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from engines.console import progress_bar
 from engines.cores import usable_cores
 from engines.errors import UserError
-from engines.files import replace_file
+from engines.files import legible, replace_file
 from realtime.frame import Rgb
 from realtime.pose.blur_meter import BlurMeter
 from realtime.pose.estimation.person_detector import PersonDetector
@@ -79,7 +79,7 @@ def scan(source: FootageSource, estimate: Estimate, folder: Path, *, by: str) ->
         UserError: the footage is damaged, has no pictures, or changes their size.
     """
     about = msgspec.json.encode(
-        _About(str(source.path.resolve()), source.size_bytes, source.path.stat().st_mtime_ns, by)
+        _About(legible(str(source.path.resolve())), source.size_bytes, source.path.stat().st_mtime_ns, by)
     )
     if not (folder / "about.json").exists() or (folder / "about.json").read_bytes() != about:
         delete_scan(folder)
