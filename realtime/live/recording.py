@@ -1,6 +1,7 @@
 """Records a session as an .mp4 that plays whatever happens to the program."""
 
 import logging
+import os
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -106,9 +107,9 @@ class RecordingOutput(WorkingOutput):
             self._on_end(str(error))
         except Problem as error:
             why = "no space is left on the disk" if error.errno in FULL else error.strerror or str(error)
-            self._on_end(f"The recording {self.path.name} has ended, because {why}; everything else goes on.")
             if file is not None:
                 file.abandon()
+            self._on_end(f"The recording {self.path.name} has ended, because {why}; everything else goes on.")
         finally:
             self.ended = True
 
@@ -122,6 +123,7 @@ class _File:
         self._ticks, self._step = -1, 1
         flags = {"movflags": "hybrid_fragmented+frag_keyframe", "flush_packets": "1"}
         flags["max_interleave_delta"] = str(INTERLEAVE_US)
+        self._path, self._whole_bytes = path, 0
         self._container = av.open(f"file:{path}", "w", format="mp4", options=flags)
         if comment:
             self._container.metadata["comment"] = comment
@@ -149,6 +151,8 @@ class _File:
         if ticks == 0 or frame.captured_at_s - self._key_at_s >= FRAGMENT_S:
             picture.pict_type, self._key_at_s = PictureType.I, frame.captured_at_s
         self._mux(self._stream.encode(picture))
+        if ticks and picture.pict_type == PictureType.I:
+            self._whole_bytes = self._path.stat().st_size  # the fragment before is whole
 
     def write_sound(self, sound: SoundPacket) -> None:
         """Append sound; what belongs before the first frame is left out."""
@@ -174,6 +178,8 @@ class _File:
         self._container.mux(packets)
 
     def abandon(self) -> None:
-        """Let go of the file as it is."""
+        """Let go of the file, up to its last whole fragment: players stumble over a part of one."""
         with suppress(*Problem):
             self._container.close()
+        with suppress(OSError):
+            os.truncate(self._path, self._whole_bytes or self._path.stat().st_size)

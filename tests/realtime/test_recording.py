@@ -148,6 +148,9 @@ def test_a_full_disk_ends_the_recording_with_a_sentence_and_nothing_else(tmp_pat
         "recorded\n",
         "The recording dance.mp4 has ended, because no space is left on the disk; everything else goes on.\n",
     }
+    _, numbers = played(path)
+    assert numbers == list(range(len(numbers))), "what is kept is whole"
+    assert len(numbers) >= 24
 
 
 def test_recording_by_command(tmp_path: Path) -> None:
