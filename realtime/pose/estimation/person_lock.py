@@ -82,12 +82,13 @@ class PersonLock:
 
         None while ours may come out from behind somebody else.
         """
-        if self._next:
-            self._next = False
-            self.reset()
         self._gone += 1
         if not people:
             return None
+        if self._next:
+            self._next = False
+            if len(people) > 1 or self._ours is None or self._likeness(rgba, people[0]) < _LIKE:
+                self.reset()
         self._look(len(people) > 1)
         if self._ours is not None and not self.alone:
             known = max(people, key=lambda each: self._likeness(rgba, each))

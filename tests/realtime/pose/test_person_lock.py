@@ -86,12 +86,16 @@ def test_the_next_person_where_there_is_none() -> None:
     assert estimator.track_id == him
 
 
+@pytest.mark.parametrize("asked", [True, False])
 @pytest.mark.parametrize("returns", [True, False])
-def test_who_is_away_for_a_while_is_known_by_the_clothes(returns: bool) -> None:
+def test_who_is_away_for_a_while_is_known_by_the_clothes(returns: bool, asked: bool) -> None:
+    """Also if the next person was asked for meanwhile: whoever comes back is no other."""
     estimator = PoseEstimator(config=PoseConfig(pose_parts="body"))
     for number in range(5):
         assert estimator.estimate(scene(number, None)) is not None
     him = estimator.track_id
+    if asked:
+        estimator.next_person()
     for _ in range(60):
         assert estimator.estimate(scene(0, None, bob=False)) is None
     assert estimator.track_id == him, "nobody is no other"
