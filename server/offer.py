@@ -98,6 +98,8 @@ def admit(body: bytes, admission: Admission) -> Offer:
         )
     if channels > 1:
         raise UnsupportedOfferError(f"The offer has {channels} sections for data channels; one is possible.")
+    if any(_is_rejected(section) for section in _sections(lines)):
+        raise UnsupportedOfferError("The offer has a section that it rejects itself (port 0): leave it out.")
     if any(sum(line.startswith("a=rtpmap:") for line in section) > MAX_CODECS for section in _sections(lines)):
         raise OfferError(f"The offer has more than {MAX_CODECS} codecs in a section.")
     offer = "".join(f"{line}\r\n" for line in _tidied(lines))
@@ -200,6 +202,11 @@ def _sections(lines: list[str]) -> Iterator[list[str]]:
     starts = [0, *(number for number, line in enumerate(lines) if line.startswith("m="))]
     for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
         yield lines[start:end]
+
+
+def _is_rejected(section: list[str]) -> bool:
+    """Whether a media section is none (RFC 3264, section 6); one that is only bundled has no port, either."""
+    return section[0].startswith("m=") and section[0].split(" ")[1:2] == ["0"] and "a=bundle-only" not in section
 
 
 def _check_video(section: MediaDescription, admission: Admission) -> CodecName:

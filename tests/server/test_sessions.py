@@ -139,6 +139,8 @@ async def test_stop_closes_every_peer_at_once() -> None:
         (lambda sdp: sdp + CHANNEL.replace("5000", "0"), "a=sctp-port", 400),
         (lambda sdp: sdp + CHANNEL.replace("UDP/", ""), "UDP/DTLS/SCTP", 400),
         (lambda sdp: sdp[: sdp.index("m=")] + CHANNEL, "0 video sections", 422),
+        (lambda sdp: re.sub("m=video [0-9]+", "m=video 0", sdp), "port 0", 422),
+        (lambda sdp: sdp + CHANNEL.replace("m=application 9", "m=application 0"), "port 0", 422),
         (lambda sdp: sdp.replace("BUNDLE 0", "BUNDLE 7 0"), "bundles a media section that it does not have", 400),
     ],
 )
