@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -67,30 +67,43 @@ class PictureFolder:
             notes.append(f"{self.path}: {many} missing, the first after {gaps[0][0]}.")
         return notes
 
-    def read(self, start_s: float = 0.0) -> Iterator[tuple[Rgb, float]]:
+    def read(self, start_s: float = 0.0, *, note: Callable[[str], object] | None = None) -> Iterator[tuple[Rgb, float]]:
         """Every picture, uint8 [H, W, 3], from `start_s` on, and its time in seconds.
 
+        Args:
+            start_s: when to begin.
+            note: if given, one that cannot be decoded is left out, as this is told in a sentence.
+
         Raises:
-            UserError: one of them cannot be decoded.
+            UserError: one of them cannot be decoded; with `note` none of them.
         """
+        bad, shown = "", 0
         for number, file in enumerate(self._files):
-            if number / self.fps >= start_s:
-                rgb = read_picture(file)
-                if rgb is None:
-                    raise UserError(f"{file} is not a picture that can be read: repair or remove it.")
+            if number / self.fps < start_s:
+                continue
+            rgb = read_picture(file)
+            if rgb is not None:
+                shown += 1
                 yield rgb, number / self.fps
+                continue
+            bad = f"{file} is not a picture that can be read"
+            if note is None:
+                break
+            note(f"{bad}: it is left out.")
+        if bad and (note is None or not shown):
+            raise UserError(f"{bad}: repair or remove it.")
 
 
 def read_picture(file: Path) -> Rgb | None:
     """A picture, uint8 [H, W, 3]; None if it is none, or is not whole."""
     try:
         data = file.read_bytes() if file.is_file() else b""  # OpenCV itself reads no names that are not UTF-8
-    except OSError:
+        cut_off = data[:2] == JPEG_BEGIN and data.rfind(JPEG_END) < data.rfind(JPEG_SCAN)
+        if not data or cut_off:  # OpenCV would fill the rest with grey
+            return None
+        rgb = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    except (OSError, cv2.error):  # one says that it is larger than any picture
         return None
-    cut_off = data[:2] == JPEG_BEGIN and data.rfind(JPEG_END) < data.rfind(JPEG_SCAN)
-    if not data or cut_off:  # OpenCV would fill the rest with grey
-        return None
-    rgb = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     return None if rgb is None else np.asarray(rgb, np.uint8)
 
 

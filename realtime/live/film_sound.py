@@ -1,9 +1,11 @@
 """The sound of a film that is played again and again."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
+from engines.errors import UserError
 from realtime.video import read_sound
 from server.sound import Pcm
 
@@ -31,15 +33,16 @@ class FilmSound:
         self._pieces, self._offset_s, self._next = read_sound(self._path), offset_s, None
 
     def until(self, end_s: float) -> Iterator[Piece]:
-        """The pieces that are due before `end_s` and were not taken yet."""
+        """The pieces that are due before `end_s` and were not taken yet; none of a film that has vanished."""
         left, self._left = self._left, []
         yield from left
-        for pcm, at_s in chain([self._next] if self._next else [], self._pieces):
-            self._next = pcm, at_s
-            if at_s + self._offset_s >= end_s:
-                return
-            self._next = None
-            yield pcm, at_s + self._offset_s
+        with suppress(UserError):
+            for pcm, at_s in chain([self._next] if self._next else [], self._pieces):
+                self._next = pcm, at_s
+                if at_s + self._offset_s >= end_s:
+                    return
+                self._next = None
+                yield pcm, at_s + self._offset_s
 
     def close(self) -> None:
         """Close the file."""

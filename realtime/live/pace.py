@@ -27,6 +27,14 @@ class Pace:
         """When that is due, by `time.perf_counter()`; before the first frame has been waited for, about now."""
         return (time.perf_counter() if self._began_at_s is None else self._began_at_s) + due_s
 
+    def now_s(self) -> float:
+        """What would be due now, counted from the first frame at 0 s; 0 before that has been waited for."""
+        return 0.0 if self._began_at_s is None else time.perf_counter() - self._began_at_s
+
+    def pause(self, pause_s: float) -> bool:
+        """Wait for some time; False, at once, if it was closed."""
+        return not self._closed.wait(pause_s)
+
     def restart(self) -> None:
         """Let the next frame be due at once, whatever its time; in the thread that waits."""
         self._began_at_s = None

@@ -3,7 +3,8 @@
 import logging
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol, runtime_checkable
@@ -11,7 +12,7 @@ from typing import Protocol, runtime_checkable
 from engines.errors import UserError
 from realtime.fetch import fetch, fetched, is_film, is_url
 from realtime.frame import Frame, Rgb
-from realtime.live.camera import CameraSource, find_device, has_camera
+from realtime.live.camera import REOPEN_S, CameraSource, find_device, has_camera
 from realtime.live.film_sound import FilmSound
 from realtime.live.openpose_source import PoseSource
 from realtime.live.pace import Pace
@@ -59,6 +60,8 @@ class AudibleSource(Source, Protocol):
 class FileSource:
     """A video file, played and heard as fast as it was filmed, over and over if `loop`.
 
+    When it vanishes or breaks meanwhile, a loop waits until it is back.
+
     Args:
         path: the file, or a folder of pictures.
         loop: whether to begin again at the end.
@@ -81,16 +84,19 @@ class FileSource:
         self.path, self.fps, self._loop, self._on_close = path, fps, loop, on_close
         self._sound = FilmSound(path)
         self._hear: Hear | None = None
+        self._number, self._pace, self._noted = 0, Pace(), set[str]()
         self._pictures = self._play()
         self._first = next(self._pictures, None)
         if self._first is None:
             raise UserError(f"The video {path} has no picture in it: give another one.")
-        self._number, self._pace = 0, Pace()
 
     @property
     def has_sound(self) -> bool:
-        """Whether the film has any."""
-        return has_sound(self.path)
+        """Whether the film has any; not while it has vanished."""
+        try:
+            return has_sound(self.path)
+        except UserError:
+            return False
 
     def listen(self, hear: Hear) -> None:
         """Hand over the sound, a picture's length before it is due."""
@@ -116,25 +122,50 @@ class FileSource:
 
     def _play(self) -> Generator[tuple[Rgb, float], None, None]:
         """The pictures and when they are due, in seconds; a repeat goes on one frame after the end."""
-        offset_s, note = 0.0, LOG.warning
-        while True:
+        offset_s, away = 0.0, False
+        for repeat in count():
             at_s = step_s = 0.0
-            for rgb, time_s in self._read(note):
+            for rgb, time_s in self._read_again() if repeat else self._read():
+                if repeat and not step_s and self._hear is not None:
+                    self._sound.begin(offset_s)
+                if away:
+                    LOG.warning("%s is back.", self.name)
+                    away = False
                 at_s, step_s = time_s, max(time_s - at_s, 1e-3)
                 yield rgb, offset_s + at_s
-            if not self._loop or not step_s:  # nothing to repeat
+            offset_s += at_s + step_s
+            if not self._loop or not (repeat or step_s):  # nothing to repeat
                 return
-            offset_s, note = offset_s + at_s + step_s, LOG.debug  # said once is enough
-            if self._hear is not None:
-                self._sound.begin(offset_s)
+            if step_s:
+                continue
+            if not away:
+                LOG.warning("%s gives no pictures. Waiting for it.", self.name)
+                self._noted.clear()
+                self._sound.close()
+                away = True
+            if not self._pace.pause(REOPEN_S):
+                return
+            offset_s = max(offset_s, self._pace.now_s())
 
-    def _read(self, note: Callable[[str], object]) -> Iterator[tuple[Rgb, float]]:
+    def _read_again(self) -> Iterator[tuple[Rgb, float]]:
+        """The pictures as far as there are any."""
+        with suppress(UserError, OSError):
+            yield from self._read()
+
+    def _read(self) -> Iterator[tuple[Rgb, float]]:
         if not self.path.is_dir():
-            return read_video(self.path, note=note)
+            yield from read_video(self.path, note=self._note)
+            return
         folder = PictureFolder(self.path, self.fps)
         for about in folder.notes:
-            note(about)
-        return folder.read()
+            self._note(about)
+        yield from folder.read(note=self._note if self._loop else None)
+
+    def _note(self, sentence: str) -> None:
+        """Once is enough."""
+        if sentence not in self._noted:
+            self._noted.add(sentence)
+            LOG.warning(sentence)
 
 
 def performers() -> dict[str, Path]:

@@ -21,7 +21,7 @@ from realtime.live.source import FileSource, open_source
 from server.app import Server
 from server.sound import Samples, SharedSound
 from server.sound_track import SoundBroadcast
-from tests.support.claps import CLAPS_S, LENGTH_S, LOUD, Onsets, clap_film, clapping, loudness, offsets_s
+from tests.support.claps import CLAPS_S, FPS, LENGTH_S, LOUD, Onsets, clap_film, clapping, loudness, offsets_s
 from tests.support.commands import DATA
 from tests.support.live_server import live_server
 from tests.support.server_harness import watch
@@ -175,6 +175,27 @@ def test_the_sound_of_a_film_repeats_with_it(tmp_path: Path) -> None:
     assert clicks.times_s == pytest.approx(expected, abs=0.005)
     assert end_s <= 3 * LENGTH_S + 0.05
     sound.close()
+
+
+def test_the_sound_of_a_film_that_was_away_is_back_with_its_pictures(tmp_path: Path) -> None:
+    film = clap_film(tmp_path / "claps.mp4")
+    source, heard = FileSource(film, loop=True), list[Samples]()
+    source.listen(heard.append)
+    assert source.read()
+    back = threading.Timer(LENGTH_S + 0.5, film.rename(tmp_path / "away.mp4").rename, [film])
+    back.start()
+    flashes, clicks = Onsets(128), Onsets(LOUD)
+    for _ in range(round(2 * LENGTH_S * FPS) - 1):
+        frame = source.read()
+        assert frame
+        flashes.add(float(frame.rgb.mean()), frame.captured_at_s)
+    back.join()
+    source.close()
+    for samples in heard:
+        for number, value in enumerate(np.abs(samples.pcm).max(axis=1) / 32_768):
+            clicks.add(float(value), samples.captured_at_s + number / 48_000)
+    assert len(flashes.times_s) == 2 * len(CLAPS_S)
+    assert clicks.times_s == pytest.approx(flashes.times_s, abs=ALLOWED_S)
 
 
 def test_a_film_without_sound_makes_none(tmp_path: Path) -> None:

@@ -94,3 +94,20 @@ def test_names_that_are_no_utf_8(tmp_path: Path) -> None:
     done = command("realtime", "pose", folder, "--out", tmp_path / "seen")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["video"] == "caf\N{REPLACEMENT CHARACTER}"
+
+
+def test_a_picture_that_turns_bad_while_a_folder_plays_is_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = write_pictures(tmp_path / "pictures", [f"{number}.png" for number in range(3)])
+    source, _ = open_source(None, str(folder), fps=100)
+    frames = [source.read()]
+    (folder / "1.png").write_bytes(b"no picture")
+    frames += [source.read() for _ in range(6)]
+    source.close()
+    assert [read_number(frame.rgb) for frame in frames if frame] == [0, 2, 0, 2, 0, 2, 0]
+    said = [record.message for record in caplog.records]
+    assert said[0] == f"{folder / '1.png'} is not a picture that can be read: it is left out."
+    assert len(said) == 1, "once is enough"
+    with pytest.raises(UserError, match=r"1\.png is not a picture"):
+        list(read_video(folder))

@@ -1,6 +1,7 @@
 """Sources and video files, with real media made here."""
 
 import itertools
+import threading
 import time
 import wave
 from pathlib import Path
@@ -79,6 +80,44 @@ def test_a_loop_goes_on_without_a_gap(video: Path) -> None:
     assert [frame.number for frame in frames] == list(range(30))
     source.close()
     assert source.read() is None
+
+
+def test_a_film_that_vanishes_while_it_loops_is_waited_for(
+    video: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("realtime.live.source.REOPEN_S", 0.2)
+    source = FileSource(video, loop=True)
+    assert source.read()
+    away = video.rename(video.with_name("away.mp4"))
+    back = threading.Timer(1.5, away.rename, [video])
+    back.start()
+    frames = [frame for _ in range(23) if (frame := source.read())]
+    back.join()
+    source.close()
+    assert [read_number(frame.rgb) for frame in frames] == [*range(1, 12), *range(12)]
+    steps_s = np.diff([frame.captured_at_s for frame in frames])
+    assert steps_s[10] > 1
+    assert frames[-1].captured_at_s - frames[11].captured_at_s > 10 / 30, "nothing is made up for"
+    assert [record.message for record in caplog.records] == [
+        "count gives no pictures. Waiting for it.",
+        "count is back.",
+    ]
+
+
+@pytest.mark.parametrize("content", [b"", b"no film"])
+def test_a_film_that_breaks_while_it_loops_is_waited_for_until_the_end(video: Path, content: bytes) -> None:
+    source = FileSource(video, loop=True)
+    frames = [source.read()]
+    video.unlink()
+    video.write_bytes(content)
+    closing = threading.Timer(1.5, source.close)
+    closing.start()
+    while frames[-1] is not None:
+        frames.append(source.read())
+    ended_at_s = time.perf_counter()
+    closing.join()
+    assert len(frames) == 13
+    assert time.perf_counter() - ended_at_s < 0.3, "it ends at once"
 
 
 @pytest.mark.parametrize(
