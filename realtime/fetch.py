@@ -1,12 +1,15 @@
 """Films at an URL, fetched into a file so that they can be read more than once."""
 
+import asyncio
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import TypeAlias
+from typing import BinaryIO, TypeAlias
 from urllib.parse import unquote, urlsplit
+from urllib.request import url2pathname
 
+import aiohttp
 import av
 
 from engines.console import progress_bar
@@ -23,12 +26,21 @@ OPTIONS = {
 """FFmpeg's: what a protocol has no use for it leaves alone."""
 OPEN_S, SILENCE_S = 5.0, 10.0
 """How long an URL may take to answer, and be silent, before it counts as gone."""
+HEAD_BYTES = 1024
+LISTS = b"#EXTM3U", b"<MPD"
+"""What is in the beginning of a file that only tells where the pieces of a film are."""
+MB = 1_000_000
 Packet: TypeAlias = "av.Packet[av.stream.Stream]"
 
 
 def is_url(text: str) -> bool:
     """Whether a source is named by an URL, and not by a path."""
     return "://" in text
+
+
+def without_scheme(source: str) -> str:
+    """The path that a file: URL means; everything else as it is."""
+    return url2pathname(urlsplit(source).path) if source.lower().startswith("file://") else source
 
 
 def public_name(url: str) -> str:
@@ -46,9 +58,13 @@ def reason_of(error: OSError | av.error.FFmpegError) -> str:
 
 @contextmanager
 def fetched(url: str) -> Iterator[Path]:
-    """`fetch` into a folder that is deleted when the block ends."""
+    """`fetch` into a folder that is deleted when the block ends; its complaints of the copy are about the URL."""
     with tempfile.TemporaryDirectory(prefix="bodydouble-") as folder:
-        yield fetch(url, Path(folder))
+        path = fetch(url, Path(folder))
+        try:
+            yield path
+        except UserError as error:
+            raise UserError(str(error).replace(str(path), public_name(url))) from error
 
 
 @contextmanager
@@ -72,18 +88,20 @@ def fetch(url: str, folder: Path) -> Path:
     Raises:
         UserError: it cannot be opened, has no picture, or breaks off before its end.
     """
-    name = public_name(url)
-    out = folder / f"{PurePosixPath(unquote(urlsplit(url).path)).stem or 'stream'}.mkv"
-    if out.exists():
-        return out
-    with _opened(url) as source, disk_full_message(f"a copy of {name}", folder), replace_file(out) as file:
-        with av.open(file.name, "w", format="matroska") as copy:
-            length_s = _copy(source, copy, name)
-        # Some containers tell when they end, which is not how long they last if they begin late.
-        announced_s = ((source.duration or 0) - (source.start_time or 0)) / av.time_base
-        if length_s < min(0.95 * announced_s, announced_s - 0.5):
-            raise UserError(f"{name} broke off after {length_s:.1f} of {announced_s:.1f} s: try again.")
-    return out
+    if (local := without_scheme(url)) != url:
+        check_there(Path(local))
+        return Path(local)
+    name, path = public_name(url), PurePosixPath(unquote(urlsplit(url).path))
+    copy, whole = (folder / f"{path.stem or 'stream'}{suffix}" for suffix in (".mkv", path.suffix or ".mkv"))
+    for out in (copy, whole):
+        if out.exists():
+            return out
+    with disk_full_message(f"a copy of {name}", folder):
+        if _size(url):
+            _fetch_whole(url, whole, name)
+            return whole
+        _fetch_stream(url, copy, name)
+        return copy
 
 
 def is_film(url: str) -> bool:
@@ -92,19 +110,80 @@ def is_film(url: str) -> bool:
     Raises:
         UserError: it cannot be opened, or has no picture.
     """
+    if not url.lower().startswith("http"):
+        return False
+    if _size(url):
+        return True
     with _opened(url) as source:
-        return bool(source.duration) and url.lower().startswith("http")
+        return bool(source.duration)
+
+
+def _size(url: str) -> int:
+    """How many bytes a web server says that the film there has; 0 if it does not, or where there is no single file."""
+    return asyncio.run(_ask_size(url)) if url.lower().startswith("http") else 0
+
+
+async def _ask_size(url: str) -> int:
+    try:
+        async with _web() as web, web.get(url) as response:
+            head = await response.content.read(HEAD_BYTES)
+            if not response.ok or response.content_type.startswith("image/") or any(each in head for each in LISTS):
+                return 0
+            return response.content_length or 0
+    except (aiohttp.ClientError, TimeoutError):
+        return 0  # FFmpeg, which is asked next, may get on with it
+
+
+def _web() -> aiohttp.ClientSession:
+    timeout = aiohttp.ClientTimeout(total=None, connect=OPEN_S, sock_read=SILENCE_S)
+    return aiohttp.ClientSession(timeout=timeout, headers={"Accept-Encoding": "identity"}, trust_env=True)
+
+
+def _fetch_whole(url: str, out: Path, name: str) -> None:
+    """Copy a file as it is: where its index is at the end, it cannot be read before it has come."""
+    with replace_file(out) as file:
+        asyncio.run(_download(url, file, name))
+        file.flush()
+        with _opened(f"file:{file.name}", name):
+            pass
+
+
+async def _download(url: str, file: BinaryIO, name: str) -> None:
+    done = size = 0
+    try:
+        async with _web() as web, web.get(url, raise_for_status=True) as response:
+            size = response.content_length or 0
+            with progress_bar(transient=True) as progress:
+                task = progress.add_task(f"Fetching {name} (MB)", total=round(size / MB))
+                async for piece in response.content.iter_any():
+                    done += file.write(piece)
+                    progress.update(task, completed=round(done / MB))
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise UserError(f"{name} broke off after {done / MB:.1f} of {size / MB:.1f} MB: try again.") from error
+
+
+def _fetch_stream(url: str, out: Path, name: str) -> None:
+    """Copy the pictures and the sound as they come."""
+    with _opened(url) as source, replace_file(out) as file:
+        with av.open(file.name, "w", format="matroska") as copy:
+            length_s = _copy(source, copy, name)
+        # Some containers tell when they end, which is not how long they last if they begin late.
+        announced_s = ((source.duration or 0) - (source.start_time or 0)) / av.time_base
+        if length_s < min(0.95 * announced_s, announced_s - 0.5):
+            raise UserError(f"{name} broke off after {length_s:.1f} of {announced_s:.1f} s: try again.")
 
 
 @contextmanager
-def _opened(url: str) -> Iterator[av.container.InputContainer]:
+def _opened(url: str, name: str = "") -> Iterator[av.container.InputContainer]:
+    """What is at an URL; `name` is what people call it, if it is not that."""
+    name = name or public_name(url)
     try:
         source = av.open(url, options=OPTIONS, timeout=(OPEN_S, SILENCE_S))
     except (OSError, av.error.FFmpegError) as error:
-        raise UserError(f"{public_name(url)} cannot be opened ({reason_of(error)}): is it there, a video?") from error
+        raise UserError(f"{name} cannot be opened ({reason_of(error)}): is it there, a video?") from error
     with source:
         if not source.streams.video:
-            raise UserError(f"{public_name(url)} has no picture in it: give the URL of a video.")
+            raise UserError(f"{name} has no picture in it: give the URL of a video.")
         yield source
 
 

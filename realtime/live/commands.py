@@ -238,7 +238,7 @@ class SessionCommands:
 
     def _open(self, name: str) -> Source:
         films, first = performers(), self._first
-        if isinstance(first, FileSource) and first.path.exists():  # one that was fetched is gone with its source
+        if isinstance(first, FileSource) and first.path.exists():
             films[first.name] = first.path
         if name in films:
             fps = first.fps if isinstance(first, FileSource) and name == first.name else PICTURES_FPS

@@ -2,15 +2,15 @@
 
 import logging
 import time
+import weakref
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from itertools import count
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Protocol, runtime_checkable
 
 from engines.errors import UserError
-from realtime.fetch import fetch, fetched, is_film, is_url
+from realtime.fetch import fetched, is_film, is_url, without_scheme
 from realtime.frame import Frame, Rgb
 from realtime.live.camera import REOPEN_S, CameraSource, find_device, has_camera
 from realtime.live.film_sound import FilmSound
@@ -66,22 +66,14 @@ class FileSource:
         path: the file, or a folder of pictures.
         loop: whether to begin again at the end.
         fps: how fast pictures of a folder are played.
-        on_close: called when it is closed.
 
     Raises:
         UserError: it cannot be read; the first picture is decoded at once to find out.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        *,
-        loop: bool,
-        fps: float = PICTURES_FPS,
-        on_close: Callable[[], object] = lambda: None,
-    ) -> None:
+    def __init__(self, path: Path, *, loop: bool, fps: float = PICTURES_FPS) -> None:
         self.name = path.stem or path.resolve().name
-        self.path, self.fps, self._loop, self._on_close = path, fps, loop, on_close
+        self.path, self.fps, self._loop = path, fps, loop
         self._sound = FilmSound(path)
         self._hear: Hear | None = None
         self._number, self._pace, self._noted = 0, Pace(), set[str]()
@@ -118,7 +110,6 @@ class FileSource:
     def close(self) -> None:
         """Let `read` end, which closes the file."""
         self._pace.close()
-        self._on_close()
 
     def _play(self) -> Generator[tuple[Rgb, float], None, None]:
         """The pictures and when they are due, in seconds; a repeat goes on one frame after the end."""
@@ -175,6 +166,7 @@ def performers() -> dict[str, Path]:
 
 def is_recorded(source: str) -> bool:
     """Whether a source is a film that can be read from its begin to its end: a file or a folder of pictures."""
+    source = without_scheme(source)
     return not source.startswith(POSES) and not is_url(source) and not video_path(source).is_fifo()
 
 
@@ -189,6 +181,7 @@ def video_file(source: str, pose: PoseConfig = PoseConfig()) -> Iterator[Path]:
     Raises:
         UserError: there is no such video, or it never has the person who is asked for.
     """
+    source = without_scheme(source)
     with fetched(source) if is_url(source) else nullcontext(video_path(source)) as path:
         check_person(path, pose)
         yield path
@@ -214,8 +207,8 @@ def check_named(camera: str | None, source: str | None) -> None:
     """
     if camera is not None:
         find_device(camera)
-    elif source is not None and not (source.startswith(POSES) or source == WHIP or is_url(source)):
-        video_path(source)
+    elif source is not None and not (source.startswith(POSES) or source == WHIP or is_url(without_scheme(source))):
+        video_path(without_scheme(source))
 
 
 def open_source(
@@ -247,6 +240,7 @@ def open_source(
     """
     if camera is not None and source is not None:
         raise UserError("Give either --camera or --source, not both.")
+    source = source and without_scheme(source)
     if source is not None and capture.asks:
         raise UserError("--camera-size and --camera-fps are for cameras: leave them out with --source.")
     if fps is not None and not (source and (source.startswith(POSES) or Path(source).is_dir())):
@@ -289,5 +283,7 @@ def _open_url(url: str) -> Source:
     """A live stream; a whole film is fetched first, for it is played in its own time, and over and over."""
     if not is_film(url):
         return StreamSource(url, reopen=True)
-    folder = TemporaryDirectory(prefix="bodydouble-")
-    return FileSource(fetch(url, Path(folder.name)), loop=True, on_close=folder.cleanup)
+    with ExitStack() as ends:
+        source = FileSource(ends.enter_context(fetched(url)), loop=True)
+        weakref.finalize(source, ends.pop_all().close)  # not when it is closed: a session may come back to the film
+        return source

@@ -1,5 +1,6 @@
 """Films at URLs, from a server of ours."""
 
+import gc
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,12 +8,14 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
 from engines.errors import UserError
 from realtime.fetch import fetch, fetched, public_name
-from realtime.live.source import open_source
+from realtime.live.source import FileSource, check_named, open_source, video_file
+from realtime.live.stream_source import StreamSource
 from realtime.video import open_sound, read_video
 from tests.support.commands import DATA, assert_refused, command
 from tests.support.films_with_sound import film_with_sound
@@ -36,10 +39,20 @@ class EndlessHandler(WebHandler):
         self.wfile.write(Path(self.translate_path(self.path)).read_bytes())
 
 
+class BreakingHandler(WebHandler):
+    """Serves half of every file."""
+
+    def do_GET(self) -> None:
+        content = Path(self.translate_path(self.path)).read_bytes()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content[: len(content) // 2])
+
+
 @contextmanager
-def served(folder: Path, *, endless: bool = False) -> Iterator[str]:
+def served(folder: Path, handler: type[WebHandler] = WebHandler) -> Iterator[str]:
     """An HTTP server's URL."""
-    handler = EndlessHandler if endless else WebHandler
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -82,6 +95,36 @@ def test_what_cannot_be_fetched(tmp_path: Path) -> None:
     assert not list((tmp_path / "out").glob("*"))
 
 
+def film_of_noise(path: Path) -> Path:
+    """Too large for anybody to have it in a buffer; the index is at the end."""
+    rng = np.random.default_rng(0)
+    return write_film(path, (rng.integers(0, 256, (256, 256, 3)).astype(np.uint8) for _ in range(30)), 1 / 30)
+
+
+def test_a_film_with_its_index_at_the_end_from_a_server_that_knows_no_ranges(tmp_path: Path) -> None:
+    film = film_of_noise(tmp_path / "noise.mp4")
+    with served(tmp_path) as url:
+        copy = fetch(f"{url}/noise.mp4", tmp_path / "run")
+        film.unlink()
+        assert fetch(f"{url}/noise.mp4", tmp_path / "run") == copy
+    assert len(list(read_video(copy))) == 30
+
+
+def test_half_a_film_is_none(tmp_path: Path) -> None:
+    film_of_noise(tmp_path / "noise.mp4")
+    with served(tmp_path, BreakingHandler) as url, pytest.raises(UserError, match=r"noise\.mp4 broke off after .* MB"):
+        fetch(f"{url.replace('://', '://me:secret@')}/noise.mp4?key=secret", tmp_path / "run")
+    assert not list((tmp_path / "run").iterdir())
+
+
+def test_a_film_that_is_damaged_is_named_by_its_url(tmp_path: Path) -> None:
+    content = film_of_noise(tmp_path / "noise.mp4").read_bytes()
+    begin, end = content.index(b"mdat") + 4, content.rindex(b"moov") - 4
+    (tmp_path / "noise.mp4").write_bytes(content[:begin] + bytes(end - begin) + content[end:])
+    with served(tmp_path) as url, pytest.raises(UserError, match=f"The video {url}/noise.mp4 is damaged"):
+        open_source(None, f"{url}/noise.mp4")
+
+
 def test_nobody_hears_a_password() -> None:
     assert public_name("rtsp://me:se@cret@cam.local:554/live?key=1") == "rtsp://cam.local:554/live"
 
@@ -98,10 +141,63 @@ def test_a_film_plays_in_its_own_time_and_over_and_over(tmp_path: Path) -> None:
     assert frames[-1].captured_at_s - frames[0].captured_at_s >= 17 / 30 - 0.02
 
 
+def test_a_film_without_a_length_in_seconds_is_one_if_it_has_one_in_bytes(tmp_path: Path) -> None:
+    write_film(tmp_path / "count.ts", [numbered_picture(number) for number in range(12)], 1 / 30)
+    with served(tmp_path) as url:
+        source, _ = open_source(None, f"{url}/count.ts")
+    frames = [frame for _ in range(18) if (frame := source.read())]
+    source.close()
+    assert [read_number(frame.rgb) for frame in frames] == [number % 12 for number in range(18)]
+
+
+def test_a_list_of_pieces_is_no_film_for_having_a_length(tmp_path: Path) -> None:
+    options = {"hls_time": "1", "hls_flags": "omit_endlist"}
+    with av.open(str(tmp_path / "live.m3u8"), "w", format="hls", options=options) as container:
+        track = container.add_stream("libx264", rate=30, options={"g": "30"})
+        assert isinstance(track, av.VideoStream)
+        track.width = track.height = 256
+        track.pix_fmt = "yuv420p"
+        for number in range(90):
+            container.mux(track.encode(av.VideoFrame.from_ndarray(numbered_picture(number), format="rgb24")))
+        container.mux(track.encode(None))
+    with served(tmp_path) as url:
+        source, _ = open_source(None, f"{url}/live.m3u8")
+        source.close()
+    assert isinstance(source, StreamSource)
+
+
+def test_a_film_that_was_fetched_is_kept_for_as_long_as_its_source(tmp_path: Path) -> None:
+    write_film(tmp_path / "count.ts", [numbered_picture(number) for number in range(12)], 1 / 30)
+    with served(tmp_path) as url:
+        source, _ = open_source(None, f"{url}/count.ts")
+    assert isinstance(source, FileSource)
+    source.close()
+    path = source.path
+    assert path.exists(), "somebody may come back to it"
+    assert source.read() is None
+    del source
+    gc.collect()
+    assert not path.parent.exists()
+
+
+def test_an_url_of_a_file_is_a_path(tmp_path: Path) -> None:
+    film = write_film(tmp_path / "a b.ts", [numbered_picture(number) for number in range(12)], 1 / 30)
+    url = film.as_uri()
+    assert "%20" in url
+    source, _ = open_source(None, url)
+    source.close()
+    assert isinstance(source, FileSource)
+    assert source.path == fetch(url, tmp_path / "run") == film
+    with video_file(url) as path:
+        assert path == film
+    with pytest.raises(UserError, match="There is no video"):
+        check_named(None, f"{url}.mp4")
+
+
 def test_pictures_as_they_are_taken(tmp_path: Path) -> None:
     """A web server that sends a file without an end, as cameras do, and is asked again whenever it ends."""
     write_film(tmp_path / "live.ts", [numbered_picture(number) for number in range(60)], 1 / 30)
-    with served(tmp_path, endless=True) as url:
+    with served(tmp_path, EndlessHandler) as url:
         source, _ = open_source(None, f"{url.replace('://', '://me:secret@')}/live.ts")
         assert source.name == f"{url}/live.ts"
         frames = [frame for _ in range(70) if (frame := source.read())]
@@ -130,6 +226,6 @@ def test_a_copy_for_which_there_is_no_space_is_none(tmp_path: Path) -> None:
     noise = [rng.integers(0, 256, (64, 64, 3)).astype(np.uint8) for _ in range(60)]
     write_film(tmp_path / "noise.ts", noise, 1 / 30)
     refused = pytest.raises(UserError, match=r"no space for a copy of .*noise\.ts")
-    with served(tmp_path, endless=True) as url, no_file_beyond(20_000), refused:
+    with served(tmp_path, EndlessHandler) as url, no_file_beyond(20_000), refused:
         fetch(f"{url}/noise.ts", tmp_path / "out")
     assert not list((tmp_path / "out").iterdir())

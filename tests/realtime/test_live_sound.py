@@ -133,7 +133,8 @@ class Ear:
 async def test_viewers_hear_the_sound_with_its_pictures(tmp_path: Path, *, live: bool) -> None:
     film = clap_film(tmp_path / "claps.mp4", rounds=15)
     with ExitStack() as ends:
-        source, _ = open_source(None, ends.enter_context(live_server(film)) if live else str(film))
+        address = ends.enter_context(live_server(film)) if live else str(film)
+        source, _ = await asyncio.to_thread(open_source, None, address)
         session, sound = ends.enter_context(clapping(source))
         broadcast = SoundBroadcast(sound)
         server = Server(session.streams, port=0, sound=broadcast)
