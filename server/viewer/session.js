@@ -57,6 +57,7 @@ export class Session {
       throw new SessionError("The machine that plays has no network, without which there is no picture: connect it to one.", { blocked: true });
     }
     await this.#connection.setRemoteDescription({ type: "answer", sdp: text });
+    this.#hearGoodbye();
     this.#timer = setTimeout(() => this.#giveUp(), BLOCKED_MS);
     await Promise.race([this.connected, this.ended]);
     clearTimeout(this.#timer);
@@ -86,6 +87,14 @@ export class Session {
       return { urls, username, credential };
     });
     if (iceServers.length && !this.#closed) this.#connection.setConfiguration({ iceServers });
+  }
+
+  /** The server's own end of the session: the connection itself tells it only once nothing has come for long. */
+  #hearGoodbye() {
+    const transports = new Set(this.#connection.getReceivers().map(({ transport }) => transport));
+    for (const transport of transports) {
+      transport?.addEventListener("statechange", () => { if (transport.state === "closed") this.end(); });
+    }
   }
 
   #leave() {
