@@ -166,7 +166,8 @@ def _say_where(server: Server, title: str, access: Access, *, publishing: bool) 
     if len(watch_links) > 1 and sys.stdout.isatty():
         print(f"For phones:\n{terminal_code(server.links(Role.CONTROL if publishing else Role.WATCH)[-1])}")
     if publishing:
-        print(f'Publish by WHIP to {server.url}whip, or press "Use this camera" on the page.')
+        addresses = " or ".join(f"{url}whip" for url in server.urls)
+        print(f'Publish by WHIP to {addresses}, or press "Use this camera" on the page.')
     sys.stdout.flush()
 
 

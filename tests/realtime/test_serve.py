@@ -279,6 +279,11 @@ main()
         ),
         (
             {"source": "whip", "access": AccessConfig(port=0, host="0.0.0.0")},
+            r"Publish by WHIP to http://127.0.0.1:(\d+)/whip or http://192.0.2.7:\1/whip",
+            "https://",
+        ),
+        (
+            {"source": "whip", "access": AccessConfig(port=0, host="0.0.0.0")},
             r"https pages only: begin with --tls",
             "https://",
         ),
@@ -308,6 +313,7 @@ async def test_what_is_said_of_where_to_watch(
 
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     monkeypatch.setattr("realtime.live.serve.open_session", scripted)
+    monkeypatch.setattr("server.address._lan_addresses", lambda *_: ["192.0.2.7"])
     await serve(RunConfig(**{"source": "bob", "access": AccessConfig(port=0), **options}))
     text = capsys.readouterr().out + caplog.text
     assert re.search(said, text), text
