@@ -136,6 +136,7 @@ function watchFigure() {
 }
 
 function toggleFigure() {
+  if (overHttp) return tell("The figure is not drawn without WebRTC, which does not get through here.");
   figure.shown = !figure.shown;
   watchFigure();
 }

@@ -159,6 +159,8 @@ async def test_the_page_plays_without_udp(browser: Browser, network: str, monkey
         await expect(visitor.page.locator("#stats")).to_contain_text(" fps")
         await visitor.page.keyboard.press("n")
         await eventually(lambda: asked == ["next"])
+        await visitor.page.keyboard.press("o")
+        await expect(visitor.page.locator("#notice")).to_contain_text("The figure is not drawn without WebRTC")
         assert visitor.complaints == []
         await on_stage.server.stop()
         await expect(visitor.page.locator("#sentence")).to_contain_text("Trying again…")
