@@ -1,6 +1,7 @@
 """Films at an URL, fetched into a file so that they can be read more than once."""
 
 import asyncio
+import errno
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -47,13 +48,31 @@ def public_name(url: str) -> str:
     """An URL without user, password and query, which are nobody else's business; a path as it is."""
     if not is_url(url):
         return url
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise UserError("The URL is none, with its host in brackets that are no IPv6 address: check it.") from error
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-def reason_of(error: OSError | av.error.FFmpegError) -> str:
-    """Why something could not be opened; FFmpeg's own sentences name the URL, with its password."""
-    return error.strerror or f"{error}"
+def refusal(address: str, error: OSError | av.error.FFmpegError, name: str = "") -> UserError:
+    """The sentence about what could not be opened; FFmpeg's own ones name the URL, with its password.
+
+    Args:
+        address: the URL or the path.
+        error: why not.
+        name: what people call it, if it is not the address.
+    """
+    name = name or public_name(address)
+    # It ended the wait by itself, or, as it says it, found no such host.
+    if is_url(address) and (isinstance(error, av.error.ExitError | TimeoutError) or error.errno == errno.EIO):
+        return silence(name)
+    return UserError(f"{name} cannot be opened ({error.strerror or error}): is it there, and a video?")
+
+
+def silence(name: str) -> UserError:
+    """The sentence about an address at which there is nobody."""
+    return UserError(f"{name} does not answer: check its host and port, and that this machine reaches it.")
 
 
 @contextmanager
@@ -78,8 +97,21 @@ def film_at(source: str) -> Iterator[Path]:
         with fetched(source) as path:
             yield path
     else:
-        check_there(Path(source))
+        check_film(source)
         yield Path(source)
+
+
+def check_film(path: str) -> None:
+    """See that there is something at a path that can be read more than once.
+
+    Raises:
+        UserError: there is nothing, or a named pipe.
+    """
+    if not path:
+        raise UserError("The video's name is empty: give a path.")
+    check_there(Path(path))
+    if Path(path).is_fifo():
+        raise UserError(f"{path} is a pipe, which can be read only once: write what comes into a file, and give that.")
 
 
 def fetch(url: str, folder: Path) -> Path:
@@ -89,7 +121,7 @@ def fetch(url: str, folder: Path) -> Path:
         UserError: it cannot be opened, has no picture, or breaks off before its end.
     """
     if (local := without_scheme(url)) != url:
-        check_there(Path(local))
+        check_film(local)
         return Path(local)
     name, path = public_name(url), PurePosixPath(unquote(urlsplit(url).path))
     copy, whole = (folder / f"{path.stem or 'stream'}{suffix}" for suffix in (".mkv", path.suffix or ".mkv"))
@@ -130,7 +162,9 @@ async def _ask_size(url: str) -> int:
             if not response.ok or response.content_type.startswith("image/") or any(each in head for each in LISTS):
                 return 0
             return response.content_length or 0
-    except (aiohttp.ClientError, TimeoutError):
+    except TimeoutError as error:
+        raise silence(public_name(url)) from error
+    except aiohttp.ClientError:
         return 0  # FFmpeg, which is asked next, may get on with it
 
 
@@ -180,7 +214,7 @@ def _opened(url: str, name: str = "") -> Iterator[av.container.InputContainer]:
     try:
         source = av.open(url, options=OPTIONS, timeout=(OPEN_S, SILENCE_S))
     except (OSError, av.error.FFmpegError) as error:
-        raise UserError(f"{name} cannot be opened ({reason_of(error)}): is it there, a video?") from error
+        raise refusal(url, error, name) from error
     with source:
         if not source.streams.video:
             raise UserError(f"{name} has no picture in it: give the URL of a video.")
@@ -222,7 +256,7 @@ def _packets(source: av.container.InputContainer, tracks: Sequence[av.stream.Str
                 yield packet
     except (OSError, av.error.FFmpegError) as error:
         if not came:
-            raise UserError(f"{name} gives no picture ({reason_of(error)}): is it a video?") from error
+            raise UserError(f"{name} gives no picture ({error.strerror or error}): is it a video?") from error
 
 
 def _time_s(packet: Packet, number: int) -> float:

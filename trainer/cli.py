@@ -11,6 +11,7 @@ from tyro.conf import Positional, UseAppendAction, arg
 from engines.console import run_commands, stopping_says
 from engines.errors import UserError
 from engines.files import check_writable, disk_full_message
+from realtime.fetch import check_film, is_url
 from realtime.pose.figure.styles import StyleName
 from realtime.references.atlas import ATLAS
 from trainer.config import CheckpointConfig, ExportConfig, Machine, PrepareConfig, TrainConfig, first_process
@@ -197,6 +198,8 @@ def export(run: RunFolder, /, subject: Annotated[ExportConfig, Inline]) -> None:
 def _check_footage(config: PrepareConfig) -> None:
     """Tell of footage that is missing, or too short, before anything that takes long, as PyTorch does."""
     config.check_there()
+    if not is_url(config.video):
+        check_film(config.video)
     if Path(config.video).is_file():
         from trainer.footage.acceptance import check_length
         from trainer.footage.source import VideoFile

@@ -34,6 +34,11 @@ def control(link: str, command: str | None, value: str | None) -> None:
     try:
         answer = asyncio.run(_ask(url, {"command": command, "value": value} if command else None))
     except (aiohttp.ClientError, TimeoutError) as error:
+        if url.scheme == "http" and not isinstance(error, aiohttp.ClientConnectorError | TimeoutError):
+            raise UserError(
+                f"What listens at {url.origin()} speaks no http: a session with --tls is named by --link LINK, the "
+                "https address that it has printed."
+            ) from error
         raise UserError(f"Nothing answers at {url.origin()}: is `realtime run` running there? {WHERE}") from error
     if command is None:
         _show(answer)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from engines.errors import UserError
-from realtime.fetch import fetched, is_film, is_url, without_scheme
+from realtime.fetch import check_film, fetched, is_film, is_url, without_scheme
 from realtime.frame import Frame, Rgb
 from realtime.live.camera import REOPEN_S, CameraSource, find_device, has_camera
 from realtime.live.film_sound import FilmSound
@@ -183,6 +183,7 @@ def video_file(source: str, pose: PoseConfig = PoseConfig()) -> Iterator[Path]:
     """
     source = without_scheme(source)
     with fetched(source) if is_url(source) else nullcontext(video_path(source)) as path:
+        check_film(str(path))
         check_person(path, pose)
         yield path
 
@@ -194,7 +195,7 @@ def video_path(source: str) -> Path:
         UserError: there is no such video.
     """
     known = performers()
-    if source not in known and not Path(source).exists():
+    if source not in known and not (source and Path(source).exists()):
         raise UserError(f"There is no video {source!r}: give a path, or one of {', '.join(known)}.")
     return known.get(source, Path(source))
 
@@ -276,7 +277,10 @@ def _open_named(source: str, fps: float) -> Source:
     if is_url(source):
         return _open_url(source)
     path = video_path(source)
-    return StreamSource(str(path), reopen=False) if path.is_fifo() else FileSource(path, loop=True, fps=fps)
+    if not path.is_fifo():
+        return FileSource(path, loop=True, fps=fps)
+    LOG.warning("%s is a pipe. Waiting for somebody to write into it.", path)
+    return StreamSource(str(path), reopen=False)
 
 
 def _open_url(url: str) -> Source:

@@ -12,8 +12,7 @@ import av
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 
-from engines.errors import UserError
-from realtime.fetch import is_url, public_name, reason_of
+from realtime.fetch import is_url, public_name, refusal
 from realtime.frame import Frame, Rgb
 from realtime.live.camera import REOPEN_S
 from realtime.live.pace import Pace
@@ -59,7 +58,7 @@ class StreamSource:
         try:
             self._pictures: Iterator[Rgb] | None = self._open()
         except (OSError, av.error.FFmpegError) as error:
-            raise UserError(f"{self.name} cannot be opened ({reason_of(error)}): is it there, and a video?") from error
+            raise refusal(address, error) from error
         self._number, self._last_s = 0, 0.0
 
     def listen(self, hear: Hear) -> None:

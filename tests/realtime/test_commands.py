@@ -38,6 +38,7 @@ from realtime.pose.track import PoseTrack
 from realtime.subject import load_subject
 from server.access import Access, Role
 from server.app import Server
+from server.certificate import tls_context
 from server.stream import SharedStream
 from tests.support.commands import DATA, assert_refused, command
 from tests.support.scripted import KeptOutput, ScriptedEstimator, ScriptedRenderer, ScriptedSource
@@ -415,6 +416,18 @@ async def test_control_of_a_session_on_another_port(tmp_path: Path) -> None:
     assert_refused(command("realtime", "control", "mirror", "true", "--port", "70000"), "from 1 to 65535")
     both = command("realtime", "control", "mirror", "true", "--port", port, "--link", "http://127.0.0.1:9/")
     assert_refused(both, "either --link or --port")
+
+
+async def test_control_by_port_of_a_session_with_tls(tmp_path: Path) -> None:
+    tls, _ = tls_context(tmp_path / "certificate.pem", {"127.0.0.1"})
+    server = Server([_stream()], port=0, tls=tls)
+    await server.start()
+    try:
+        link = str(server.url).replace("https", "http")
+        with pytest.raises(UserError, match="speaks no http: a session with --tls is named by --link LINK"):
+            await asyncio.to_thread(control, link, None, None)
+    finally:
+        await server.stop()
 
 
 def _stream() -> SharedStream[Frame]:

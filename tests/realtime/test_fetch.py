@@ -1,6 +1,8 @@
 """Films at URLs, from a server of ours."""
 
 import gc
+import os
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,11 +15,11 @@ import numpy as np
 import pytest
 
 from engines.errors import UserError
-from realtime.fetch import fetch, fetched, public_name
+from realtime.fetch import fetch, fetched, film_at, public_name
 from realtime.live.source import FileSource, check_named, open_source, video_file
 from realtime.live.stream_source import StreamSource
 from realtime.video import open_sound, read_video
-from tests.support.commands import DATA, assert_refused, command
+from tests.support.commands import DATA, assert_refused, command, command_here
 from tests.support.films_with_sound import film_with_sound
 from tests.support.footage_files import write_film
 from tests.support.full_disk import no_file_beyond
@@ -93,6 +95,34 @@ def test_what_cannot_be_fetched(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be opened"):
         fetch(f"{url}/gone.mp4", tmp_path / "out")
     assert not list((tmp_path / "out").glob("*"))
+
+
+def test_who_does_not_answer_is_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("realtime.fetch.OPEN_S", "realtime.fetch.SILENCE_S", "realtime.live.stream_source.OPEN_S"):
+        monkeypatch.setattr(name, 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        host = f"127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(UserError, match=f"^http://{host}/a.mp4 does not answer: check its host and port"):
+            fetch(f"http://me:secret@{host}/a.mp4", tmp_path)
+        with pytest.raises(UserError, match=f"^tcp://{host} does not answer"):
+            StreamSource(f"tcp://{host}", reopen=True)
+    for scheme in ("http", "rtsp"):
+        with pytest.raises(UserError, match=f"^{scheme}://nobody.invalid/a does not answer"):
+            open_source(None, f"{scheme}://nobody.invalid/a")
+    with pytest.raises(UserError, match="The URL is none"):
+        open_source(None, "http://[me/a.mp4")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_film_that_is_read_more_than_once_is_no_pipe_and_has_a_name(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.ts"
+    os.mkfifo(pipe)
+    for words in (("realtime", "render"), ("realtime", "pose"), ("trainer", "prepare", "--out", tmp_path / "run")):
+        assert_refused(command_here(*words, pipe), f"{pipe} is a pipe, which can be read only once")
+    with pytest.raises(UserError, match="can be read only once"), film_at(str(pipe)):
+        pass
+    for words in (("realtime", "render"), ("realtime", "pose"), ("realtime", "run", "--source")):
+        assert_refused(command_here(*words, ""), "There is no video ''")
 
 
 def film_of_noise(path: Path) -> Path:

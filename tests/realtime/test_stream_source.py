@@ -49,7 +49,9 @@ def test_its_sound_is_heard_with_its_pictures(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
-def test_a_pipe_plays_what_is_written_into_it_and_ends_with_its_writer(tmp_path: Path) -> None:
+def test_a_pipe_plays_what_is_written_into_it_and_ends_with_its_writer(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     pipe, content = tmp_path / "pipe.ts", clap_film(tmp_path / "claps.ts").read_bytes()
     os.mkfifo(pipe)
     writer = threading.Thread(target=pipe.write_bytes, args=(content,))
@@ -59,6 +61,7 @@ def test_a_pipe_plays_what_is_written_into_it_and_ends_with_its_writer(tmp_path:
     assert source.has_sound
     assert len(list(frames_of(source))) == LENGTH_S * FPS
     writer.join()
+    assert caplog.messages == [f"{pipe} is a pipe. Waiting for somebody to write into it."]
 
 
 def test_what_comes_some_seconds_at_a_time_is_shown_in_its_own_time(
