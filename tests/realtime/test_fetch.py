@@ -121,8 +121,8 @@ def test_a_film_that_is_read_more_than_once_is_no_pipe_and_has_a_name(tmp_path: 
         assert_refused(command_here(*words, pipe), f"{pipe} is a pipe, which can be read only once")
     with pytest.raises(UserError, match="can be read only once"), film_at(str(pipe)):
         pass
-    for words in (("realtime", "render"), ("realtime", "pose"), ("realtime", "run", "--source")):
-        assert_refused(command_here(*words, ""), "There is no video ''")
+    for named in (("realtime", "render"), ("realtime", "pose"), ("realtime", "run", "--source")):
+        assert_refused(command_here(*named, ""), "There is no video ''")
 
 
 def film_of_noise(path: Path) -> Path:
