@@ -21,7 +21,6 @@ from realtime.live.run_config import CaptureConfig
 from realtime.live.session import Session
 from realtime.live.source import FileSource, Source, performers
 from realtime.live.whip_source import WHIP, WhipSource
-from realtime.pictures import PICTURES_FPS
 from realtime.subject import Manifest, subject_folders
 from realtime.video import write_picture
 from server.control import Command
@@ -240,9 +239,10 @@ class SessionCommands:
         films, first = performers(), self._first
         if isinstance(first, FileSource) and first.path.exists():
             films[first.name] = first.path
+        if isinstance(first, FileSource) and films.get(name) == first.path:
+            return FileSource(first.path, loop=True, fps=first.fps, title=first.title)
         if name in films:
-            fps = first.fps if isinstance(first, FileSource) and name == first.name else PICTURES_FPS
-            return FileSource(films[name], loop=True, fps=fps)
+            return FileSource(films[name], loop=True)
         if name.startswith(CAMERA) and name.removeprefix(CAMERA).isdecimal():
             return CameraSource(name.removeprefix(CAMERA), self._capture)
         if name == WHIP and self._publisher is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from engines.errors import UserError
-from realtime.fetch import check_film, fetched, is_film, is_url, without_scheme
+from realtime.fetch import check_film, fetched, is_film, is_url, public_name, without_scheme
 from realtime.frame import Frame, Rgb
 from realtime.live.camera import REOPEN_S, CameraSource, find_device, has_camera
 from realtime.live.film_sound import FilmSound
@@ -66,14 +66,15 @@ class FileSource:
         path: the file, or a folder of pictures.
         loop: whether to begin again at the end.
         fps: how fast pictures of a folder are played.
+        title: what it is called where its path says nothing.
 
     Raises:
         UserError: it cannot be read; the first picture is decoded at once to find out.
     """
 
-    def __init__(self, path: Path, *, loop: bool, fps: float = PICTURES_FPS) -> None:
+    def __init__(self, path: Path, *, loop: bool, fps: float = PICTURES_FPS, title: str = "") -> None:
         self.name = path.stem or path.resolve().name
-        self.path, self.fps, self._loop = path, fps, loop
+        self.path, self.fps, self.title, self._loop = path, fps, title or str(path), loop
         self._sound = FilmSound(path)
         self._hear: Hear | None = None
         self._number, self._pace, self._noted = 0, Pace(), set[str]()
@@ -156,7 +157,7 @@ class FileSource:
         """Once is enough."""
         if sentence not in self._noted:
             self._noted.add(sentence)
-            LOG.warning(sentence)
+            LOG.warning(sentence.replace(str(self.path), self.title))
 
 
 def performers() -> dict[str, Path]:
@@ -288,6 +289,6 @@ def _open_url(url: str) -> Source:
     if not is_film(url):
         return StreamSource(url, reopen=True)
     with ExitStack() as ends:
-        source = FileSource(ends.enter_context(fetched(url)), loop=True)
+        source = FileSource(ends.enter_context(fetched(url)), loop=True, title=public_name(url))
         weakref.finalize(source, ends.pop_all().close)  # not when it is closed: a session may come back to the film
         return source

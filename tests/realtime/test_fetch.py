@@ -155,6 +155,13 @@ def test_a_film_that_is_damaged_is_named_by_its_url(tmp_path: Path) -> None:
         open_source(None, f"{url}/noise.mp4")
 
 
+def test_what_is_noted_of_a_film_names_its_url(caplog: pytest.LogCaptureFixture) -> None:
+    with served(DATA / "faults") as url:
+        source, _ = open_source(None, f"{url}/phone_hdr_hlg.mov")
+    source.close()
+    assert caplog.messages[0].startswith(f"The video {url}/phone_hdr_hlg.mov is ")
+
+
 def test_nobody_hears_a_password() -> None:
     assert public_name("rtsp://me:se@cret@cam.local:554/live?key=1") == "rtsp://cam.local:554/live"
 
