@@ -57,10 +57,7 @@ def train_run(
     runs = [run, *config.more_runs]
     _check_alike(runs)
     fabric = assemble(machine, config.batch, FACE_BATCH)
-    with fail_together(fabric):
-        if fabric.is_global_zero:
-            write_settings(run / "config.json", config)
-    config = config.for_footage(about.size_px, static=about.static)
+    chosen, config = config, config.for_footage(about.size_px, static=about.static)
     with fail_together(fabric):
         if fabric.is_global_zero and config.references:
             for each in runs:
@@ -68,7 +65,7 @@ def train_run(
     footage, *others = (
         Footage(each / "data", background=config.background, references=config.references) for each in runs
     )
-    stages = _Stages(run, config, footage, others, fabric, checkpointing)
+    stages = _Stages(run, chosen, config, footage, others, fabric, checkpointing)
     if not stages.train_body(start_from):
         return False
     stages.write_generator()
@@ -80,7 +77,10 @@ class _Stages:
     """The stages of a run; each returns whether it is finished, at once where it was finished before."""
 
     run: Path
+    chosen: TrainConfig
+    """What config.json gets."""
     config: TrainConfig
+    """The same as far as it fits the footage."""
     footage: Footage
     others: Sequence[Footage]
     fabric: Fabric
@@ -130,6 +130,9 @@ class _Stages:
         return self._train(joint)
 
     def _train(self, stage: Stage) -> bool:
+        with fail_together(self.fabric):
+            if self.fabric.is_global_zero:  # only now that a stage is built, so that a mistake in them can be mended
+                write_settings(self.run / "config.json", self.chosen)
         return train(stage, self.run, self.fabric, self.checkpointing)
 
     def _render_heads(self) -> tuple[Heads, Heads]:

@@ -61,6 +61,15 @@ def test_other_settings_are_refused(toy_run: Path, toy_flags: list[str]) -> None
     assert_refused(command_here("trainer", "train", toy_run, *toy_flags, *chosen(seed=1)), "other settings")
 
 
+def test_settings_with_a_mistake_can_be_mended(toy_run: Path, toy_flags: list[str], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(toy_run / "data", run / "data")
+    refused = command_here("trainer", "train", run, *toy_flags, *chosen(vgg19=tmp_path / "no.pth"))
+    assert_refused(refused, "no.pth")
+    done = command_here("trainer", "train", run, *toy_flags)
+    assert done.returncode == 0, done.stderr
+
+
 def test_export_replaces_a_subject_but_nothing_else(toy_run: Path, toy_subject: Path, tmp_path: Path) -> None:
     copy = tmp_path / "toy"
     again: list[str | Path] = ["export", toy_run, "--name", "toy", "--out", tmp_path]
