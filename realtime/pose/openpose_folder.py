@@ -18,6 +18,8 @@ LEAST_EVIDENCE = 0.3
 """Of the evidence for the most evident person: with less one is not followed. OpenPose sees people in bottles."""
 NEAR = 0.5
 """A person moves less than so many of the own heights from one frame to the next, or to the one after a gap."""
+BELOW, OFTEN_BELOW = -0.1, 0.25
+"""Of coordinates from -1 to 1, some are so low for so much of the time; of those from 0 to 1 a few by little."""
 LONGEST_GAP = 30
 """Frames for which a person may not be found, and is followed nevertheless."""
 
@@ -118,9 +120,10 @@ def _to_pixels(people: Sequence[Floats], folder: Path, size_px: tuple[int, int] 
         return
     if size_px is None:
         raise UserError(f"{folder} has coordinates from 0 to 1, not in pixels: write it again with --keypoint_scale 0.")
-    low, size = float(xy.min()), np.array(size_px, np.float32)
+    lows = [points[points[:, 2] > 0, :2].min(initial=1) for points in people]
+    signed, size = np.quantile(lows, OFTEN_BELOW) < BELOW, np.array(size_px, np.float32)
     for points in people:
-        relative = (points[:, :2] + 1) / 2 if low < -0.5 else points[:, :2]
+        relative = (points[:, :2] + 1) / 2 if signed else points[:, :2]
         points[:, :2] = np.where(points[:, 2:] > 0, relative * size, 0)
 
 

@@ -211,6 +211,20 @@ def test_coordinates_relative_to_the_picture(tmp_path: Path, low: int) -> None:
         read_openpose(tmp_path)
 
 
+@pytest.mark.parametrize("low", [0, -1])
+def test_relative_coordinates_that_are_hardly_below_0(tmp_path: Path, low: int) -> None:
+    """Somebody low in the picture, to the right; or, from 0 to 1, of whom a point is outside for a moment."""
+    for number in range(8):
+        rows = np.array(body(BODY_25, standing()), np.float32).reshape(-1, 3)
+        rows[:, :2] = (rows[:, :2] / (640, 480) * 0.5 + 0.4) * (1 - low) + low
+        assert low <= rows[rows[:, 2] > 0, :2].min()
+        rows[4, 0] = -0.6 if low == 0 and number == 5 else rows[4, 0]
+        saved(tmp_path / f"{number}.json", {"pose_keypoints_2d": rows.ravel().tolist()})
+    poses = read_openpose(tmp_path, size_px=(640, 480))
+    expected = (standing().xy[INDEX["nose"]] * 0.5 + (256, 192)).tolist()
+    assert [pose and pose.at("nose") for pose in poses] == [pytest.approx(expected, abs=0.1)] * 8
+
+
 def test_the_labels_of_everybody_dance_now(tmp_path: Path) -> None:
     """YAML files of OpenCV, one for each part, for every fourth frame (github.com/carolineec/EverybodyDanceNow)."""
     for number in (20001, 20005):
