@@ -51,6 +51,8 @@ NECK_NEAR = 0.25
 
 FOUND = 0.05
 """Least confidence of a keypoint that says where a person is; OpenPose draws from here on."""
+FARTHEST = 2.0**16
+"""Coordinates beyond this are in no picture: the keypoint was not found."""
 
 
 class _Person(msgspec.Struct):
@@ -159,7 +161,12 @@ def _triples(numbers: list[float], name: str, *counts: int) -> Floats:
         triples = np.array(numbers, np.float32).reshape(-1, 3)
     if not np.isfinite(triples).all():
         raise ValueError(f"{name} has a number that is too large")
-    return triples
+    return _believed(triples)
+
+
+def _believed(rows: Floats) -> Floats:
+    """Rows of x, y, confidence, zero where the place is in no picture."""
+    return np.where((np.abs(rows[..., :2]) > FARTHEST).any(axis=-1, keepdims=True), np.float32(0), rows)
 
 
 def _read_yaml(paths: Sequence[Path]) -> list[OpenPosePerson]:
@@ -189,7 +196,7 @@ def _matrix(path: Path | None) -> Floats:
     known = {len(names) for names, _ in ORDERS.values()} | {21, 70}
     if matrix.ndim != 3 or matrix.shape[1] not in known or matrix.shape[2] != 3 or not np.isfinite(matrix).all():
         raise UserError(f"{path} holds no people of OpenPose, but {matrix.shape} numbers: write it again.")
-    return np.asarray(matrix, np.float32)
+    return np.asarray(_believed(matrix), np.float32)
 
 
 def _neck_error(bodies: Floats, names: tuple[str, ...], neck: int) -> float:

@@ -20,6 +20,8 @@ NEAR = 0.5
 """A person moves less than so many of the own heights from one frame to the next, or to the one after a gap."""
 BELOW, OFTEN_BELOW = -0.1, 0.25
 """Of coordinates from -1 to 1, some are so low for so much of the time; of those from 0 to 1 a few by little."""
+OUTSIDE = 3.0
+"""A keypoint is nearer to the picture's middle than so many of its longer side, or was not found."""
 LONGEST_GAP = 30
 """Frames for which a person may not be found, and is followed nevertheless."""
 
@@ -70,7 +72,10 @@ def read_openpose(
     found: list[list[Floats]] = [[] for _ in range(count)]
     for slot, frame in zip(slots, people, strict=True):
         found[slot] = [keypoints(person, order) for person in frame]
-    _to_pixels([points for frame in found for points in frame], folder, size_px)
+    flat = [points for frame in found for points in frame]
+    _to_pixels(flat, folder, size_px)
+    if size_px is not None:
+        _drop_outside(flat, size_px)
     return [None if points is None else pose_of(points) for points in follow(found)]
 
 
@@ -116,7 +121,7 @@ def _slots(files: Sequence[FrameFiles], stems: Sequence[str], frames: int | None
 def _to_pixels(people: Sequence[Floats], folder: Path, size_px: tuple[int, int] | None) -> None:
     """Turn coordinates that are relative to the picture, in 0..1 or -1..1, into pixels, in place."""
     xy = np.concatenate([points[points[:, 2] > 0, :2] for points in people])
-    if not len(xy) or np.abs(xy).max() > 2:  # a little outside of the picture may be found, too
+    if not len(xy) or np.quantile(np.abs(xy), 0.9) > 2:  # outside of the picture may be found some, too
         return
     if size_px is None:
         raise UserError(f"{folder} has coordinates from 0 to 1, not in pixels: write it again with --keypoint_scale 0.")
@@ -125,6 +130,13 @@ def _to_pixels(people: Sequence[Floats], folder: Path, size_px: tuple[int, int] 
     for points in people:
         relative = (points[:, :2] + 1) / 2 if signed else points[:, :2]
         points[:, :2] = np.where(points[:, 2:] > 0, relative * size, 0)
+
+
+def _drop_outside(people: Sequence[Floats], size_px: tuple[int, int]) -> None:
+    """Take what is many pictures away for not found, in place."""
+    middle, most_px = np.array(size_px, np.float32) / 2, np.float32(OUTSIDE * max(size_px))
+    for points in people:
+        points[(np.abs(points[:, :2] - middle) > most_px).any(axis=1)] = 0
 
 
 class _Track:

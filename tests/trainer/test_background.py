@@ -1,11 +1,14 @@
 """The background out of pictures with somebody in them, and whether it stands still."""
 
+import time
+
 import cv2
 import numpy as np
 import pytest
 
 from realtime.frame import Rgb
 from tests.support.footage_files import paint, swaying, textured
+from tests.support.standing_pose import standing
 from trainer.footage.background import QUANTILE, STILL, PlateEstimator, background_motion, never_seen, person_mask
 
 
@@ -39,6 +42,13 @@ def test_somebody_whose_keypoints_have_all_faded_covers_nothing() -> None:
     pose = swaying(1)[0]
     pose.confidence[:] = 0
     assert not person_mask(pose, (64, 64)).any()
+
+
+def test_somebody_larger_than_the_picture_is_masked_in_a_moment() -> None:
+    pose = standing(x=-25472, y=-23872, scale=400)
+    begun_at_s = time.perf_counter()
+    assert person_mask(pose, (256, 256)).all()
+    assert time.perf_counter() - begun_at_s < 10
 
 
 @pytest.mark.parametrize("shake_px", [0, 0.2, 1, 4, 30])

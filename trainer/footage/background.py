@@ -29,6 +29,8 @@ PLATE_SAMPLES = 160
 """Pictures that are kept, spread over the footage: enough for a quantile, few enough for memory."""
 MASK_PX = 128
 """Height at which it is measured where the person always is."""
+MOST_MARGIN = 0.25
+"""Of the picture's longer side, around the person: of somebody larger than the picture, all of it is covered."""
 QUANTILE = 0.75
 """Above the median, because shadows only darken: where the person's shadow lies most of the time, the median is the
 shadow."""
@@ -83,7 +85,7 @@ def person_mask(pose: Pose | None, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     if pose is not None and pose.confidence.any():
         hull = cv2.convexHull(pose.xy[pose.confidence > 0])
         cv2.fillConvexPoly(mask, np.round(hull).astype(np.int32), 1)
-        margin = 2 * round(0.1 * stature_px(pose)) + 1
+        margin = 2 * round(min(0.1 * stature_px(pose), MOST_MARGIN * max(shape))) + 1
         mask = np.asarray(cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (margin, margin))), np.uint8)
     return mask.astype(bool)
 

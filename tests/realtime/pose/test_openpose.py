@@ -225,6 +225,32 @@ def test_relative_coordinates_that_are_hardly_below_0(tmp_path: Path, low: int) 
     assert [pose and pose.at("nose") for pose in poses] == [pytest.approx(expected, abs=0.1)] * 8
 
 
+@pytest.mark.parametrize("relative", [False, True])
+@pytest.mark.parametrize("wild", [-1e5, 1e6, 1e30])
+def test_a_point_far_from_the_picture_was_not_found(tmp_path: Path, wild: float, relative: bool) -> None:
+    scale = (640, 480) if relative else (1, 1)
+    for number in range(8):
+        rows = np.array(body(BODY_25, standing()), np.float32).reshape(-1, 3)
+        rows[:, :2] /= scale
+        rows[4, 0] = wild if number == 5 else rows[4, 0]
+        rows[5, 1] = wild if number == 5 else rows[5, 1]
+        saved(tmp_path / f"{number}.json", {"pose_keypoints_2d": rows.ravel().tolist()})
+    poses = read_openpose(tmp_path, size_px=(640, 480))
+    for number, pose in enumerate(poses):
+        assert pose is not None
+        assert (pose.confidence[INDEX["right_wrist"]] == 0) == (number == 5)
+        assert pose.at("nose") == pytest.approx(standing().at("nose"), abs=0.1)
+        assert np.abs(pose.xy).max() < 500
+
+
+def test_a_point_in_no_picture_was_not_found(tmp_path: Path) -> None:
+    numbers = body(BODY_25, standing())
+    numbers[3 * 4] = -1e6
+    pose = read_frame(saved(tmp_path / "1.json", {"pose_keypoints_2d": numbers}))
+    assert pose is not None
+    assert pose.confidence[INDEX["right_wrist"]] == 0
+
+
 def test_the_labels_of_everybody_dance_now(tmp_path: Path) -> None:
     """YAML files of OpenCV, one for each part, for every fourth frame (github.com/carolineec/EverybodyDanceNow)."""
     for number in (20001, 20005):
