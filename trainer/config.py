@@ -1,6 +1,7 @@
 """What the trainer is told: what to prepare, how to train, and where. `trainer/settings.py` has the presets."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -154,6 +155,63 @@ class Pix2PixHDConfig(msgspec.Struct, frozen=True, kw_only=True, tag="pix2pixhd"
 
 Network = CompactConfig | Pix2PixHDConfig
 
+Ranges = Mapping[str, tuple[float, float]]
+"""Of settings by name, the least value and the most."""
+
+FOR_EVER = 10**12
+"""Of frames, steps or minutes after which something is done: never."""
+STEPS, SHARE, WEIGHT = (0, 100_000_000), (0, 1), (0, 1e40)
+TRAIN_RANGES: Ranges = {
+    "steps": (1, STEPS[1]),
+    **dict.fromkeys(("coarse_steps", "face_steps", "joint_steps", "warmup_steps"), STEPS),
+    "batch": (1, 4096),
+    "chains": (1, 100_000),
+    "unroll": (2, 100),
+    "mean_chain_frames": (1, FOR_EVER),
+    "seed": (0, 2**32 - 1),
+    **dict.fromkeys(("window_px", "perceptual_px"), (0, MOST_PX)),
+    "ndf": (1, 1024),
+    "scales": (1, 8),
+    **dict.fromkeys(("learning_rate", "discriminator_learning_rate"), (0, 1)),
+    "ema_decay": (0, 0.999999),
+    **dict.fromkeys(
+        (
+            *("l1_weight", "adversarial_weight", "feature_matching_weight", "perceptual_weight"),
+            *("image_weight", "hand_weight", "texture_weight", "mask_weight"),
+        ),
+        WEIGHT,
+    ),
+    **dict.fromkeys(
+        (
+            *("view_balance", "freeze_norm_at", "feedback_noise", "part_dropout", "keypoint_noise"),
+            *("motion_blur", "far_references", "zoom_out"),
+        ),
+        SHARE,
+    ),
+}
+NETWORK_RANGES: Ranges = {
+    "widths": (1, 4096),
+    "ngf": (2, 1024),
+    "downsamplings": (1, 8),
+    "blocks": (0, 100),
+    "enhancer_blocks": (0, 100),
+}
+CHECKPOINT_RANGES: Ranges = {"validate_every": (1, FOR_EVER), "save_minutes": (0, FOR_EVER), "keep": (1, FOR_EVER)}
+
+
+def check_ranges(config: object, ranges: Ranges, prefix: str = "") -> None:
+    """Check the numbers of a config; what it does not have is passed over.
+
+    Raises:
+        UserError: one is not in its range, or no number.
+    """
+    for name, (least, most) in ranges.items():
+        found = getattr(config, name, ())
+        for value in found if isinstance(found, tuple) else (found,):
+            if not least <= value <= most:
+                raise UserError(f"{prefix}{name} must be from {least} to {most}, not {value}.")
+
+
 LEAST_PERCEPTUAL_PX = 16
 """VGG halves its pictures four times."""
 
@@ -264,16 +322,11 @@ class TrainConfig:
     """Probability that a chain sees a larger part of the picture, made smaller to the window's size."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "mean_chain_frames", "ndf", "scales"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} must be at least 1, not {getattr(self, name)}.")
-        for name in ("coarse_steps", "face_steps", "joint_steps"):
-            if getattr(self, name) < 0:
-                raise UserError(f"{name} must be at least 0, not {getattr(self, name)}.")
+        check_ranges(self, TRAIN_RANGES)
+        check_ranges(self.generator, NETWORK_RANGES, "generator.")
+        check_ranges(self.face, NETWORK_RANGES, "face.")
         if self.joint_steps and not self.face_steps:
             raise UserError("joint_steps need a face network: set face_steps.")
-        if self.unroll < 2:
-            raise UserError(f"unroll must be at least 2, not {self.unroll}.")
         if self.chains < self.batch:
             raise UserError(f"chains must be at least batch, {self.batch}, not {self.chains}.")
         if not 1 <= self.crops <= self.batch:
@@ -317,6 +370,10 @@ class Machine:
     precision: Literal["auto", "bf16", "f32"] = "auto"
     """bf16: mixed precision, weights in float32; auto: bf16 where the device has it."""
 
+    def __post_init__(self) -> None:
+        if self.devices != "auto" and self.devices < 1:
+            raise UserError(f"devices must be auto or at least 1, not {self.devices}.")
+
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointConfig:
@@ -330,8 +387,7 @@ class CheckpointConfig:
     """Checkpoints to keep beside the best one."""
 
     def __post_init__(self) -> None:
-        if self.validate_every < 1 or self.keep < 1 or self.save_minutes < 0:
-            raise UserError("validate_every and keep must be at least 1, and save_minutes at least 0.")
+        check_ranges(self, CHECKPOINT_RANGES)
 
 
 def first_process(*, on_machine: bool = False) -> bool:

@@ -269,5 +269,11 @@ def _docs(config: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _decode(kind: type[Any], value: Any) -> Any:
-    """Paths, the only settings that JSON does not know."""
+    """Paths, the only settings that JSON does not know.
+
+    Raises:
+        ValueError: it is empty, and would be the folder that the command runs in.
+    """
+    if not value:
+        raise ValueError("a path is empty")
     return kind(value)

@@ -196,7 +196,8 @@ def _matrix(path: Path | None) -> Floats:
     known = {len(names) for names, _ in ORDERS.values()} | {21, 70}
     if matrix.ndim != 3 or matrix.shape[1] not in known or matrix.shape[2] != 3 or not np.isfinite(matrix).all():
         raise UserError(f"{path} holds no people of OpenPose, but {matrix.shape} numbers: write it again.")
-    return np.asarray(_believed(matrix), np.float32)
+    with np.errstate(over="ignore"):
+        return _believed(np.asarray(matrix, np.float32))
 
 
 def _neck_error(bodies: Floats, names: tuple[str, ...], neck: int) -> float:

@@ -1,6 +1,7 @@
 """`trainer evaluate` and `trainer detector` as a user runs them."""
 
 import json
+import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -162,7 +163,7 @@ def test_parts_that_are_not_there(tmp_path: Path) -> None:
     assert_refused(command_here("trainer", "evaluate", "--out", tmp_path / "out"), "--video", "--driver")
     late = command_here("trainer", "evaluate", "--out", tmp_path / "out", "--video", CLIP, "--start-s", "100")
     assert_refused(late, "alice_clip.mp4", "100 s", "another part")
-    for wrong in ({"start_s": 2.0, "end_s": 1.0}, {"start_s": -1.0}, {"last_s": 0.0}):
+    for wrong in ({"start_s": 2.0, "end_s": 1.0}, {"start_s": -1.0}, {"last_s": 0.0}, {"last_s": math.nan}):
         with pytest.raises(UserError, match="-s must be"):
             VideoSpan(**wrong)
     assert not list(tmp_path.rglob("*.mp4")), "nothing is half-written"

@@ -146,7 +146,7 @@ def first_moments(trained: dict[str, Any]) -> torch.Tensor:
     [
         ([*chosen(batch=3, chains=3), "--devices", "2"], ["3 and 8", "2 processes"]),
         ([*chosen(chains=3), "--devices", "2"], ["chains", "multiple of batch, 2"]),
-        (chosen(keep=0), ["keep", "at least 1"]),
+        (chosen(keep=0), ["keep", "from 1 to"]),
     ],
 )
 def test_what_cannot_be_shared(flags: list[str], words: list[str], toy_flags: list[str], begin_run: BeginRun) -> None:

@@ -13,7 +13,17 @@ from engines.errors import UserError
 from realtime.pose.estimation.config import PoseConfig
 from realtime.subject_engines import EngineConfig
 from tests.support.commands import assert_refused, chosen, command_here
-from trainer.config import CheckpointConfig, CompactConfig, Machine, Pix2PixHDConfig, PrepareConfig, TrainConfig
+from trainer.config import (
+    CHECKPOINT_RANGES,
+    NETWORK_RANGES,
+    TRAIN_RANGES,
+    CheckpointConfig,
+    CompactConfig,
+    Machine,
+    Pix2PixHDConfig,
+    PrepareConfig,
+    TrainConfig,
+)
 from trainer.fit import PreparedFrom
 from trainer.settings import GPU, LIVE, PRESETS, Overrides, check_settings, list_settings, read_settings, write_settings
 
@@ -57,7 +67,26 @@ def test_values_get_their_types() -> None:
         ("lr_schedule=step", "lr_schedule must be cosine or linear, not 'step'."),
         ("face.blocks=1,1", "face.blocks must be 3 whole numbers with commas between, not '1,1'."),
         ("chains=1", "chains must be at least batch, 3, not 1."),
-        ("batch=0", "batch must be at least 1, not 0."),
+        ("batch=0", "batch must be from 1 to 4096, not 0."),
+        ("batch=1000000000", "batch must be from 1 to 4096, not 1000000000."),
+        ("steps=1000000000000", "steps must be from 1 to 100000000, not 1000000000000."),
+        ("unroll=1", "unroll must be from 2 to 100, not 1."),
+        ("seed=-1", "seed must be from 0 to "),
+        ("learning_rate=nan", "learning_rate must be from 0 to 1, not nan."),
+        ("learning_rate=-1", "learning_rate must be from 0 to 1, not -1.0."),
+        ("discriminator_learning_rate=inf", "discriminator_learning_rate must be from 0 to 1, not inf."),
+        ("generator.widths=-1,0,0", "generator.widths must be from 1 to 4096, not -1."),
+        ("face.blocks=1,-1,1", "face.blocks must be from 0 to 100, not -1."),
+        ("keypoint_noise=-1", "keypoint_noise must be from 0 to 1, not -1.0."),
+        ("part_dropout=7", "part_dropout must be from 0 to 1, not 7.0."),
+        ("view_balance=5", "view_balance must be from 0 to 1, not 5.0."),
+        ("ema_decay=1", "ema_decay must be from 0 to 0.999999, not 1.0."),
+        ("l1_weight=nan", "l1_weight must be from 0 to 1e+40, not nan."),
+        ("vgg19=", "vgg19 must be a path, not ''."),
+        ("more_runs=", "more_runs must be a path, or several with commas between, not ''."),
+        ("devices=-3", "devices must be auto or at least 1, not -3."),
+        ("save_minutes=nan", "save_minutes must be from 0 to 1000000000000, not nan."),
+        ("keep=0", "keep must be from 1 to 1000000000000, not 0."),
         ("perceptual_px=8", "perceptual_px must be 0 or at least 16, not 8."),
         ("temporal=false", "references need background and temporal, and no local enhancer: set references to false."),
         ("batch", "--set must be NAME=VALUE, like --set batch=4, not 'batch'."),
@@ -70,11 +99,21 @@ def test_a_wrong_setting_is_told_in_a_sentence(assignment: str, message: str) ->
     def settle() -> None:
         overrides = Overrides([assignment])
         overrides.apply(LIVE)
+        overrides.apply(Machine())
+        overrides.apply(CheckpointConfig())
         overrides.check_applied()
 
     with pytest.raises(UserError) as error:
         settle()
     assert str(error.value).startswith(message)
+
+
+def test_every_number_has_a_range() -> None:
+    for config, ranges in ((LIVE, TRAIN_RANGES), (CheckpointConfig(), CHECKPOINT_RANGES)):
+        numbers = {name for name, value in vars(config).items() if type(value) in (int, float)}
+        assert numbers - {"crops"} == ranges.keys(), "crops go by batch"
+    for network in (LIVE.generator, GPU.generator):
+        assert set(network.__struct_fields__) <= NETWORK_RANGES.keys()
 
 
 def test_a_wrong_setting_ends_the_command(tmp_path: Path) -> None:

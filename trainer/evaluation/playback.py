@@ -37,7 +37,7 @@ class VideoSpan:
     def __post_init__(self) -> None:
         if not 0 <= self.start_s < self.end_s:
             raise UserError(f"--start-s must be from 0 to below --end-s, not {self.start_s:g} to {self.end_s:g}.")
-        if self.last_s <= 0:
+        if not self.last_s > 0:  # NaN, too
             raise UserError(f"--last-s must be more than 0, not {self.last_s:g}.")
 
     def span_s(self, length_s: float) -> tuple[float, float]:
