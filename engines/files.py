@@ -6,10 +6,12 @@ import hashlib
 import os
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+from zipfile import BadZipFile
 
 import msgspec
 
@@ -21,6 +23,11 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """What the system says where nothing more can be written."""
 NO_JSON = msgspec.DecodeError, UnicodeDecodeError
 """What `msgspec.json.decode` raises for what is no JSON of the wanted form."""
+NO_NPZ = (
+    *(OSError, EOFError, BadZipFile, zlib.error, NotImplementedError),
+    *(ValueError, TypeError, LookupError, AssertionError),
+)
+"""What reading an .npz raises where the file is damaged, or holds other arrays than the wanted ones."""
 
 
 @contextmanager

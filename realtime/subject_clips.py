@@ -1,6 +1,5 @@
 """Clips of the subject's own moves, rendered as live: int8 is calibrated and every engine is checked on them."""
 
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from numpy.typing import NDArray
 
 from engines.engine import Engine
 from engines.errors import UserError
+from engines.files import NO_NPZ
 from engines.parity import RecordingEngine, Rollout, only_output, rollout_of
 from realtime.figure import Figure
 from realtime.frame import Rgb
@@ -91,5 +91,5 @@ def load_clips(folder: Path) -> list[Pose | None] | None:
         return None
     try:
         return load_poses(file)
-    except (ValueError, KeyError, AssertionError, zipfile.BadZipFile) as error:
+    except NO_NPZ as error:
         raise UserError(f"{file} holds no poses: export or download the subject again.") from error

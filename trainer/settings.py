@@ -153,16 +153,25 @@ def check_settings(path: Path, settings: object) -> None:
     """Compare settings with those that `write_settings` wrote, if it has.
 
     Raises:
-        UserError: the folder was begun with other settings.
+        UserError: the folder was begun with other settings, or the file is damaged.
     """
     if not path.exists():
         return
+    if not _is_json(path):
+        raise UserError(f"{path} is damaged: bring it back from a copy, or use a new folder.")
     begun = read_settings(path, type(settings))
     if begun != settings:
         raise UserError(
             f"{path.parent} was begun with other settings{_difference(begun, settings)} ({path}): go on with those, or "
             "use a new folder."
         )
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        return isinstance(msgspec.json.decode(path.read_bytes()), dict)
+    except NO_JSON:
+        return False
 
 
 def _difference(begun: object, settings: object) -> str:

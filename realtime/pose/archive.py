@@ -47,7 +47,7 @@ def save_poses(path: Path, poses: Sequence[Pose | None], *, exact: int = K) -> N
 
 def load_poses(path: Path) -> list[Pose | None]:
     """The inverse of `save_poses`; what was rounded stays so."""
-    with np.load(path, allow_pickle=False) as file:
+    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
         rows = dict(file)
     seen = rows["seen"]
     if "xy" in rows:

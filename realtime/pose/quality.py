@@ -8,7 +8,6 @@ Exact joints are a FILE.npz:
   visibility  [F, J] (optional): 0 outside of the picture, 1 hidden, 2 visible
 """
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.errors import UserError
+from engines.files import NO_NPZ
 from realtime.pose.measure import stature_px
 from realtime.pose.pose import Floats, Pose
 from realtime.pose.rig import rig_name
@@ -122,11 +122,11 @@ def load_truth(path: Path, frames: int) -> Truth:
         UserError: it is not such a file, or of another video.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             names = [str(name) for name in file["names"]]
             xy = np.asarray(file["xy"], np.float32)
             visibility = np.asarray(file["visibility"] if "visibility" in file else np.full(xy.shape[:2], 2))
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except NO_NPZ as error:
         raise UserError(f"{path} holds no exact joints ({error}): give an .npz with names, xy, visibility.") from error
     if xy.shape != (len(xy), len(names), 2) or visibility.shape != xy.shape[:2]:
         raise UserError(

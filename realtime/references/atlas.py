@@ -19,14 +19,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from engines.errors import UserError
-from engines.files import replace_file
+from engines.files import NO_NPZ, replace_file
 from realtime.pose.pose import Floats, Pose
 from realtime.references.bones import PARTS, Limbs, limbs_of
 from realtime.references.describe import describe
@@ -128,11 +127,11 @@ def load_atlas(path: Path) -> Atlas:
         UserError: it is no atlas, or another version's.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             rows = dict(file)
         version = int(rows["format"])
         atlas = _unpack(rows) if version == FORMAT else None
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
+    except NO_NPZ as error:
         raise UserError(f"{path} is no atlas, or damaged ({error}): export or download the subject again.") from error
     if atlas is None:
         raise UserError(f"The atlas {path} has format {version}, this program reads {FORMAT}: train the subject again.")

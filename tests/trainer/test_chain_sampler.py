@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from engines.errors import UserError
 from realtime.pose.pose import Pose
 from realtime.video import read_video
 from tests.support.standing_pose import standing
@@ -122,7 +123,7 @@ def test_what_a_process_cannot_read_is_raised_here(footage: Footage, toy_run: Pa
     footage = Footage(tmp_path / "data")
     (tmp_path / "data" / "frames.mp4").unlink()
     loader = Loader([footage], CONFIG, 0, processes=1)
-    with pytest.raises(FileNotFoundError, match=r"frames\.mp4"):
+    with pytest.raises(UserError, match=r"frames\.mp4 is damaged or missing"):
         loader.next()
     loader.close()
 
@@ -132,7 +133,7 @@ def test_pictures_are_read_in_any_order(footage: Footage, toy_run: Path) -> None
     reader = footage.reader()
     for index in (0, 1, 2, 77, 78, 5, 149, 3, 12, 11):
         assert np.array_equal(reader.read(index), pictures[index]), index
-    with pytest.raises(IndexError):
+    with pytest.raises(UserError, match=r"frames\.mp4 is damaged"):
         reader.read(len(pictures))
     reader.close()
 

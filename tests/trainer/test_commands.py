@@ -241,6 +241,17 @@ def test_a_damaged_checkpoint(toy_run: Path, toy_flags: list[str], tmp_path: Pat
     assert "body_*.pt are damaged" in refused.stderr.splitlines()[-1]
 
 
+@pytest.mark.parametrize("name", ["poses.npz", "frames.mp4", "plate.png"])
+@pytest.mark.parametrize("share", [0, 0.5])
+def test_damaged_footage(toy_run: Path, toy_flags: list[str], tmp_path: Path, name: str, share: float) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(toy_run / "data", run / "data")
+    content = (run / "data" / name).read_bytes()
+    (run / "data" / name).write_bytes(content[: round(share * len(content))])
+    refused = command_here("trainer", "train", run, *toy_flags, *chosen(references="false"))
+    assert_refused(refused, f"{name} is damaged", "prepare the video")
+
+
 @pytest.mark.parametrize("program", ["realtime", "trainer", "engines"])
 def test_help_teaches(program: str) -> None:
     done: subprocess.CompletedProcess[str] = command(program, "--help")

@@ -214,3 +214,11 @@ def test_settings_that_are_new_are_as_they_were(tmp_path: Path) -> None:
         path.write_text(json.dumps(changed))
         with nullcontext() if same else pytest.raises(UserError, match=r"other settings.*config\.json"):
             check_settings(path, settings)
+
+
+@pytest.mark.parametrize("content", [b"", b"[", b"[]", b"\xff\0"])
+def test_settings_that_cannot_be_read_are_damaged(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "config.json"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"config\.json is damaged"):
+        check_settings(path, LIVE)

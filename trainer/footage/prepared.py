@@ -10,7 +10,7 @@ import numpy as np
 
 from engines.engine import Engine
 from engines.errors import UserError
-from engines.files import NO_JSON
+from engines.files import NO_JSON, NO_NPZ
 from realtime.figure import Figure
 from realtime.frame import Rgb
 from realtime.pose.archive import load_poses
@@ -91,14 +91,15 @@ class Footage:
         references: whether to load the atlas.
 
     Raises:
-        UserError: the folder was not made by `trainer prepare`, or its figures are of another version.
+        UserError: the folder was not made by `trainer prepare`, a file of it is damaged, or its figures are of another
+            version.
     """
 
     def __init__(self, data: Path, *, background: bool = True, references: bool = False) -> None:
         self.about: Prepared = load_prepared(data)
         self.style: Style = load_style(self.about.figure_style, self.about.figure_version)
-        self.poses: list[Pose | None] = load_poses(data / "poses.npz")
-        self.plate: Rgb = np.asarray(cv2.imread(str(data / "plate.png"), cv2.IMREAD_COLOR_RGB), np.uint8)
+        self.poses: list[Pose | None] = _read_poses(data / "poses.npz")
+        self.plate: Rgb = _read_plate(data / "plate.png", self.about)
         if not background:
             self.plate = np.full_like(self.plate, PLATE_GREY)
         self.atlas: Atlas | None = load_atlas(data / ATLAS) if references else None
@@ -132,12 +133,38 @@ class Footage:
         return PictureReader(self._frames)
 
 
+def _read_poses(file: Path) -> list[Pose | None]:
+    try:
+        return load_poses(file)
+    except NO_NPZ as error:
+        raise _damaged(file) from error
+
+
+def _read_plate(file: Path, about: Prepared) -> Rgb:
+    plate = cv2.imread(str(file), cv2.IMREAD_COLOR_RGB)
+    if plate is None or plate.shape != (about.height_px, about.width_px, 3):
+        raise _damaged(file)
+    return np.asarray(plate, np.uint8)
+
+
+def _damaged(file: Path) -> UserError:
+    return UserError(f"{file} is damaged or missing: bring it back from a copy, or prepare the video in a new folder.")
+
+
 class PictureReader:
-    """Decodes pictures by their number; the next one is cheap, any other costs a seek to the key frame before it."""
+    """Decodes pictures by their number; the next one is cheap, any other costs a seek to the key frame before it.
+
+    Raises:
+        UserError: the file is no video.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._container = av.open(str(path))
-        self._stream = self._container.streams.video[0]
+        self._path = path
+        try:
+            self._container = av.open(str(path))
+            self._stream = self._container.streams.video[0]
+        except (OSError, IndexError, av.error.FFmpegError) as error:
+            raise _damaged(path) from error
         self._frames = self._container.decode(self._stream)
         self._next = 0
 
@@ -145,8 +172,14 @@ class PictureReader:
         """Picture `index`, uint8 [H, W, 3].
 
         Raises:
-            IndexError: there is no such picture.
+            UserError: it is missing in the file, or cannot be decoded.
         """
+        try:
+            return self._read(index)
+        except (OSError, av.error.FFmpegError) as error:
+            raise _damaged(self._path) from error
+
+    def _read(self, index: int) -> Rgb:
         rate, time_base = self._stream.average_rate, self._stream.time_base
         assert rate is not None
         assert time_base is not None
@@ -159,7 +192,7 @@ class PictureReader:
             if number >= index:
                 self._next = number + 1
                 return np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
-        raise IndexError(f"{self._container.name} has no frame {index}")
+        raise _damaged(self._path)
 
     def close(self) -> None:
         """Close the file."""
