@@ -15,6 +15,7 @@ from engines.engine import BrokenOutputError, Bytes, Engine, Size, WindowEngine
 from engines.errors import UserError
 from engines.files import sha256
 from engines.load import has_windows, load_engine, load_window
+from engines.onnx_check import check_graph
 from engines.parity import FLOORS_DB, psnr_db
 from engines.windowed import WindowedEngine
 
@@ -225,15 +226,20 @@ def _reference(
     """What is right, by the first f32 that works here, and what it took.
 
     Raises:
-        UserError: none works.
+        UserError: none works, or a graph is broken.
     """
+    reasons: list[str] = []
     for each in (Choice("openvino", "f32"), Choice("onnxruntime", "f32"), Choice("torch", "f32")):
         if known_backend(each.backend).usable:
             try:
                 return each, trial([each.load(graph, threads) for graph in graphs], play)
             except FAILURES as error:
-                say(f"Not {each}: {_first_line(error)}")
-    raise UserError("The networks run on nothing that is installed here: see `engines doctor`.")
+                reasons.append(_first_line(error).rstrip("."))
+                say(f"Not {each}: {reasons[-1]}.")
+    for graph in graphs:
+        check_graph(graph)
+    why = f" ({reasons[0]})" if reasons else ""
+    raise UserError(f"The networks run on nothing that is installed here{why}: see `engines doctor`.")
 
 
 def _first_line(error: Exception) -> str:

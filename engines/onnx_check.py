@@ -21,9 +21,12 @@ def read_graph(path: Path) -> "ModelProto":
     from google.protobuf.message import DecodeError
 
     try:
-        return onnx.load(path)
+        model = onnx.load(path)
     except DecodeError as error:
         raise UserError(f"{path} is not an ONNX graph: export it again.") from error
+    if not model.graph.node:  # as of an empty file
+        raise UserError(f"{path} is not an ONNX graph: export it again.")
+    return model
 
 
 def check_graph(path: Path) -> None:

@@ -26,6 +26,13 @@ PROVIDERS = ("CoreMLExecutionProvider", "DmlExecutionProvider", "CPUExecutionPro
 
 _DTYPES = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}
 
+_state = ort.capi.onnxruntime_pybind11_state
+_FAILURES = (
+    *(_state.InvalidProtobuf, _state.InvalidGraph, _state.InvalidArgument, _state.NoModel),
+    *(_state.NotImplemented, _state.RuntimeException, _state.Fail),
+)
+"""What it raises for graphs that it cannot read."""
+
 
 class OnnxRuntimeEngine:
     """An `Engine` on ONNX Runtime, in f32: buffers bound once, `threads` threads.
@@ -54,7 +61,7 @@ class OnnxRuntimeEngine:
             model = cut.SerializeToString()
         try:
             self._session = ort.InferenceSession(model, options, providers)
-        except (ort.capi.onnxruntime_pybind11_state.InvalidProtobuf, ort.capi.onnxruntime_pybind11_state.Fail) as error:
+        except _FAILURES as error:
             raise UserError(f"ONNX Runtime cannot read {graph}: {str(error).splitlines()[0]}") from error
         self._binding = self._session.io_binding()
         inputs, outputs = (

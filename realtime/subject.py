@@ -109,6 +109,10 @@ class Manifest(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     files: dict[str, str]
     """SHA-256 of every other file, by name."""
 
+    def __post_init__(self) -> None:
+        if self.motion.far_ankle >= self.motion.near_ankle or self.motion.far_stature > self.motion.near_stature:
+            raise ValueError("motion: who is near stands higher up in the picture, or is smaller, than who is far")
+
 
 @dataclass(frozen=True, slots=True)
 class Subject:

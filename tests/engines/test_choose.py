@@ -52,6 +52,28 @@ def break_int8(subject: Subject, value: float = np.nan) -> None:
     sign(subject.folder)
 
 
+@pytest.mark.parametrize("name", ["generator.onnx", "face.onnx"])
+@pytest.mark.parametrize("share", [0, 0.5])
+def test_a_damaged_graph_is_the_subjects_fault(toy: Subject, name: str, share: float) -> None:
+    content = (toy.folder / name).read_bytes()
+    (toy.folder / name).write_bytes(content[: round(share * len(content))])
+    with pytest.raises(UserError, match=rf"{name} is broken .*: export or download the subject again"):
+        choose_engines(load_subject(sign_again(toy)), EngineConfig(), print)
+
+
+def sign_again(subject: Subject) -> str:
+    sign(subject.folder)
+    return str(subject.folder)
+
+
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime", "torch"])
+@pytest.mark.parametrize("content", [b"", bytes(range(256))])
+def test_what_is_no_graph_is_refused(tmp_path: Path, backend: BackendName, content: bytes) -> None:
+    (tmp_path / "face.onnx").write_bytes(content)
+    with pytest.raises(UserError, match=r"face\.onnx"):
+        load_engine(tmp_path / "face.onnx", backend=backend)
+
+
 def test_the_chain_is_what_is_installed_in_order(toy: Subject) -> None:
     found = candidates(toy.graphs)
     names = [each.name for each in FALLBACK_ORDER]

@@ -6,7 +6,7 @@ height over the camera's for each pixel. Far and near are two points of that lin
 
 from collections import deque
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 import numpy as np
@@ -32,6 +32,13 @@ OBSERVATION_S = 0.25
 MEMORY_S = 90.0
 
 
+FARTHEST_PX = 1e5
+"""Of a place or a length in a manifest: far more than any picture has."""
+
+Place = Annotated[float, msgspec.Meta(ge=-FARTHEST_PX, le=FARTHEST_PX)]
+Length = Annotated[float, msgspec.Meta(ge=0.1, le=FARTHEST_PX)]
+
+
 class Stand(NamedTuple):
     """Where a person stands, in pixels."""
 
@@ -46,14 +53,14 @@ class Stand(NamedTuple):
 class MotionRange(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """Where a person stands in the picture and how tall they are there, all in pixels."""
 
-    far_ankle: float
-    near_ankle: float
+    far_ankle: Place
+    near_ankle: Place
     """y of the ankle line, the far one being higher up in the picture."""
-    far_stature: float
-    near_stature: float
-    middle: float
+    far_stature: Length
+    near_stature: Length
+    middle: Place
     """x of the hips in the middle of their range."""
-    reach: float
+    reach: Length
     """How far the hips go to either side of it."""
 
     def nearness(self, ankle: float) -> float:

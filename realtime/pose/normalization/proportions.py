@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Sequence
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -22,26 +23,31 @@ EXTENDED = 0.8
 MOST = 1.4
 """Largest ratio that is believed, and its inverse the smallest."""
 
+SHORTEST = 1e-4
+"""Of a bone, in statures. (Not 0: "more than that" is a denormal number, which engines have the CPU take for 0.)"""
+
+Bone = Annotated[float, msgspec.Meta(ge=SHORTEST, le=10)]
+
 
 class Proportions(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """Lengths of the bones in statures (nose to ankle along the bones), left and right alike."""
 
-    torso: float
+    torso: Bone
     """Hips to shoulders."""
-    neck: float
+    neck: Bone
     """Shoulders to ears."""
-    head: float
+    head: Bone
     """Eyes to mouth."""
-    shoulders: float
-    hips: float
+    shoulders: Bone
+    hips: Bone
     """From left to right."""
-    upper_arm: float
-    forearm: float
-    hand: float
+    upper_arm: Bone
+    forearm: Bone
+    hand: Bone
     """Wrist to the knuckles."""
-    thigh: float
-    shin: float
-    foot: float
+    thigh: Bone
+    shin: Bone
+    foot: Bone
     """Ankle to toes."""
 
 
@@ -72,12 +78,14 @@ def lengths(pose: Pose) -> Floats:
 
 
 def measure_proportions(observed: Iterable[Floats]) -> Proportions | None:
-    """The proportions that `lengths` of many poses show; None while a bone was never seen."""
+    """The proportions that `lengths` of many poses show; None while a bone was never seen, or as a point only."""
     ordered = np.sort(np.stack(list(observed)), axis=0)  # not-a-number comes last
     counts = np.isfinite(ordered).sum(axis=0)
     if not counts.all():
         return None
     own = ordered[(EXTENDED * (counts - 1)).round().astype(int), np.arange(len(_NAMES))]
+    if own.min() < SHORTEST:
+        return None
     return Proportions(**dict(zip(_NAMES, own.tolist(), strict=True)))
 
 

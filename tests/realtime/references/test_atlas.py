@@ -33,9 +33,12 @@ def test_an_atlas_survives_its_file(tmp_path: Path) -> None:
 
 def test_what_is_no_atlas_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "atlas.npz"
-    path.write_bytes(b"not an archive")
-    with pytest.raises(UserError, match="is no atlas"):
-        load_atlas(path)
+    toy_atlas([(3, LOW)]).save(path)
+    whole = path.read_bytes()
+    for content in (b"", b"not an archive", whole[: len(whole) // 2]):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match="is no atlas"):
+            load_atlas(path)
     np.savez(path, allow_pickle=False, format=np.array(99))
     with pytest.raises(UserError, match="format 99"):
         load_atlas(path)
