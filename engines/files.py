@@ -4,6 +4,7 @@ import errno
 import glob
 import hashlib
 import os
+import shutil
 import tempfile
 import time
 import zlib
@@ -38,7 +39,7 @@ def replace_file(path: Path) -> Iterator[BinaryIO]:
     after a power failure. Missing folders are made. A library that wants a path may write to the file's `name`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    _delete_abandoned(path)
+    delete_abandoned(path)
     draft = draft_of(path)
     try:
         with errors_named(path, draft):
@@ -75,12 +76,12 @@ def errors_named(path: Path, draft: Path) -> Iterator[None]:
         raise OSError(error.errno, error.strerror, str(path / named.relative_to(draft))) from error
 
 
-def _delete_abandoned(path: Path) -> None:
-    """Delete the drafts of processes that were killed while they wrote this file."""
+def delete_abandoned(path: Path) -> None:
+    """Delete the drafts of processes that were killed while they wrote this file or folder."""
     for draft in path.parent.glob(f"{glob.escape(path.name)}.*.new"):
         with suppress(OSError):  # others may delete it, too
             if time.time() - draft.lstat().st_mtime > ABANDONED_S:
-                draft.unlink()
+                (shutil.rmtree if draft.is_dir() else Path.unlink)(draft)
 
 
 def sync_folder(folder: Path) -> None:

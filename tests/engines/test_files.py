@@ -98,9 +98,11 @@ def test_without_a_home_there_is_a_place_nevertheless(monkeypatch: pytest.Monkey
 
 def test_drafts_of_killed_processes_are_deleted(tmp_path: Path) -> None:
     old, new, other = (tmp_path / f"{name}.new" for name in ("a [1].png.17", "a [1].png.18", "b.png.17"))
-    for draft in (old, new, other):
+    folder = tmp_path / "a [1].png.19.new"
+    for draft in (old, new, other, folder / "generator.onnx"):
+        draft.parent.mkdir(exist_ok=True)
         draft.touch()
-    for draft in (old, other):
+    for draft in (old, other, folder):
         os.utime(draft, (0, 0))
     write_file(tmp_path / "a [1].png", b"whole")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a [1].png", new.name, other.name]

@@ -1,6 +1,7 @@
 """From footage to a subject to a picture, at toy size, through the public commands."""
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -20,6 +21,7 @@ from realtime.video import VideoWriter
 from tests.support.commands import DATA, assert_refused, chosen, command, command_here
 from tests.support.openpose_files import write_frame
 from tests.support.standing_pose import standing
+from trainer.export.subject import _replaced
 
 
 def test_the_run_leaves_pictures_to_look_at(toy_run: Path) -> None:
@@ -87,6 +89,20 @@ def test_export_replaces_a_subject_but_nothing_else(toy_run: Path, toy_subject: 
     (tmp_path / "precious").mkdir()
     refused = command_here("trainer", "export", toy_run, "--name", "precious", "--out", tmp_path)
     assert_refused(refused, "precious", "not a subject")
+
+
+def test_two_exports_of_one_name_write_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".toy.17.new").mkdir()
+    os.utime(tmp_path / ".toy.17.new", (0, 0))  # of one that was killed long ago
+    with _replaced(tmp_path / "toy") as first:
+        (first / "subject.json").write_text("first")
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "getpid", lambda: 18)
+            with _replaced(tmp_path / "toy") as second:
+                (second / "subject.json").write_text("second")
+        assert (tmp_path / "toy" / "subject.json").read_text() == "second"
+    assert (tmp_path / "toy" / "subject.json").read_text() == "first"
+    assert [path.name for path in tmp_path.iterdir()] == ["toy"]
 
 
 def test_a_name_that_leads_elsewhere(toy_run: Path, tmp_path: Path) -> None:

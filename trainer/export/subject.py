@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from engines.errors import UserError
-from engines.files import errors_named, sha256
+from engines.files import delete_abandoned, draft_of, errors_named, sha256
 from engines.load import load_engine
 from engines.parity import psnr_db
 from realtime.frame import Rgb
@@ -150,8 +150,9 @@ def _is_finished(checkpoints: Path, config: TrainConfig) -> bool:
 @contextmanager
 def _replaced(folder: Path) -> Iterator[Path]:
     """A new, empty folder that takes the place of `folder` when the block ends, and is deleted when it fails."""
-    draft, old = folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
-    shutil.rmtree(draft, ignore_errors=True)
+    hidden, old = folder.with_name(f".{folder.name}"), folder.with_name(f".{folder.name}.old")
+    delete_abandoned(hidden)
+    draft = draft_of(hidden)  # another process may write the same subject
     try:
         with errors_named(folder, draft):
             draft.mkdir(parents=True)
