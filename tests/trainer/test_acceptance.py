@@ -138,6 +138,13 @@ def test_advice_follows_what_is_wrong() -> None:
     assert "of the person is never seen" in first, "nothing else spoils as much"
 
 
+def test_footage_whose_person_is_elsewhere_cannot_be_used() -> None:
+    beside, half = (report(track_of(swaying(200, x=x, by_px=2))) for x in (-110, -64))
+    assert any("in the used part, 0,0,128,128, for 0.0 s of 6.7 s" in reason for reason in beside.reasons)
+    assert not any("used part" in reason for reason in half.reasons), "it can be trained on, and there is advice"
+    assert any("leaves the used part" in advice for advice in half.advice)
+
+
 def test_good_footage_gets_no_advice() -> None:
     """Everything that is wanted, for three minutes."""
     parts: list[Pose] = []

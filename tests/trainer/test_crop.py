@@ -9,7 +9,8 @@ import pytest
 from realtime.pose.pose import Pose
 from tests.support.commands import DATA, command_here
 from tests.support.footage_files import swaying
-from trainer.footage.crop import Crop, best_crop, default_size
+from tests.support.standing_pose import standing
+from trainer.footage.crop import Crop, best_crop, default_size, tight_crop
 from trainer.footage.prepared import load_prepared
 
 PHONE, TELEVISION = (288, 512), (1920, 1080)
@@ -52,3 +53,12 @@ def test_a_portrait_film_makes_a_portrait_subject(tmp_path: Path) -> None:
     about = load_prepared(tmp_path / "run" / "data")
     assert about.size_px == (384, 672)
     assert json.loads((tmp_path / "run" / "data" / "prepare.json").read_bytes())["crop"] == [0, 8, 288, 504]
+
+
+def test_nobody_fills_a_point() -> None:
+    point = standing()
+    point.xy[:] = 50
+    assert tight_crop([point] * 9, (640, 480), (64, 64)) is None
+    tight = tight_crop([standing()] * 9, (640, 480), (64, 64))
+    assert tight is not None
+    assert min(tight.width, tight.height) > 80

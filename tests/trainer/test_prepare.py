@@ -110,6 +110,9 @@ def test_a_chosen_crop(wide: tuple[Path, Path], tmp_path: Path) -> None:
     ]
     assert_refused(command_here("trainer", *arguments, "500,0,200,200"), "601x241", "inside")
     assert_refused(command_here("trainer", *arguments, "300,0,200,100"), "350,0,100,100")
+    assert_refused(
+        command_here("trainer", *arguments, "0,0,64,64"), "in the used part, 0,0,64,64, for 0.0 s of", "--crop"
+    )
     assert_refused(command_here("trainer", *arguments, "left"), "X,Y,WIDTH,HEIGHT", "left")
 
 

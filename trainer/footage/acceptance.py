@@ -40,6 +40,8 @@ class PersonMetrics:
     """Longest time without the person between two with."""
     inside: float
     """Share of the time in which the person is wholly inside of the crop."""
+    within: float
+    """Share of the time in which some of the person is inside of the crop."""
     cut: dict[str, float]
     """Share of the time in which the person is cut off at each side of the crop."""
     never_seen: float
@@ -87,7 +89,7 @@ class FootageReport:
     crop: tuple[int, int, int, int]
     """The used part: x, y, width, height in the source's pixels."""
     tight_crop: tuple[int, int, int, int] | None = None
-    """The part that the person just fills; None where nobody was seen."""
+    """The part that the person just fills; None where nobody was seen, or too small for any."""
     whole_size: tuple[int, int] | None = None
     """Another width and height, of pictures that hold the person more often; None where none does."""
     size_px: tuple[int, int]
@@ -135,6 +137,11 @@ class FootageReport:
             yield (
                 f"the person is in it for {self.person_s:.1f} s: {LEAST_S:.0f} s are the least, {GOOD_S:.0f} s make a "
                 "subject"
+            )
+        elif (within_s := self.person_s * person.within) < LEAST_S:
+            yield (
+                f"the person is in the used part, {','.join(map(str, self.crop))}, for {within_s:.1f} s of "
+                f"{self.person_s:.1f} s: choose another --crop, or leave it out"
             )
         if person.novelty is None:
             yield "the person is missing from its last part, on which a training is measured: cut the end off"

@@ -17,7 +17,7 @@ from realtime.pose.track import PoseTrack
 from trainer.footage.acceptance import FootageReport, PersonMetrics
 from trainer.footage.background import BackgroundMotion, background_motion, never_seen
 from trainer.footage.coverage import covered, novelty
-from trainer.footage.crop import HOLDS_LESS, Crop, best_crop, cut_off, default_size, outline, tight_crop
+from trainer.footage.crop import HOLDS_LESS, Crop, best_crop, cut_off, default_size, outline, tight_crop, within
 from trainer.footage.scan import FootageScan, FrameStats
 from trainer.footage.source import Timing
 
@@ -97,6 +97,7 @@ def analyse_footage(
     stills = [(int(np.searchsorted(timing.picked, number)), still) for number, still in scanned.stills()]
     stills = [(number, still) for number, still in stills if number < len(poses)]
     person_s = int(seen.sum()) / timing.fps
+    tight = tight_crop(people, scanned.size_px, crop.size_px) if people else None
     report = FootageReport(
         video=name,
         length_s=len(poses) / timing.fps,
@@ -106,7 +107,7 @@ def analyse_footage(
         constant_rate=timing.constant,
         fps=timing.fps,
         crop=crop.box,
-        tight_crop=tight_crop(people, scanned.size_px, crop.size_px).box if people else None,
+        tight_crop=tight.box if tight else None,
         whole_size=whole_size if gain > HOLDS_LESS else None,
         size_px=crop.size_px,
         sharpness=scanned.sharpness,
@@ -124,7 +125,8 @@ def measure_person(track: Track, learnt: int, size_px: tuple[int, int]) -> Perso
     width, height = size_px
     people = [pose for pose in track.poses if pose is not None]
     stands = [stand for pose in track.poses[:learnt] if pose and (stand := observe(pose))]
-    cut = cut_off(np.stack([outline(pose) for pose in people]), (0, 0, width, height))
+    boxes = np.stack([outline(pose) for pose in people])
+    cut = cut_off(boxes, (0, 0, width, height))
     seen = FrameStats(*np.nanmean(track.frame_stats[track.seen], axis=0).tolist())
     flicker, drift = _unsteadiness(track.frame_stats[:, FrameStats._fields.index("background")], track.fps)
     return PersonMetrics(
@@ -132,6 +134,7 @@ def measure_person(track: Track, learnt: int, size_px: tuple[int, int]) -> Perso
         parts=dict(zip(VISIBLE_PARTS, track.parts[track.seen].mean(axis=0).tolist(), strict=True)),
         longest_gap_s=longest_gap_s(track.seen, track.fps, ends=False),
         inside=float((~cut).all(axis=1).mean()),
+        within=float(within(boxes, size_px).mean()),
         cut=dict(zip(SIDES, cut.mean(axis=0).tolist(), strict=True)),
         never_seen=never_seen(track.poses[: max(1, learnt)], (height, width)),
         light=seen.light,

@@ -18,6 +18,10 @@ PERSON_MARGIN = 0.1
 """Around the keypoints of the body, in statures: hair, fingers, clothes."""
 DEFAULT_PX = 512
 """Side of the square that costs what two cores can render live."""
+LEAST_PX = 16
+"""Side of the smallest part that can be used."""
+WITHIN = 0.1
+"""Share of the person's box of which the person counts as inside of the picture, cut off or not."""
 HOLDS_LESS = 0.02
 """Share of the time that a size nearer to a square may hold the person less."""
 
@@ -56,7 +60,7 @@ class Crop:
             UserError: it is not inside of the picture, or has another aspect ratio than the network.
         """
         x, y, width, height = box
-        if min(width, height) < 16 or x + width > whole[0] or y + height > whole[1]:
+        if min(width, height) < LEAST_PX or x + width > whole[0] or y + height > whole[1]:
             raise UserError(f"--crop {x},{y},{width},{height} is not inside of the pictures of {whole[0]}x{whole[1]}.")
         chosen_px = size_px or min(_sizes(), key=lambda size: _apart(size, (width, height)))
         fits = cls.at((width, height), chosen_px, (width / 2, height / 2))
@@ -139,6 +143,12 @@ def cut_off(boxes: Floats, sides: tuple[float, float, float, float]) -> NDArray[
     return np.asarray((boxes - np.array(sides)) * np.array([-1, -1, 1, 1]) > 0)
 
 
+def within(boxes: Floats, size_px: tuple[int, int]) -> NDArray[np.bool_]:
+    """Whether some of what is in boxes, N 4, is inside of a picture of this width and height; N."""
+    inner, sides = boxes.clip(0, [*size_px, *size_px]), (boxes[:, 2:] - boxes[:, :2]).clip(1)
+    return np.asarray(np.prod((inner[:, 2:] - inner[:, :2]) / sides, axis=1) > WITHIN)
+
+
 def person_range(poses: Sequence[Pose]) -> tuple[float, float, float, float]:
     """The box, left, top, right and bottom in pixels, that the person stays in for 99 % of the time."""
     return _range(np.stack([extent(pose) for pose in poses]))
@@ -163,12 +173,14 @@ def _best_crop(boxes: Floats, whole: tuple[int, int], size_px: tuple[int, int]) 
     return crop
 
 
-def tight_crop(poses: Sequence[Pose], whole: tuple[int, int], size_px: tuple[int, int]) -> Crop:
-    """The smallest part with the network's aspect ratio that holds the person's range."""
+def tight_crop(poses: Sequence[Pose], whole: tuple[int, int], size_px: tuple[int, int]) -> Crop | None:
+    """The smallest part with the network's aspect ratio that holds the person's range; None where it is too small."""
     left, top, right, bottom = person_range(poses)
     k = max((right - left) / size_px[0], (bottom - top) / size_px[1])
     k = min(k, whole[0] / size_px[0], whole[1] / size_px[1])
     width, height = round(k * size_px[0]), round(k * size_px[1])
+    if min(width, height) < LEAST_PX:
+        return None
     x = min(max(0, round((left + right - width) / 2)), whole[0] - width)
     y = min(max(0, round((top + bottom - height) / 2)), whole[1] - height)
     return Crop(x, y, width, height, size_px)
