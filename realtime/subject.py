@@ -17,15 +17,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
-import cv2
 import msgspec
-import numpy as np
 import tyro
 
 from engines.errors import UserError
 from engines.files import NO_JSON, data_folder, legible, sha256, write_file
 from realtime.figure import Figure
 from realtime.frame import Rgb
+from realtime.pictures import read_picture
 from realtime.pose.figure.styles import Style, load_style
 from realtime.pose.normalization.motion_range import MotionRange
 from realtime.pose.normalization.proportions import Proportions
@@ -197,14 +196,14 @@ def load_subject(name: str) -> Subject:
     found = {path.name for pattern in OPENED for path in folder.glob(pattern)}
     for file in sorted({GENERATOR, PLATE, *manifest.files, *found}):
         _check_file(folder, file, manifest.files.get(file))
-    plate = cv2.imread(str(folder / PLATE), cv2.IMREAD_COLOR_RGB)
+    plate = read_picture(folder / PLATE)
     if plate is None or plate.shape != (manifest.height_px, manifest.width_px, 3):
         raise UserError(
             f"The plate of the subject {folder} is not a picture of {manifest.width_px} x {manifest.height_px} pixels: "
             "export it again."
         )
     atlas = load_atlas(folder / ATLAS) if ATLAS in manifest.files else None
-    return Subject(folder, manifest, np.asarray(plate, np.uint8), style, atlas)
+    return Subject(folder, manifest, plate, style, atlas)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

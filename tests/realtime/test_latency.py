@@ -296,7 +296,7 @@ PROGRAM = """
     from tests.support.standing_pose import standing
 
     class Printer:
-        dropped = 0
+        dropped, watched = 0, True
         def write(self, frame):
             print(frame.number, time.perf_counter() - frame.captured_at_s, flush=True)
         def close(self):

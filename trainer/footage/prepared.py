@@ -4,7 +4,6 @@ import shlex
 from pathlib import Path
 
 import av
-import cv2
 import msgspec
 import numpy as np
 
@@ -13,6 +12,7 @@ from engines.errors import UserError
 from engines.files import NO_JSON, NO_NPZ
 from realtime.figure import Figure
 from realtime.frame import Rgb
+from realtime.pictures import read_picture
 from realtime.pose.archive import load_poses
 from realtime.pose.figure.styles import Style, load_style
 from realtime.pose.normalization.motion_range import MotionRange
@@ -141,10 +141,10 @@ def _read_poses(file: Path) -> list[Pose | None]:
 
 
 def _read_plate(file: Path, about: Prepared) -> Rgb:
-    plate = cv2.imread(str(file), cv2.IMREAD_COLOR_RGB)
+    plate = read_picture(file)
     if plate is None or plate.shape != (about.height_px, about.width_px, 3):
         raise _damaged(file)
-    return np.asarray(plate, np.uint8)
+    return plate
 
 
 def _damaged(file: Path) -> UserError:
@@ -161,7 +161,7 @@ class PictureReader:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            self._container = av.open(str(path))
+            self._container = av.open(f"file:{path}")  # whatever the folders are called
             self._stream = self._container.streams.video[0]
         except (OSError, IndexError, av.error.FFmpegError) as error:
             raise _damaged(path) from error
