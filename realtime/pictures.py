@@ -15,7 +15,7 @@ from realtime.frame import Rgb
 PICTURES_FPS = 30.0
 """How many pictures are shown per second unless somebody says so."""
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
-JPEG_BEGIN, JPEG_SCAN, JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
+JPEG_MARKER, JPEG_BEGIN, JPEG_SCAN, JPEG_END = b"\xff", b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 """Markers (ITU-T T.81, table B.1)."""
 LAST_NUMBER = re.compile(r"\d+(?=\D*$)")
 REGULAR = 0.6
@@ -98,13 +98,21 @@ def read_picture(file: Path) -> Rgb | None:
     """A picture, uint8 [H, W, 3]; None if it is none, or is not whole."""
     try:
         data = file.read_bytes() if file.is_file() else b""  # OpenCV itself reads no names that are not UTF-8
-        cut_off = data[:2] == JPEG_BEGIN and data.rfind(JPEG_END) < data.rfind(JPEG_SCAN)
-        if not data or cut_off:  # OpenCV would fill the rest with grey
+        if not data or (data[:2] == JPEG_BEGIN and _is_cut_off(data)):  # OpenCV would fill the rest with grey
             return None
         rgb = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     except (OSError, cv2.error):  # one says that it is larger than any picture
         return None
     return None if rgb is None else np.asarray(rgb, np.uint8)
+
+
+def _is_cut_off(jpeg: bytes) -> bool:
+    """Whether the picture's end is missing; its preview has one of its own, and phones append films."""
+    at = len(JPEG_BEGIN)
+    while jpeg[at : at + 1] == JPEG_MARKER and jpeg[at : at + 2] != JPEG_SCAN:
+        filled = jpeg[at + 1 : at + 2] == JPEG_MARKER  # any number of them may stand before a marker
+        at += 1 if filled else 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
+    return jpeg.find(JPEG_END, at) < 0
 
 
 def has_pictures(folder: Path) -> bool:

@@ -33,7 +33,7 @@ LOG = logging.getLogger(__name__)
 STILL = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 ORDER_ONLY = ("avi", "h264", "hevc", "m4v")
 """Formats that tell the order of frames but not when they are shown."""
-GAP_S, GAP_STEPS = 10.0, 20
+GAP_S, GAP_STEPS = 60.0, 20
 """A film's clock that goes on by more seconds, and by more usual steps, has leapt: nobody waits for so long."""
 TICK = Fraction(1, 120_000)
 """Seconds, of the clock of what is written: a frame lasts whole ticks at all usual rates, 24 to 60/1.001 included."""

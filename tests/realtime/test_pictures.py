@@ -81,8 +81,15 @@ def test_half_a_jpeg_is_no_picture(tmp_path: Path) -> None:
     for bytes_left in (len(whole) - 2, len(whole) // 2, 10, 0):
         (tmp_path / "1.jpg").write_bytes(whole[:bytes_left])
         assert read_picture(tmp_path / "1.jpg") is None
-    (tmp_path / "1.jpg").write_bytes(whole + b"made by a phone")
-    assert read_picture(tmp_path / "1.jpg") is not None
+    preview = b"\xff\xe1" + (len(whole) + 2).to_bytes(2, "big") + whole
+    for content, is_picture in (
+        (whole + b"a phone's film, with \xff\xda in it", True),
+        (whole[:2] + preview + whole[2:], True),
+        (whole[:2] + b"\xff\xff" + whole[2:], True),
+        (whole[:2] + preview + whole[2 : len(whole) // 2], False),
+    ):
+        (tmp_path / "1.jpg").write_bytes(content)
+        assert (read_picture(tmp_path / "1.jpg") is not None) is is_picture
     assert read_picture(tmp_path) is None, "a folder"
     assert read_picture(tmp_path / "missing.png") is None
 
