@@ -4,7 +4,7 @@ one thread and freed in another leave holes in all of them."""
 import ctypes
 import sys
 
-HEAPS = 2
+HEAPS = 4
 """For all threads; with eight per core, as is usual, a session on two cores held 45 MiB more after three minutes, grew
 on, and was no faster."""
 M_ARENA_MAX = -8
