@@ -59,8 +59,12 @@ class SocketViewers:
         socket = web.WebSocketResponse(
             protocols=[PROTOCOL], heartbeat=_HEARTBEAT_S, timeout=_CLOSE_S, compress=False, max_msg_size=16
         )
-        await socket.prepare(request)
         self._sockets.add(socket)
+        try:
+            await socket.prepare(request)
+        except BaseException:
+            self._sockets.discard(socket)
+            raise
         tracks = [StreamTrack(stream, cast(CodecName, codec)) for stream in self._streams]
         windows = [asyncio.BoundedSemaphore(ON_THE_WAY) for _ in tracks]
         tasks: list[asyncio.Task[None]] = []
@@ -86,7 +90,7 @@ class SocketViewers:
 
     async def close(self) -> None:
         """Say good-bye to all."""
-        await asyncio.gather(*(socket.close() for socket in tuple(self._sockets)))
+        await asyncio.gather(*(socket.close() for socket in tuple(self._sockets) if socket.prepared))
 
 
 async def _send(
