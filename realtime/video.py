@@ -121,7 +121,7 @@ def _packet_times_s(path: Path) -> list[float]:
     """When the pictures of a film are shown, in order, the first at 0, as its packets say without being decoded."""
     runs, last = [list[float]()], None
     with opened(path) as (container, stream):
-        base = float(stream.time_base or 0)
+        base, told_s = float(stream.time_base or 0), 1 / _told_rate(stream)
         for packet in _packets(container, stream):
             if packet.dts is not None:
                 if last is not None and packet.dts < last:
@@ -133,7 +133,7 @@ def _packet_times_s(path: Path) -> list[float]:
     steps_s = [np.diff(np.sort(run)) for run in runs if run]
     if not steps_s:
         return []
-    usual_s = float(np.median(np.concatenate(steps_s))) if any(map(len, steps_s)) else 1 / _told_rate(stream)
+    usual_s = float(np.median(np.concatenate(steps_s))) if any(map(len, steps_s)) else told_s
     steps = np.concatenate([np.concatenate([[usual_s], each]) for each in steps_s])[1:]
     steps[steps > _most_gap_s(usual_s)] = usual_s
     return [0.0, *np.cumsum(steps).tolist()]

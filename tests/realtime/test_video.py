@@ -13,7 +13,7 @@ from engines.errors import UserError
 from realtime.frame import Rgb
 from realtime.video import VideoWriter, count_frames, film_length_s, frame_rate, read_video
 from tests.support.commands import DATA
-from tests.support.footage_files import textured, write_film
+from tests.support.footage_files import textured, write_film, write_two_tracks
 from tests.support.streams import numbered_picture, read_number
 
 FAULTS = DATA / "faults"
@@ -79,18 +79,7 @@ def test_several_damaged_pictures_are_counted_and_the_others_keep_their_times(tm
 
 def test_a_preview_that_moves_is_not_the_film(tmp_path: Path) -> None:
     """Action cameras write a small film of the same beside it, sometimes as the first track."""
-    with av.open(str(tmp_path / "two.mp4"), "w") as container:
-        tracks = [container.add_stream("libx264", rate=30) for _ in range(2)]
-        for track, side in zip(tracks, (64, 256), strict=True):
-            track.width = track.height = side
-            track.pix_fmt = "yuv420p"
-        for number in range(20):
-            frame = av.VideoFrame.from_ndarray(numbered_picture(number), format="rgb24")
-            for track, side in zip(tracks, (64, 256), strict=True):
-                container.mux(track.encode(frame.reformat(side, side, "yuv420p")))
-        for track in tracks:
-            container.mux(track.encode(None))
-    pictures, _, notes = read(tmp_path / "two.mp4")
+    pictures, _, notes = read(write_two_tracks(tmp_path / "two.mp4"))
     assert [read_number(rgb) for rgb in pictures] == list(range(20))
     assert pictures[0].shape == (256, 256, 3)
     assert not notes
@@ -290,3 +279,10 @@ def test_a_file_that_breaks_off_before_its_first_picture_is_damaged(tmp_path: Pa
     (tmp_path / "broken.webm").write_bytes(film.read_bytes()[:1500])
     with pytest.raises(UserError, match="is damaged: none of its pictures can be decoded"):
         read(tmp_path / "broken.webm")
+
+
+def test_a_film_of_one_picture(tmp_path: Path) -> None:
+    film = write_film(tmp_path / "one.mkv", [numbered_picture(7)], 1 / 30)
+    assert frame_rate(film) > 0
+    assert film_length_s(film) == 0
+    assert [read_number(rgb) for rgb in read(film)[0]] == [7]

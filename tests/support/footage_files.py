@@ -13,6 +13,7 @@ from realtime.frame import Rgb
 from realtime.pose.pose import Pose
 from tests.support.openpose_files import write_frame
 from tests.support.standing_pose import standing
+from tests.support.streams import numbered_picture
 
 
 def write_film(
@@ -43,6 +44,22 @@ def write_film(
             frame.pts, frame.time_base = round(at_s * 90000), Fraction(1, 90000)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+    return path
+
+
+def write_two_tracks(path: Path) -> Path:
+    """Twenty numbered pictures as a film of 256 px, and before it a preview of 64 px, as action cameras write it."""
+    with av.open(f"file:{path}", "w", format="mp4") as container:
+        tracks = [container.add_stream("libx264", rate=30) for _ in range(2)]
+        for track, side in zip(tracks, (64, 256), strict=True):
+            track.width = track.height = side
+            track.pix_fmt = "yuv420p"
+        for number in range(20):
+            frame = av.VideoFrame.from_ndarray(numbered_picture(number), format="rgb24")
+            for track, side in zip(tracks, (64, 256), strict=True):
+                container.mux(track.encode(frame.reformat(side, side, "yuv420p")))
+        for track in tracks:
+            container.mux(track.encode(None))
     return path
 
 

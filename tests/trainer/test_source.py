@@ -15,7 +15,7 @@ from engines.errors import UserError
 from realtime.frame import Rgb
 from realtime.video import VideoWriter, read_video
 from tests.support.commands import DATA
-from tests.support.footage_files import textured, write_film
+from tests.support.footage_files import textured, write_film, write_two_tracks
 from tests.support.numbers import floats
 from tests.support.streams import numbered_picture, read_number
 from trainer.footage.extract import remux
@@ -136,18 +136,8 @@ def test_a_copied_video_has_the_very_same_pictures(tmp_path: Path) -> None:
 
 
 def test_of_two_films_the_larger_one_is_copied(tmp_path: Path) -> None:
-    with av.open(f"file:{tmp_path / '12:30.mp4'}", "w", format="mp4") as container:
-        tracks = [container.add_stream("libx264", rate=30) for _ in range(2)]
-        for track, side in zip(tracks, (64, 256), strict=True):
-            track.width = track.height = side
-            track.pix_fmt = "yuv420p"
-        for number in range(20):
-            frame = av.VideoFrame.from_ndarray(numbered_picture(number), format="rgb24")
-            for track, side in zip(tracks, (64, 256), strict=True):
-                container.mux(track.encode(frame.reformat(side, side, "yuv420p")))
-        for track in tracks:
-            container.mux(track.encode(None))
-    assert remux(tmp_path / "12:30.mp4", tmp_path / "copy.mp4", 30.0, 20)
+    film = write_two_tracks(tmp_path / "12:30.mp4")
+    assert remux(film, tmp_path / "copy.mp4", 30.0, 20)
     assert [read_number(rgb) for rgb, _ in read_video(tmp_path / "copy.mp4")] == list(range(20))
 
 
