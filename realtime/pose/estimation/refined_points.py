@@ -6,6 +6,7 @@ crop whether there is such a part in it. Positions run from 0 to 1 within the re
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,12 +63,17 @@ def decode(output: Floats) -> Refined:
     count, grid = (len(output) - 1) // 2, output.shape[1]
     flat = output.reshape(len(output), -1)
     weight = np.exp(flat[:count] - flat[:count].max(axis=1, keepdims=True))
-    weight /= weight.sum(axis=1, keepdims=True)
-    cells = (np.arange(grid, dtype=np.float32) + np.float32(0.5)) / np.float32(grid)
-    place = weight.reshape(count, grid, grid)
-    xy = np.stack([place.sum(axis=1) @ cells, place.sum(axis=2) @ cells], axis=1)
-    deviation = np.exp((weight * flat[count:-1]).sum(axis=1))
-    return Refined(xy, deviation, float(1 / (1 + np.exp(-flat[-1].mean()))))
+    x_y_1 = weight @ _cells(grid)
+    logarithm = np.einsum("pi,pi->p", weight, flat[count:-1]) / x_y_1[:, 2]
+    return Refined(x_y_1[:, :2] / x_y_1[:, 2:], np.exp(logarithm), float(1 / (1 + np.exp(-flat[-1].mean()))))
+
+
+@lru_cache
+def _cells(grid: int) -> Floats:
+    """x, y and 1 of every cell, row by row: one product with weights sums all three."""
+    along = (np.arange(grid, dtype=np.float32) + np.float32(0.5)) / np.float32(grid)
+    y, x = np.meshgrid(along, along, indexing="ij")
+    return np.stack([x.ravel(), y.ravel(), np.ones(grid * grid, np.float32)], axis=1)
 
 
 def share_of_trust(values: Floats, all_below: float, none_from: float) -> Floats:
