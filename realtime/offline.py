@@ -34,7 +34,8 @@ from realtime.pose.track import PoseTrack, TrackedPose
 from realtime.render import Renderer
 from realtime.subject import Manifest, Subject
 from realtime.subject_engines import BEST, EngineConfig, open_renderer
-from realtime.video import VideoWriter, count_frames, frame_rate, open_sound, read_video
+from realtime.video import count_frames, frame_rate, open_sound, read_video
+from realtime.video_writer import VideoWriter
 
 LOG = logging.getLogger(__name__)
 LOOK_BACK_FRAMES = 60

@@ -1,4 +1,4 @@
-"""A folder of pictures as a film: in which order they are shown, and what is missing among their numbers."""
+"""Read and write pictures; a folder of them as a film: in which order they are shown, and what is missing."""
 
 import re
 from collections import Counter
@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from engines.errors import UserError
+from engines.files import write_file
 from realtime.frame import Rgb
 
 PICTURES_FPS = 30.0
@@ -104,6 +105,12 @@ def read_picture(file: Path) -> Rgb | None:
     except (OSError, cv2.error):  # one says that it is larger than any picture
         return None
     return None if rgb is None else np.asarray(rgb, np.uint8)
+
+
+def write_picture(path: Path, rgb: Rgb) -> None:
+    """Write a picture, uint8 [H, W, 3], whole or not at all, in the format that its name ends in."""
+    _, data = cv2.imencode(path.suffix, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+    write_file(path, data.tobytes())
 
 
 def _is_cut_off(jpeg: bytes) -> bool:

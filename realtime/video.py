@@ -1,18 +1,16 @@
-"""Read and write films (RGB pictures, upright, their times, and the sound), and write pictures.
+"""Read films: RGB pictures, upright, their times, and the sound.
 
 A film is a video file, or a folder of pictures (`realtime.pictures`).
 """
 
 import logging
-import math
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 from statistics import median
-from types import TracebackType
 from typing import TypeAlias, TypeVar
 
 import av
@@ -22,7 +20,6 @@ from av.sidedata.sidedata import SideData
 from av.stream import Disposition
 
 from engines.errors import UserError
-from engines.files import replace_file, write_file
 from realtime import hdr
 from realtime.fetch import public_name
 from realtime.frame import Rgb
@@ -35,8 +32,6 @@ ORDER_ONLY = ("avi", "h264", "hevc", "m4v")
 """Formats that tell the order of frames but not when they are shown."""
 GAP_S, GAP_STEPS = 60.0, 20
 """A film's clock that goes on by more seconds, and by more usual steps, has leapt: nobody waits for so long."""
-TICK = Fraction(1, 120_000)
-"""Seconds, of the clock of what is written: a frame lasts whole ticks at all usual rates, 24 to 60/1.001 included."""
 Packet: TypeAlias = "av.Packet[av.VideoStream]"
 AnyStream = TypeVar("AnyStream", av.VideoStream, av.AudioStream)
 
@@ -351,93 +346,3 @@ def as_shown(frame: av.VideoFrame, aspect: Fraction | None, matrix: bytes | None
     if abs(xy) > abs(xx):
         rgb, xx, yy = rgb.transpose(1, 0, 2), yx, xy
     return np.ascontiguousarray(rgb[:: -1 if yy < 0 else 1, :: -1 if xx < 0 else 1])
-
-
-class VideoWriter:
-    """Writes pictures to an H.264 file; the file appears under its name only when it is whole.
-
-    Args:
-        path: an .mp4 file.
-        fps: frames per second.
-        crf: x264's quality, lower is better.
-        gop: frames between key frames.
-        pix_fmt: "yuv420p" plays everywhere, "yuv444p" keeps the colours at full resolution.
-        most_bit_s: bits per second that are never exceeded for long, whatever the quality; 0 leaves it open.
-        sound: what is heard with the pictures; see `open_sound`.
-        comment: what the file says of itself.
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        fps: float,
-        *,
-        crf: int = 18,
-        gop: int = 60,
-        pix_fmt: str = "yuv420p",
-        most_bit_s: int = 0,
-        sound: Sound | None = None,
-        comment: str = "",
-    ) -> None:
-        self._path, self._sound, self._comment = path, sound, comment
-        self._fps = Fraction(fps).limit_denominator(1001)
-        self._options: Mapping[str, str] = {"crf": str(crf), "preset": "veryfast", "g": str(gop)}
-        if most_bit_s:
-            self._options = {**self._options, "maxrate": str(most_bit_s), "bufsize": str(2 * most_bit_s)}
-        self._pix_fmt = pix_fmt
-        self._stream: av.VideoStream | None = None
-        self._written, self._ticks = 0, -1
-
-    def write(self, rgb: Rgb, at_s: float | None = None) -> None:
-        """Append a picture, uint8 [H, W, 3] with even sides; all of one size.
-
-        Args:
-            rgb: the picture.
-            at_s: when it is shown, later than the one before; by default the next frame at the file's rate.
-        """
-        stream = self._stream or self._begin(rgb)
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
-        due_s = self._written / self._fps if at_s is None else at_s
-        self._written, self._ticks = self._written + 1, max(self._ticks + 1, round(due_s / TICK))
-        frame.pts, frame.time_base = self._ticks, TICK
-        self._container.mux(stream.encode(frame))
-        if self._sound is not None:
-            self._container.mux(list(self._sound.until(float(due_s))))
-
-    def _begin(self, rgb: Rgb) -> av.VideoStream:
-        stream = self._container.add_stream("libx264", rate=self._fps, options=dict(self._options))
-        stream.height, stream.width = rgb.shape[:2]
-        stream.pix_fmt, stream.codec_context.time_base = self._pix_fmt, TICK
-        if self._comment:
-            self._container.metadata["comment"] = self._comment
-        if self._sound is not None:
-            self._sound.join(self._container)
-        self._stream = stream
-        return stream
-
-    def __enter__(self) -> "VideoWriter":
-        with ExitStack() as stack:
-            file = stack.enter_context(replace_file(self._path))
-            self._container = stack.enter_context(av.open(file.name, "w", format="mp4"))
-            stack.push(self._finish)
-            self._open = stack.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._open.__exit__(kind, error, trace)
-
-    def _finish(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None and self._stream is not None:
-            self._container.mux(self._stream.encode(None))
-            if self._sound is not None:
-                self._container.mux(list(self._sound.until(math.inf)))
-
-
-def write_picture(path: Path, rgb: Rgb) -> None:
-    """Write a picture, uint8 [H, W, 3], whole or not at all, in the format that its name ends in."""
-    _, data = cv2.imencode(path.suffix, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
-    write_file(path, data.tobytes())

@@ -21,8 +21,8 @@ from realtime.live.run_config import CaptureConfig
 from realtime.live.session import Session
 from realtime.live.source import FileSource, Source, performers
 from realtime.live.whip_source import WHIP, WhipSource
+from realtime.pictures import write_picture
 from realtime.subject import Manifest, subject_folders
-from realtime.video import write_picture
 from server.control import Command
 from server.sound import SharedSound
 

@@ -23,7 +23,8 @@ from realtime.pose.pose import Pose
 from realtime.pose.quality import Truth, load_truth
 from realtime.pose.track import PoseTrack
 from realtime.pose_tools.report import TruthReport, compare_with_truth, page, report_track
-from realtime.video import VideoWriter, count_frames, film_length_s, frame_rate, read_video
+from realtime.video import count_frames, film_length_s, frame_rate, read_video
+from realtime.video_writer import VideoWriter
 
 STILL_COUNT = 6
 """Pictures in the report."""

@@ -18,7 +18,8 @@ from realtime.live.openpose_source import PosedFrame
 from realtime.live.performer_profile import Profile, load_profile, profiles_folder, save_profile
 from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.normalization.motion_range import MotionRange, Stand
-from realtime.video import VideoWriter, read_video
+from realtime.video import read_video
+from realtime.video_writer import VideoWriter
 from tests.support.commands import DATA, assert_refused, command, command_here
 from tests.support.scripted import ScriptedSource
 from tests.support.standing_pose import standing

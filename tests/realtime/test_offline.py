@@ -15,6 +15,7 @@ from engines.errors import UserError
 from realtime.figure import Figure
 from realtime.frame import Rgb
 from realtime.offline import LOOK_BACK_FRAMES, Performance, default_out, figures, plan, render, render_all, watch
+from realtime.pictures import write_picture
 from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.measure import ankle_line_px, middle, stature_px
 from realtime.pose.pose import Pose
@@ -23,7 +24,7 @@ from realtime.pose.smooth import Smoother, look_back
 from realtime.pose.track import PoseTrack
 from realtime.subject import Subject, load_subject
 from realtime.subject_engines import EngineConfig
-from realtime.video import read_video, write_picture
+from realtime.video import read_video
 from tests.support.commands import DATA, assert_refused, command, command_here
 from tests.support.films_with_sound import BEEP_S, beep_at_s, film_with_sound
 from tests.support.footage_files import swaying, write_film

@@ -10,8 +10,8 @@ import pytest
 
 from engines.errors import UserError
 from realtime.live.source import open_source
-from realtime.pictures import PictureFolder, read_picture
-from realtime.video import count_frames, frame_rate, read_video, write_picture
+from realtime.pictures import PictureFolder, read_picture, write_picture
+from realtime.video import count_frames, frame_rate, read_video
 from tests.support.commands import command
 from tests.support.footage_files import textured
 from tests.support.streams import numbered_picture, read_number

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from realtime.pose_tools.bench import CHUNK, PoseBenchResult
-from realtime.video import VideoWriter, read_video
+from realtime.video import read_video
+from realtime.video_writer import VideoWriter
 from tests.support.commands import DATA, assert_refused, command, command_here
 
 

@@ -12,7 +12,8 @@ from realtime.pose.pose import Pose
 from realtime.pose.quality import FINGERTIPS, JOINTS, Truth
 from realtime.pose.skeleton import BODY_NAMES, INDEX, LEFT_HAND, K
 from realtime.pose_tools.report import compare_with_truth, report_track
-from realtime.video import VideoWriter, count_frames, read_video
+from realtime.video import count_frames, read_video
+from realtime.video_writer import VideoWriter
 from tests.support.commands import DATA, assert_refused, command, command_here
 from tests.support.standing_pose import standing
 

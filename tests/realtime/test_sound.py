@@ -7,7 +7,8 @@ import av
 import numpy as np
 import pytest
 
-from realtime.video import VideoWriter, open_sound, read_video
+from realtime.video import open_sound, read_video
+from realtime.video_writer import VideoWriter
 from tests.support.films_with_sound import BEEP_S, LENGTH_S, beep_at_s, film_with_sound
 from tests.support.streams import numbered_picture
 

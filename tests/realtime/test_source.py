@@ -26,7 +26,8 @@ from realtime.pose.pose import Pose
 from realtime.pose.skeleton import BODY, LEFT_HAND
 from realtime.pose.track import PoseTrack
 from realtime.subject import load_subject
-from realtime.video import VideoWriter, count_frames, read_video
+from realtime.video import count_frames, read_video
+from realtime.video_writer import VideoWriter
 from tests.support.commands import DATA
 from tests.support.openpose_files import write_frame
 from tests.support.scripted import ScriptedRenderer

@@ -11,7 +11,8 @@ import pytest
 
 from engines.errors import UserError
 from realtime.frame import Rgb
-from realtime.video import VideoWriter, count_frames, film_length_s, frame_rate, read_video
+from realtime.video import count_frames, film_length_s, frame_rate, read_video
+from realtime.video_writer import VideoWriter
 from tests.support.commands import DATA
 from tests.support.footage_files import textured, write_film, write_two_tracks
 from tests.support.streams import numbered_picture, read_number

@@ -17,7 +17,7 @@ from realtime.pose.figure.limbs import draw
 from realtime.pose.skeleton import INDEX
 from realtime.render import Renderer
 from realtime.subject import load_subject
-from realtime.video import VideoWriter
+from realtime.video_writer import VideoWriter
 from tests.support.commands import DATA, assert_refused, chosen, command, command_here
 from tests.support.openpose_files import write_frame
 from tests.support.standing_pose import standing

@@ -16,7 +16,8 @@ from engines.errors import UserError
 from realtime.frame import Rgb
 from realtime.subject import load_subject, write_manifest
 from realtime.subject_engines import EngineConfig
-from realtime.video import VideoWriter, read_video
+from realtime.video import read_video
+from realtime.video_writer import VideoWriter
 from tests.support.commands import DATA, assert_refused, command, command_here
 from tests.support.standing_pose import standing
 from trainer.detector.classifier import (

@@ -7,7 +7,8 @@ import pytest
 
 from engines.errors import UserError
 from engines.files import disk_full_message
-from realtime.video import VideoWriter, write_picture
+from realtime.pictures import write_picture
+from realtime.video_writer import VideoWriter
 from tests.support.commands import assert_refused, command
 from tests.support.footage_files import paint, swaying, textured, write_film, write_labels
 from tests.support.full_disk import no_file_beyond

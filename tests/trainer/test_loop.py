@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import torch
 
-from realtime.video import count_frames, write_picture
+from realtime.pictures import write_picture
+from realtime.video import count_frames
 from tests.support.commands import DATA, assert_refused, chosen, command, command_here, command_signalled
 from tests.support.footage_files import paint, swaying, textured, write_labels
 from trainer.footage.prepared import load_prepared

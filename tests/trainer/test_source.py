@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from engines.errors import UserError
 from realtime.frame import Rgb
-from realtime.video import VideoWriter, read_video
+from realtime.video import read_video
+from realtime.video_writer import VideoWriter
 from tests.support.commands import DATA
 from tests.support.footage_files import textured, write_film, write_two_tracks
 from tests.support.numbers import floats

@@ -34,7 +34,8 @@ from realtime.pose.measure import HeadBox, head_box, stature_px
 from realtime.pose.pose import Pose
 from realtime.pose.skeleton import REFINED
 from realtime.render import crop_head
-from realtime.video import VideoWriter, read_video
+from realtime.video import read_video
+from realtime.video_writer import VideoWriter
 from trainer.networks.efficientnet import EfficientNet
 from trainer.networks.patches import from_bytes
 

@@ -19,7 +19,7 @@ from realtime.pose.estimation.estimator import load_estimator
 from realtime.pose.pose import Pose
 from realtime.subject import Subject, load_subject, write_manifest
 from realtime.subject_engines import EngineConfig
-from realtime.video import VideoWriter
+from realtime.video_writer import VideoWriter
 from trainer.evaluation.drift import DriftPlan, measure_drift, plan_drift
 from trainer.evaluation.frame_metrics import FrameMetrics, MeasuredFrame, MetricNetworks, Metrics
 from trainer.evaluation.playback import PlaybackChain, PlaybackFrame, ReprojectedChain, VideoPlayback

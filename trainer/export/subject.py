@@ -16,9 +16,9 @@ from engines.files import delete_abandoned, draft_of, errors_named, sha256
 from engines.load import load_engine
 from engines.parity import psnr_db
 from realtime.frame import Rgb
+from realtime.pictures import write_picture
 from realtime.references.atlas import ATLAS
 from realtime.subject import FACE, FORMAT, GENERATOR, MANIFEST, PLATE, Manifest, Training, write_manifest
-from realtime.video import write_picture
 from trainer.config import ExportConfig, TrainConfig
 from trainer.export.int8 import add_int8
 from trainer.export.onnx import export_face, export_generator

@@ -13,7 +13,8 @@ from engines.files import replace_file
 from realtime import hdr
 from realtime.frame import Rgb
 from realtime.pose.pose import Pose
-from realtime.video import VideoWriter, opened
+from realtime.video import opened
+from realtime.video_writer import VideoWriter
 from trainer.footage.background import PlateEstimator
 from trainer.footage.crop import Crop
 from trainer.footage.prepared import PLATE_GREY

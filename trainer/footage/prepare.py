@@ -19,6 +19,7 @@ import msgspec
 from engines.cores import usable_cores
 from engines.errors import UserError
 from engines.files import legible, write_file
+from realtime.pictures import write_picture
 from realtime.pose.archive import save_poses
 from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.estimation.estimator import load_estimator
@@ -28,7 +29,6 @@ from realtime.pose.normalization.proportions import lengths, measure_proportions
 from realtime.pose.openpose_folder import read_openpose
 from realtime.pose.skeleton import UNREFINED
 from realtime.references.atlas import ATLAS
-from realtime.video import write_picture
 from trainer.config import PrepareConfig
 from trainer.footage.acceptance import FootageReport, check_length
 from trainer.footage.analyse import Track, analyse_footage

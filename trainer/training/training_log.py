@@ -17,7 +17,8 @@ from torch.utils.tensorboard.summary import image, scalar
 from engines.console import progress_bar
 from engines.files import replace_file
 from realtime.frame import Rgb
-from realtime.video import VideoWriter, write_picture
+from realtime.pictures import write_picture
+from realtime.video_writer import VideoWriter
 from trainer.training.stage import Score, Stage
 
 SMOOTHING = 0.05

@@ -9,7 +9,7 @@ from engines.errors import UserError
 from realtime.live.source import open_source
 from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.estimation.people import check_person
-from realtime.video import VideoWriter
+from realtime.video_writer import VideoWriter
 from tests.support.commands import DATA, assert_refused, command
 from tests.support.two_people import ALICE_X, scene
 

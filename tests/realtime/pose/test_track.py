@@ -24,7 +24,7 @@ from realtime.pose.track import PoseTrack, TrackedPose
 from realtime.pose_tools.annotate import report_poses
 from realtime.subject import load_subject
 from realtime.subject_engines import EngineConfig
-from realtime.video import VideoWriter
+from realtime.video_writer import VideoWriter
 from tests.support.commands import assert_refused, command
 from tests.support.footage_files import paint, swaying, textured
 from tests.support.scripted import ScriptedRenderer
