@@ -16,6 +16,7 @@ from realtime.pose.figure.styles import StyleName
 from realtime.references.atlas import ATLAS
 from trainer.config import CheckpointConfig, ExportConfig, Machine, PrepareConfig, TrainConfig, first_process
 from trainer.evaluate_cli import Inline, detector, evaluate
+from trainer.run_folder import alone_in
 from trainer.settings import PRESETS, Overrides, PresetName, list_settings
 
 RunFolder = Annotated[Positional[Path], arg(metavar="RUN")]
@@ -83,8 +84,7 @@ def fit(
     """
     _check_footage(prepare)
     folder = run or Path("runs") / subject.name
-    for each in (folder, subject.folder.parent):
-        check_writable(each)
+    check_writable(subject.folder.parent)
     if instant and (train.steps is not None or train.preset != "live"):
         raise UserError("--instant trains nothing: leave --steps and --preset out, or train without it.")
     overrides = train.overrides()
@@ -93,7 +93,7 @@ def fit(
     from trainer.fit import fit as fit_video  # the others of its kind are as late: it takes seconds
     from trainer.footage.prepare import kept
 
-    with stopping_says(lambda: kept(folder)):
+    with alone_in(folder), stopping_says(lambda: kept(folder)):
         done = fit_video(
             prepare,
             folder,
@@ -130,12 +130,11 @@ def prepare(
         config.check_there()
     else:
         _check_footage(config)
-    check_writable(out)
     from trainer.footage.prepare import kept, report_footage
     from trainer.footage.prepare import prepare as prepare_video
 
     chosen = replace(config, figure=figure, fps=fps)
-    with disk_full_message("the prepared footage", out), stopping_says(lambda: kept(out)):
+    with alone_in(out), disk_full_message("the prepared footage", out), stopping_says(lambda: kept(out)):
         if only_report:
             reasons = report_footage(chosen, out).reasons
             verdict = f"It cannot be used: {'; '.join(reasons)}." if reasons else "Next: the same without --only-report"
@@ -165,10 +164,11 @@ def train(
 
     config, machine, checkpointing = options.settings(options.overrides())
     load_prepared(run / "data")
-    check_writable(run)
     from trainer.run import train_run
 
-    if train_run(run, config, machine=machine, checkpointing=checkpointing, start_from=start_from):
+    with alone_in(run):
+        finished = train_run(run, config, machine=machine, checkpointing=checkpointing, start_from=start_from)
+    if finished:
         print(f"Finished. Next: trainer export {shlex.quote(str(run))} --name NAME")
     else:
         _say_stopped(run)

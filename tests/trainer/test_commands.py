@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from engines.errors import UserError
 from engines.load import load_engine
 from realtime.figure import Figure
 from realtime.pose.archive import load_poses
@@ -22,6 +23,7 @@ from tests.support.commands import DATA, assert_refused, chosen, command, comman
 from tests.support.openpose_files import write_frame
 from tests.support.standing_pose import standing
 from trainer.export.subject import _replaced
+from trainer.run_folder import alone_in
 
 
 def test_the_run_leaves_pictures_to_look_at(toy_run: Path) -> None:
@@ -273,3 +275,30 @@ def test_help_teaches(program: str) -> None:
     done: subprocess.CompletedProcess[str] = command(program, "--help")
     assert done.returncode == 0
     assert "usage" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("prepare", DATA / "alice_clip.mp4", "--only-report", "--out"),
+        ("fit", DATA / "alice_clip.mp4", "--name", "eva", "--instant", "--run"),
+    ],
+)
+def test_one_command_at_a_time_works_in_a_run(tmp_path: Path, arguments: tuple[str | Path, ...]) -> None:
+    run = tmp_path / "run"
+    with alone_in(run):
+        assert_refused(command_here("trainer", *arguments, run), str(run), "Another command")
+        kept = [*run.iterdir()]
+    assert kept == [run / ".lock"]
+
+
+def test_training_waits_for_nobody_in_its_folder(toy_run: Path, toy_flags: list[str]) -> None:
+    with alone_in(toy_run):
+        assert_refused(command_here("trainer", "train", toy_run, *toy_flags), str(toy_run), "Another command")
+
+
+def test_a_refused_command_leaves_no_folder(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(UserError), alone_in(run):
+        raise UserError("The film shows nobody.")
+    assert not run.exists()
