@@ -22,7 +22,7 @@ from engines.errors import UserError
 from engines.files import check_writable, disk_full_message, legible
 from realtime.figure import Figure
 from realtime.frame import Rgb
-from realtime.pictures import has_pictures
+from realtime.pictures import PICTURES, has_pictures
 from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.estimation.people import check_person
 from realtime.pose.normalization.motion_range import Stand, whole_range
@@ -276,7 +276,8 @@ def plan(video: Path, out: Path) -> dict[Path, Path]:
     found = _videos_in(video)
     if not found:
         raise UserError(
-            f"The folder {video} has neither videos ({', '.join(sorted(VIDEOS))}) nor pictures in it: give another one."
+            f"The folder {video} has neither videos ({', '.join(sorted(VIDEOS))}) nor pictures "
+            f"({', '.join(sorted(PICTURES))}) in it: give another one."
         )
     if out.is_file() or (out.exists() and out.samefile(video)):
         raise UserError(f"{video} is a folder, so --out must be another one, not {out}.")

@@ -15,7 +15,7 @@ from realtime.frame import Rgb
 
 PICTURES_FPS = 30.0
 """How many pictures are shown per second unless somebody says so."""
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
+PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 JPEG_MARKER, JPEG_BEGIN, JPEG_SCAN, JPEG_END = b"\xff", b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 """Markers (ITU-T T.81, table B.1)."""
 LAST_NUMBER = re.compile(r"\d+(?=\D*$)")
@@ -35,7 +35,8 @@ class PictureFolder:
         if not self._files:
             other = f"; for OpenPose's files write poses:{path}" if any(path.glob("*.json")) else ""
             raise UserError(
-                f"{path} holds no pictures (png, jpg): give a video, or a folder of numbered pictures{other}."
+                f"{path} holds no pictures ({', '.join(sorted(PICTURES))}): "
+                f"give a video, or a folder of numbered pictures{other}."
             )
         self.path, self.frames, self.fps = path, len(self._files), fps
         self.stems = [file.stem for file in self._files]
@@ -129,7 +130,7 @@ def has_pictures(folder: Path) -> bool:
 
 def _pictures_in(folder: Path) -> list[Path]:
     visible = (file for file in folder.iterdir() if not file.name.startswith("."))
-    return sorted((file for file in visible if file.suffix.lower() in SUFFIXES), key=_order)
+    return sorted((file for file in visible if file.suffix.lower() in PICTURES), key=_order)
 
 
 def _order(file: Path) -> tuple[list[str | int], str]:

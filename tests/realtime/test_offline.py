@@ -269,7 +269,7 @@ def test_a_folder_of_pictures_is_one_film(alice: Subject, bob: list[Rgb], tmp_pa
 
 
 def test_folders_that_cannot_be_rendered(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"has neither videos .* nor pictures in it"):
+    with pytest.raises(UserError, match=r"has neither videos .* nor pictures \(.*\.png.*\) in it"):
         plan(tmp_path, tmp_path / "out")
     for name in ("a.mov", "a.mp4"):
         (tmp_path / name).touch()
