@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from tyro.conf import FlagCreatePairsOff, Positional
+from tyro.conf import Positional
 
 from engines.console import run_commands, stopping_says
 from engines.errors import UserError
@@ -185,7 +185,7 @@ def pose(
     truth: Path | None = None,
     start_s: float = 0.0,
     end_s: float = math.inf,
-    replace: FlagCreatePairsOff[bool] = False,
+    replace: bool = False,
     config: Annotated[PoseConfig, Inline] = PoseConfig(),
 ) -> None:
     """Look at the poses in a video: draws them over it, and reports how well and how steadily the person is seen.

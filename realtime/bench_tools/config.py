@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from tyro.conf import FlagCreatePairsOff
 
 from engines.errors import UserError
 from realtime.live.quality import FULL, QualityConfig
@@ -25,12 +24,12 @@ class BenchConfig:
     """The video that drives it: a path, an URL, a folder of pictures, or a bundled performer's name."""
     seconds: float = 20.0
     """How long to measure, after a warm-up; with --scaling, each row. With --minutes it has no effect."""
-    browser: FlagCreatePairsOff[bool] = False
+    browser: bool = False
     """Measure to the page of a real Chromium: first picture, pictures per second, and the way from capture to page."""
-    compare: FlagCreatePairsOff[bool] = False
+    compare: bool = False
     """Measure beside the usual way: MediaPipe's Holistic, the paper's networks in torch, an encoder for every
     viewer."""
-    scaling: FlagCreatePairsOff[bool] = False
+    scaling: bool = False
     """Measure smaller pictures, one core and all, and 1 to 100 viewers."""
     minutes: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None
     """Measure for so long whether memory and latency stay as they are; exit code 1 if they grow."""

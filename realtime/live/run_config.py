@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
-from tyro.conf import FlagCreatePairsOff
 
 from engines.errors import UserError
 from realtime.live.quality import AUTO, QualityConfig
@@ -60,9 +59,9 @@ class AccessConfig:
     """Port to serve on."""
     allow_host: tuple[str, ...] = ()
     """Names under which browsers may reach the server, besides this machine's own."""
-    no_token: FlagCreatePairsOff[bool] = False
+    no_token: bool = False
     """Let everybody who reaches another address watch, control and publish."""
-    tls: FlagCreatePairsOff[bool] = False
+    tls: bool = False
     """Serve https by a certificate of its own, so that phones may use their camera. It is made once; browsers warn of
     it, and its fingerprint is printed to compare."""
     ice_server: tuple[str, ...] = ()
@@ -82,21 +81,21 @@ class AccessConfig:
 class OutputConfig:
     """Where else pictures and sound go, and what is in them."""
 
-    microphone: FlagCreatePairsOff[bool] = False
+    microphone: bool = False
     """Hear this machine's microphone instead of the source's sound."""
-    no_sound: FlagCreatePairsOff[bool] = False
+    no_sound: bool = False
     """Leave out the source's sound, which viewers can switch on and recordings have."""
     record: Annotated[Path | None, tyro.conf.arg(metavar="FILE.mp4")] = None
     """Record what is shown; it plays even if the program is killed. A name that is taken gets a number."""
-    sign: FlagCreatePairsOff[bool] = False
+    sign: bool = False
     """Sign recordings with content credentials (C2PA): made by AI, who is shown, who agreed."""
-    virtual_camera: FlagCreatePairsOff[bool] = False
+    virtual_camera: bool = False
     """Be a camera of this machine, too, for video calls and stage programs."""
     publish: Annotated[str | None, tyro.conf.arg(metavar="URL")] = None
     """Send the stream to a WHIP endpoint, too: MediaMTX, LiveKit, Cloudflare, Janus bring it to many more viewers."""
     publish_token: Annotated[str | None, tyro.conf.arg(metavar="TOKEN")] = None
     """The Bearer token of that endpoint."""
-    no_badge: FlagCreatePairsOff[bool] = False
+    no_badge: bool = False
     """Leave out what every picture says: that it is AI-generated. It is logged."""
 
     def __post_init__(self) -> None:
@@ -127,7 +126,7 @@ class RunConfig:
     """How many pictures of a folder, or poses of OpenPose, are played per second; by default 30."""
     performer: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Whose profile to use, made by `realtime calibrate`; without one your range is learnt while you move."""
-    mirror: FlagCreatePairsOff[bool] = False
+    mirror: bool = False
     """Move as in a mirror from the start; m on the page, or `realtime control mirror false`, changes that."""
     log_format: Literal["text", "json"] = "text"
     """How messages are written: for people, or a line of JSON each, with when clients come and go."""
