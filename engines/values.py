@@ -1,14 +1,17 @@
-"""How command lines read numbers: tyro does it as well, but its errors speak of types, and of what Python says."""
+"""How command lines read numbers, in words of people's (tyro's errors speak of types), and configs."""
 
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
+import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 NAMES: dict[Any, str] = {int: "a whole number", float: "a number"}
 """What people call them."""
 VALUES = ConstructorRegistry()
 """The rules; with this as a context tyro follows them."""
+Inline = tyro.conf.arg(name="")
+"""For a config among the arguments of a command, or in another: its options are named by its fields alone."""
 
 
 @VALUES.primitive_rule

@@ -11,13 +11,13 @@ from tyro.conf import Positional
 from engines.console import run_commands, stopping_says
 from engines.errors import UserError
 from engines.files import check_writable
+from engines.values import Inline
 from realtime.bench_tools.config import BenchConfig
 from realtime.live.run_config import AccessConfig, CaptureConfig, RunConfig
 from realtime.pose.estimation.config import PoseConfig
 from realtime.subject_engines import BEST, EngineConfig
 from realtime.subjects_cli import subjects
 
-Inline = tyro.conf.arg(name="")
 EXAMPLES = {
     "run": "realtime run --camera 0 --subject alice",
     "render": "realtime render dance.mp4 --subject alice --out alice_dance.mp4",

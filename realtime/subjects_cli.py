@@ -16,6 +16,7 @@ from tyro.conf import Positional
 
 from engines.backends import int8_graph
 from engines.errors import UserError
+from engines.values import Inline
 from realtime.references.atlas import ATLAS
 from realtime.subject import (
     MANIFEST,
@@ -58,7 +59,7 @@ def subjects(
         Annotated[SubjectsList, tyro.conf.subcommand("list")]
         | Annotated[SubjectsShow, tyro.conf.subcommand("show")]
         | Annotated[SubjectsRemove, tyro.conf.subcommand("remove")],
-        tyro.conf.arg(name=""),
+        Inline,
     ] = SubjectsList(),
 ) -> None:
     """List the subjects that can be played; subjects show NAME, subjects remove NAME."""

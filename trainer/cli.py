@@ -11,11 +11,12 @@ from tyro.conf import Positional, UseAppendAction, arg
 from engines.console import run_commands, stopping_says
 from engines.errors import UserError
 from engines.files import check_writable, disk_full_message
+from engines.values import Inline
 from realtime.fetch import check_film, is_url
 from realtime.pose.figure.styles import StyleName
 from realtime.references.atlas import ATLAS
 from trainer.config import CheckpointConfig, ExportConfig, Machine, PrepareConfig, TrainConfig, first_process
-from trainer.evaluate_cli import Inline, detector, evaluate
+from trainer.evaluate_cli import detector, evaluate
 from trainer.run_folder import alone_in
 from trainer.settings import PRESETS, Overrides, PresetName, list_settings
 

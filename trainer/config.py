@@ -11,6 +11,7 @@ from tyro.conf import Positional, Suppress, arg
 
 from engines.errors import UserError
 from engines.files import check_there
+from engines.values import Inline
 from realtime.fetch import is_url
 from realtime.pose.estimation.config import EstimatorName
 from realtime.pose.figure.styles import StyleName
@@ -96,7 +97,7 @@ class ExportConfig:
     """Where to put the subject's folder; by default among your own subjects."""
     replace: bool = False
     """Replace the subject of this name, if you have one already."""
-    consent: Annotated[Consent, arg(name="")] = NOT_STATED
+    consent: Annotated[Consent, Inline] = NOT_STATED
     """For the manifest."""
 
     def __post_init__(self) -> None:

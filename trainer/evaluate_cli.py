@@ -13,6 +13,7 @@ from tyro.conf import Positional, UseAppendAction
 
 from engines.errors import UserError
 from engines.files import check_there, check_writable, disk_full_message
+from engines.values import Inline
 from realtime.fetch import film_at, is_url
 from realtime.pose.estimation.config import PoseConfig
 from realtime.subject import load_subject
@@ -20,8 +21,6 @@ from realtime.subject_engines import EngineConfig
 from trainer.config import parse_crop
 from trainer.evaluation.playback import VideoSpan
 from trainer.settings import Overrides
-
-Inline = tyro.conf.arg(name="")
 
 
 def evaluate(

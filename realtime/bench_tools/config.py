@@ -7,11 +7,10 @@ from typing import Annotated
 import tyro
 
 from engines.errors import UserError
+from engines.values import Inline
 from realtime.live.quality import FULL, QualityConfig
 from realtime.pose.estimation.config import PoseConfig
 from realtime.subject_engines import EngineConfig
-
-_Inline = tyro.conf.arg(name="")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,11 +34,11 @@ class BenchConfig:
     """Measure for so long whether memory and latency stay as they are; exit code 1 if they grow."""
     mediapipe_python: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
     """With --compare: Python of another environment that has mediapipe 0.10.21, if this one has not."""
-    engines: Annotated[EngineConfig, _Inline] = EngineConfig()
+    engines: Annotated[EngineConfig, Inline] = EngineConfig()
     """How the networks run."""
-    pose: Annotated[PoseConfig, _Inline] = PoseConfig()
+    pose: Annotated[PoseConfig, Inline] = PoseConfig()
     """What estimates the pose, and whose."""
-    quality: Annotated[QualityConfig, _Inline] = FULL
+    quality: Annotated[QualityConfig, Inline] = FULL
     """How much is computed."""
 
     def __post_init__(self) -> None:

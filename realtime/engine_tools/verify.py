@@ -8,7 +8,6 @@ from typing import Annotated
 import cv2
 import msgspec
 import numpy as np
-import tyro
 from rich.console import Console
 from rich.table import Table
 from tyro.conf import Positional
@@ -20,6 +19,7 @@ from engines.errors import UserError
 from engines.load import has_windows, load_engine
 from engines.parity import CHAIN_FLOORS_DB, RecordingEngine, only_output, psnr_db
 from engines.recurrent import MovingEngine
+from engines.values import Inline
 from engines.verify import Check, ReferenceFrames, VerifyConfig, verify, verify_once
 from engines.windowed import WindowedEngine
 from realtime.frame import Rgb
@@ -43,7 +43,7 @@ def verify_subject(
     /,
     backend: BackendName = "tensorrt",
     precision: Precision | None = None,
-    config: Annotated[VerifyConfig, tyro.conf.arg(name="")] = VerifyConfig(),
+    config: Annotated[VerifyConfig, Inline] = VerifyConfig(),
     json: bool = False,
 ) -> None:
     """Check parity, latency, memory and endurance of a subject's networks here. Exits with 1 if a check fails.

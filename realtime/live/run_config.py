@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 import tyro
 
 from engines.errors import UserError
+from engines.values import Inline
 from realtime.live.quality import AUTO, QualityConfig
 from realtime.pose.estimation.config import PoseConfig
 from realtime.subject_engines import EngineConfig
 
-_Inline = tyro.conf.arg(name="")
 HOST_NAME = re.compile(r"[\w-]+(\.[\w-]+)*\.?|[0-9a-fA-F:]+")
 """Of a machine; or its address."""
 LEAST_CAMERA_PX, MOST_CAMERA_PX = 16, 8192
@@ -130,17 +130,17 @@ class RunConfig:
     """Move as in a mirror from the start; m on the page, or `realtime control mirror false`, changes that."""
     log_format: Literal["text", "json"] = "text"
     """How messages are written: for people, or a line of JSON each, with when clients come and go."""
-    capture: Annotated[CaptureConfig, _Inline] = CaptureConfig()
+    capture: Annotated[CaptureConfig, Inline] = CaptureConfig()
     """What is asked of the camera; it gives what it can."""
-    output: Annotated[OutputConfig, _Inline] = OutputConfig()
+    output: Annotated[OutputConfig, Inline] = OutputConfig()
     """Where else pictures and sound go, and what is in them."""
-    access: Annotated[AccessConfig, _Inline] = AccessConfig()
+    access: Annotated[AccessConfig, Inline] = AccessConfig()
     """Where the session is served, and who may watch and control it."""
-    pose: Annotated[PoseConfig, _Inline] = PoseConfig()
+    pose: Annotated[PoseConfig, Inline] = PoseConfig()
     """What is seen of whom."""
-    quality: Annotated[QualityConfig, _Inline] = AUTO
+    quality: Annotated[QualityConfig, Inline] = AUTO
     """How much is computed."""
-    engines: Annotated[EngineConfig, _Inline] = EngineConfig()
+    engines: Annotated[EngineConfig, Inline] = EngineConfig()
     """How the networks run."""
 
     def __post_init__(self) -> None:
