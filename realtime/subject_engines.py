@@ -34,9 +34,18 @@ class EngineConfig:
     """Cores for the networks; live, one more is busy with the pose."""
 
     def __post_init__(self) -> None:
-        most = usable_cores()
-        if not 1 <= self.threads <= most:
-            raise UserError(f"--threads must be from 1 to {most}, the cores that there are for it, not {self.threads}.")
+        check_threads(self.threads)
+
+
+def check_threads(threads: int) -> None:
+    """Check a number of cores for the networks.
+
+    Raises:
+        UserError: there are not so many, or it is none.
+    """
+    most = usable_cores()
+    if not 1 <= threads <= most:
+        raise UserError(f"--threads must be from 1 to {most}, the cores that there are for it, not {threads}.")
 
 
 BEST = EngineConfig(precision="f32", threads=usable_cores())

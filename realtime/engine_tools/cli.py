@@ -9,15 +9,13 @@ from tyro.conf import Positional
 
 from engines.backends import Auto, BackendName, Precision
 from engines.console import run_commands, stopping_says
-from engines.cores import usable_cores
 from engines.errors import UserError
 from realtime.engine_tools.verify import verify_subject
+from realtime.subject_engines import EngineConfig, check_threads
 
 if TYPE_CHECKING:
     from engines.bench import Row
 
-SPARE = max(1, usable_cores() - 1)
-"""All cores but the pose's."""
 BASELINE = "trainer.baseline"
 """The module that times the paper's generator; it needs torch."""
 
@@ -37,7 +35,7 @@ def build(
     backend: Auto | BackendName = "auto",
     precision: Auto | Precision = "auto",
     target: str = "",
-    threads: int = SPARE,
+    threads: int = EngineConfig.threads,
 ) -> None:
     """Build a subject's engines, and check on the subject's own clips that each is near enough to f32.
 
@@ -52,7 +50,7 @@ def build(
     from realtime.engine_tools.build import build_plans, build_subject
     from realtime.subject import load_subject
 
-    _check_counts(threads=threads)
+    check_threads(threads)
     if target and backend != "tensorrt-rtx":
         raise UserError("--target is for --backend tensorrt-rtx: add that, or leave it out.")
     with stopping_says(lambda: "The engines that are built are kept; the same command goes on with the others."):
@@ -109,7 +107,7 @@ def prune(limit_mib: int = 2048) -> None:
     print(f"{len(gone)} deleted, {len(cache.entries())} left in {cache.folder}.")
 
 
-def doctor(subject: Positional[str] = "alice", /, threads: int = SPARE, json: bool = False) -> None:
+def doctor(subject: Positional[str] = "alice", /, threads: int = EngineConfig.threads, json: bool = False) -> None:
     """Say what runs on this machine, what is missing and how to get it, how fast it is, and what to choose.
 
     Args:
@@ -122,7 +120,7 @@ def doctor(subject: Positional[str] = "alice", /, threads: int = SPARE, json: bo
     from realtime.engine_tools.doctor import examine, show
     from realtime.subject import load_subject
 
-    _check_counts(threads=threads)
+    check_threads(threads)
     report = examine(load_subject(subject), threads)
     if json:
         print(msgspec.json.encode(report).decode())
@@ -149,7 +147,10 @@ def bench(subject: Positional[str] = "alice", /, threads: tuple[int, ...] = (1,)
     from engines.choose import candidates
     from realtime.subject import load_subject
 
-    _check_counts(runs=runs, threads=min(threads, default=0))
+    if runs < 1:
+        raise UserError(f"--runs must be at least 1, not {runs}.")
+    for count in threads or (0,):
+        check_threads(count)
     alone = Path(subject).suffix == ".onnx"
     graphs = (Path(subject),) if alone else load_subject(subject).graphs
     choices = candidates(graphs)
@@ -172,12 +173,6 @@ def bench_paper(threads: int) -> "Row | None":
     if find_spec("torch") is None:
         return None
     return bench_baseline("torch (paper, 512x256)", [sys.executable, "-m", BASELINE, str(threads)], threads)
-
-
-def _check_counts(**counts: int) -> None:
-    for name, count in counts.items():
-        if count < 1:
-            raise UserError(f"--{name} must be at least 1, not {count}.")
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from engines.cores import usable_cores
 from engines.verify import VerifyConfig
 from realtime.engine_tools.verify import verify_subject
 from realtime.subject import load_subject
@@ -57,15 +58,27 @@ def test_verify_without_a_device_is_one_sentence(alice: Path) -> None:
     [
         ("verify", "--timed", "0"),
         ("verify", "--long-steps", "-1"),
-        ("build", "--threads", "0"),
-        ("doctor", "--threads", "0"),
-        ("bench", "--threads", "2", "0"),
         ("bench", "--runs", "0"),
     ],
 )
 def test_counts_below_one_are_one_sentence(arguments: tuple[str, str, str]) -> None:
     command_name, option, *_ = arguments
     assert_refused(command_here("engines", command_name, "alice", *arguments[1:]), f"{option} must be at least 1, not")
+
+
+@pytest.mark.parametrize(
+    ("command_name", "threads", "wrong"),
+    [
+        ("build", ["0"], 0),
+        ("build", ["1000"], 1000),
+        ("doctor", ["1000"], 1000),
+        ("bench", ["1", "1000"], 1000),
+        ("bench", [], 0),
+    ],
+)
+def test_cores_that_are_not_there_are_one_sentence(command_name: str, threads: list[str], wrong: int) -> None:
+    refused = command_here("engines", command_name, "alice", "--threads", *threads)
+    assert_refused(refused, f"--threads must be from 1 to {usable_cores()}, the cores", f"not {wrong}.")
 
 
 def test_verify_runs_on_the_processor(alice: Path) -> None:
