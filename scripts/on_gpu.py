@@ -142,14 +142,15 @@ def describe_machine(choices: Sequence[Choice]) -> Figures:
 def try_engine(subject: str, choice: Choice, config: VerifyConfig) -> Iterator[Figures]:
     """Milliseconds of a renderer's step with both networks, from a figure to the picture; then `engines verify`."""
     played = load_subject(subject)
-    renderer = load_renderer(played, choice, EngineConfig().threads)
+    threads = EngineConfig.threads
+    renderer = load_renderer(played, choice, threads)
     figures = [played.figure(pose) for pose in SubjectClips.of(played).poses]
     turns = iter(range(sys.maxsize))
     found_ms = durations_ms(lambda: renderer.step(figures[next(turns) % len(figures)]), config.timed)
     p50, p95, mean = (round(float(value), 2) for value in (*np.percentile(found_ms, (50, 95)), np.mean(found_ms)))
     yield {"p50_ms": p50, "p95_ms": p95, "fps": round(1000 / mean, 1)}
     passed = True
-    for check in check_subject(played, *choice, config):
+    for check in check_subject(played, choice, threads, config):
         passed &= check.passed
         yield {check.name: {"passed": check.passed, **check.metrics}}
     yield {"passed": passed}

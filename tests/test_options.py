@@ -55,7 +55,7 @@ OPTIONS = {
     "engines build": [*ENGINES, "--target"],
     "engines list": [],
     "engines prune": ["--limit-mib"],
-    "engines verify": ["--backend", "--json", "--long-steps", "--precision", "--steps", "--timed"],
+    "engines verify": [*ENGINES, "--json", "--long-steps", "--steps", "--timed"],
     "engines doctor": ["--json", "--threads"],
     "engines bench": ["--runs", "--threads"],
 }

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from tyro.conf import Positional
 
-from engines.backends import BACKENDS, BackendName, Precision, known_backend
+from engines.backends import BACKENDS, Auto, BackendName, Precision, known_backend
 from engines.choose import Choice
 from engines.engine import Bytes, Engine
 from engines.errors import UserError
@@ -29,7 +29,7 @@ from realtime.pose.pose import Pose
 from realtime.render import crop_head, reference_picture
 from realtime.subject import Subject, load_subject
 from realtime.subject_clips import SubjectClips
-from realtime.subject_engines import load_generator
+from realtime.subject_engines import EngineConfig, check_threads, load_generator
 from realtime.window import PAINT_LEVELS
 
 WINDOW_FLOOR_DB = 38.0
@@ -42,7 +42,8 @@ def verify_subject(
     subject: Positional[str] = "alice",
     /,
     backend: BackendName = "tensorrt",
-    precision: Precision | None = None,
+    precision: Auto | Precision = "auto",
+    threads: int = EngineConfig.threads,
     config: Annotated[VerifyConfig, Inline] = VerifyConfig(),
     json: bool = False,
 ) -> None:
@@ -51,17 +52,17 @@ def verify_subject(
     Args:
         subject: whose networks: a name, or the path of a subject's folder.
         backend: what runs them.
-        precision: its arithmetic; None is the backend's fastest.
+        precision: its arithmetic; auto is the backend's fastest.
+        threads: cores that one run may use.
         config: how long to check.
         json: print one line of JSON only.
     """
-    known = known_backend(backend)
-    if precision is not None and precision not in known.precisions:
-        raise UserError(f"--precision must be one of {', '.join(known.precisions)} for {backend}, not {precision}.")
+    choice = _chosen(backend, precision)
+    check_threads(threads)
     played = load_subject(subject)
     checks = []
     table = Table("check", "", "metrics", title=f"{played.manifest.name} on {backend}")
-    for check in check_subject(played, backend, precision or known.precisions[0], config):
+    for check in check_subject(played, choice, threads, config):
         checks.append(check)
         metrics = "  ".join(f"{name} {value}" for name, value in check.metrics.items())
         table.add_row(check.name, "ok" if check.passed else "FAILED", metrics)
@@ -73,25 +74,38 @@ def verify_subject(
         sys.exit(1)
 
 
-def check_subject(
-    subject: Subject, backend: BackendName, precision: Precision, config: VerifyConfig
-) -> Iterator[Check]:
+def _chosen(backend: BackendName, precision: Auto | Precision) -> Choice:
+    offered = known_backend(backend).precisions
+    chosen = offered[0] if precision == "auto" else precision
+    if chosen not in offered:
+        raise UserError(f"--precision must be one of {', '.join(offered)} for {backend}, not {precision}.")
+    return Choice(backend, chosen)
+
+
+def check_subject(subject: Subject, choice: Choice, threads: int, config: VerifyConfig) -> Iterator[Check]:
     """All checks of a subject's networks on one backend, one after the other.
+
+    Args:
+        subject: whose networks.
+        choice: what runs them.
+        threads: cores that one run may use, also of what they are compared with.
+        config: how long to check.
 
     Raises:
         UserError: they do not load there, or there is nothing to compare them with.
     """
+    backend, precision = choice
     if known_backend(backend).device == "cuda":
         from engines.nvidia.load import describe_gpu
 
         yield Check(name="device", passed=True, metrics=describe_gpu(backend))
     for name in ("build and load", "load again"):
         begun_at_s = time.perf_counter()
-        generator, *faces = (load_engine(graph, backend=backend, precision=precision) for graph in subject.graphs)
+        generator, *faces = (choice.load(graph, threads) for graph in subject.graphs)
         yield Check(name=name, passed=True, metrics={"s": round(time.perf_counter() - begun_at_s, 2)})
     other = _reference_backend(backend)
     clips = SubjectClips.of(subject)
-    reference, poses = load_engine(subject.generator, backend=other), clips.poses
+    reference, poses = load_engine(subject.generator, backend=other, threads=threads), clips.poses
     if subject.atlas:
         frames, picture = _recorded_frames(clips, reference), reference_picture(subject.plate)
     else:
@@ -99,10 +113,11 @@ def check_subject(
     yield from verify(generator, reference, frames, precision=precision, config=config, picture=picture)
     if subject.atlas and isinstance(generator, MovingEngine):
         yield check_moving(clips, generator, precision)
-    yield from _verify_windows(subject, Choice(backend, precision), generator, clips)
+    yield from _verify_windows(subject, choice, threads, generator, clips)
     for face, graph in zip(faces, subject.graphs[1:], strict=True):
         inputs = _face_inputs(subject, poses, face.inputs["packed"].shape[1] * PATCH)
-        yield verify_once("face", face, load_engine(graph, backend=other), inputs, precision=precision)
+        reference = load_engine(graph, backend=other, threads=threads)
+        yield verify_once("face", face, reference, inputs, precision=precision)
 
 
 def check_moving(clips: SubjectClips, generator: MovingEngine, precision: Precision) -> Check:
@@ -114,11 +129,13 @@ def check_moving(clips: SubjectClips, generator: MovingEngine, precision: Precis
     return Check(name="past moved on the device as on the host", passed=worst_db >= floor_db, metrics=metrics)
 
 
-def _verify_windows(subject: Subject, choice: Choice, whole: Engine, clips: SubjectClips) -> Iterator[Check]:
+def _verify_windows(
+    subject: Subject, choice: Choice, threads: int, whole: Engine, clips: SubjectClips
+) -> Iterator[Check]:
     """The clips in windows beside the whole picture; nothing where graph, backend or picture have no windows."""
     if not has_windows(subject.generator, *choice):
         return
-    windowed = load_generator(subject, choice, threads=1)
+    windowed = load_generator(subject, choice, threads)
     if not isinstance(windowed, WindowedEngine):
         return
     windowed.wait()

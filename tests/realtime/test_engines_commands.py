@@ -2,15 +2,19 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from engines.choose import Choice
 from engines.cores import usable_cores
-from engines.verify import VerifyConfig
+from engines.verify import Check, VerifyConfig
+from realtime.engine_tools import verify
 from realtime.engine_tools.verify import verify_subject
-from realtime.subject import load_subject
+from realtime.subject import Subject, load_subject
 from realtime.subject_clips import save_clips
+from realtime.subject_engines import EngineConfig
 from tests.support.commands import assert_refused, command, command_here
 from tests.support.fake_gpu import needs_no_gpu, needs_rtx
 from tests.support.standing_pose import standing
@@ -72,6 +76,7 @@ def test_counts_below_one_are_one_sentence(arguments: tuple[str, str, str]) -> N
         ("build", ["0"], 0),
         ("build", ["1000"], 1000),
         ("doctor", ["1000"], 1000),
+        ("verify", ["1000"], 1000),
         ("bench", ["1", "1000"], 1000),
         ("bench", [], 0),
     ],
@@ -90,6 +95,19 @@ def test_verify_runs_on_the_processor(alice: Path) -> None:
     names = [check["name"] for check in last["checks"]]
     parity = ["parity", "latency", "memory does not grow", "long chain"]
     assert names == ["build and load", "load again", *parity, "windows as the whole picture", "parity of face"]
+
+
+def test_what_verify_checks(alice: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[Choice, int]] = []
+
+    def check(_: Subject, choice: Choice, threads: int, config: VerifyConfig) -> Iterator[Check]:
+        asked.append((choice, threads))
+        return iter(())
+
+    monkeypatch.setattr(verify, "check_subject", check)
+    for options in ([], ["--precision", "f32", "--threads", str(usable_cores())]):
+        assert command_here("engines", "verify", alice, "--backend", "openvino", *options).returncode == 0
+    assert asked == [(("openvino", "int8"), EngineConfig.threads), (("openvino", "f32"), usable_cores())]
 
 
 def test_a_failed_check_is_code_1(alice: Path, monkeypatch: pytest.MonkeyPatch) -> None:
