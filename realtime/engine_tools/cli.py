@@ -20,7 +20,7 @@ BASELINE = "trainer.baseline"
 """The module that times the paper's generator; it needs torch."""
 
 EXAMPLES = {
-    "build": "engines build alice --backend tensorrt-rtx --target sm89,sm120",
+    "build": "engines build alice --backend tensorrt-rtx --target sm89 sm120",
     "list": "engines list",
     "prune": "engines prune --limit-mib 500",
     "verify": "engines verify alice --backend openvino --precision int8",
@@ -34,7 +34,7 @@ def build(
     /,
     backend: Auto | BackendName = "auto",
     precision: Auto | Precision = "auto",
-    target: str = "",
+    target: tuple[str, ...] = (),
     threads: int = EngineConfig.threads,
 ) -> None:
     """Build a subject's engines, and check on the subject's own clips that each is near enough to f32.
@@ -43,7 +43,7 @@ def build(
         subject: whose: a name, or the path of a subject's folder.
         backend: what will run them; auto is everything that this machine can run.
         precision: its arithmetic; auto is all that it has.
-        target: with tensorrt-rtx: generations of GPUs, none of which has to be here, e.g. sm89,sm120, or all.
+        target: with tensorrt-rtx: generations of GPUs, none of which has to be here, e.g. sm89 sm120, or all.
         threads: cores to check them on.
     """
     from engines.cache import Cache
@@ -55,7 +55,7 @@ def build(
         raise UserError("--target is for --backend tensorrt-rtx: add that, or leave it out.")
     with stopping_says(lambda: "The engines that are built are kept; the same command goes on with the others."):
         if target:
-            targets = None if target == "all" else target.split(",")
+            targets = None if target == ("all",) else target
             kind: Precision = "f16" if precision == "auto" else precision
             build_plans(load_subject(subject), precision=kind, targets=targets, cache=Cache())
         else:

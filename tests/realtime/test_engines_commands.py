@@ -38,7 +38,7 @@ def alice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_builds_ahead_of_time(alice: Path) -> None:
     from engines.nvidia.tensorrt_rtx import read_header
 
-    done = command("engines", "build", alice, "--backend", "tensorrt-rtx", "--target", "sm89,sm120")
+    done = command("engines", "build", alice, "--backend", "tensorrt-rtx", "--target", "sm89", "sm120")
     assert done.returncode == 0, done.stdout + done.stderr
     last = json.loads(done.stdout.splitlines()[-1])
     assert [row["network"] for row in last["rows"]] == ["generator", "face"]
