@@ -5,104 +5,123 @@ import shlex
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import tyro
-from tyro.conf import Positional, UseAppendAction
+from tyro.conf import Positional
 
 from engines.errors import UserError
 from engines.files import check_there, check_writable, disk_full_message
 from engines.values import Inline
 from realtime.fetch import film_at, is_url
 from realtime.pose.estimation.config import PoseConfig
-from realtime.subject import load_subject
+from realtime.subject import Subject, load_subject
 from realtime.subject_engines import EngineConfig
 from trainer.config import parse_crop
-from trainer.evaluation.playback import VideoSpan
-from trainer.settings import Overrides
+from trainer.evaluation.playback import VideoPlayback, VideoSpan
+
+if TYPE_CHECKING:
+    from trainer.evaluation.evaluate import Evaluation
 
 
-def evaluate(
-    subject: str = "alice",
-    video: Annotated[str | None, tyro.conf.arg(metavar="VIDEO", help_behavior_hint="")] = None,
-    driver: Annotated[str | None, tyro.conf.arg(metavar="VIDEO", help_behavior_hint="")] = None,
-    out: Path = Path("evaluation"),
-    ablation: bool = False,
-    every: int = 5,
-    drift_frames: int = 10_000,
-    crop: Annotated[str | None, tyro.conf.arg(metavar="X,Y,WIDTH,HEIGHT", help_behavior_hint="")] = None,
-    record: bool = False,
-    part: Annotated[VideoSpan, Inline] = VideoSpan(),
-    assignments: Annotated[UseAppendAction[tuple[str, ...]], tyro.conf.arg(name="set", metavar="NAME=VALUE")] = (),
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """Which subject to measure, on which footage, and how."""
+
+    subject: str = "alice"
+    """The subject's name, or the path of its folder."""
+    video: Annotated[str | None, tyro.conf.arg(metavar="VIDEO", help_behavior_hint="")] = None
+    """Footage of the same person and background that was not trained on: the truth. As everywhere a video, a folder of
+    pictures, or an URL."""
+    driver: Annotated[str | None, tyro.conf.arg(metavar="VIDEO", help_behavior_hint="")] = None
+    """Video of somebody else, whose moves the subject makes: there is no truth to compare with."""
+    out: Path = Path("evaluation")
+    """Folder for the videos to look at: footage | figure | output."""
+    ablation: bool = False
+    """Measure the subject also frame by frame, and without its face network: the paper's table; and as it is shown live
+    where pictures do not wait for the networks."""
+    every: int = 5
+    """Measure one of so many frames; all of them are played."""
+    drift_frames: int = 10_000
+    """Length of the chain whose drift is measured, 0 to leave that out; takes most of the time."""
+    crop: Annotated[str | None, tyro.conf.arg(metavar="X,Y,WIDTH,HEIGHT", help_behavior_hint="")] = None
+    """Part of --video to use, in its pixels; by default as in training, or the middle if its size is another."""
+    record: bool = False
+    """Write the metrics of --video into the subject's manifest."""
+    part: Annotated[VideoSpan, Inline] = field(default_factory=VideoSpan)
+    """Which part of the video."""
+    engines: Annotated[EngineConfig, Inline] = field(default_factory=EngineConfig)
+    """How the networks run."""
+    pose: Annotated[PoseConfig, Inline] = field(default_factory=PoseConfig)
+    """What estimates the pose, and whose."""
+
+    def __post_init__(self) -> None:
+        if self.video is None and self.driver is None:
+            raise UserError("Give --video, footage of the subject, or --driver, a video of somebody else.")
+        if self.every < 1 or self.drift_frames < 0:
+            raise UserError(
+                f"--every must be at least 1 and --drift-frames at least 0, not {self.every} and {self.drift_frames}."
+            )
+        if self.video is None and (self.crop is not None or self.record):
+            raise UserError("--crop and --record are for --video, footage of the subject: give that, too.")
+        if self.crop is not None:
+            parse_crop(self.crop)
+
+
+def evaluate(config: Annotated[EvaluateConfig, Inline]) -> None:
     """Measure a subject as the paper does: likeness to the truth, pose, flicker, drift.
 
     Prints a table, and as its last line the same as JSON; after --video, the metrics of --driver are its `driver`.
-
-    Args:
-        subject: The subject's name, or the path of its folder.
-        video: Footage of the same person and background that was not trained on: the truth. As everywhere a video, a
-            folder of pictures, or an URL.
-        driver: Video of somebody else, whose moves the subject makes: there is no truth to compare with.
-        out: Folder for the videos to look at: footage | figure | output.
-        ablation: Measure the subject also frame by frame, and without its face network: the paper's table; and as it
-            is shown live where pictures do not wait for the networks.
-        every: Measure one of so many frames; all of them are played.
-        drift_frames: Length of the chain whose drift is measured, 0 to leave that out; takes most of the time.
-        crop: Part of --video to use, in its pixels; by default as in training, or the middle if its size is another.
-        record: Write the metrics of --video into the subject's manifest.
-        part: Which part of the video.
-        assignments: Change how it runs: backend, precision, threads, estimator, pose_parts, pose_effort or person.
     """
-    overrides = Overrides(assignments)
-    engines, pose = overrides.apply(EngineConfig()), overrides.apply(PoseConfig())
-    overrides.check_applied()
-    if video is None and driver is None:
-        raise UserError("Give --video, footage of the subject, or --driver, a video of somebody else.")
-    if every < 1 or drift_frames < 0:
-        raise UserError(f"--every must be at least 1 and --drift-frames at least 0, not {every} and {drift_frames}.")
-    if video is None and (crop or record):
-        raise UserError("--crop and --record are for --video, footage of the subject: give that, too.")
-    check_there(*(Path(each) for each in (video, driver) if each is not None and not is_url(each)))
-    check_writable(out)
-    from trainer.evaluation.evaluate import evaluate as measure
-    from trainer.evaluation.evaluate import record as write_down
-    from trainer.evaluation.evaluate import show
-    from trainer.evaluation.playback import VideoPlayback
+    check_there(*(Path(film) for film in (config.video, config.driver) if film is not None and not is_url(film)))
+    check_writable(config.out)
+    from trainer.evaluation.evaluate import record
 
-    played, box = load_subject(subject), parse_crop(crop) if crop else None
-    if record and not os.access(played.folder, os.W_OK):
-        raise UserError(f"--record cannot write into {played.folder}: copy the subject, and give the copy's path.")
-    results = []
+    subject = load_subject(config.subject)
+    if config.record and not os.access(subject.folder, os.W_OK):
+        raise UserError(f"--record cannot write into {subject.folder}: copy the subject, and give the copy's path.")
     with ExitStack() as films:
-        performances = [
-            VideoPlayback(
-                played,
-                films.enter_context(film_at(film)),
-                part,
-                engines,
-                pose,
-                self_driven=film is video,
-                box=box if film is video else None,
+        first, *others = [_measure(config, playback) for playback in _playbacks(config, subject, films)]
+    if config.record:
+        record(subject, first)
+    print(msgspec.json.encode(msgspec.structs.replace(first, driver=others[0] if others else None)).decode())
+
+
+def _playbacks(config: EvaluateConfig, subject: Subject, films: ExitStack) -> list[VideoPlayback]:
+    """The moves of --video, then those of --driver; `films` closes what was fetched."""
+    playbacks = []
+    for film, own in ((config.video, True), (config.driver, False)):
+        if film is not None:
+            path = films.enter_context(film_at(film))
+            box = parse_crop(config.crop) if own and config.crop is not None else None
+            playbacks.append(
+                VideoPlayback(subject, path, config.part, config.engines, config.pose, self_driven=own, box=box)
             )
-            for film in (video, driver)
-            if film is not None
-        ]
-        out.mkdir(parents=True, exist_ok=True)
-        for performance in performances:
-            driven = "" if performance.self_driven else "_driver"
-            path = out / f"{played.manifest.name}_{performance.video.stem}{driven}.mp4"
-            with disk_full_message("the videos", out):
-                result = measure(
-                    performance, path, engines, pose, ablation=ablation, every=every, drift_frames=drift_frames
-                )
-            results.append(result)
-            print(f"Look at {path}")
-            show(results[-1])
-    if record:
-        write_down(played, results[0])
-    print(msgspec.json.encode(msgspec.structs.replace(results[0], driver=results[1] if results[1:] else None)).decode())
+    return playbacks
+
+
+def _measure(config: EvaluateConfig, playback: VideoPlayback) -> "Evaluation":
+    """Play and measure one film; writes the video to look at, and prints the table."""
+    from trainer.evaluation.evaluate import evaluate as measure
+    from trainer.evaluation.evaluate import show
+
+    config.out.mkdir(parents=True, exist_ok=True)
+    driven = "" if playback.self_driven else "_driver"
+    path = config.out / f"{playback.subject.manifest.name}_{playback.video.stem}{driven}.mp4"
+    with disk_full_message("the videos", config.out):
+        found = measure(
+            playback,
+            path,
+            config.engines,
+            config.pose,
+            ablation=config.ablation,
+            every=config.every,
+            drift_frames=config.drift_frames,
+        )
+    print(f"Look at {path}")
+    show(found)
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)

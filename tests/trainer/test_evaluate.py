@@ -93,6 +93,7 @@ def aside(tmp_path: Path) -> tuple[Path, Path]:
 def test_a_person_aside_is_measured_where_it_was_trained(aside: tuple[Path, Path], tmp_path: Path) -> None:
     video, folder = aside
     short: list[str | Path] = ["--end-s", "0.4", "--drift-frames", "0", "--out", tmp_path]
+    short += ["--backend", "openvino", "--precision", "f32"]
     done = command_here("trainer", "evaluate", "--subject", folder, "--video", video, "--record", *short)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout.splitlines()[-1])
@@ -104,7 +105,7 @@ def test_a_person_aside_is_measured_where_it_was_trained(aside: tuple[Path, Path
     assert metrics
     assert metrics["body"] == result["body"]
     assert (metrics["pose_distance"], metrics["video"]) == (result["pose_distance"], "wide.mp4")
-    assert metrics["engine"] == result["engine"]
+    assert metrics["engine"] == result["engine"] == "openvino in f32"
     assert "drift" not in metrics, "it was not measured"
     subject = load_subject(str(folder))
     changed = replace(subject, manifest=structs.replace(subject.manifest, files={}))

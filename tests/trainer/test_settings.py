@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 
 from engines.errors import UserError
-from realtime.pose.estimation.config import PoseConfig
-from realtime.subject_engines import EngineConfig
 from tests.support.commands import assert_refused, chosen, command_here
 from trainer.config import (
     CHECKPOINT_RANGES,
@@ -118,22 +116,10 @@ def test_every_number_has_a_range() -> None:
 
 def test_a_wrong_setting_ends_the_command(tmp_path: Path) -> None:
     assert_refused(command_here("trainer", "train", tmp_path, *chosen(bacth=3)), "no setting 'bacth'", "batch")
-    assert_refused(
-        command_here("trainer", "evaluate", *chosen(precision="f8")), "precision must be auto or int8 or f16"
-    )
     recipe = tmp_path / "my.toml"
     recipe.write_text("batch = ")
     assert_refused(command_here("trainer", "train", tmp_path, "--config", recipe), "my.toml is not a TOML file")
     assert_refused(command_here("trainer", "train", tmp_path, "--config", tmp_path / "no.toml"), "no.toml")
-
-
-def test_engines_are_set_by_name() -> None:
-    overrides = Overrides(["precision=f32", "threads=1", "person=2", "estimator=mediapipe"])
-    engines, pose = overrides.apply(EngineConfig()), overrides.apply(PoseConfig())
-    assert (engines.precision, engines.threads, engines.backend) == ("f32", 1, "auto")
-    assert pose == PoseConfig(person=2, estimator="mediapipe")
-    with pytest.raises(UserError, match="--threads must be from 1 to"):
-        Overrides(["threads=0"]).apply(EngineConfig())
 
 
 def test_options_come_after_assignments_after_the_file(tmp_path: Path) -> None:

@@ -212,7 +212,6 @@ def test_every_command_takes_the_library_and_says_how_to_install_it(
         for _ in range(3):
             writer.write(np.full((64, 64, 3), 90, np.uint8))
     names = {"VIDEO": "film.mp4", "OUT": "out.safetensors"}
-    choice = ["--set", "estimator=mediapipe"] if "evaluate" in arguments else ["--pose", "mediapipe"]
-    done = command(*(names.get(argument, argument) for argument in arguments), *choice)
+    done = command(*(names.get(argument, argument) for argument in arguments), "--pose", "mediapipe")
     assert_refused(done, "pip install '", "[mediapipe]'")
     assert not list(tmp_path.glob("*_pose"))
