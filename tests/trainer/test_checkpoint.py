@@ -1,6 +1,8 @@
 """Saving, resuming, rolling back, and what is written down, with the smallest of stages."""
 
+import errno
 import json
+import os
 import re
 import time
 from collections.abc import Callable
@@ -133,6 +135,18 @@ def test_the_best_is_kept_beside_the_last(fabric: Fabric, tmp_path: Path) -> Non
     kept = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
     assert kept == ["slope_00000036.pt", "slope_00000040.pt", "slope_best.pt"]
     assert torch.load(checkpoints.best, weights_only=True)["step"] == 20
+
+
+def test_the_best_is_copied_where_files_have_one_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    checkpoints = Checkpoints(tmp_path, "s", keep=1)
+    for step in range(3):
+        checkpoints.save(step, {"step": step}, best=step < 2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["s_00000002.pt", "s_best.pt"]
+    assert checkpoints.load_best() == {"step": 1}
 
 
 def test_newest_whole_checkpoint(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -3,6 +3,7 @@
 import logging
 import os
 import pickle
+import shutil
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -51,14 +52,22 @@ class Checkpoints:
         with replace_file(path) as file:
             torch.save(state, file)
         if best:
-            # A second name of the same file: it takes no space, and replaces the last one in a single move.
-            draft = draft_of(self.best)
-            draft.unlink(missing_ok=True)
-            os.link(path, draft)
-            draft.replace(self.best)
-            sync_folder(self._folder)
+            self._mark_best(path)
         for old in self._paths()[self._keep :]:
             old.unlink()
+
+    def _mark_best(self, path: Path) -> None:
+        """Give a checkpoint a second name: it takes no space, and replaces the last one in a single move."""
+        draft = draft_of(self.best)
+        draft.unlink(missing_ok=True)
+        try:
+            os.link(path, draft)
+        except OSError:  # some file systems know no second names
+            with path.open("rb") as written, replace_file(self.best) as file:
+                shutil.copyfileobj(written, file)
+        else:
+            draft.replace(self.best)
+            sync_folder(self._folder)
 
     def load_best(self) -> State:
         """The state in which the stage did best on held-out footage.
