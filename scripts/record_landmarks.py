@@ -2,8 +2,8 @@
 
 It needs an environment of its own, for this release wants numpy 1:
 
-    python3.11 -m venv landmarks && landmarks/bin/pip install mediapipe==0.10.21 av
-    PYTHONPATH=. landmarks/bin/python scripts/record_landmarks.py tests/data/landmarks.npz tests/data/*_clip.mp4
+    make .venv-mediapipe/ready
+    .venv-mediapipe/bin/python scripts/record_landmarks.py tests/data/landmarks.npz tests/data/*_clip.mp4
 
 For each video NAME.mp4 the output holds, in pixels rounded to 1/32, not-a-number where the library saw nothing:
 
