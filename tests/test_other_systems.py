@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from engines import backends, cache, files
+from engines.errors import UserError
 from engines.verify import host_bytes
 from realtime.live import camera
 from realtime.live.start_up import process_began_at_s
@@ -75,15 +76,28 @@ def test_without_proc_nothing_is_known_of_processor_and_memory(monkeypatch: pyte
     assert host_bytes() == 0
 
 
-def test_windows_is_not_asked_to_bring_a_folder_to_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "os", SimpleNamespace(name="nt"))
+@pytest.mark.parametrize(("system", "asked"), [("nt", False), ("posix", True)])
+def test_windows_is_not_asked_to_bring_a_folder_to_the_disk(
+    system: str, asked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Path] = []
+
+    def record(folder: Path, flags: int) -> int:
+        opened.append(folder)
+        return os.open(folder, flags)
+
+    replaced = SimpleNamespace(name=system, open=record, O_RDONLY=os.O_RDONLY, fsync=os.fsync, close=os.close)
+    monkeypatch.setattr(files, "os", replaced)
     files.sync_folder(tmp_path)
+    assert opened == [tmp_path] * asked
 
 
 def test_where_there_are_no_owners_a_cache_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tmp_path.chmod(0o777)
+    with pytest.raises(UserError, match="Others may write"):
+        cache.Cache(tmp_path)
     monkeypatch.delattr(os, "getuid")
-    cache._check_owner(tmp_path)
+    assert cache.Cache(tmp_path).folder == tmp_path
 
 
 def test_only_linux_tells_of_cameras_without_opening_them(monkeypatch: pytest.MonkeyPatch) -> None:
