@@ -47,7 +47,32 @@ _REQUESTS.setLevel(logging.CRITICAL)  # anybody can send requests that break: a 
 
 
 class Server:
-    """Serves the streams to browsers: the first is the main picture, the second a small one beside it."""
+    """Serves streams to browsers, and takes what they publish and ask for; nothing listens before `start`.
+
+    Args:
+        streams: the main picture, and if there are two a small one beside it.
+        title: of the page.
+        host: where it is served. Addresses always work, and this machine's own names where others can reach it.
+        port: 0 takes a free one.
+        info: called on the event loop for each look at the stats, so it must be quick; returns what JSON can hold. The
+            page shows `notice`, a sentence over the picture, and `delay_ms`, the time from the source to the encoded
+            picture; `state` says how what `commands` change is now. Others are for /healthz (`flowing`) and /metrics
+            (see `server.metrics`).
+        commands: what clients may ask for whom `access` gives control, by POST to /control or over data channels.
+        thumbnails: JPEGs of what the command `subject` takes.
+        viewers_limit: so many may watch at a time.
+        half_open_s: peers that have not connected by then are dropped.
+        allowed_hosts: further names under which it may be reached, e.g. of a proxy.
+        access: who may do what; without it everybody may do everything.
+        inlet: what one publisher at a time may send pictures to; without it nobody may.
+        hear: given what is heard with a publisher's pictures.
+        sound: sent to who asks for it.
+        ice_servers: used on both sides.
+        tls: to serve https instead of http.
+
+    Raises:
+        ValueError: there is another number of streams, or the port is none.
+    """
 
     def __init__(
         self,
@@ -55,7 +80,7 @@ class Server:
         *,
         title: str = "bodydouble",
         host: str = "127.0.0.1",
-        port: int = 8080,
+        port: int,
         info: Callable[[], Mapping[str, object]] = dict,
         commands: Mapping[str, Command] = MappingProxyType({}),
         thumbnails: Mapping[str, bytes] = MappingProxyType({}),
@@ -69,19 +94,6 @@ class Server:
         ice_servers: Sequence[IceServer] = (),
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        """Prepare the server; nothing listens before `start`.
-
-        `info` is called on the event loop for each look at the stats, so it must be quick; it returns what JSON can
-        hold. The page shows `title`, `notice`, a sentence over the picture, and `delay_ms`, the time from the source to
-        the encoded picture; `state` says how what `commands` change is now. Others are for /healthz (`flowing`) and
-        /metrics (see `server.metrics`). `commands` are what clients may ask for whom `access` gives control, by POST to
-        /control or over their data channels; `thumbnails` are JPEGs of what the command `subject` takes. Without
-        `access` everybody may do everything. `port` 0 takes a free one. Peers that do not connect within `half_open_s`
-        are dropped. Addresses always work, and this machine's own names where others can reach it; further names, e.g.
-        of a proxy, go to `allowed_hosts`. With an `inlet` one publisher at a time may send pictures to it, and what is
-        heard with them to `hear`. `sound` is sent to who asks for it.
-        `ice_servers` are used on both sides. `tls` serves https instead of http.
-        """
         if not 1 <= len(streams) <= 2:
             raise ValueError(f"The server sends one or two streams, not {len(streams)}.")
         if not 0 <= port <= 65535:

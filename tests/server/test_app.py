@@ -222,7 +222,7 @@ def test_impossible_ports(port: int) -> None:
 @pytest.mark.parametrize("count", [0, 3])
 def test_one_or_two_streams(count: int) -> None:
     with pytest.raises(ValueError, match="one or two streams"):
-        Server([stream()] * count)
+        Server([stream()] * count, port=0)
 
 
 def test_addresses_that_are_printed_can_be_opened() -> None:
