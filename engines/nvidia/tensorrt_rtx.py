@@ -30,7 +30,6 @@ class PlanHeader(NamedTuple):
     """Of the TensorRT-RTX that built it, and the only one that can run it: "1.7.1.116"."""
     targets: tuple[str, ...]
     """GPU generations that it runs on, of `TARGETS`."""
-    length_bytes: int
 
 
 @cache
@@ -105,7 +104,7 @@ def read_header(plan: bytes) -> PlanHeader:
     if length != len(plan):
         raise UserError(f"The TensorRT-RTX plan has {len(plan)} bytes instead of {length}: build it again.")
     targets = tuple(target for bit, target in enumerate(TARGETS) if bits >> bit & 1)
-    return PlanHeader(".".join(map(str, version)), targets, length)
+    return PlanHeader(".".join(map(str, version)), targets)
 
 
 class TensorRtRtxEngine(PlanEngine):

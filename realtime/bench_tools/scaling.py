@@ -93,8 +93,6 @@ def bench_scaling(
     pose: PoseConfig = PoseConfig(),
     *,
     seconds: float,
-    heights_px: Sequence[int] = HEIGHTS_PX,
-    viewers: Sequence[int] = VIEWERS,
     say: Callable[[str], object] = print,
 ) -> ScalingResult:
     """Measure for `seconds` each: sessions of every size on one core and on all, and every number of viewers.
@@ -104,7 +102,7 @@ def bench_scaling(
     """
     choice, *_ = choose_engines(subject, engines, say)
     own_px = subject.manifest.height_px
-    smaller = [height for height in heights_px if height < own_px]
+    smaller = [height for height in HEIGHTS_PX if height < own_px]
     if smaller and not can_shrink(subject, choice):
         say(f"{subject.manifest.name} has no smaller pictures on {choice}.")
         smaller = []
@@ -128,7 +126,7 @@ def bench_scaling(
             on_cores(task.cores, _measure_size, task) for task in progress.track(tasks, description="Sizes and cores")
         ]
         viewer_rows = [
-            bench_viewers(pictures, count, seconds) for count in progress.track(viewers, description="Viewers")
+            bench_viewers(pictures, count, seconds) for count in progress.track(VIEWERS, description="Viewers")
         ]
     return ScalingResult(
         sizes=size_rows,

@@ -6,8 +6,6 @@ there is no stamp there is no contrast.
 
 from dataclasses import replace
 
-import numpy as np
-
 from realtime.frame import Frame, Rgb
 from realtime.live.output import StreamOutput
 
@@ -38,7 +36,7 @@ def stamped(rgb: Rgb, at_s: float) -> Rgb:
     for bit in range(BITS):
         ones = code >> bit & 1
         for half, bright in enumerate((ones, not ones)):
-            top, bottom, left, right = _edges(2 * bit + half, len(rgb))
+            top, bottom, left, right = edges_px(2 * bit + half, len(rgb))
             rgb[top:bottom, left:right] = BRIGHT if bright else DARK
     return rgb
 
@@ -48,32 +46,14 @@ def code_of(at_s: float) -> int:
     return round(at_s / TICK_S) % (1 << BITS)
 
 
-def read_stamp(rgb: Rgb) -> int | None:
-    """The code in a picture of whatever size; None where there is none."""
-    code = 0
-    for bit in range(BITS):
-        first, second = (_level(rgb, 2 * bit + half) for half in (0, 1))
-        if abs(first - second) < CONTRAST:
-            return None
-        code |= (first > second) << bit
-    return code
-
-
 def age_s(code: int, at_s: float) -> float:
     """How old a picture with this code is at a time; at most half of 105 s, and below 0 if it is from later."""
     ticks, half = round(at_s / TICK_S) - code, 1 << BITS - 1
     return ((ticks + half) % (1 << BITS) - half) * TICK_S
 
 
-def _edges(cell: int, height_px: int) -> tuple[int, int, int, int]:
-    """Top, bottom, left and right of a cell."""
+def edges_px(cell: int, height_px: int) -> tuple[int, int, int, int]:
+    """Top, bottom, left and right of a cell, in pixels of the picture."""
     row, column = divmod(cell, COLUMNS)
     side = CELL * height_px
     return round(row * side), round((row + 1) * side), round(column * side), round((column + 1) * side)
-
-
-def _level(rgb: Rgb, cell: int) -> float:
-    """The brightness in the middle of a cell."""
-    top, bottom, left, right = _edges(cell, len(rgb))
-    margin_y, margin_x = (bottom - top) // 4, (right - left) // 4
-    return float(np.mean(rgb[top + margin_y : bottom - margin_y, left + margin_x : right - margin_x]))

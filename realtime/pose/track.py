@@ -9,7 +9,7 @@ from realtime.pose.estimation.estimator import Estimator, load_estimator
 from realtime.pose.fill_missing import FillConfig, Filler
 from realtime.pose.normalization.motion_range import Stand, observe
 from realtime.pose.pose import Pose
-from realtime.pose.smooth import SmoothConfig, Smoother, SmoothStep
+from realtime.pose.smooth import Smoother, SmoothStep
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +38,12 @@ class PoseTrack:
     Args:
         estimator: what finds the pose in a picture; None where poses come from elsewhere, by `step_seen`.
         fill: how long missed keypoints stay.
-        smooth: how much is smoothed.
     """
 
-    def __init__(
-        self,
-        estimator: Estimator | None = None,
-        *,
-        fill: FillConfig = FillConfig(),
-        smooth: SmoothConfig = SmoothConfig(),
-    ) -> None:
+    def __init__(self, estimator: Estimator | None = None, *, fill: FillConfig = FillConfig()) -> None:
         self._estimator = estimator
         self._track_id = None if estimator is None else estimator.track_id
-        self._filler, self._smoother = Filler(fill), Smoother(smooth)
+        self._filler, self._smoother = Filler(fill), Smoother()
 
     @property
     def track_id(self) -> int | None:

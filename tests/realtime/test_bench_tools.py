@@ -22,7 +22,7 @@ from realtime.bench_tools.config import BenchConfig
 from realtime.bench_tools.endurance import EnduranceResult, Slice, summary
 from realtime.bench_tools.renderer import can_shrink, small_renderer, whole_renderer
 from realtime.bench_tools.scaling import HEIGHTS_PX, VIEWERS, ScalingResult, SizeRow, on_cores, viewer_percent
-from realtime.bench_tools.stamp import BITS, TICK_S, age_s, read_stamp, stamped
+from realtime.bench_tools.stamp import BITS, TICK_S, age_s, stamped
 from realtime.bench_tools.usual import Cost, ViewerEncoder, open_holistic, time_paper_step
 from realtime.bench_tools.viewers import ViewersRow, bench_viewers
 from realtime.frame import Rgb
@@ -34,6 +34,7 @@ from realtime.video import read_video
 from server.encoder import LiveEncoder, Rung
 from server.stream import RUNGS
 from tests.support.commands import DATA, assert_refused, command
+from tests.support.stamps import read_stamp
 
 
 @pytest.mark.parametrize("rung", RUNGS)

@@ -1,7 +1,7 @@
 """Build an atlas from prepared footage: which frames show each part best, and the part alone cut out of each."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
@@ -46,15 +46,10 @@ def ensure_atlas(data: Path) -> None:
         build_atlas(Footage(data)).save(data / ATLAS)
 
 
-def build_atlas(footage: Footage, counts: Mapping[str, int] = COUNTS) -> Atlas:
-    """Choose and cut out references from the training frames.
-
-    Args:
-        footage: prepared.
-        counts: by kind of part.
-    """
+def build_atlas(footage: Footage) -> Atlas:
+    """Choose and cut out references from the training frames of prepared footage."""
     widths = learn_widths(footage)
-    chosen = sorted(_choose(footage, widths, counts).items())
+    chosen = sorted(_choose(footage, widths).items())
     size, cores = (footage.about.width_px, footage.about.height_px), usable_cores()
     each = -(-len(chosen) // cores)
     runs = [chosen[first : first + each] for first in range(0, len(chosen), max(1, each))]
@@ -129,7 +124,7 @@ def spread(table: Floats, frames: NDArray[np.intp], costs: Floats, count: int, a
     return chosen
 
 
-def _choose(footage: Footage, widths: Floats, counts: Mapping[str, int]) -> dict[int, list[str]]:
+def _choose(footage: Footage, widths: Floats) -> dict[int, list[str]]:
     """The parts to be taken from each training frame."""
     seen = [(n, pose) for n, pose in enumerate(footage.poses[: footage.first_held_out : EVERY]) if pose is not None]
     limbs = [limbs_of(pose, widths) for _, pose in seen]
@@ -143,7 +138,7 @@ def _choose(footage: Footage, widths: Floats, counts: Mapping[str, int]) -> dict
         table = np.stack([describe(limbs[i], part) for i in rows])
         frames = np.array([EVERY * seen[i][0] for i in rows])
         costs = np.array([HIDDEN[kind(part)] * hidden[i][part] for i in rows], np.float32)
-        for row in spread(table, frames, costs, counts[kind(part)], REFERENCE_GAP_S * footage.about.fps):
+        for row in spread(table, frames, costs, COUNTS[kind(part)], REFERENCE_GAP_S * footage.about.fps):
             chosen[int(frames[row])].append(part)
     return chosen
 

@@ -1,5 +1,7 @@
 """pix2pixHD's multi-scale PatchGAN discriminator; EDN, section 3.2, gives it two successive frames at once."""
 
+from itertools import pairwise
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -7,16 +9,15 @@ from torch import Tensor, nn
 class PatchDiscriminator(nn.Module):
     """The 70x70 PatchGAN: 4x4 convolutions, InstanceNorm without affine, LeakyReLU 0.2."""
 
-    def __init__(self, c_in: int, ndf: int, layers: int = 3) -> None:
+    def __init__(self, c_in: int, ndf: int) -> None:
         super().__init__()
-        widths = [ndf * min(2**i, 8) for i in range(layers + 1)]
+        widths = [ndf, 2 * ndf, 4 * ndf, 8 * ndf]
         stages = [nn.Sequential(nn.Conv2d(c_in, widths[0], 4, 2, 2), nn.LeakyReLU(0.2))]
-        for i in range(layers):
-            stride = 2 if i < layers - 1 else 1
+        for (before, after), stride in zip(pairwise(widths), (2, 2, 1), strict=True):
             stages.append(
                 nn.Sequential(
-                    nn.Conv2d(widths[i], widths[i + 1], 4, stride, 2),
-                    nn.InstanceNorm2d(widths[i + 1]),
+                    nn.Conv2d(before, after, 4, stride, 2),
+                    nn.InstanceNorm2d(after),
                     nn.LeakyReLU(0.2),
                 )
             )

@@ -71,7 +71,7 @@ def example(
     """
     body = shape.points == len(BODY_POINTS)
     absent = not plain and dice.random() < 0.06
-    matrix = _placement(picture.shape[0], track[0], shape.side_px, dice, body=body, plain=plain, absent=absent)
+    matrix = _placement(track[0], shape.side_px, dice, body=body, plain=plain, absent=absent)
     size = (shape.side_px, shape.side_px)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     crop: Rgb = np.asarray(
@@ -101,7 +101,7 @@ def example(
 
 
 def _placement(
-    crop_px: int, truth: Floats, side_px: int, dice: Dice, *, body: bool, plain: bool, absent: bool
+    truth: Floats, side_px: int, dice: Dice, *, body: bool, plain: bool, absent: bool
 ) -> NDArray[np.float64]:
     """The 2 3 matrix from the network's crop to the stored one: turned, scaled and moved at random."""
     low, high = truth.min(axis=0), truth.max(axis=0)

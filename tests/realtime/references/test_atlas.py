@@ -78,7 +78,7 @@ def test_spread_covers_the_clusters_and_dislikes_costs() -> None:
 
 def test_an_atlas_is_built_from_training_frames_alone(toy_run: Path) -> None:
     footage = Footage(toy_run / "data")
-    atlas = build_atlas(footage, {"torso": 4, "head": 4, "arm": 4, "hand": 4, "leg": 4})
+    atlas = build_atlas(footage)
     assert atlas.size_px == (footage.about.width_px, footage.about.height_px)
     for part, rows in atlas.references.items():
         assert rows, part
