@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from realtime.pose.estimation.refined_points import STRIDE
+from trainer.networks.blocks import ConvBlock, ResidualBlock
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,21 +25,6 @@ class RefinerShape:
         return self.side_px // STRIDE
 
 
-def _conv(c_in: int, c_out: int, stride: int = 1, kernel: int = 3) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(c_out), nn.ReLU()
-    )
-
-
-class _Residual(nn.Module):
-    def __init__(self, c: int) -> None:
-        super().__init__()
-        self.first, self.second = _conv(c, c), nn.Sequential(nn.Conv2d(c, c, 3, 1, 1, bias=False), nn.BatchNorm2d(c))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(x + self.second(self.first(x)))
-
-
 class RefinerNetwork(nn.Module):
     """Pictures B 3 S S and priors B P g g to B 2P+1 g g, as `refined_points.decode` reads it; pictures are 0..1."""
 
@@ -46,12 +32,12 @@ class RefinerNetwork(nn.Module):
         super().__init__()
         c4, c8, c16 = shape.widths
         self.shape = shape
-        self.stem = _conv(12, c4, stride=2)
-        self.join = _conv(c4 + shape.points, c4)
-        self.down8 = nn.Sequential(_conv(c4, c8, stride=2), _Residual(c8))
-        self.down16 = nn.Sequential(_conv(c8, c16, stride=2), _Residual(c16), _Residual(c16))
-        self.up8, self.at8 = nn.Conv2d(c16, c8, 1), _Residual(c8)
-        self.up4, self.at4 = nn.Conv2d(c8, c4, 1), _conv(c4, c4)
+        self.stem = ConvBlock(12, c4, stride=2)
+        self.join = ConvBlock(c4 + shape.points, c4)
+        self.down8 = nn.Sequential(ConvBlock(c4, c8, stride=2), ResidualBlock(c8))
+        self.down16 = nn.Sequential(ConvBlock(c8, c16, stride=2), ResidualBlock(c16), ResidualBlock(c16))
+        self.up8, self.at8 = nn.Conv2d(c16, c8, 1), ResidualBlock(c8)
+        self.up4, self.at4 = nn.Conv2d(c8, c4, 1), ConvBlock(c4, c4)
         self.head = nn.Conv2d(c4, 2 * shape.points + 1, 1)
 
     def forward(self, picture: Tensor, prior: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ from realtime.pose.estimation.refined_points import (
 from trainer.refiner.augment import Example, example
 from trainer.refiner.network import RefinerNetwork, RefinerShape, read_points
 from trainer.refiner.people import Crops
+from trainer.training.optimize import moving_average
 
 SHAPES = {
     "body": RefinerShape(len(BODY_POINTS), BODY_SIDE_PX, (48, 96, 128)),
@@ -189,7 +190,7 @@ def train(
     torch.manual_seed(config.seed)
     network = RefinerNetwork(SHAPES[config.kind])
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    averaged = torch.optim.swa_utils.AveragedModel(network, avg_fn=_average, use_buffers=True)
+    averaged = moving_average(network, _EMA)
     optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=0.01)
     state, start = run / "checkpoint.pt", 0
     if state.exists():
@@ -231,12 +232,6 @@ def _save(values: Mapping[str, Any], path: Path) -> None:
     """Write a file of torch's, whole or not at all."""
     with replace_file(path) as file:
         torch.save(values, file)
-
-
-def _average(mean: Tensor, new: Tensor, steps: Tensor | int) -> Tensor:
-    """A running mean of weights that forgets the beginning."""
-    share = 1 - min(_EMA, (1 + float(steps)) / (10 + float(steps)))
-    return mean + share * (new - mean)
 
 
 def _rate(step: int, config: RefinerConfig) -> float:
