@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 from itertools import islice, pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import torch
 
 from engines.errors import UserError
 from realtime.pose.pose import Pose
+from realtime.references.choose import Chooser, ChosenReference
 from realtime.video import read_video
 from tests.support.standing_pose import standing
 from tests.support.tiny_training import TRAINING
@@ -197,6 +199,26 @@ def test_held_out_chains_begin_anew_while_nobody_is_there(toy_run: Path, fabric:
     assert not torch.equal(left[0], nobody_before[0])
     for one, other in zip(left[1:], nobody_before[1:], strict=True):
         assert torch.equal(one, other), "nothing is left of who was there before"
+
+
+def test_held_out_chains_are_shown_no_neighbours(
+    toy_run: Path, fabric: Fabric, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in training and at export: references near in time are nearly the frame that they help to render."""
+    footage = Footage(toy_run / "data", references=True)
+    stage = BodyStage(footage, replace(CONFIG, references=True), fabric)
+    shown: list[int] = []
+    choose = Chooser.step
+
+    def step(chooser: Chooser, *arguments: Any, **options: Any) -> dict[str, ChosenReference]:
+        chosen = choose(chooser, *arguments, **options)
+        shown.extend(each.reference.frame for each in chosen.values())
+        return chosen
+
+    monkeypatch.setattr(Chooser, "step", step)
+    for index, *_ in stage.play_held_out(4):
+        assert index - max(shown) >= footage.apart == 45
+        shown.clear()
 
 
 def test_disturbing_spoils_some_pictures_and_keeps_most() -> None:

@@ -22,7 +22,7 @@ from realtime.references.describe import describe
 from realtime.references.limb_frames import LimbFrames
 from trainer.footage.cutout import Cutter, part_distances, window_of
 from trainer.footage.limb_widths import learn_widths
-from trainer.footage.prepared import REFERENCE_GAP_S, Footage, PictureReader
+from trainer.footage.prepared import Footage, PictureReader
 
 COUNTS = {"torso": 384, "head": 448, "arm": 256, "hand": 384, "leg": 224}
 """References of each part, of arms, hands and legs on each side."""
@@ -101,7 +101,7 @@ def hidden_shares(limbs: Limbs, shape: tuple[int, ...]) -> dict[str, float]:
     return shares
 
 
-def spread(table: Floats, frames: NDArray[np.intp], costs: Floats, count: int, apart: float) -> list[int]:
+def spread(table: Floats, frames: NDArray[np.intp], costs: Floats, count: int, apart: int) -> list[int]:
     """The rows that lie nearest to all others, each next one lessening the mean distance to the nearest the most.
 
     Args:
@@ -138,7 +138,7 @@ def _choose(footage: Footage, widths: Floats) -> dict[int, list[str]]:
         table = np.stack([describe(limbs[i], part) for i in rows])
         frames = np.array([EVERY * seen[i][0] for i in rows])
         costs = np.array([HIDDEN[kind(part)] * hidden[i][part] for i in rows], np.float32)
-        for row in spread(table, frames, costs, COUNTS[kind(part)], REFERENCE_GAP_S * footage.about.fps):
+        for row in spread(table, frames, costs, COUNTS[kind(part)], footage.apart):
             chosen[int(frames[row])].append(part)
     return chosen
 

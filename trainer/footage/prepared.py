@@ -111,6 +111,11 @@ class Footage:
         """Frames before this number are for training, the others are held out."""
         return training_frames(len(self.poses), self.about.fps)
 
+    @property
+    def apart(self) -> int:
+        """References are at least so many frames from the frame that they help to render; see `REFERENCE_GAP_S`."""
+        return round(REFERENCE_GAP_S * self.about.fps)
+
     def held_out(self, frames: int) -> range:
         """Numbers of the first so many held-out frames."""
         return range(self.first_held_out, min(self.first_held_out + frames, len(self.poses)))
@@ -125,8 +130,7 @@ class Footage:
 
     def renderer(self, generator: Engine, face: Engine | None) -> Renderer:
         """A renderer of the subject in the making. References near to a figure's frame are not shown."""
-        apart = round(REFERENCE_GAP_S * self.about.fps)
-        return Renderer(generator, face, self.plate, blank=self.style.blank, atlas=self.atlas, apart=apart)
+        return Renderer(generator, face, self.plate, blank=self.style.blank, atlas=self.atlas, apart=self.apart)
 
     def reader(self) -> "PictureReader":
         """A new reader of the pictures; with one for each chain, which reads onwards, hardly any has to seek."""

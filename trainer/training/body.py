@@ -7,6 +7,7 @@ Letters: R frames of B chains in a step, H W pixels.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from itertools import repeat
@@ -160,18 +161,20 @@ class BodyStage:
         past = ChainState(torch.full_like(plate, self._blank), plate)
         generator = RecurrentGenerator(self.ema.module.eval(), plate, past, temporal=self._config.temporal)
         inputs = ReferenceInputs(footage.atlas, footage.plate) if footage.atlas else None
-        reader = footage.reader()
-        for index in footage.held_out(frames):
-            if footage.poses[index] is None:  # as `Renderer.step`: while nobody is there every frame starts anew
-                generator.past = past
-            figure, truth = (
-                downscaled(picture, self._reduce) for picture in (footage.figure(index).rgb, reader.read(index))
-            )
-            parts = moved_parts_batch([inputs.step(footage.poses[index])], device) if inputs else None
-            with self._fabric.autocast():
-                picture, _ = generator.step(to_patches(from_rgb(figure).to(device)), parts)
-            yield index, figure, truth, from_patches(picture)
-        reader.close()
+        with closing(footage.reader()) as reader:
+            for index in footage.held_out(frames):
+                if footage.poses[index] is None:  # as `Renderer.step`: while nobody is there every frame starts anew
+                    generator.past = past
+                figure, truth = (
+                    downscaled(picture, self._reduce) for picture in (footage.figure(index).rgb, reader.read(index))
+                )
+                parts = None
+                if inputs:
+                    moved = inputs.step(footage.poses[index], frame=index, apart=footage.apart)
+                    parts = moved_parts_batch([moved], device)
+                with self._fabric.autocast():
+                    picture, _ = generator.step(to_patches(from_rgb(figure).to(device)), parts)
+                yield index, figure, truth, from_patches(picture)
 
     def distance(self, picture: Tensor | Rgb, truth: Rgb) -> float:
         """Perceptual distance of a picture, 1 3 H W in [-1, 1] or uint8 H W 3, from the truth."""

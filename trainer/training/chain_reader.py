@@ -20,12 +20,12 @@ from realtime.references.atlas import Atlas
 from realtime.references.inputs import MovedParts, ReferenceInputs
 from realtime.references.limb_frames import Window
 from trainer.config import TrainConfig
-from trainer.footage.prepared import REFERENCE_GAP_S, Footage
+from trainer.footage.prepared import Footage
 from trainer.training.augment import DROPPABLE_PARTS, drop_part, jitter, smear_figure, zoom
 from trainer.training.chain_sampler import ChainStep, ChainWindow
 
 FAR_REFERENCE_GAP_S = 8.0
-"""Least time between a frame and its references in `far_references` of the steps, in place of `REFERENCE_GAP_S`."""
+"""Least time between a frame and its references in `far_references` of the steps, in place of `Footage.apart`."""
 FOLLOWED_FRAMES = 8
 """Frames before a step that the choice of references follows, as live it follows all before."""
 SHADOW_REACH = 0.38
@@ -127,8 +127,8 @@ class ChainReader:
         Sometimes none near in time is: a performer's poses are farther from all references than the subject's own.
         """
         footage, window = self._footage, step.window
-        apart_s = FAR_REFERENCE_GAP_S if rng.random() < self._config.far_references else REFERENCE_GAP_S
-        apart = round(apart_s * footage.about.fps)
+        far = rng.random() < self._config.far_references
+        apart = round(FAR_REFERENCE_GAP_S * footage.about.fps) if far else footage.apart
         x, y = (window.x, window.y) if window.k == 1 else (0, 0)
         plate = footage.plate if window.k == 1 else _shrink(footage.plate[window.part], window)
         inputs = ReferenceInputs(atlas, plate, Window(x, y, window.width, window.height))
