@@ -158,10 +158,7 @@ def render(
         frames = sum(len(each.poses) for each in performances)
         if not frames:
             raise UserError(f"The video {video} has no picture in it: give another one.")
-        if not any(pose for each in performances for _, pose in each.poses):
-            LOG.warning("Nobody is ever seen in %s, so %s stays empty: film a whole body, in good light.", video, out)
-        if any(each.bones for each in performances) and not any(each.stands for each in performances):
-            LOG.warning("Both feet are never in the picture of %s, so the legs just stand.", video)
+        _warn_of(performances, video, out)
         nobody, last_s = 0, 0.0
         shown = _side_by_side(video, performances, subject) if side_by_side else _alone
         drawn = progress.track(figures(performances, subject), frames, description=f"Rendering {out.name}")
@@ -176,6 +173,14 @@ def render(
         length_s=round(last_s + 1 / fps, 3),
         sound=f"{sound.codec}, {'copied' if sound.copied else 'now aac'}" if sound else None,
     )
+
+
+def _warn_of(performances: Sequence[Performance], video: Path, out: Path) -> None:
+    """Say what of a body is never in the picture."""
+    if not any(pose for each in performances for _, pose in each.poses):
+        LOG.warning("Nobody is ever seen in %s, so %s stays empty: film a whole body, in good light.", video, out)
+    if any(each.bones for each in performances) and not any(each.stands for each in performances):
+        LOG.warning("Both feet are never in the picture of %s, so the legs just stand.", video)
 
 
 def watch(pictures: Iterable[tuple[Rgb, float]], track: PoseTrack) -> list[Performance]:

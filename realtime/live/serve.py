@@ -61,7 +61,6 @@ async def serve(config: RunConfig) -> None:
     credentials = ContentCredentials(data_folder() / "content_credentials.pem") if config.output.sign else None
     sound = None if config.output.no_sound else LiveSound(microphone=config.output.microphone)
     session = await _unless(stop, lambda: _load(config, publisher, sound, start))
-    broadcast = None if sound is None else SoundBroadcast(sound.shared)
     asked = SessionCommands(
         session,
         lambda name: live_renderer(load_subject(name), config.engines),
@@ -70,22 +69,8 @@ async def serve(config: RunConfig) -> None:
         credentials=credentials,
         capture=config.capture,
     )
-    server = Server(
-        session.streams,
-        title=session.title,
-        host=config.access.host,
-        port=config.access.port,
-        info=asked.info,
-        commands=asked.commands,
-        thumbnails=_thumbnails(),
-        allowed_hosts=config.access.allow_host,
-        access=access,
-        tls=tls,
-        inlet=None if publisher is None else publisher.inlet,
-        hear=lambda samples: None if publisher is None else publisher.sound.put(samples),
-        sound=broadcast,
-        ice_servers=ice_servers,
-    )
+    broadcast = None if sound is None else SoundBroadcast(sound.shared)
+    server = _server(config.access, session, asked, access, tls, publisher, broadcast, ice_servers)
     async with AsyncExitStack() as ends:
         ends.callback(_say_recorded, asked)  # the last of all: then it is whole
         ends.push_async_callback(asyncio.to_thread, session.stop)
@@ -111,6 +96,34 @@ async def serve(config: RunConfig) -> None:
         _warn(config, access, publishing=publisher is not None)
         start.done("server")
         await _until(stop, session, start)
+
+
+def _server(
+    config: AccessConfig,
+    session: Session,
+    asked: SessionCommands,
+    access: Access,
+    tls: ssl.SSLContext | None,
+    publisher: WhipSource | None,
+    sound: SoundBroadcast | None,
+    ice_servers: list[IceServer],
+) -> Server:
+    return Server(
+        session.streams,
+        title=session.title,
+        host=config.host,
+        port=config.port,
+        info=asked.info,
+        commands=asked.commands,
+        thumbnails=_thumbnails(),
+        allowed_hosts=config.allow_host,
+        access=access,
+        tls=tls,
+        inlet=None if publisher is None else publisher.inlet,
+        hear=lambda samples: None if publisher is None else publisher.sound.put(samples),
+        sound=sound,
+        ice_servers=ice_servers,
+    )
 
 
 def _add_outputs(config: OutputConfig, session: Session, asked: SessionCommands) -> None:
