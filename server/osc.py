@@ -21,7 +21,9 @@ class OscListener(asyncio.DatagramProtocol):
 
     def __init__(self, commands: Commands) -> None:
         self._commands = commands
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._waiting: dict[str, object] = {}
+        """Values that wait for their turn: of a fader that moves fast the newest is enough."""
+        self._task: asyncio.Task[None] | None = None
 
     def datagram_received(self, data: bytes, addr: object) -> None:
         """Read a packet, whatever is in it; the time tags of bundles are not waited for."""
@@ -32,17 +34,28 @@ class OscListener(asyncio.DatagramProtocol):
             return
         for message in messages:
             if message.address.startswith(PREFIX):
-                name, value = message.address.removeprefix(PREFIX), next(iter(message.params), None)
-                task = asyncio.create_task(self._perform(name, value))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._put(message.address.removeprefix(PREFIX), next(iter(message.params), None))
 
-    async def _perform(self, name: str, value: object) -> None:
-        """A button is pressed by any value, or none; 0 is when it is let go."""
+    def _put(self, name: str, value: object) -> None:
+        """Let a value wait. A button is pressed by any, or none; 0 is when it is let go."""
+        if name not in self._commands.names:
+            LOG.warning("OSC: there is no command %r.", name)
+            return
         if self._commands.is_button(name):
             if value in (0, False):
                 return
             value = None
+        self._waiting.pop(name, None)
+        self._waiting[name] = value
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._perform_all())
+
+    async def _perform_all(self) -> None:
+        while self._waiting:
+            name = next(iter(self._waiting))
+            await self._perform(name, self._waiting.pop(name))
+
+    async def _perform(self, name: str, value: object) -> None:
         if isinstance(value, float) and value.is_integer():
             value = int(value)  # desks send their switches as 0.0 and 1.0
         if not isinstance(value, bool | int | float | str | None):

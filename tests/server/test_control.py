@@ -241,6 +241,19 @@ async def test_osc_maps_the_same_names() -> None:
     transport.close()
 
 
+async def test_of_a_burst_by_osc_the_newest_value_of_each_command_counts() -> None:
+    kept: list[Any] = []
+    transport = await listen_to_osc(Commands(told(kept)), "127.0.0.1", 0)
+    place = transport.get_extra_info("sockname")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as desk:
+        for number in range(40):
+            desk.sendto(osc("/bodydouble/mirror", number % 2), place)
+        desk.sendto(osc("/bodydouble/subject", "alice"), place)
+        desk.sendto(osc("/bodydouble/mirror", 0), place)
+        await eventually(lambda: kept[-2:] == ["alice", False])
+    transport.close()
+
+
 @given(st.text() | st.binary())
 def test_no_message_breaks_it(message: str | bytes) -> None:
     reply: ControlReply = asyncio.run(Commands(told([])).answer(message, allowed=True))
