@@ -1,6 +1,6 @@
-"""Where the web server listens: with a limit to connections, and to how long a request's head may take.
+"""Where the web server listens: with limits to connections, to how long a request's head may take, and an answer.
 
-aiohttp has neither. Whoever opens connections and sends nothing would else take every file descriptor there is.
+aiohttp has none. Whoever opens connections and sends or reads nothing would else take every place there is.
 """
 
 import asyncio
@@ -13,6 +13,8 @@ MOST, MOST_PER_ADDRESS = 512, 256
 """Connections at a time, and those of one address: a proxy has all of its clients'."""
 HEAD_S = 10.0
 """So long a new connection has for TLS, and so long for its first request's head."""
+READ_S = 10.0
+"""Whoever has read nothing for so long of what was sent has gone."""
 
 
 class GuardedSite(web.TCPSite):
@@ -60,9 +62,21 @@ class _Guarded(asyncio.Protocol):
         transport.set_protocol(handler)
         handler.connection_made(transport)
         asyncio.get_running_loop().call_later(HEAD_S, _drop_silent, handler)
+        _drop_deaf(transport)
 
 
 def _drop_silent(handler: web.RequestHandler) -> None:
     """Close a connection that has had no request yet; later ones are limited by the time for keeping it alive."""
     if handler.transport is not None and not handler._request_count:
         handler.transport.abort()
+
+
+def _drop_deaf(transport: asyncio.Transport, left_bytes: int = 0) -> None:
+    """Close a connection of whose answer the same is left as before; looks again while it is open."""
+    if transport.is_closing():
+        return
+    waiting_bytes = transport.get_write_buffer_size()
+    if waiting_bytes and waiting_bytes == left_bytes:
+        transport.abort()
+    else:
+        asyncio.get_running_loop().call_later(READ_S, _drop_deaf, transport, waiting_bytes)

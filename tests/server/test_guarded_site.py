@@ -1,7 +1,9 @@
 """Connections that say nothing: few enough, and not for long; whoever asks is answered meanwhile."""
 
 import asyncio
+import socket
 import time
+from contextlib import suppress
 
 import pytest
 from aiohttp import ClientSession
@@ -26,6 +28,27 @@ async def test_silent_connections_are_closed(monkeypatch: pytest.MonkeyPatch) ->
         assert (await inside.http.get("/stats")).status == 200
         await asyncio.sleep(0.7)
         assert (await inside.http.get("/stats")).status == 200, "one that has asked may ask again"
+
+
+async def test_who_reads_nothing_is_dropped_and_who_reads_slowly_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guarded_site, "READ_S", 0.5)
+    async with running_server(streams=1) as inside:
+        url, before = URL(inside.server.url), open_files()
+        deaf = socket.create_connection((url.host, url.port))
+        deaf.setblocking(False)
+        with suppress(BlockingIOError):
+            for _ in range(10_000):
+                deaf.send(b"GET /main.js HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        slow_reader, slow = await asyncio.open_connection(url.host, url.port, limit=2**10)
+        slow.write(b"GET /main.js HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 50)
+        answers = b""
+        while not slow_reader.at_eof():
+            answers += await asyncio.wait_for(slow_reader.read(2**16), HANG_S)
+            await asyncio.sleep(0.1)
+        assert answers.count(b"HTTP/1.1 200 OK") == 50
+        slow.close()
+        await eventually(lambda: open_files() <= before + 2)  # its own two ends
+        deaf.close()
 
 
 async def _rest(reader: asyncio.StreamReader) -> bytes:
