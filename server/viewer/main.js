@@ -34,6 +34,7 @@ const subjects = new Subjects($("subjects"), showSubject);
 const recording = new Recording((active) => { document.body.classList.toggle("recording", active); showState(); });
 let overHttp = new URL(location.href).searchParams.get("transport") === "ws";
 let server = {};
+const wanted = {};
 let liveAt = 0;
 let told = "";
 let toldTimer = 0;
@@ -123,6 +124,13 @@ async function ask(command, value) {
   const reply = await link.ask(command, value);
   tell(reply?.error ?? "");
   await askServer();
+}
+
+/** Ask for another state than the present one, or than the one that was asked for and is not answered yet. */
+async function change(command, other) {
+  const mine = wanted[command] = { value: other((wanted[command] ?? { value: server.state?.[command] }).value) };
+  await ask(command, mine.value);
+  if (wanted[command] === mine) delete wanted[command];
 }
 
 async function showSubject(name) {
@@ -247,8 +255,8 @@ const KEYS = {
   v: useCamera,
   a: chooseSubject,
   n: () => ask("next-person"),
-  m: () => ask("mirror", !server.state?.mirror),
-  e: () => ask("fade", server.state?.fade === "plate" ? "in" : "plate"),
+  m: () => change("mirror", (on) => !on),
+  e: () => change("fade", (to) => (to === "plate" ? "in" : "plate")),
   k: () => ask("calibrate"),
   "?": toggleHelp,
 };
@@ -277,6 +285,9 @@ person.addEventListener("resize", () => {
   $("frame").style.setProperty("--aspect", person.videoWidth / person.videoHeight);
 });
 addEventListener("online", () => link.renew());
+addEventListener("beforeunload", (event) => {
+  if (recording.active) event.preventDefault();  // it would be lost
+});
 addEventListener("pagehide", () => {
   camera.stop();
   link.stop();

@@ -109,6 +109,21 @@ async def test_keys_and_the_sheet_give_commands(browser: Browser) -> None:
         assert visitor.complaints == []
 
 
+async def test_what_is_pressed_twice_is_turned_back(browser: Browser) -> None:
+    asked = Asked()
+    async with stage(streams=1, **asked.options) as on_stage:
+        visitor = await visit(browser, on_stage.server.url)
+        page = await ready(visitor)
+        for key, name, before, after in (("e", "fade", "in", "plate"), ("m", "mirror", False, True)):
+            for times, expected in ((2, before), (3, after), (1, before)):
+                for _ in range(times):
+                    await page.keyboard.press(key)
+                await eventually(lambda name=name, expected=expected: asked.state[name] == expected)  # type: ignore[misc]
+                await asyncio.sleep(0.3)
+                assert asked.state[name] == expected
+        assert visitor.complaints == []
+
+
 async def test_the_sheet_lists_what_is_not_possible_here_and_the_keys_say_why(browser: Browser) -> None:
     options = Asked().options
     options["thumbnails"] = {"alice": thumbnail(80)}
@@ -321,6 +336,21 @@ async def test_a_picture_and_a_recording_are_kept_in_the_browser(browser: Browse
         with av.open(io.BytesIO(film), "r") as container:
             assert len(list(container.decode(video=0))) > 10
         assert visitor.complaints == []
+
+
+async def test_leaving_while_it_records_is_asked_for(browser: Browser) -> None:
+    async with stage(streams=1) as on_stage:
+        visitor = await visit(browser, on_stage.server.url)
+        page = await ready(visitor)
+        await page.keyboard.press("r")
+        await expect(page.locator("#state")).to_have_text("Recording")
+        async with page.expect_event("dialog") as asking:
+            reloading = asyncio.create_task(page.reload())
+        dialog = await asking.value
+        assert dialog.type == "beforeunload"
+        await dialog.dismiss()
+        reloading.cancel()
+        await expect(page.locator("#state")).to_have_text("Recording")
 
 
 async def test_on_stage_there_is_the_picture_alone(browser: Browser) -> None:
