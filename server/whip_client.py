@@ -80,10 +80,8 @@ class WhipClient:
                 try:
                     await self._publish(http, again=bool(said))
                     why, failures, said = "the connection was lost", 0, ""
-                except TimeoutError:
-                    why = "it does not answer in time"
                 except (aiohttp.ClientError, OSError, WhipError) as problem:
-                    why = str(problem) or type(problem).__name__
+                    why = _why(problem)
                 if why != said:
                     LOG.warning("Publishing to %s: %s. Trying again.", self._url.origin(), why)
                     said = why
@@ -145,3 +143,17 @@ class WhipClient:
                 return response.url.join(URL(response.headers["Location"])), text
             except ValueError as problem:
                 raise WhipError("the session that it names has no URL") from problem
+
+
+def _why(problem: Exception) -> str:
+    """Why nothing could be published, for a sentence."""
+    match problem:
+        case TimeoutError():
+            return "it does not answer in time"
+        case aiohttp.ClientConnectorDNSError():
+            return "there is no such host"
+        case aiohttp.ClientSSLError():
+            return str(problem)
+        case aiohttp.ClientConnectorError():
+            return "nothing answers there"
+    return str(problem) or type(problem).__name__

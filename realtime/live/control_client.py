@@ -39,6 +39,10 @@ def control(link: str, command: str | None, value: str | None) -> None:
                 f"What listens at {url.origin()} speaks no http: a session with --tls is named by --link LINK, the "
                 "https address that it has printed."
             ) from error
+        if isinstance(error, aiohttp.ClientSSLError):
+            raise UserError(
+                f"What listens at {url.origin()} speaks no https: begin the link with http:// instead."
+            ) from error
         raise UserError(f"Nothing answers at {url.origin()}: is `realtime run` running there? {WHERE}") from error
     if command is None:
         _show(answer)

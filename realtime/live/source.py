@@ -273,6 +273,8 @@ def about_person(pose: PoseConfig) -> str | None:
 
 
 def _open_named(source: str, fps: float) -> Source:
+    if source == POSES:
+        raise UserError("poses: needs a folder: give for example --source poses:openpose/json.")
     if source.startswith(POSES):
         return PoseSource(Path(source.removeprefix(POSES)), fps=fps)
     if is_url(source):

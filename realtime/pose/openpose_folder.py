@@ -86,6 +86,8 @@ def _frames_in(folder: Path) -> list[FrameFiles]:
         if path.suffix.lower() in (".json", ".yml", ".yaml") and not path.name.startswith("."):
             frames.setdefault(PARTS.sub("", path.stem), []).append(path)
     if not frames:
+        if not folder.is_dir():
+            raise UserError(f"There is no folder {folder}: give the one that OpenPose's --write_json wrote.")
         raise UserError(f"{folder} holds no OpenPose files: give the folder that OpenPose's --write_json wrote.")
     numbered: dict[int, FrameFiles] = {}
     for name, paths in frames.items():
