@@ -146,7 +146,7 @@ def plain_errors(prog: str, *, is_told: Callable[[], bool] = lambda: True) -> It
             raise
         end(sentence)
     except BrokenPipeError:  # `| head`: who reads has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_stdout()
         sys.exit(0)
     except OSError as error:
         if error.filename is None:
@@ -156,6 +156,11 @@ def plain_errors(prog: str, *, is_told: Callable[[], bool] = lambda: True) -> It
         if str(stop) and is_told():
             print(f"{prog}: {stop}", file=sys.stderr)
         sys.exit(130)
+
+
+def discard_stdout() -> None:
+    """Print to nowhere from now on: whoever read it has gone."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager

@@ -15,6 +15,8 @@ from realtime.subject_engines import EngineConfig
 
 HOST_NAME = re.compile(r"[\w-]+(\.[\w-]+)*\.?|[0-9a-fA-F:]+")
 """Of a machine; or its address."""
+BEARER = re.compile(r"[!-~]+")
+"""What a token may be made of to stand in a header."""
 LEAST_CAMERA_PX, MOST_CAMERA_PX = 16, 8192
 
 
@@ -73,8 +75,8 @@ class AccessConfig:
         for name in self.allow_host:
             if not HOST_NAME.fullmatch(name):
                 raise UserError(f"--allow-host takes a name alone, like stage.local, not {name!r}.")
-        if self.osc == 0:
-            raise UserError("--osc must be from 1 to 65535, not 0: desks have to know it.")
+        if self.osc is not None and not 1 <= self.osc <= 65535:
+            raise UserError(f"--osc must be from 1 to 65535, not {self.osc}: desks have to know it.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +109,8 @@ class OutputConfig:
             raise UserError("--microphone is sound, which --no-sound leaves out: give one of them.")
         if self.publish_token is not None and self.publish is None:
             raise UserError("--publish-token is for --publish URL: give both.")
+        if not BEARER.fullmatch(self.publish_token or "-"):
+            raise UserError("--publish-token holds what no token does, such as a space or a line's end: copy it again.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,16 +2,18 @@
 
 import asyncio
 import logging
+import math
 import os
 import signal
 import ssl
 import sys
 from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from typing import TypeVar
 
 from yarl import URL
 
+from engines.console import discard_stdout
 from engines.errors import UserError
 from engines.files import data_folder
 from realtime.live.commands import NO_BADGE, SessionCommands
@@ -39,6 +41,8 @@ from server.sound_track import SoundBroadcast
 from server.whip_client import WhipClient, read_endpoint
 
 LOG = logging.getLogger(__name__)
+REPEATED_S = 1.0
+"""Signals that follow the first one sooner mean the same."""
 T = TypeVar("T")
 
 
@@ -130,9 +134,9 @@ def _add_outputs(config: OutputConfig, session: Session, asked: SessionCommands)
     if config.virtual_camera:
         camera = VirtualCameraOutput(session.renderer.subject.size_px)
         session.add(camera)
-        print(f"It is the camera {camera.name}, too.")
+        _say(f"It is the camera {camera.name}, too.")
     if config.record is not None:
-        print(f"Recording to {asked.record_to(config.record)}")
+        _say(f"Recording to {asked.record_to(config.record)}")
 
 
 def _say_recorded(asked: SessionCommands) -> None:
@@ -172,16 +176,15 @@ def _warn(config: RunConfig, access: Access, *, publishing: bool) -> None:
 
 def _say_where(server: Server, title: str, access: Access, *, publishing: bool) -> None:
     watch_links = server.links(Role.WATCH)
-    print(f"{title} Watch at {' or '.join(watch_links)} (Ctrl-C ends)")
+    _say(f"{title} Watch at {' or '.join(watch_links)} (Ctrl-C ends)")
     if access.tokens:
-        print(f"Control and publish at {' or '.join(server.links(Role.CONTROL))}")
-        print("Whoever has a link also sees the performer's picture. Other programs send its token as a Bearer token.")
+        _say(f"Control and publish at {' or '.join(server.links(Role.CONTROL))}")
+        _say("Whoever has a link also sees the performer's picture. Other programs send its token as a Bearer token.")
     if len(watch_links) > 1 and sys.stdout.isatty():
-        print(f"For phones:\n{terminal_code(server.links(Role.CONTROL if publishing else Role.WATCH)[-1])}")
+        _say(f"For phones:\n{terminal_code(server.links(Role.CONTROL if publishing else Role.WATCH)[-1])}")
     if publishing:
         addresses = " or ".join(f"{url}whip" for url in server.urls)
-        print(f'Publish by WHIP to {addresses}, or press "Use this camera" on the page.')
-    sys.stdout.flush()
+        _say(f'Publish by WHIP to {addresses}, or press "Use this camera" on the page.')
 
 
 def _tls(config: AccessConfig) -> ssl.SSLContext:
@@ -190,7 +193,7 @@ def _tls(config: AccessConfig) -> ssl.SSLContext:
         context, fingerprint = tls_context(data_folder() / "certificate.pem", names)
     except CertificateError as error:
         raise UserError(str(error)) from error
-    print(f"The certificate's SHA-256 fingerprint: {fingerprint}")
+    _say(f"The certificate's SHA-256 fingerprint: {fingerprint}")
     return context
 
 
@@ -208,10 +211,10 @@ def _load(config: RunConfig, source: Source | None, sound: LiveSound | None, sta
     remark = about_person(config.pose)
     if source is None:
         source, remark = open_source(
-            config.camera, config.source, capture=config.capture, fps=config.fps, pose=config.pose, say=print
+            config.camera, config.source, capture=config.capture, fps=config.fps, pose=config.pose, say=_say
         )
     if remark:
-        print(remark)
+        _say(remark)
     start.done("subject and source")
     session = open_session(
         subject,
@@ -222,7 +225,7 @@ def _load(config: RunConfig, source: Source | None, sound: LiveSound | None, sta
         badge=not config.output.no_badge,
         on_encoded=(lambda frame: None) if sound is None else sound.follow,
         quality=config.quality,
-        say=print,
+        say=_say,
     )
     session.mirrored = config.mirror
     start.done("networks")
@@ -230,30 +233,35 @@ def _load(config: RunConfig, source: Source | None, sound: LiveSound | None, sta
 
 
 def _say(sentence: str) -> None:
-    """Print while frames flow: nobody who closes the terminal ends the show."""
-    with suppress(OSError):
+    """Print: nobody who closes the terminal, or has read enough, ends the show."""
+    try:
         print(sentence, flush=True)
+    except OSError:
+        discard_stdout()
 
 
 def _stopping() -> asyncio.Event:
-    """An event that is set by the first Ctrl-C or SIGTERM, or when the terminal is closed; the second one ends the
-    process at once."""
-    stop = asyncio.Event()
+    """An event that is set by the first Ctrl-C or SIGTERM, or when the terminal is closed; another Ctrl-C or SIGTERM
+    ends the process at once, but not what comes along with the first: shells tell, too, that their terminal closes."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    told_at_s = -math.inf
 
-    def told() -> None:
-        if stop.is_set():
+    def told(number: int) -> None:
+        nonlocal told_at_s
+        if not stop.is_set():
+            told_at_s = loop.time()
+            stop.set()
+        elif number in (signal.SIGINT, signal.SIGTERM) and loop.time() - told_at_s > REPEATED_S:
             os._exit(130)
-        stop.set()
 
-    loop = asyncio.get_running_loop()
     numbers = [signal.SIGINT, signal.SIGTERM]
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup's
         numbers.append(signal.SIGHUP)
     for number in numbers:
         try:
-            loop.add_signal_handler(number, told)
+            loop.add_signal_handler(number, told, number)
         except NotImplementedError:  # Windows' event loops know no signals
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(told))
+            signal.signal(number, lambda number, _: loop.call_soon_threadsafe(told, number))
     return stop
 
 
@@ -264,7 +272,6 @@ async def _unless(stop: asyncio.Event, work: Callable[[], T]) -> T:
     stopping.cancel()
     if not working.done():
         logging.shutdown()
-        sys.stdout.flush()
         os._exit(0)
     return working.result()
 

@@ -9,14 +9,14 @@ import socket
 import subprocess
 import sys
 from collections import deque
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-from aiohttp import ClientSession
+from aiohttp import ClientConnectionError, ClientSession
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from playwright.async_api import Browser
 
@@ -153,6 +153,46 @@ async def test_a_signal_ends_the_session_and_its_peers(number: signal.Signals) -
         async with asyncio.timeout(20):  # a connection that only falls silent is given up after 30 s
             await eventually(lambda: peer.connectionState == "closed")
         await peer.close()
+
+
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGHUP])
+async def test_two_signals_at_a_time_are_one(tmp_path: Path, second: signal.Signals) -> None:
+    """A shell tells its programs, too, that the terminal closes."""
+    port, film = free_port(), tmp_path / "dance.mp4"
+    program = Path(sys.executable).with_name("realtime")
+    clip = DATA / "bob_clip.mp4"
+    arguments: list[str | Path] = [program, "run", "--source", clip, "--port", str(port), "--record", film]
+    with ExitStack() as ends:
+        process = ends.enter_context(subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True))
+        ends.callback(process.kill)
+        assert process.stdout is not None
+        while "first picture" not in (line := await asyncio.to_thread(process.stdout.readline)):
+            assert line, "it ended"
+        process.send_signal(signal.SIGINT)
+        await asyncio.sleep(0.02)
+        process.send_signal(second)
+        assert "dance.mp4 is kept" in await asyncio.to_thread(process.stdout.read)
+        assert await asyncio.to_thread(process.wait, HANG_S) == 0
+
+
+async def test_whoever_reads_the_first_line_alone_does_not_end_the_session() -> None:
+    port = free_port()
+    program = Path(sys.executable).with_name("realtime")
+    arguments: list[str | Path] = [program, "run", "--source", DATA / "bob_clip.mp4", "--port", str(port)]
+    with ExitStack() as ends:
+        process = ends.enter_context(subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True))
+        ends.callback(process.kill)
+        assert process.stdout is not None
+        process.stdout.close()
+        async with ClientSession() as http, asyncio.timeout(HANG_S):
+            flowing = False
+            while not flowing:
+                assert process.poll() is None, "it ended"
+                await asyncio.sleep(0.2)
+                with suppress(ClientConnectionError):
+                    flowing = (await http.get(f"http://127.0.0.1:{port}/healthz")).status == 200
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(process.wait, HANG_S) == 0
 
 
 async def test_an_event_loop_without_signals_is_told_of_them_nevertheless(monkeypatch: pytest.MonkeyPatch) -> None:
