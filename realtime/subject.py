@@ -164,6 +164,15 @@ def subject_folders() -> dict[str, Path]:
     return {path.parent.name: path.parent for path in found}  # hidden ones are an export's drafts
 
 
+def is_whole(folder: Path) -> bool:
+    """Whether a subject's manifest can be read and all its files are there; what is in them is not looked at."""
+    try:
+        files = read_manifest(folder / MANIFEST).files
+    except UserError:
+        return False
+    return all((folder / file).is_file() for file in {GENERATOR, PLATE, *files})
+
+
 def user_subjects() -> Path:
     """Where `trainer` puts finished subjects."""
     return data_folder() / "subjects"

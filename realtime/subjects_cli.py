@@ -1,5 +1,6 @@
 """`realtime subjects`: which subjects there are, what one of them is, and how to be rid of one."""
 
+import shlex
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from realtime.subject import (
     Manifest,
     MetricValue,
     Subject,
+    is_whole,
     load_subject,
     read_manifest,
     subject_folders,
@@ -74,12 +76,16 @@ def subjects(
 
 def list_subjects(console: Console) -> None:
     """Print what there is, folder by folder; nothing but the manifests is read."""
-    for folder, paths in groupby(subject_folders().values(), lambda path: path.parent):
+    for folder, group in groupby(subject_folders().values(), lambda path: path.parent):
+        paths = [*group]
         console.print(str(folder), soft_wrap=True, markup=False, highlight=False)
         table = Table("subject", "px", "has", "LPIPS-like", "licence", "MB", box=SIMPLE_HEAD)
         for path in paths:
             table.add_row(path.name, *_cells(path), f"{_size_bytes(path) / 1e6:.1f}")
         console.print(table)
+        for path in paths:
+            if not is_whole(path):
+                console.print(f"What is damaged: realtime subjects show {shlex.quote(path.name)}", soft_wrap=True)
     console.print("LPIPS-like: distance of body / face from footage of the person, 0 is equal.")
 
 
@@ -111,10 +117,9 @@ def remove_subject(name: str, *, sure: bool) -> None:
 
 
 def _cells(folder: Path) -> tuple[str, ...]:
-    try:
-        manifest = read_manifest(folder / MANIFEST)
-    except UserError:
-        return "", f"damaged: realtime subjects show {folder.name}", "", ""
+    if not is_whole(folder):
+        return "", "damaged", "", ""
+    manifest = read_manifest(folder / MANIFEST)
     metrics = manifest.training.metrics or {}
     lpips = [_part(metrics, crop).get("lpips_like") for crop in ("body", "face")]
     measured = " / ".join("-" if each is None else f"{each:.3f}".lstrip("0") for each in lpips)

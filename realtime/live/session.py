@@ -343,7 +343,7 @@ class Session:
 
     def _estimate(self) -> None:
         last = Frame(rgb=self._renderer.subject.plate, captured_at_s=time.perf_counter(), number=0)
-        looked_at_s = -math.inf
+        looked_at_s, missed = -math.inf, False
         while not self._stop.is_set():
             if not self._taken.wait(WAIT_S) or self._stop.wait(self._pause_s()):
                 continue
@@ -355,7 +355,8 @@ class Session:
                 looked_at_s = self._seen_at_s
                 drawn = self._pose.step(frame, self._renderer)
                 self._in_time.posed(time.perf_counter() - looked_at_s)
-                self._nobody = drawn.no_person
+                # Of looks that are a second apart a single one may miss whoever is there.
+                self._nobody, missed = drawn.no_person and (missed or self._watched), drawn.no_person
                 self.looked_at, self.seen = self.looked_at + 1, self.seen + (not drawn.no_person)
                 self._hand_over(drawn)
             elif self._silent_s > IDLE_S:

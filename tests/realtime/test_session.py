@@ -16,6 +16,7 @@ from realtime.live.session import Session
 from realtime.live.source import FileSource, performers
 from realtime.meter import Meter
 from realtime.pose.blur_meter import ADVICE, BlurMeter
+from realtime.pose.fill_missing import FillConfig
 from realtime.pose.pose import Pose
 from realtime.pose.track import PoseTrack
 from tests.support.scripted import KeptOutput, ScriptedEstimator, ScriptedRenderer, ScriptedSource
@@ -89,6 +90,31 @@ def test_while_nobody_watches_pose_and_renderer_rest(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(StreamOutput, "watched", True)
     looked_at = session.looked_at
     until(lambda: session.looked_at > looked_at + 20)
+    session.stop()
+
+
+def test_at_rest_one_look_that_misses_the_performer_is_no_absence(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Glancing(ScriptedEstimator):
+        misses = 1
+        """Looks of four that see nobody."""
+        looks = 0
+
+        def estimate(self, rgb: Rgb) -> Pose | None:
+            self.looks += 1
+            return None if self.looks % 4 < self.misses else super().estimate(rgb)
+
+    monkeypatch.setattr("realtime.live.session.REST_S", 0.05)
+    estimator, absent = Glancing(standing(scale=0.5)), list[bool]()
+    track = PoseTrack(estimator, fill=FillConfig(lost_s=0.01))
+    session = Session(
+        ScriptedSource(repeat(BLANK)), track, ScriptedRenderer(), [StreamOutput("alice")], meter=Meter(*STAGES)
+    )
+    session.start()
+    until(lambda: absent.append(session.nobody) or session.looked_at > 12)  # type: ignore[func-returns-value]
+    assert not any(absent)
+    assert session.seen < session.looked_at
+    estimator.misses = 4
+    until(lambda: session.nobody)
     session.stop()
 
 

@@ -14,13 +14,15 @@ from tests.support.commands import assert_refused, command
 
 
 def add(folder: Path, name: str, *, files: list[str], **training: object) -> None:
-    """Write a manifest and a file, which is what a list looks at."""
+    """Write a manifest and empty files, which is what a list looks at."""
     manifest = json.loads((load_subject("alice").folder / "subject.json").read_bytes())
     manifest["training"] |= training
     manifest["files"] = dict.fromkeys(files, "00")
     (folder / name).mkdir(parents=True)
     (folder / name / "subject.json").write_text(json.dumps(manifest))
     (folder / name / "generator.onnx").write_bytes(bytes(1_300_000))
+    for file in ("plate.png", *files):
+        (folder / name / file).touch()
 
 
 @pytest.fixture
@@ -61,7 +63,10 @@ def test_the_list_fits_eighty_columns_and_says_where_each_is(mine: Path) -> None
 def test_a_damaged_manifest_does_not_hide_the_others(mine: Path) -> None:
     (mine / "berta" / "subject.json").write_text("{")
     assert row_of("alice")
-    assert "damaged" in " ".join(row_of("berta"))
+    assert row_of("berta")[1] == "damaged"
+    assert "What is damaged: realtime subjects show berta" in listed()
+    (mine / "carla" / "generator.int8.xml").unlink()
+    assert row_of("carla")[1] == "damaged"
     refused = command("realtime", "subjects", "show", "berta")
     assert_refused(refused, "berta/subject.json", "is not a subject's manifest")
 
