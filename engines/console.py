@@ -63,12 +63,19 @@ def _set_up_process() -> None:
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _end)
+        for number in ending_signals():
+            signal.signal(number, _end)
     if resource is not None:  # every viewer takes some: 256 or 1024, as systems allow at first, are few
         now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         wanted = OPEN_FILES if most == resource.RLIM_INFINITY else min(most, OPEN_FILES)
         if now != resource.RLIM_INFINITY and now < wanted:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+
+
+def ending_signals() -> list[signal.Signals]:
+    """SIGTERM, and what a closed terminal sends, unless it shall be ignored, as nohup says."""
+    closed = getattr(signal, "SIGHUP", None)  # Windows has none
+    return [signal.SIGTERM, *([] if closed is None or signal.getsignal(closed) is signal.SIG_IGN else [closed])]
 
 
 def _end(number: int, _frame: object) -> NoReturn:
@@ -93,7 +100,8 @@ def run_commands(
         commands: by name.
         prog: the program's name.
         description: for its help.
-        examples: by the names of commands; their help ends with them, and the program's with the first.
+        examples: by the names of commands, "subjects" or "subjects show"; their help ends with them, and the program's
+            with the first.
         is_told: whether this process prints a mistake; of several that do the same, only one should.
     """
     if "--version" in sys.argv[1:]:
@@ -114,8 +122,16 @@ def run_commands(
                     tyro.extras.subcommand_cli_from_dict(known, prog=prog, description=description, config=config)
         except SystemExit as end:
             if not end.code and {"-h", "--help"} & {*sys.argv[1:]}:
-                print(f"Example: {examples.get(sys.argv[1], next(iter(examples.values())))}")
+                print(f"Example: {_example(examples)}")
             raise
+
+
+def _example(examples: Mapping[str, str]) -> str:
+    """That of the command that the command line names, of a command within it, or else the first."""
+    for count in (2, 1):
+        if found := examples.get(" ".join(sys.argv[1 : 1 + count])):
+            return found
+    return next(iter(examples.values()))
 
 
 @contextmanager

@@ -31,6 +31,8 @@ EXAMPLES = {
     "settings": "trainer settings --preset gpu > my.toml",
     "evaluate": "trainer evaluate --subject alice --video alice.mp4 --last-s 40",
     "detector": "trainer detector train --real eva.mp4 --out eva.safetensors",
+    "detector train": "trainer detector train --real eva.mp4 --subject eva --out eva.safetensors",
+    "detector run": "trainer detector run dance.mp4 --model eva.safetensors",
 }
 
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from yarl import URL
 
-from engines.console import discard_stdout
+from engines.console import discard_stdout, ending_signals
 from engines.errors import UserError
 from engines.files import data_folder
 from realtime.live.commands import NO_BADGE, SessionCommands
@@ -29,7 +29,7 @@ from realtime.live.source import Source, about_person, open_source
 from realtime.live.start_up import StartUp
 from realtime.live.virtual_camera import VirtualCameraOutput
 from realtime.live.whip_source import WHIP, WhipSource
-from realtime.subject import THUMBNAIL, load_subject, subject_folders
+from realtime.subject import THUMBNAIL, is_whole, load_subject, subject_folders
 from server.access import Access, Role
 from server.address import ListenError, is_loopback, own_names, page_hosts
 from server.app import Server
@@ -158,8 +158,8 @@ async def _end(task: asyncio.Task[None]) -> None:
 
 
 def _thumbnails() -> dict[str, bytes]:
-    """Of the subjects that can be named; read once, so that no request meets the disk."""
-    found = {name: folder / THUMBNAIL for name, folder in subject_folders().items()}
+    """Of the subjects that can be played; read once, so that no request meets the disk."""
+    found = {name: folder / THUMBNAIL for name, folder in subject_folders().items() if is_whole(folder)}
     return {name: path.read_bytes() if path.is_file() else b"" for name, path in found.items()}
 
 
@@ -254,10 +254,7 @@ def _stopping() -> asyncio.Event:
         elif number in (signal.SIGINT, signal.SIGTERM) and loop.time() - told_at_s > REPEATED_S:
             os._exit(130)
 
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup's
-        numbers.append(signal.SIGHUP)
-    for number in numbers:
+    for number in (signal.SIGINT, *ending_signals()):
         try:
             loop.add_signal_handler(number, told, number)
         except NotImplementedError:  # Windows' event loops know no signals

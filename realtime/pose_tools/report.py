@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.console import counted
 from engines.errors import UserError
 from realtime.frame import Rgb
 from realtime.html import STRIP_PX, WIDTH_PX, document, image, strips
@@ -77,7 +78,7 @@ class PoseReport(msgspec.Struct, frozen=True, kw_only=True):
 
     def lines(self) -> list[str]:
         """The report for people."""
-        frames = f"{self.video}: {self.frames} frames at {self.fps:.4g} fps"
+        frames = f"{self.video}: {counted(self.frames, 'frame')} at {self.fps:.4g} fps"
         rates = ", ".join([f"{self.rate:.1%}", *(f"{part} {rate:.1%}" for part, rate in self.parts.items())])
         return [
             f"{frames}, a person in {self.seen} of them ({rates}).",

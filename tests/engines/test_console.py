@@ -144,14 +144,15 @@ with replace_file(Path(sys.argv[1])) as file:
 """
 
 
-def test_who_is_told_to_end_leaves_nothing_half_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_who_is_told_to_end_leaves_nothing_half_written(tmp_path: Path, number: signal.Signals) -> None:
     program = [sys.executable, "-c", WRITING, str(tmp_path / "x.mp4")]
     with subprocess.Popen(program, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
         assert list(tmp_path.iterdir())
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(40) == 128 + signal.SIGTERM
+        process.send_signal(number)
+        assert process.wait(40) == 128 + number
     assert not list(tmp_path.iterdir())
 
 

@@ -34,7 +34,7 @@ def test_the_options_of_every_command(
     text = help_of(main, ["trainer", *words.split()], monkeypatch, capsys)
     assert options_in(text) == sorted(OPTIONS[words])
     assert len(OPTIONS[words]) <= 19
-    assert text.splitlines()[-1].startswith(f"Example: trainer {words.split()[0]} "), "help ends with an example"
+    assert text.splitlines()[-1].startswith(f"Example: trainer {words} "), "help ends with an example"
 
 
 def test_every_command_is_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
