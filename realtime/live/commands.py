@@ -68,8 +68,8 @@ class SessionCommands:
         """Whom the present recording shows."""
         self._said, self._said_until_s = "", -math.inf
         self._publisher = publisher
-        self._first = session.source
-        """The source that the session began with."""
+        self._first = session.source if isinstance(session.source, FileSource) else None
+        """The film that the session began with: one that was fetched is there for as long as this is."""
         self.commands = {
             "subject": Command("Show another subject, by its name.", str, self.show),
             "source": Command(
@@ -237,9 +237,9 @@ class SessionCommands:
 
     def _open(self, name: str) -> Source:
         films, first = performers(), self._first
-        if isinstance(first, FileSource) and first.path.exists():
+        if first is not None and first.path.exists():
             films[first.name] = first.path
-        if isinstance(first, FileSource) and films.get(name) == first.path:
+        if first is not None and films.get(name) == first.path:
             return FileSource(first.path, loop=True, fps=first.fps, title=first.title)
         if name in films:
             return FileSource(films[name], loop=True)

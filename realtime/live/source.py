@@ -39,10 +39,10 @@ class Source(Protocol):
         """What people call it."""
 
     def read(self) -> Frame | None:
-        """Wait for the next frame; None once the source has ended."""
+        """Wait for the next frame; None once the source has ended, at once if it was closed."""
 
     def close(self) -> None:
-        """Let go of the device or file."""
+        """Let go of the device or file, at the latest with the `read` that follows; from any thread."""
 
 
 @runtime_checkable

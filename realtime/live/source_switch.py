@@ -18,6 +18,8 @@ class SourceSwitch:
     def __init__(self, source: Source) -> None:
         self._playing, self._number = (source, 0), 0
         """What is played, and how many were before it; exchanged together."""
+        self._left: list[Source] = []
+        """What is closed, but has not been read since."""
         self._lock, self._closed = threading.Lock(), False
         self._hear: Hear | None = None
 
@@ -50,6 +52,7 @@ class SourceSwitch:
     def read(self) -> Frame | None:
         """Wait for the next frame; None once the source that is played now has ended."""
         while True:
+            self._let_go()
             playing = self._playing
             frame = playing[0].read()
             if playing is not self._playing:
@@ -68,8 +71,16 @@ class SourceSwitch:
                 return number
             self._connect(source)
             self._playing = source, number + 1
-        before.close()
+            before.close()
+            self._left.append(before)
         return number + 1
+
+    def _let_go(self) -> None:
+        """Read what was left once more: only the thread that reads a source can close what that has open."""
+        with self._lock:
+            left, self._left = self._left, []
+        for source in left:
+            source.read()
 
     def close(self) -> None:
         """Let `read` end."""

@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from statistics import median
 
@@ -56,7 +56,7 @@ class StreamSource:
         self._reopens, self._closed, self._pace = reopen, threading.Event(), Pace()
         self._hear: Hear | None = None
         try:
-            self._pictures: Iterator[Rgb] | None = self._open()
+            self._pictures: Generator[Rgb, None, None] | None = self._open()
         except (OSError, av.error.FFmpegError) as error:
             raise refusal(address, error) from error
         self._number, self._last_s = 0, 0.0
@@ -80,10 +80,12 @@ class StreamSource:
             if not self._closed.wait(REOPEN_S):
                 with suppress(OSError, av.error.FFmpegError):
                     self._pictures = self._open()
+        if self._pictures is not None:
+            self._pictures.close()
         return None
 
     def close(self) -> None:
-        """Stop waiting for frames; what is open is closed with its last frame."""
+        """Let `read` end, which closes what is open."""
         self._closed.set()
         self._pace.close()
 
@@ -95,7 +97,7 @@ class StreamSource:
         except (OSError, av.error.FFmpegError):
             return None
 
-    def _open(self) -> Iterator[Rgb]:
+    def _open(self) -> Generator[Rgb, None, None]:
         options = {"rtsp_transport": "tcp", "flags": "low_delay"}
         container = av.open(self._address, options=options, timeout=(OPEN_S, SILENCE_S))
         pictures = picture_track(container)
@@ -108,7 +110,7 @@ class StreamSource:
 
     def _play(
         self, container: av.container.InputContainer, pictures: av.VideoStream, sound: AudioStream | None
-    ) -> Iterator[Rgb]:
+    ) -> Generator[Rgb, None, None]:
         """The pictures; what is to be heard between them is handed over. Damaged packets are left out."""
         clock, resampler = _Clock(), PcmResampler()
         with container:

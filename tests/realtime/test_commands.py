@@ -162,6 +162,28 @@ def test_pictures_say_which_source_they_are_from() -> None:
     assert numbers == [0, 0, 1, 1]
 
 
+def test_every_source_that_is_left_is_read_once_more_to_let_it_close_what_it_has_open() -> None:
+    class Kept(ScriptedSource):
+        open = True
+
+        def read(self) -> Frame | None:
+            self.open = not self.closed.is_set()
+            return super().read() if self.open else None
+
+    first, skipped, last = (Kept(repeat(LEFT_WHITE), fps=1000) for _ in range(3))
+    switch = SourceSwitch(first)
+
+    def exchange() -> None:
+        switch.exchange(skipped)
+        switch.exchange(last)
+
+    first._pictures = iter([exchange, LEFT_WHITE])
+    assert [frame.source for _ in range(2) if (frame := switch.read())] == [2, 2]
+    assert not first.open
+    assert not skipped.open
+    assert last.open
+
+
 def test_a_camera_is_opened_as_the_session_was_asked_to_and_only_once(monkeypatch: pytest.MonkeyPatch) -> None:
     opened = list[tuple[str, CaptureConfig]]()
 

@@ -3,8 +3,9 @@
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
-from itertools import count
+from itertools import count, repeat
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,12 +15,15 @@ import pytest
 
 from realtime.frame import Frame
 from realtime.live.source import open_source
+from realtime.live.source_switch import SourceSwitch
 from realtime.live.stream_source import StreamSource
 from realtime.video import read_video
 from server.sound import Samples
 from tests.support.claps import CLAPS_S, FPS, LENGTH_S, LOUD, Onsets, clap_film
 from tests.support.commands import DATA
+from tests.support.scripted import ScriptedSource
 from tests.support.streams import numbered_picture, read_number
+from tests.support.waiting import until
 
 
 def frames_of(source: StreamSource) -> Iterator[Frame]:
@@ -62,6 +66,29 @@ def test_a_pipe_plays_what_is_written_into_it_and_ends_with_its_writer(
     assert len(list(frames_of(source))) == LENGTH_S * FPS
     writer.join()
     assert caplog.messages == [f"{pipe} is a pipe. Waiting for somebody to write into it."]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_let_go_when_another_source_is_chosen(tmp_path: Path) -> None:
+    pipe, content = tmp_path / "pipe.ts", clap_film(tmp_path / "claps.ts").read_bytes()
+    os.mkfifo(pipe)
+
+    def write_until_nobody_reads() -> None:
+        with suppress(BrokenPipeError), pipe.open("wb", buffering=0) as file:
+            while True:
+                file.write(content)
+
+    writer = threading.Thread(target=write_until_nobody_reads, daemon=True)
+    writer.start()
+    source, black = StreamSource(str(pipe), reopen=False), np.zeros((64, 64, 3), np.uint8)
+    switch = SourceSwitch(source)
+    assert switch.read()
+    switch.exchange(ScriptedSource(repeat(black)))
+    frame = switch.read()
+    assert frame
+    assert frame.rgb is black
+    until(lambda: not writer.is_alive())
+    assert source.read() is None
 
 
 def test_what_comes_some_seconds_at_a_time_is_shown_in_its_own_time(
