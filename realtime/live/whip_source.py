@@ -14,7 +14,7 @@ WHIP = "whip"
 """What the command line calls it."""
 WAIT_S = 0.2
 GONE_S = 1.0
-"""Silence after which the last picture is no longer shown: whoever left it may have gone on purpose."""
+"""An older picture is not shown, or no longer: whoever left it may have gone on purpose."""
 
 
 class SoundInlet:
@@ -64,7 +64,7 @@ class WhipSource:
         """Wait for the next picture; None once the source was closed."""
         while not self._closed.is_set():
             picture = self.inlet.take(WAIT_S)
-            if picture is not None:
+            if picture is not None and time.perf_counter() - picture.received_at_s <= GONE_S:
                 rgb = np.asarray(picture.frame.to_ndarray(format="rgb24"), np.uint8)
                 self._last = self._frame(rgb, picture.received_at_s)
                 return self._last

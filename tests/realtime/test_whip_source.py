@@ -53,7 +53,7 @@ def test_the_newest_picture_is_read_with_its_time(monkeypatch: pytest.MonkeyPatc
 
 
 def test_who_has_gone_is_no_longer_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("realtime.live.whip_source.GONE_S", 0.1)
+    monkeypatch.setattr("realtime.live.whip_source.GONE_S", 0.5)
     source = WhipSource()
     for grey in (90, 200):
         source.inlet.put(picture(64, 48, grey))
@@ -68,6 +68,19 @@ def test_who_has_gone_is_no_longer_shown(monkeypatch: pytest.MonkeyPatch) -> Non
     closing.start()
     assert source.read() is None, "one black picture is enough"
     closing.join()
+
+
+def test_what_came_while_something_else_was_followed_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("realtime.live.whip_source.GONE_S", 3600)
+    source = WhipSource()
+    old, new = picture(64, 48), picture(48, 64)
+    source.inlet.put(ReceivedPicture(old.frame, old.received_at_s - 3601))
+    putting = threading.Timer(0.3, source.inlet.put, [new])
+    putting.start()
+    frame = source.read()
+    putting.join()
+    assert frame is not None
+    assert frame.captured_at_s == new.received_at_s
 
 
 def test_a_session_outlives_its_publishers(monkeypatch: pytest.MonkeyPatch) -> None:
