@@ -65,7 +65,7 @@ class FileSource:
     Args:
         path: the file, or a folder of pictures.
         loop: whether to begin again at the end.
-        fps: how fast pictures of a folder are played.
+        fps: how fast pictures of a folder are played, and how often a single one of any film.
         title: what it is called where its path says nothing.
 
     Raises:
@@ -123,7 +123,7 @@ class FileSource:
                 if away:
                     LOG.warning("%s is back.", self.name)
                     away = False
-                at_s, step_s = time_s, max(time_s - at_s, 1e-3)
+                at_s, step_s = time_s, max(time_s - at_s, 1e-3) if step_s else 1 / self.fps
                 yield rgb, offset_s + at_s
             offset_s += at_s + step_s
             if not self._loop or not (repeat or step_s):  # nothing to repeat

@@ -20,6 +20,7 @@ from realtime.live.run_config import CaptureConfig
 from realtime.live.source import FileSource, about_person, open_source, performers
 from realtime.live.stream_source import StreamSource
 from realtime.meter import Meter
+from realtime.pictures import PICTURES_FPS, write_picture
 from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.estimation.economy import Economy
 from realtime.pose.pose import Pose
@@ -119,6 +120,26 @@ def test_a_film_that_breaks_while_it_loops_is_waited_for_until_the_end(video: Pa
     closing.join()
     assert len(frames) == 13
     assert time.perf_counter() - ended_at_s < 0.3, "it ends at once"
+
+
+def test_a_single_picture_is_repeated_no_faster_than_a_folder_is_played(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    due_s: list[float] = []
+
+    def at_once(_: Pace, at_s: float) -> bool:
+        due_s.append(at_s)
+        return True
+
+    monkeypatch.setattr(Pace, "wait", at_once)
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    write_picture(folder / "only.png", numbered_picture(0))
+    for source in (FileSource(folder, loop=True, fps=20), FileSource(folder / "only.png", loop=True)):
+        assert all(source.read() for _ in range(4))
+        source.close()
+    assert due_s[:4] == pytest.approx([number / 20 for number in range(4)])
+    assert due_s[4:] == pytest.approx([number / PICTURES_FPS for number in range(4)])
 
 
 @pytest.mark.parametrize(
