@@ -40,6 +40,8 @@ _CONTENT_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/
 JSON = "application/json"
 ASKED_S = 10.0
 """So long whoever publishes is told that somebody else asked for the place."""
+PUBLISHERS = 4
+"""One publishes; the others are being closed, because somebody took over or they never connected."""
 _SHUTDOWN_S, _KEEP_ALIVE_S = 0.1, 30.0
 WHEP, WHIP, CONTROL, WATCH_BY_SOCKET = "/whep", "/whip", "/control", "/watch"
 _REQUESTS = logging.getLogger(f"{__name__}.requests")
@@ -115,12 +117,20 @@ class Server:
         self._publisher: PublisherPeer | None = None
         self._asked_at_s = -math.inf
         self._tls = tls
-        watch = Endpoint(path=WHEP, role=Role.WATCH, admission=WATCH, make_peer=self._make_viewer, limit=viewers_limit)
-        # One publishes; the others are being closed, because somebody took over or they never connected.
-        publish = Endpoint(path=WHIP, role=Role.CONTROL, admission=PUBLISH, make_peer=self._make_publisher, limit=4)
+
+        def may_watch() -> bool:
+            return self.viewers < viewers_limit
+
+        def may_publish() -> bool:
+            return self._sessions.count(WHIP) < PUBLISHERS
+
+        watch = Endpoint(path=WHEP, role=Role.WATCH, admission=WATCH, make_peer=self._make_viewer, has_room=may_watch)
+        publish = Endpoint(
+            path=WHIP, role=Role.CONTROL, admission=PUBLISH, make_peer=self._make_publisher, has_room=may_publish
+        )
         endpoints = [watch] if inlet is None else [watch, publish]
         self._sessions = Sessions(endpoints, self._access, self._ice_servers, half_open_s=half_open_s)
-        self._sockets = SocketViewers(self._streams, self._access, lambda: self.viewers < viewers_limit)
+        self._sockets = SocketViewers(self._streams, self._access, may_watch)
         self._allowed_hosts = {*allowed_hosts, *own_names(host)}
         self._runner: web.AppRunner | None = None
 

@@ -41,8 +41,8 @@ class Endpoint:
     """What its offers must be like."""
     make_peer: Callable[[web.Request, Offer], Peer]
     """Raises a `web.HTTPException` if none can be had now."""
-    limit: int
-    """Most peers at a time."""
+    has_room: Callable[[], bool]
+    """Whether one more peer may come."""
 
 
 class Sessions:
@@ -125,8 +125,8 @@ class Sessions:
         if not any(kind in accepted for kind in (SDP, "application/*", "*/*")):
             raise web.HTTPNotAcceptable(text=f"The answer is {SDP}, which the request does not accept.")
         self._check_half_open(request.remote)
-        if self.count(endpoint.path) >= endpoint.limit:  # from here to the peer's entry nothing is awaited
-            raise _busy(f"All {endpoint.limit} places are taken.")
+        if not endpoint.has_room():  # from here to the peer's entry nothing is awaited
+            raise all_taken()
         try:
             offer = admit(body, endpoint.admission)
             path, answer = await self._open(endpoint.path, endpoint.make_peer(request, offer), offer)
@@ -165,7 +165,7 @@ class Sessions:
         return web.Response(text="The session has ended.")
 
     def _check_half_open(self, remote: str | None) -> None:
-        """Those who are still connecting have places of their own: they take none from those who watch."""
+        """Only so many may be connecting: they have their places already, and who never connects cannot take all."""
         remotes = [peer.remote for peer in self._peers.values() if not peer.settled.is_set()]
         if len(remotes) >= HALF_OPEN or remotes.count(remote) >= HALF_OPEN_PER_ADDRESS:
             raise _busy("Too many are connecting at this moment.")
@@ -232,6 +232,11 @@ def _about(path: str) -> dict[str, str]:
 def _tag(path: str) -> str:
     """The entity-tag of a session's only ICE session."""
     return f'"{path.rpartition("/")[2]}"'
+
+
+def all_taken() -> web.HTTPServiceUnavailable:
+    """The refusal of one more, to be raised."""
+    return _busy("All places are taken.")
 
 
 def _busy(text: str) -> web.HTTPServiceUnavailable:

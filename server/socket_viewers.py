@@ -16,6 +16,7 @@ from aiohttp import WSMsgType, web
 
 from server.access import PROTOCOL, Access, Role
 from server.encoder import RTP_CLOCK_HZ, CodecName
+from server.sessions import all_taken
 from server.stream import SharedStream
 from server.viewer_peer import StreamTrack
 
@@ -55,7 +56,7 @@ class SocketViewers:
         if codec not in get_args(CodecName):
             raise web.HTTPBadRequest(text=f"There is no codec {codec!r}: VP8 and H264 are possible.")
         if not self._has_room():
-            raise web.HTTPServiceUnavailable(text="All places are taken.", headers={"Retry-After": "5"})
+            raise all_taken()
         socket = web.WebSocketResponse(
             protocols=[PROTOCOL], heartbeat=_HEARTBEAT_S, timeout=_CLOSE_S, compress=False, max_msg_size=16
         )

@@ -102,9 +102,24 @@ async def test_when_all_places_are_taken_the_refusal_says_so() -> None:
             async with await inside.post(offer) as response:
                 assert response.status == status
                 text = await response.text()
-        assert text == "All 2 places are taken."
+        assert text == "All places are taken."
         assert response.content_type == "text/plain"
         assert response.headers["Retry-After"] == "5"
+
+
+async def test_all_viewers_share_the_places_however_they_watch() -> None:
+    offer = await offer_of()
+    async with running_server(viewers_limit=1) as inside:
+        async with inside.http.ws_connect("/watch"):
+            async with await inside.post(offer) as refusal:
+                assert refusal.status == 503
+                text = await refusal.text()
+            async with inside.http.get("/watch") as refusal:
+                assert (refusal.status, await refusal.text()) == (503, text)
+                assert refusal.headers["Retry-After"] == "5"
+        await eventually(lambda: inside.server.viewers == 0)
+        async with await inside.post(offer) as response:
+            assert response.status == 201
 
 
 async def test_stop_closes_every_peer_at_once() -> None:
@@ -218,7 +233,7 @@ async def test_compressed_offers_are_refused_unread() -> None:
         assert "Server" not in response.headers
 
 
-async def test_who_does_not_connect_takes_no_place_from_those_who_do() -> None:
+async def test_who_never_connects_cannot_take_every_place() -> None:
     async with running_server(streams=1, half_open_s=HANG_S, viewers_limit=100) as inside:
         statuses = []
         for _ in range(HALF_OPEN_PER_ADDRESS + 3):
