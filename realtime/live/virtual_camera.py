@@ -1,5 +1,6 @@
 """The session as a camera of this machine, which any program can choose: pyvirtualcam, an extra."""
 
+import logging
 from typing import Any
 
 from engines.errors import UserError
@@ -9,10 +10,11 @@ from realtime.live.output import POLL_S, WorkingOutput, fitted
 NOMINAL_FPS = 30.0
 """What programs are told; they get a frame whenever there is one."""
 INSTALL = "on Linux install v4l2loopback-dkms and run `sudo modprobe v4l2loopback`, elsewhere install OBS"
+LOG = logging.getLogger(__name__)
 
 
 class VirtualCameraOutput(WorkingOutput):
-    """Sends frames to a virtual camera.
+    """Sends frames to a virtual camera. When that breaks it ends, and nothing else does.
 
     Args:
         size_px: width and height of its pictures; frames of another size are fitted into it.
@@ -28,11 +30,19 @@ class VirtualCameraOutput(WorkingOutput):
         """Of the device."""
         self._thread.start()
 
+    @property
+    def watched(self) -> bool:
+        """Whether frames are sent."""
+        return self._thread.is_alive()
+
     def _work(self) -> None:
         with self._camera:
-            while not self._stop.is_set():
-                if frame := self._frames.take(POLL_S):
-                    self._camera.send(fitted(frame.rgb, self._size_px))
+            try:
+                while not self._stop.is_set():
+                    if frame := self._frames.take(POLL_S):
+                        self._camera.send(fitted(frame.rgb, self._size_px))
+            except (RuntimeError, OSError) as error:
+                LOG.warning("The virtual camera %s has ended, because %s; everything else goes on.", self.name, error)
 
 
 def _open(size_px: tuple[int, int]) -> Any:

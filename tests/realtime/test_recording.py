@@ -296,6 +296,25 @@ def test_the_virtual_camera_shows_the_newest_frames_and_holds_nothing_up() -> No
     assert camera.closed
 
 
+@pytest.mark.usefixtures("library")
+@pytest.mark.parametrize("error", [RuntimeError("error writing to device"), OSError(19, "No such device")])
+def test_a_virtual_camera_that_breaks_ends_nothing_else(
+    error: Exception, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_down(self: FakeCamera, rgb: np.ndarray[Any, Any]) -> None:
+        raise error
+
+    monkeypatch.setattr(FakeCamera, "send", break_down)
+    output, (frame,) = VirtualCameraOutput((256, 256)), numbered([0.0])
+    assert output.watched
+    output.write(frame)
+    until(lambda: not output.watched)
+    output.write(frame)
+    output.close()
+    assert output._camera.closed
+    assert caplog.messages == [f"The virtual camera /dev/video9 has ended, because {error}; everything else goes on."]
+
+
 def test_without_a_device_the_error_says_what_to_install(library: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(**_: object) -> None:
         raise RuntimeError("no device")
