@@ -83,8 +83,7 @@ class RecordingOutput(WorkingOutput):
 
     def close(self) -> None:
         """Let the work end."""
-        if self._sound is not None:
-            self._sound.forget(self._heard.append)
+        self._listen_no_more()
         super().close()
         if self._thread.is_alive():
             LOG.warning("%s is not done yet: it may stay a fragmented .mp4, or unsigned.", self.path.name)
@@ -111,7 +110,12 @@ class RecordingOutput(WorkingOutput):
                 file.abandon()
             self._on_end(f"The recording {self.path.name} has ended, because {why}; everything else goes on.")
         finally:
+            self._listen_no_more()
             self.ended = True
+
+    def _listen_no_more(self) -> None:
+        if self._sound is not None:
+            self._sound.forget(self._heard.append)
 
 
 class _File:

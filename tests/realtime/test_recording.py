@@ -24,6 +24,7 @@ from realtime.live.session import Session
 from realtime.live.virtual_camera import VirtualCameraOutput
 from realtime.meter import Meter
 from realtime.pose.track import PoseTrack
+from server.sound import SharedSound
 from tests.support.commands import DATA, assert_refused, command_here
 from tests.support.scripted import KeptOutput, ScriptedEstimator, ScriptedRenderer, ScriptedSource
 from tests.support.streams import numbered_picture, read_number
@@ -151,6 +152,19 @@ def test_a_full_disk_ends_the_recording_with_a_sentence_and_nothing_else(tmp_pat
     _, numbers = played(path)
     assert numbers == list(range(len(numbers))), "what is kept is whole"
     assert len(numbers) >= 24
+
+
+def test_a_recording_that_ended_by_itself_listens_no_more(tmp_path: Path) -> None:
+    sound, said = SharedSound(), list[str]()
+    recording = RecordingOutput(tmp_path / "dance.mp4", sound=sound, on_end=said.append)
+    assert sound._listeners
+    recording.path.unlink()
+    recording.path.mkdir()
+    give(recording, numbered([0.0]))
+    until(lambda: recording.ended)
+    assert said == ["The recording dance.mp4 has ended, because Is a directory; everything else goes on."]
+    assert not sound._listeners
+    recording.close()
 
 
 def test_recording_by_command(tmp_path: Path) -> None:
