@@ -295,11 +295,13 @@ class ShowPipeline:
 
     def step(self, drawn: FigureFrame) -> Frame | None:
         """What is shown of a figure; None if there is neither a picture of it nor one to move."""
+        movable = self._movable(drawn) if drawn.picture is None else None
+        if drawn.picture is None and movable is None:
+            return None
         self._meter.add("show_wait", time.perf_counter() - drawn.frame.waiting_since_s)
         with self._meter.time("show"):
-            rgb = self._reproject(drawn) if drawn.picture is None else drawn.picture
-            if rgb is None:
-                return None
+            rgb = drawn.picture if movable is None else self._reproject(drawn.renderer, *movable)
+            assert rgb is not None, "a picture, or one to move"
             if drawn.renderer is not self._renderer:
                 self._renderer, self._before, self._presence = drawn.renderer, self._last, 0.0
             share = self._share(drawn.frame.captured_at_s)
@@ -309,14 +311,18 @@ class ShowPipeline:
         self.last = replace(drawn.frame, rgb=rgb, done_at_s=time.perf_counter())
         return self.last
 
-    def _reproject(self, drawn: FigureFrame) -> Rgb | None:
-        """The last rendering in a figure's pose."""
-        rendered, limbs, renderer = self._rendered, drawn.reproject, drawn.renderer
-        if rendered is None or limbs is None or rendered[0] is not renderer:
+    def _movable(self, drawn: FigureFrame) -> tuple[Rendering, Limbs] | None:
+        """The last rendering, if it is of a figure's subject, and the limbs that it is to be moved into."""
+        rendered = self._rendered  # once: another thread may change it meanwhile
+        if rendered is None or drawn.reproject is None or rendered[0] is not drawn.renderer:
             return None
+        return rendered[1], drawn.reproject
+
+    def _reproject(self, renderer: SubjectRenderer, rendering: Rendering, limbs: Limbs) -> Rgb:
+        """A rendering in another pose."""
         if self._reprojector is None or self._reprojector[0] is not renderer:
             self._reprojector = renderer, Reprojector(renderer.subject.plate)
-        return self._reprojector[1].step(rendered[1], limbs)
+        return self._reprojector[1].step(rendering, limbs)
 
     def _share(self, at_s: float) -> float:
         """The share of a fade since the picture before: nothing jumps because pictures failed to come for a while."""

@@ -105,6 +105,7 @@ def test_a_reprojected_figure_gets_the_last_picture_of_its_own_subject() -> None
     drawn = [pose.step(frame_of(rgb, number), renderer) for number, rgb in enumerate(islice(performance(), 6))]
     assert show.reprojectable(drawn[0]) is None
     assert show.step(drawn[0]) is None, "there is no picture yet"
+    assert meter.count("show") == meter.count("show_wait") == 0, "only what is shown counts"
     rendered = render.step(drawn[4])
     show.keep(rendered)
     limbs = show.reprojectable(drawn[5])
@@ -117,6 +118,7 @@ def test_a_reprojected_figure_gets_the_last_picture_of_its_own_subject() -> None
     assert psnr_db(moved.rgb, own) > psnr_db(rendered.picture, own), "it is in the newer pose"
     assert show.reprojectable(replace(drawn[5], renderer=other)) is None, "a picture of somebody else"
     assert show.step(replace(drawn[5], renderer=other, reproject=limbs)) is None
+    assert meter.count("show") == meter.count("show_wait") == 1
     show.keep(FigureFrame(drawn[5].frame, renderer.subject.figure(None), renderer))
     assert show.reprojectable(drawn[5]) is None, "who comes after nobody is somebody new"
 
