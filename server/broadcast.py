@@ -1,8 +1,8 @@
 """Small messages that every viewer gets who asks for them by opening a data channel; the newest wins."""
 
-import asyncio
-
 from aiortc import RTCDataChannel
+
+from server.loop_handover import LoopHandover
 
 MOST_WAITING = 4096
 """Bytes that may wait for one viewer; until they are sent it misses messages."""
@@ -13,8 +13,7 @@ class Broadcast:
 
     def __init__(self) -> None:
         self._channels: tuple[RTCDataChannel, ...] = ()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._newest: str | None = None
+        self._handover = LoopHandover(self._send, most=1)
 
     @property
     def wanted(self) -> bool:
@@ -23,7 +22,7 @@ class Broadcast:
 
     def listen(self, channel: RTCDataChannel) -> None:
         """Send to a channel until it is closed."""
-        self._loop, self._newest = asyncio.get_running_loop(), None
+        self._handover.attach()
         self._channels = (*self._channels, channel)
         channel.on("close", lambda: self.forget(channel))
 
@@ -33,15 +32,10 @@ class Broadcast:
 
     def put(self, message: str) -> None:
         """Send a message soon; from any thread."""
-        loop = self._loop
-        if loop is None or loop.is_closed() or not self._channels:
-            return
-        due, self._newest = self._newest is not None, message
-        if not due:
-            loop.call_soon_threadsafe(self._send)
+        if self._channels:
+            self._handover.put(message)
 
-    def _send(self) -> None:
-        message, self._newest = self._newest, None
+    def _send(self, message: str) -> None:
         for channel in self._channels:
-            if message is not None and channel.readyState == "open" and channel.bufferedAmount < MOST_WAITING:
+            if channel.readyState == "open" and channel.bufferedAmount < MOST_WAITING:
                 channel.send(message)

@@ -1,7 +1,6 @@
 """The shared sound as tracks of WebRTC."""
 
 import asyncio
-from collections import deque
 from fractions import Fraction
 
 import av
@@ -9,6 +8,7 @@ from aiortc import MediaStreamTrack, RTCPeerConnection, RTCRtpSender
 from aiortc.mediastreams import MediaStreamError
 
 from server.encoder import Packet
+from server.loop_handover import LoopHandover
 from server.sound import RATE_HZ, SharedSound, SoundPacket
 
 BACKLOG = 25
@@ -25,8 +25,7 @@ class SoundBroadcast:
     def __init__(self, sound: SharedSound) -> None:
         self._sound = sound
         self._queues: tuple[asyncio.Queue[Packet], ...] = ()
-        self._arrived: deque[SoundPacket] = deque(maxlen=BACKLOG)
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._handover = LoopHandover(self._fan_out, most=BACKLOG)
 
     @property
     def heard(self) -> bool:
@@ -40,11 +39,10 @@ class SoundBroadcast:
 
     def subscribe(self) -> asyncio.Queue[Packet]:
         """A queue of the packets to come."""
-        self._loop = asyncio.get_running_loop()
+        self._handover.attach()
         queue: asyncio.Queue[Packet] = asyncio.Queue(BACKLOG)
         if not self._queues:
-            self._arrived.clear()
-            self._sound.listen(self._take)
+            self._sound.listen(self._handover.put)
         self._queues = (*self._queues, queue)
         return queue
 
@@ -52,26 +50,14 @@ class SoundBroadcast:
         """Fill it no more."""
         self._queues = tuple(each for each in self._queues if each is not queue)
         if not self._queues:
-            self._sound.forget(self._take)
+            self._sound.forget(self._handover.put)
 
-    def _take(self, packet: SoundPacket) -> None:
-        """In the encoding thread."""
-        loop = self._loop
-        self._arrived.append(packet)
-        if loop is not None and len(self._arrived) == 1:
-            try:
-                loop.call_soon_threadsafe(self._fan_out)
-            except RuntimeError:
-                if not loop.is_closed():
-                    raise
-
-    def _fan_out(self) -> None:
-        while self._arrived:
-            packet = as_packet(self._arrived.popleft())
-            for queue in self._queues:
-                if queue.full():
-                    queue.get_nowait()
-                queue.put_nowait(packet)
+    def _fan_out(self, packet: SoundPacket) -> None:
+        made = as_packet(packet)
+        for queue in self._queues:
+            if queue.full():
+                queue.get_nowait()
+            queue.put_nowait(made)
 
 
 class SoundTrack(MediaStreamTrack):

@@ -1,14 +1,14 @@
 """One encoder for all viewers: pictures come from a slot, packets go to every subscription."""
 
-import asyncio
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, get_args
 
 from server.encoder import CodecName, LiveEncoder, Packet, Rung
+from server.loop_handover import LoopHandover
 from server.protocols import P, Picture, Slot
 from server.subscription import BACKLOG, NumberedPacket, Rendition, Subscription
 
@@ -76,10 +76,7 @@ class SharedStream(Generic[P]):
             for codec in CODECS
             for number, rung in enumerate(self.rungs)
         }
-        self._loop: asyncio.AbstractEventLoop | None = None
-        # Bounded, so that a busy loop costs packets, not memory.
-        self._outgoing: deque[Mapping[Rendition, NumberedPacket]] = deque(maxlen=BACKLOG)
-        self._fan_out_is_due = False
+        self._handover = LoopHandover(self._fan_out, most=BACKLOG)
         self._stats = StreamStats()
 
     @property
@@ -103,11 +100,7 @@ class SharedStream(Generic[P]):
 
     def subscribe(self, codec: CodecName = "VP8") -> Subscription:
         """Start to receive packets; on the event loop only, and on the same loop for all viewers at a time."""
-        loop = asyncio.get_running_loop()
-        if loop is not self._loop:  # what an earlier, ended loop was asked to do will never happen
-            self._outgoing.clear()
-            self._fan_out_is_due = False
-            self._loop = loop
+        self._handover.attach()
         subscription = Subscription(Rendition(codec, 0), self._request_keyframe)
         self._subscriptions = (*self._subscriptions, subscription)
         subscription.request_keyframe()  # after it joined, or the key frame might pass it by
@@ -132,7 +125,8 @@ class SharedStream(Generic[P]):
             ended_at_s = time.perf_counter()
             if not encoded:
                 continue
-            self._send(encoded)
+            if self._subscriptions:
+                self._handover.put(encoded)
             window.add([each.packet for each in encoded.values()], ended_at_s - begun_at_s)
             if picture is not None and self._on_encoded is not None:
                 self._on_encoded(picture, ended_at_s - begun_at_s)
@@ -156,29 +150,9 @@ class SharedStream(Generic[P]):
                 encoded[rendition] = packet
         return encoded
 
-    def _send(self, picture: Mapping[Rendition, NumberedPacket]) -> None:
-        loop = self._loop
-        if loop is None or not self._subscriptions:
-            return
-        # At most one call waits on the loop. It clears the flag before it empties the deque, so a picture that
-        # finds the flag set is in the deque in time.
-        self._outgoing.append(picture)
-        if self._fan_out_is_due:
-            return
-        self._fan_out_is_due = True
-        try:
-            loop.call_soon_threadsafe(self._fan_out)
-        except RuntimeError:
-            if not loop.is_closed():
-                raise
-            self._fan_out_is_due = False
-
-    def _fan_out(self) -> None:
-        self._fan_out_is_due = False
-        while self._outgoing:
-            picture = self._outgoing.popleft()
-            for subscription in self._subscriptions:
-                subscription.offer(picture)
+    def _fan_out(self, picture: Mapping[Rendition, NumberedPacket]) -> None:
+        for subscription in self._subscriptions:
+            subscription.offer(picture)
 
 
 class _Rendering:

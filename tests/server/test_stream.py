@@ -121,7 +121,7 @@ class ScriptedStream(SharedStream[Frame]):
         """Encode the next picture and hand it to everybody."""
         at_s = self._shown / 30
         picture = Frame(rgb=numbered_picture(self._shown), captured_at_s=at_s, number=self._shown)
-        self._send(self._encode(picture, at_s, fresh=True))
+        self._handover.put(self._encode(picture, at_s, fresh=True))
         self._shown += 1
         for _ in range(2):  # until it has come to the viewers, and to whom waits for it
             await asyncio.sleep(0)
