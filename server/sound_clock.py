@@ -1,17 +1,11 @@
 """When a publisher's sound was taken, on the clock on which its pictures come."""
 
-from collections import deque
-from statistics import median
-
 from aiortc.rtp import AnyRtcpPacket, RtcpSrPacket
 
 from server.encoder import RTP_CLOCK_HZ
 from server.sound import RATE_HZ
+from server.steady_offset import SteadyOffset
 
-RECENT = 30
-"""So many of the newest arrivals tell when something comes that was neither early nor late."""
-STEP_S = 0.02
-"""Smaller changes of that are left alone: sound without gaps is worth more."""
 _WRAP = 1 << 32
 _CLOCKS_HZ = {"video": RTP_CLOCK_HZ, "audio": RATE_HZ}
 
@@ -26,8 +20,7 @@ class SoundClock:
     def __init__(self) -> None:
         self._reports: dict[str, tuple[float, int]] = {}
         """By kind: a time of the publisher's clock in seconds, and the pts that belongs to it, modulo 2^32."""
-        self._pictures, self._sounds = deque[float](maxlen=RECENT), deque[float](maxlen=RECENT)
-        self._offset_s: float | None = None
+        self._pictures, self._sounds = SteadyOffset(), SteadyOffset()
 
     def hear(self, kind: str, packet: AnyRtcpPacket, origin: int) -> None:
         """Take note of a packet about the "video" or the "audio", whose time stamp `origin` became the pts 0."""
@@ -40,17 +33,14 @@ class SoundClock:
 
     def picture(self, pts: int, received_at_s: float) -> None:
         """A picture has come."""
-        self._pictures.append(received_at_s - self._sent_at_s("video", pts))
+        self._pictures.add(received_at_s - self._sent_at_s("video", pts))
 
     def sound_at_s(self, pts: int, received_at_s: float) -> float:
         """When sound that has come was taken."""
         sent_at_s = self._sent_at_s("audio", pts)
-        self._sounds.append(received_at_s - sent_at_s)
-        known = len(self._reports) == len(_CLOCKS_HZ) and self._pictures
-        offset_s = median(self._pictures if known else self._sounds)
-        if self._offset_s is None or abs(offset_s - self._offset_s) > STEP_S:
-            self._offset_s = offset_s
-        return sent_at_s + self._offset_s
+        self._sounds.add(received_at_s - sent_at_s)
+        by_pictures = len(self._reports) == len(_CLOCKS_HZ) and self._pictures.known
+        return sent_at_s + (self._pictures if by_pictures else self._sounds).value_s
 
     def _sent_at_s(self, kind: str, pts: int) -> float:
         """On the publisher's clock; if that is not known yet, on that of the time stamps."""

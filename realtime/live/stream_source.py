@@ -3,10 +3,8 @@
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
-from statistics import median
 
 import av
 from av.audio.frame import AudioFrame
@@ -19,15 +17,12 @@ from realtime.live.pace import Pace
 from realtime.sound import PcmResampler
 from realtime.video import as_shown, picture_track, sound_track
 from server.sound import Hear, Samples
+from server.steady_offset import SteadyOffset
 
 OPEN_S, SILENCE_S = 5.0, 2.0
 """How long a stream may take to open, and may be silent, before it counts as gone."""
-RECENT = 30
-"""So many of the newest pictures tell when something comes that was neither early nor late."""
-STEP_S = 0.02
-"""Smaller changes of that are left alone: sound without gaps is worth more."""
 LEAP_S = 1.0
-"""A change that is larger is one of the stream's clock."""
+"""A larger change of when pictures come is one of the stream's clock."""
 FAR_S = 3.0
 """Sound that would be so far from now is of a clock that no picture is known of yet."""
 SEGMENTED = frozenset({"hls", "dash"})
@@ -147,26 +142,22 @@ class _Clock:
     """When something of a stream has come, or would have if it were a picture."""
 
     def __init__(self) -> None:
-        self._offsets_s = deque[float](maxlen=RECENT)
-        self._offset_s = 0.0
+        self._offset = SteadyOffset()
 
     @property
     def runs(self) -> bool:
         """Whether there has been a picture that has a time."""
-        return bool(self._offsets_s)
+        return self._offset.known
 
     def see(self, at_s: float | None) -> None:
         """A picture has come."""
         if at_s is None:
             return
         offset_s = time.perf_counter() - at_s
-        if self.runs and abs(offset_s - median(self._offsets_s)) > LEAP_S:
-            self._offsets_s.clear()
-        self._offsets_s.append(offset_s)
-        usual_s = median(self._offsets_s)
-        if abs(usual_s - self._offset_s) > STEP_S:
-            self._offset_s = usual_s
+        if self.runs and abs(offset_s - self._offset.value_s) > LEAP_S:
+            self._offset.clear()
+        self._offset.add(offset_s)
 
     def captured_at_s(self, at_s: float) -> float:
         """The time of the stream's clock by `time.perf_counter()`."""
-        return at_s + self._offset_s
+        return at_s + self._offset.value_s
