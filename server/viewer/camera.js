@@ -21,11 +21,13 @@ export class Camera {
    * @param {HTMLButtonElement} button
    * @param {(stream: MediaStream | null) => void} onStream the camera's own picture while it is used
    * @param {() => void} onNotice there is another `notice`
+   * @param {() => void} onLive the server has its pictures
    */
-  constructor(button, onStream, onNotice) {
+  constructor(button, onStream, onNotice, onLive) {
     this.button = button;
     this.onStream = onStream;
     this.onNotice = onNotice;
+    this.onLive = onLive;
     button.addEventListener("click", () => this.toggle());
   }
 
@@ -97,6 +99,7 @@ export class Camera {
       this.stop(sentence);
     } else {
       this.#tell(state === "waiting" ? sentence : "");
+      if (state === "live") this.onLive();
     }
   }
 

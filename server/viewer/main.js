@@ -27,7 +27,7 @@ const source = new Source($("source"), $("source-video"), $("source-name"), $("s
 const stats = new Stats(person);
 const link = new Link(makeSession, showState);
 const sound = new Sound(person, $("sound-button"), () => link.change());
-const camera = new Camera($("camera-button"), (stream) => { source.own = stream; }, showNotice);
+const camera = new Camera($("camera-button"), (stream) => { source.own = stream; }, showNotice, followCamera);
 const figure = new Figure($("figure"), person);
 const numbers = new Numbers($("numbers"));
 const subjects = new Subjects($("subjects"), showSubject);
@@ -239,6 +239,11 @@ function chooseSubject() {
 
 function useCamera() {
   if (server.publisher) camera.toggle();
+}
+
+/** The session may follow something else that was chosen meanwhile. */
+function followCamera() {
+  if (server.state && server.state.source !== "whip") ask("source", "whip");
 }
 
 const KEYS = {

@@ -8,6 +8,7 @@ import numpy as np
 from playwright.async_api import Browser, expect
 
 from realtime.live.latest import Latest
+from server.control import Command
 from server.protocols import ReceivedPicture
 from tests.server.test_page import Visit, stage, visit
 from tests.support.waiting import HANG_S, eventually
@@ -47,6 +48,20 @@ async def test_the_browser_s_camera_is_published_and_only_its_owner_sees_it_mirr
         await visitor.numbers("source-video", 10)  # what the server sends is back
         # Chromium itself logs a DELETE that comes after the connection's own end.
         assert {text for text in visitor.complaints if not text.startswith("Failed to load resource")} == set()
+
+
+async def test_the_session_goes_over_to_the_camera(browser: Browser) -> None:
+    state = {"source": "bob"}
+    follow = Command("Follow.", str, lambda name: state.update(source=name))
+    async with stage(
+        inlet=Latest[ReceivedPicture](), commands={"source": follow}, info=lambda: {"state": state}
+    ) as on_stage:
+        visitor = await camera_visit(browser, on_stage.server.url)
+        await visitor.live()
+        await visitor.page.wait_for_function("document.title === 'Tea party'")
+        await visitor.page.get_by_role("button", name="Use this camera").click()
+        await eventually(lambda: state["source"] == "whip")
+        assert visitor.complaints == []
 
 
 async def test_a_page_that_leaves_ends_its_publication(browser: Browser) -> None:
