@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from itertools import chain, count
 from pathlib import Path
 from typing import Literal
@@ -20,6 +21,7 @@ from realtime.live.recording import RecordingOutput
 from realtime.live.run_config import CaptureConfig
 from realtime.live.session import Session
 from realtime.live.source import FileSource, Source, performers
+from realtime.live.stream_source import StreamSource
 from realtime.live.whip_source import WHIP, WhipSource
 from realtime.pictures import write_picture
 from realtime.subject import Manifest, subject_folders
@@ -68,12 +70,11 @@ class SessionCommands:
         """Whom the present recording shows."""
         self._said, self._said_until_s = "", -math.inf
         self._publisher = publisher
-        self._first = session.source if isinstance(session.source, FileSource) else None
-        """The film that the session began with: one that was fetched is there for as long as this is."""
+        self._first_name, self._open_first = session.source.name, _opening(session.source)
         self.commands = {
             "subject": Command("Show another subject, by its name.", str, self.show),
             "source": Command(
-                f"Follow a bundled performer or the first film by name, {CAMERA}NUMBER, or {WHIP} if begun with it.",
+                f"Follow a bundled performer or the first source by name, {CAMERA}NUMBER, or {WHIP} if begun with it.",
                 str,
                 self.follow,
             ),
@@ -102,7 +103,12 @@ class SessionCommands:
         """Exchange the subject; returns once it is loaded."""
         if name not in subject_folders():
             raise UserError(f"There is no subject {name!r}: choose one of {', '.join(sorted(subject_folders()))}.")
-        shown, next_one = self._session.renderer, self._load(name)
+        shown = self._session.renderer
+        try:
+            next_one = self._load(name)
+        except UserError as error:  # about files, which are nobody else's business
+            LOG.warning(str(error))
+            raise UserError(f"{name} cannot be played: `realtime subjects show {name}` says why.") from error
         if next_one.subject.manifest.skeleton_version != shown.subject.manifest.skeleton_version:
             raise UserError(
                 f"{name} was trained with other keypoints: begin anew with `realtime run --subject {name}`."
@@ -236,11 +242,9 @@ class SessionCommands:
         self._said, self._said_until_s = sentence, time.perf_counter() + SAID_S
 
     def _open(self, name: str) -> Source:
-        films, first = performers(), self._first
-        if first is not None and first.path.exists():
-            films[first.name] = first.path
-        if first is not None and films.get(name) == first.path:
-            return FileSource(first.path, loop=True, fps=first.fps, title=first.title)
+        films = performers()
+        if name == self._first_name and (first := self._open_first()) is not None:
+            return first
         if name in films:
             return FileSource(films[name], loop=True)
         if name.startswith(CAMERA) and name.removeprefix(CAMERA).isdecimal():
@@ -248,6 +252,18 @@ class SessionCommands:
         if name == WHIP and self._publisher is not None:
             return WhipSource(self._publisher.inlet, self._publisher.sound)
         raise UserError(f"There is no source {name!r}: choose one of {', '.join(films)}, or {CAMERA}NUMBER.")
+
+
+def _opening(source: Source) -> Callable[[], Source | None]:
+    """What opens a source anew that has no other name to be opened by; None where it is no more."""
+    if isinstance(source, FileSource):  # which stays: what was fetched is there for as long as it is
+        path = source.path
+        return lambda: FileSource(path, loop=True, fps=source.fps, title=source.title) if path.exists() else None
+    if isinstance(source, StreamSource):
+        return partial(StreamSource, source.address, reopen=source.reopens)
+    if isinstance(source, PoseSource):
+        return partial(PoseSource, source.folder, fps=source.fps)
+    return lambda: None
 
 
 def new_path(folder: Path, name: str, suffix: str) -> Path:

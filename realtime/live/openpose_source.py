@@ -34,7 +34,7 @@ class PoseSource:
     """
 
     def __init__(self, folder: Path, *, fps: float) -> None:
-        self.name = folder.name
+        self.name, self.folder, self.fps = folder.name, folder, fps
         self._poses = _fit(read_openpose(folder), folder)
         self._step_s = 1 / fps
         self._number, self._pace = 0, Pace()

@@ -44,11 +44,10 @@ class StreamSource:
     """
 
     def __init__(self, address: str, *, reopen: bool) -> None:
-        self.name = public_name(address)
+        self.name, self.address, self.reopens = public_name(address), address, reopen
         self.has_sound = False
         """Whether there is any sound, or was when it was opened last."""
-        self._address = address if is_url(address) else f"file:{address}"
-        self._reopens, self._closed, self._pace = reopen, threading.Event(), Pace()
+        self._closed, self._pace = threading.Event(), Pace()
         self._hear: Hear | None = None
         try:
             self._pictures: Generator[Rgb, None, None] | None = self._open()
@@ -67,7 +66,7 @@ class StreamSource:
             if rgb is not None:
                 self._number += 1
                 return Frame(rgb=rgb, captured_at_s=time.perf_counter(), number=self._number - 1)
-            if not self._reopens:
+            if not self.reopens:
                 return None
             if self._pictures is not None:
                 LOG.warning("%s gives no pictures. Waiting for it.", self.name)
@@ -94,7 +93,8 @@ class StreamSource:
 
     def _open(self) -> Generator[Rgb, None, None]:
         options = {"rtsp_transport": "tcp", "flags": "low_delay"}
-        container = av.open(self._address, options=options, timeout=(OPEN_S, SILENCE_S))
+        address = self.address if is_url(self.address) else f"file:{self.address}"
+        container = av.open(address, options=options, timeout=(OPEN_S, SILENCE_S))
         pictures = picture_track(container)
         if pictures is None:
             container.close()

@@ -24,6 +24,7 @@ from realtime.live.control_client import control
 from realtime.live.figure_sender import figure_message
 from realtime.live.latest import Latest
 from realtime.live.lesson import TOLD_S
+from realtime.live.openpose_source import PoseSource
 from realtime.live.performer_profile import load_profile
 from realtime.live.pipeline import FADE_S, STAGES, FigureFrame, PosePipeline, ShowPipeline
 from realtime.live.quality import LEVELS
@@ -31,6 +32,7 @@ from realtime.live.run_config import CaptureConfig
 from realtime.live.session import Session
 from realtime.live.source import FileSource
 from realtime.live.source_switch import SourceSwitch
+from realtime.live.stream_source import StreamSource
 from realtime.live.whip_source import WhipSource
 from realtime.meter import Meter
 from realtime.pose.skeleton import REFINED, UNREFINED
@@ -41,6 +43,7 @@ from server.app import Server
 from server.certificate import tls_context
 from server.stream import SharedStream
 from tests.support.commands import DATA, assert_refused, command
+from tests.support.openpose_files import write_frame
 from tests.support.scripted import KeptOutput, ScriptedEstimator, ScriptedRenderer, ScriptedSource
 from tests.support.standing_pose import standing
 from tests.support.waiting import until
@@ -142,6 +145,31 @@ def test_the_film_that_the_session_began_with_may_be_followed_again(tmp_path: Pa
     with pytest.raises(UserError, match="no source 'dance': choose one of bob, or"):
         asked.follow("dance")
     session.stop()
+
+
+def test_a_stream_and_poses_may_be_followed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(StreamSource, "_open", lambda self: iter(repeat(LEFT_WHITE)))
+    write_frame(tmp_path / "dance_000_keypoints.json", standing(scale=0.5))
+    for first in (StreamSource("rtsp://alice:secret@stage/1", reopen=True), PoseSource(tmp_path, fps=10)):
+        session = Session(first, PoseTrack(ScriptedEstimator()), ScriptedRenderer(), [], meter=Meter(*STAGES))
+        asked = SessionCommands(session, lambda _: ScriptedRenderer())
+        asked.follow("bob")
+        asked.follow(first.name)
+        assert isinstance(session.source, type(first))
+        assert session.source is not first
+        session.stop()
+
+
+def test_files_of_a_subject_that_cannot_be_played_are_named_in_the_log_alone(
+    played: Played, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def load(name: str) -> ScriptedRenderer:
+        raise UserError("/home/eva/alice/plate.png is damaged: export it again.")
+
+    monkeypatch.setattr(played.asked, "_load", load)
+    with pytest.raises(UserError, match="alice cannot be played: `realtime subjects show alice` says why"):
+        played.asked.show("alice")
+    assert "/home/eva/alice/plate.png is damaged" in caplog.text
 
 
 def test_whoever_publishes_may_be_followed_where_the_session_began_with_it(tmp_path: Path) -> None:
