@@ -46,14 +46,24 @@ def opened(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoSt
     try:
         container = av.open(f"file:{path}")  # the prefix keeps "12:30.mp4" from being taken for a protocol
     except (OSError, av.error.FFmpegError) as error:
-        reason = "there is no such file" if not path.exists() else f"{error.strerror or error}".lower()
-        raise UserError(f"The video {path} cannot be opened: {reason}.") from error
+        raise UserError(f"The video {path} cannot be opened: {_reason(path, error)}.") from error
     with container:
         stream = picture_track(container)
         if stream is None:
             raise UserError(f"The file {path} has no video in it: give a video file.")
         stream.thread_type = "AUTO"
         yield container, stream
+
+
+def _reason(path: Path, error: OSError | av.error.FFmpegError) -> str:
+    """Why a file cannot be opened."""
+    if not path.exists():
+        return "there is no such file"
+    if path.is_file() and not path.stat().st_size:
+        return "it is empty"
+    if isinstance(error, av.error.InvalidDataError):
+        return "it is no video, or not whole: copy it again"
+    return f"{error.strerror or error}".lower()
 
 
 def picture_track(container: av.container.InputContainer) -> av.VideoStream | None:

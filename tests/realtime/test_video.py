@@ -95,6 +95,16 @@ def test_a_file_that_breaks_off_gives_what_it_has(tmp_path: Path) -> None:
     assert f"breaks off after {times_s[-1]:.1f} of 3.2 s" in notes[0]
 
 
+@pytest.mark.parametrize(
+    ("content", "why"), [(b"", "it is empty"), (b"no film at all" * 99, "it is no video, or not whole: copy it again")]
+)
+def test_what_is_no_film_is_refused_with_what_to_do(tmp_path: Path, content: bytes, why: str) -> None:
+    path = tmp_path / "dance.mp4"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=rf"dance\.mp4 cannot be opened: {why}\."):
+        next(read_video(path))
+
+
 def test_a_file_of_noise_is_refused(tmp_path: Path) -> None:
     content = bytearray((FAULTS / "cover_first.mp4").read_bytes())
     with av.open(str(FAULTS / "cover_first.mp4")) as container:
