@@ -167,7 +167,7 @@ def show(result: Evaluation) -> None:
     title = (
         f"{result.subject} at {result.size} px, {result.video}: {result.frames} frames, one in {result.every} measured"
     )
-    table = Table("", "", "", title=title)
+    table = Table("metric", "value", "of what", title=title)
     for name, crop, what in (
         ("body", result.body, "box of the keypoints, wider by 10 %"),
         ("face", result.face, "square of the head"),
