@@ -133,6 +133,16 @@ def check_writable(path: Path) -> None:
         raise UserError(f"{path} cannot be written ({error.strerror}): give another name or allow it.") from error
 
 
+def check_free(path: Path, *, replace: bool) -> None:
+    """Tell of what would be overwritten before anything that takes long.
+
+    Raises:
+        UserError: something is at `path` already, and `replace` does not allow to overwrite it.
+    """
+    if path.exists() and not replace:
+        raise UserError(f"{path} is there already: give another --out, or --replace to make it anew.")
+
+
 def check_there(*paths: Path) -> None:
     """Tell of what is missing before anything that takes long.
 

@@ -19,7 +19,7 @@ from rich.progress import Progress
 from engines.console import counted, progress_bar, stopping_says
 from engines.engine import BrokenOutputError
 from engines.errors import UserError
-from engines.files import check_writable, disk_full_message, legible
+from engines.files import check_free, check_writable, disk_full_message, legible
 from realtime.figure import Figure
 from realtime.frame import Rgb
 from realtime.pictures import PICTURES, has_pictures
@@ -250,8 +250,7 @@ def _check_out(video: Path, out: Path, *, replace: bool) -> None:
         raise UserError(f"--out must be an .mp4, not {out}: name it {out.name}.mp4.")
     if out.exists() and video.exists() and out.samefile(video):
         raise UserError(f"--out is the video itself, {video}: give another name.")
-    if out.exists() and not replace:
-        raise UserError(f"{out} is there already: give another --out, or --replace to make it anew.")
+    check_free(out, replace=replace)
     check_writable(out)
 
 

@@ -12,7 +12,7 @@ import tyro
 from tyro.conf import Positional
 
 from engines.errors import UserError
-from engines.files import check_there, check_writable, disk_full_message
+from engines.files import check_free, check_there, check_writable, disk_full_message
 from engines.values import Inline
 from realtime.fetch import film_at, is_url
 from realtime.pose.estimation.config import PoseConfig
@@ -138,6 +138,8 @@ class DetectorTrain:
     """The detector to write, .safetensors."""
     subject: str = "alice"
     """The subject whose videos are to be detected: its name, or the path of its folder."""
+    replace: bool = False
+    """Make --out anew if it is there already."""
     engines: Annotated[EngineConfig, Inline] = field(default_factory=EngineConfig)
     pose: Annotated[PoseConfig, Inline] = field(default_factory=PoseConfig)
 
@@ -166,7 +168,7 @@ def detector(
     if isinstance(action, DetectorRun):
         check_there(action.model)
     else:
-        check_writable(action.out)
+        _check_out(action)
     from trainer.detector.commands import make_detector, run_detector, show
 
     if isinstance(action, DetectorRun):
@@ -184,3 +186,10 @@ def detector(
         f"pairs of frames {about.pair_accuracy:.1%}. Next: trainer detector run --model {model} VIDEO"
     )
     print(msgspec.json.encode(about).decode())
+
+
+def _check_out(action: DetectorTrain) -> None:
+    if action.out.suffix.lower() != ".safetensors":
+        raise UserError(f"--out must be a .safetensors, not {action.out}: name it {action.out.name}.safetensors.")
+    check_free(action.out, replace=action.replace)
+    check_writable(action.out)

@@ -14,7 +14,7 @@ import numpy as np
 
 from engines.console import progress_bar
 from engines.errors import UserError
-from engines.files import check_writable, disk_full_message, legible, write_file
+from engines.files import check_free, check_writable, disk_full_message, legible, write_file
 from realtime.frame import Rgb
 from realtime.pose.blur_meter import BlurMeter
 from realtime.pose.estimation.config import PoseConfig
@@ -63,8 +63,7 @@ def report_poses(
         raise UserError(f"--out is a folder, and {out} is a file: give another name.")
     annotated, page_file = out / "pose.mp4", out / "report.html"
     for path in (annotated, page_file):
-        if path.exists() and not replace:
-            raise UserError(f"{path} is there already: give another --out, or --replace to make it anew.")
+        check_free(path, replace=replace)
     if not 0 <= start_s < end_s:
         raise UserError(f"--start-s must be from 0 to below --end-s, not {start_s:g} to {end_s:g}.")
     length_s = 0.0 if video.is_dir() else film_length_s(video)

@@ -22,7 +22,7 @@ OPTIONS = {
         *("--record", "--start-s", "--subject", "--video"),
     ],
     "detector": [],
-    "detector train": [*ENGINES, "--out", "--real", "--subject"],
+    "detector train": [*ENGINES, "--out", "--real", "--replace", "--subject"],
     "detector run": [*ENGINES, "--model"],
 }
 

@@ -240,7 +240,9 @@ def test_features_see_changes() -> None:
 
 def test_detector_train_and_run(tmp_path: Path) -> None:
     model = tmp_path / "models" / "alice.safetensors"
-    done = command("trainer", "detector", "train", "--real", CLIP, "--out", model)
+    model.parent.mkdir()
+    model.write_text("an older one")
+    done = command("trainer", "detector", "train", "--real", CLIP, "--out", model, "--replace")
     assert done.returncode == 0, done.stderr
     about = json.loads(done.stdout.splitlines()[-1])
     assert (about["subject"], about["size_px"]) == ("alice", [SIDE_PX, SIDE_PX])
@@ -260,6 +262,17 @@ def test_detector_train_and_run(tmp_path: Path) -> None:
     verdict = json.loads(done.stdout.splitlines()[-1])
     assert len(verdict["clips"]) == 1
     assert run_detector(model, real, EngineConfig()).fake < 0.5 < verdict["fake"]
+
+
+def test_a_detector_takes_no_other_files_place(tmp_path: Path) -> None:
+    train: list[str | Path] = ["trainer", "detector", "train", "--real", CLIP, "--out"]
+    for name, words in (
+        ("film.mp4", ["must be a .safetensors", "film.mp4.safetensors"]),
+        ("old.safetensors", ["old.safetensors is there already", "--replace"]),
+    ):
+        (tmp_path / name).write_text("mine")
+        assert_refused(command_here(*train, tmp_path / name), *words)
+        assert (tmp_path / name).read_text() == "mine"
 
 
 def test_what_is_no_detector(tmp_path: Path) -> None:
