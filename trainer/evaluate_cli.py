@@ -16,7 +16,7 @@ from engines.files import check_free, check_there, check_writable, disk_full_mes
 from engines.values import Inline
 from realtime.fetch import film_at, is_url
 from realtime.pose.estimation.config import PoseConfig
-from realtime.subject import Subject, load_subject
+from realtime.subject import BUNDLED, Subject, load_subject
 from realtime.subject_engines import EngineConfig
 from trainer.config import parse_crop
 from trainer.evaluation.playback import VideoPlayback, VideoSpan
@@ -79,13 +79,23 @@ def evaluate(config: Annotated[EvaluateConfig, Inline]) -> None:
     from trainer.evaluation.evaluate import record
 
     subject = load_subject(config.subject)
-    if config.record and not os.access(subject.folder, os.W_OK):
-        raise UserError(f"--record cannot write into {subject.folder}: copy the subject, and give the copy's path.")
+    if config.record:
+        _check_recordable(subject, config.subject)
     with ExitStack() as films:
         first, *others = [_measure(config, playback) for playback in _playbacks(config, subject, films)]
     if config.record:
         record(subject, first)
     print(msgspec.json.encode(msgspec.structs.replace(first, driver=others[0] if others else None)).decode())
+
+
+def _check_recordable(subject: Subject, typed: str) -> None:
+    """Who makes a bundled subject gives the path of its folder; by its name alone nobody means to change it."""
+    bundled = subject.folder == BUNDLED / subject.folder.name and typed == subject.folder.name
+    if bundled or not os.access(subject.folder, os.W_OK):
+        whose = ", which comes with bodydouble" if bundled else ""
+        raise UserError(
+            f"--record cannot write into {subject.folder}{whose}: copy the subject, and give the copy's path."
+        )
 
 
 def _playbacks(config: EvaluateConfig, subject: Subject, films: ExitStack) -> list[VideoPlayback]:

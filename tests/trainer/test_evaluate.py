@@ -129,6 +129,27 @@ def test_other_framings(aside: tuple[Path, Path], tmp_path: Path, caplog: pytest
     assert_refused(command_here("trainer", *arguments, "--driver", DRIVER, "--record"), "--record", "--video")
 
 
+def test_bundled_subjects_keep_their_figures_unless_their_folder_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever makes them gives the path."""
+    bundled = tmp_path / "bundled"
+    shutil.copytree(load_subject("alice").folder, bundled / "alice")
+    monkeypatch.setattr("realtime.subject.BUNDLED", bundled)
+    monkeypatch.setattr("trainer.evaluate_cli.BUNDLED", bundled)
+    short: list[str | Path] = ["--video", CLIP, "--record", "--end-s", "0.3", "--drift-frames", "0"]
+    short += ["--out", tmp_path / "out", "--every", "3"]
+    manifest = bundled / "alice" / "subject.json"
+    before = manifest.read_bytes()
+    refused = command_here("trainer", "evaluate", "--subject", "alice", *short)
+    assert_refused(refused, str(bundled / "alice"), "comes with bodydouble", "give the copy's path")
+    assert manifest.read_bytes() == before
+    assert not (tmp_path / "out").exists()
+    done = command_here("trainer", "evaluate", "--subject", bundled / "alice", *short)
+    assert done.returncode == 0, done.stderr
+    assert manifest.read_bytes() != before
+
+
 def test_a_detector_looks_where_the_person_is(aside: tuple[Path, Path], tmp_path: Path) -> None:
     video, folder = aside
     about = make_detector(load_subject(str(folder)), [video], tmp_path / "alice.safetensors", EngineConfig())
