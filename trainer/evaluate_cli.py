@@ -38,6 +38,8 @@ class EvaluateConfig:
     """Video of somebody else, whose moves the subject makes: there is no truth to compare with."""
     out: Path = Path("evaluation")
     """Folder for the videos to look at: footage | figure | output."""
+    replace: bool = False
+    """Make anew those of them that are there already."""
     ablation: bool = False
     """Measure the subject also frame by frame, and without its face network: the paper's table; and as it is shown live
     where pictures do not wait for the networks."""
@@ -104,11 +106,17 @@ def _playbacks(config: EvaluateConfig, subject: Subject, films: ExitStack) -> li
     for film, own in ((config.video, True), (config.driver, False)):
         if film is not None:
             path = films.enter_context(film_at(film))
+            check_free(_shown_at(config, subject, path, own=own), replace=config.replace)
             box = parse_crop(config.crop) if own and config.crop is not None else None
             playbacks.append(
                 VideoPlayback(subject, path, config.part, config.engines, config.pose, self_driven=own, box=box)
             )
     return playbacks
+
+
+def _shown_at(config: EvaluateConfig, subject: Subject, film: Path, *, own: bool) -> Path:
+    """The video to look at: of the subject's own footage, or of a driver's moves."""
+    return config.out / f"{subject.manifest.name}_{film.stem}{'' if own else '_driver'}.mp4"
 
 
 def _measure(config: EvaluateConfig, playback: VideoPlayback) -> "Evaluation":
@@ -117,8 +125,7 @@ def _measure(config: EvaluateConfig, playback: VideoPlayback) -> "Evaluation":
     from trainer.evaluation.evaluate import show
 
     config.out.mkdir(parents=True, exist_ok=True)
-    driven = "" if playback.self_driven else "_driver"
-    path = config.out / f"{playback.subject.manifest.name}_{playback.video.stem}{driven}.mp4"
+    path = _shown_at(config, playback.subject, playback.video, own=playback.self_driven)
     with disk_full_message("the videos", config.out):
         found = measure(
             playback,

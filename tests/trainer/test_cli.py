@@ -19,7 +19,7 @@ OPTIONS = {
     "settings": ["--preset"],
     "evaluate": [
         *(*ENGINES, "--ablation", "--crop", "--driver", "--drift-frames", "--end-s", "--every", "--last-s", "--out"),
-        *("--record", "--start-s", "--subject", "--video"),
+        *("--record", "--replace", "--start-s", "--subject", "--video"),
     ],
     "detector": [],
     "detector train": [*ENGINES, "--out", "--real", "--replace", "--subject"],
@@ -33,7 +33,7 @@ def test_the_options_of_every_command(
 ) -> None:
     text = help_of(main, ["trainer", *words.split()], monkeypatch, capsys)
     assert options_in(text) == sorted(OPTIONS[words])
-    assert len(OPTIONS[words]) <= 19
+    assert len(OPTIONS[words]) <= 20
     assert text.splitlines()[-1].startswith(f"Example: trainer {words} "), "help ends with an example"
 
 

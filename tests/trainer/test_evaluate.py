@@ -75,6 +75,21 @@ def test_evaluate_on_the_truth_and_with_a_driver(tmp_path: Path) -> None:
     assert "Ablation" in done.stdout
 
 
+@pytest.mark.parametrize("name", ["alice_alice_clip.mp4", "alice_bob_clip_driver.mp4"])
+def test_videos_to_look_at_are_not_overwritten_unasked(name: str, tmp_path: Path) -> None:
+    """Nothing is measured before that is known of both."""
+    (tmp_path / name).write_text("mine")
+    both: list[str | Path] = ["--video", CLIP, "--driver", DRIVER, "--end-s", "0.3", "--drift-frames", "0"]
+    refused = command_here("trainer", "evaluate", *both, "--out", tmp_path)
+    assert_refused(refused, f"{name} is there already", "--replace")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "mine"
+    part: list[str | Path] = ["--start-s", "3", "--end-s", "3.3", "--every", "3", "--drift-frames", "0"]
+    done = command_here("trainer", "evaluate", *both[:4], *part, "--out", tmp_path, "--replace")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / name).stat().st_size > 1000
+
+
 @pytest.fixture
 def aside(tmp_path: Path) -> tuple[Path, Path]:
     """Alice at the right side of a wide video, and a copy of the subject that was trained on that part."""
