@@ -220,11 +220,28 @@ def test_training_without_footage(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_preparing_a_trained_run_again(toy_run: Path) -> None:
-    before = (toy_run / "data" / "prepare.json").stat().st_mtime_ns
-    refused = command_here("trainer", "prepare", DATA / "bob_clip.mp4", "--out", toy_run, "--size", "64")
+@pytest.mark.parametrize("flags", [[], ["--only-report"]])
+def test_preparing_a_trained_run_again(toy_run: Path, flags: list[str]) -> None:
+    kept = toy_run / "data" / "prepare.json", toy_run / "report.html"
+    before = [file.stat().st_mtime_ns for file in kept]
+    refused = command_here("trainer", "prepare", DATA / "bob_clip.mp4", "--out", toy_run, "--size", "64", *flags)
     assert_refused(refused, "was trained", "another folder")
-    assert (toy_run / "data" / "prepare.json").stat().st_mtime_ns == before
+    assert [file.stat().st_mtime_ns for file in kept] == before
+    assert not (toy_run / "data" / "scanned").exists()
+
+
+def test_a_report_on_another_film_than_the_prepared_one(toy_run: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(toy_run / "data", run / "data")
+    (run / "report.html").write_text("on alice")
+    look: list[str | Path] = ["trainer", "prepare", "--out", run, "--size", "64", "--only-report"]
+    refused = command_here(*look, DATA / "bob_clip.mp4")
+    assert_refused(refused, "prepared from alice_clip.mp4", "another folder")
+    assert (run / "report.html").read_text() == "on alice"
+    assert not (run / "data" / "scanned").exists()
+    done = command_here(*look, DATA / "alice_clip.mp4")
+    assert done.returncode == 0, done.stderr
+    assert (run / "report.html").read_text() != "on alice"
 
 
 def test_training_starts_from_another_run(toy_run: Path, toy_flags: list[str], tmp_path: Path) -> None:

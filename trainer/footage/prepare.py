@@ -34,7 +34,7 @@ from trainer.footage.acceptance import FootageReport, check_length
 from trainer.footage.analyse import Track, analyse_footage
 from trainer.footage.crop import Crop
 from trainer.footage.extract import extract_frames
-from trainer.footage.prepared import Prepared, training_frames
+from trainer.footage.prepared import Prepared, load_prepared, training_frames
 from trainer.footage.report_page import publish
 from trainer.footage.scan import FootageScan, delete_scan, is_begun, scan
 from trainer.footage.source import FootageSource, Timing, constant_rate, open_footage
@@ -53,8 +53,7 @@ def prepare(config: PrepareConfig, run: Path) -> Prepared:
         UserError: the video or the poses cannot be read or do not belong together, or it is not fit for training, or
             the run was trained already.
     """
-    if (run / "checkpoints").exists():
-        raise UserError(f"{run} was trained on what was prepared there: choose another folder.")
+    _check_untrained(run)
     source = open_footage(config.video, config.fps, run)
     check_length(source)
     report, track, timing = _report(source, config, run)
@@ -73,10 +72,22 @@ def report_footage(config: PrepareConfig, run: Path) -> FootageReport:
         run: folder to write.
 
     Raises:
-        UserError: the video or the poses cannot be read or do not belong together.
+        UserError: the video or the poses cannot be read or do not belong together, or the run was prepared from another
+            video, or trained already.
     """
-    report, _, _ = _report(open_footage(config.video, config.fps, run), config, run)
+    _check_untrained(run)
+    source = open_footage(config.video, config.fps, run)
+    if (run / "data" / "prepare.json").exists():
+        prepared_from = load_prepared(run / "data").video
+        if prepared_from != legible(source.path.name):
+            raise UserError(f"{run} is prepared from {prepared_from}: choose another folder for {source.path}.")
+    report, _, _ = _report(source, config, run)
     return report
+
+
+def _check_untrained(run: Path) -> None:
+    if (run / "checkpoints").exists():
+        raise UserError(f"{run} was trained on what was prepared there: choose another folder.")
 
 
 def kept(run: Path) -> str:
