@@ -105,7 +105,7 @@ def frame_rate(path: Path) -> float:
     """
     if path.is_dir():
         return PICTURES_FPS
-    times_s = _packet_times_s(path)
+    times_s, _ = _packet_times_s(path)
     if len(times_s) > 1 and times_s[-1] > 0:
         return (len(times_s) - 1) / times_s[-1]
     with opened(path) as (_, stream):
@@ -115,15 +115,20 @@ def frame_rate(path: Path) -> float:
 def film_length_s(path: Path) -> float:
     """How long a film is, from the times of its packets, whatever it says of itself; 0 when these tell nothing.
 
+    Its last picture is shown for as long as one usually is.
+
     Raises:
         UserError: it cannot be opened.
     """
-    times_s = _packet_times_s(path)
-    return times_s[-1] if times_s else 0.0
+    times_s, usual_s = _packet_times_s(path)
+    return round(times_s[-1] + usual_s, 6) if times_s else 0.0  # sums of binary fractions fall short of whole seconds
 
 
-def _packet_times_s(path: Path) -> list[float]:
-    """When the pictures of a film are shown, in order, the first at 0, as its packets say without being decoded."""
+def _packet_times_s(path: Path) -> tuple[list[float], float]:
+    """When the pictures of a film are shown, in order, the first at 0, and after how long the next one usually follows.
+
+    All as its packets say, without being decoded.
+    """
     runs, last = [list[float]()], None
     with opened(path) as (container, stream):
         base, told_s = float(stream.time_base or 0), 1 / _told_rate(stream)
@@ -137,11 +142,11 @@ def _packet_times_s(path: Path) -> list[float]:
                 runs[-1].append(time * base)
     steps_s = [np.diff(np.sort(run)) for run in runs if run]
     if not steps_s:
-        return []
+        return [], told_s
     usual_s = float(np.median(np.concatenate(steps_s))) if any(map(len, steps_s)) else told_s
     steps = np.concatenate([np.concatenate([[usual_s], each]) for each in steps_s])[1:]
     steps[steps > _most_gap_s(usual_s)] = usual_s
-    return [0.0, *np.cumsum(steps).tolist()]
+    return [0.0, *np.cumsum(steps).tolist()], usual_s
 
 
 def _most_gap_s(usual_s: float) -> float:

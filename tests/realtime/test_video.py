@@ -264,14 +264,14 @@ def test_nobody_waits_where_the_clock_leaps(tmp_path: Path) -> None:
     assert len(notes) == 1
     assert "its clock leaps 2 times" in notes[0]
     assert frame_rate(film) == pytest.approx(30, rel=0.05)
-    assert film_length_s(film) == pytest.approx(39 / 30, abs=0.1)
+    assert film_length_s(film) == pytest.approx(40 / 30, abs=0.01)
 
 
 def test_a_film_with_few_pictures_keeps_its_times(tmp_path: Path) -> None:
     film = write_film(tmp_path / "lapse.mkv", [numbered_picture(number) for number in range(5)], 600.0)
     _, shown_s, notes = read(film)
     assert shown_s == pytest.approx([0, 600, 1200, 1800, 2400])
-    assert film_length_s(film) == pytest.approx(2400)
+    assert film_length_s(film) == pytest.approx(3000)
     assert not notes
 
 
@@ -280,9 +280,16 @@ def test_the_rate_of_films_that_were_joined(tmp_path: Path) -> None:
     film = write_film(tmp_path / "one.ts", [numbered_picture(number) for number in range(40)], 1 / 30)
     (tmp_path / "two.ts").write_bytes(2 * film.read_bytes())
     assert frame_rate(tmp_path / "two.ts") == pytest.approx(30, rel=0.02)
-    assert film_length_s(tmp_path / "two.ts") == pytest.approx(79 / 30, abs=0.1)
+    assert film_length_s(tmp_path / "two.ts") == pytest.approx(80 / 30, abs=0.01)
     pictures, shown_s, _ = read(tmp_path / "two.ts")
     assert shown_s[-1] == pytest.approx((len(pictures) - 1) / 30, abs=0.1)
+
+
+@pytest.mark.parametrize("name", ["film.mp4", "film.mkv", "film.ts"])
+@pytest.mark.parametrize("fps", [24, 25, 30, 60])
+def test_a_film_lasts_until_its_last_picture_has_been_shown(tmp_path: Path, name: str, fps: int) -> None:
+    film = write_film(tmp_path / name, [numbered_picture(number) for number in range(3 * fps)], 1 / fps)
+    assert film_length_s(film) == 3
 
 
 def test_a_file_that_breaks_off_before_its_first_picture_is_damaged(tmp_path: Path) -> None:
@@ -295,5 +302,5 @@ def test_a_file_that_breaks_off_before_its_first_picture_is_damaged(tmp_path: Pa
 def test_a_film_of_one_picture(tmp_path: Path) -> None:
     film = write_film(tmp_path / "one.mkv", [numbered_picture(7)], 1 / 30)
     assert frame_rate(film) > 0
-    assert film_length_s(film) == 0
+    assert film_length_s(film) == pytest.approx(1 / frame_rate(film), abs=0.001)
     assert [read_number(rgb) for rgb in read(film)[0]] == [7]

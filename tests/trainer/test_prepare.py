@@ -220,9 +220,10 @@ def test_a_report_on_footage_that_cannot_be_used_is_written_as_asked(tmp_path: P
     assert "cannot be used" in (run / "report.html").read_text()
 
 
-def test_footage_that_is_too_short_is_refused_before_it_is_looked_at(tmp_path: Path) -> None:
-    video, run = write_film(tmp_path / "v.mp4", [textured(64, 64)] * 80, 1 / 30), tmp_path / "run"
-    words = "v.mp4", "2.6 s long", "3 s are the least"
+@pytest.mark.parametrize(("pictures", "long"), [(80, "2.67 s"), (89, "2.97 s"), (1, "0.01 s")])
+def test_footage_that_is_too_short_is_refused_before_it_is_looked_at(tmp_path: Path, pictures: int, long: str) -> None:
+    video, run = write_film(tmp_path / "v.mp4", [textured(64, 64)] * pictures, 1 / 30), tmp_path / "run"
+    words = "v.mp4", f"{long} long", "3 s are the least"
     assert_refused(command_here("trainer", "prepare", video, "--out", run), *words)
     assert_refused(command_here("trainer", "fit", video, "--name", "eva", "--run", run), *words)
     assert not run.exists()

@@ -261,7 +261,7 @@ def check_length(source: FootageSource) -> None:
     """
     if 0 < source.length_s < LEAST_S:
         raise UserError(
-            f"{source.path} cannot be used: it is {source.length_s:.1f} s long, {LEAST_S:.0f} s are the least, "
+            f"{source.path} cannot be used: it is {source.length_s:.2f} s long, {LEAST_S:.0f} s are the least, "
             f"{GOOD_S:.0f} s make a subject."
         )
 
