@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from engines.errors import UserError
 from realtime.pose.pose import Pose
 from tests.support.commands import DATA, command_here
 from tests.support.footage_files import swaying
@@ -39,6 +40,23 @@ def test_a_chosen_part_keeps_its_proportions() -> None:
     crop = Crop.chosen((10, 20, 1280, 720), TELEVISION, None)
     assert crop.size_px == (672, 384)
     assert crop.box == (20, 20, 1260, 720)
+
+
+@pytest.mark.parametrize(
+    ("box", "said"),
+    [
+        (
+            (500, 500, 12, 12),
+            "--crop 500,500,12,12 is too small: 16 pixels are the least, of its width and its height.",
+        ),
+        ((500, 500, 16, 12), "too small"),
+        ((500, 500, 16, 16), "--crop 500,500,16,16 is not inside of the pictures of 512x512."),
+    ],
+)
+def test_a_part_is_told_what_is_wrong_with_it(box: tuple[int, int, int, int], said: str) -> None:
+    with pytest.raises(UserError) as refused:
+        Crop.chosen(box, (512, 512), None)
+    assert said in str(refused.value)
 
 
 def test_a_portrait_film_makes_a_portrait_subject(tmp_path: Path) -> None:

@@ -57,10 +57,15 @@ class Crop:
         """The crop that the user chose: x, y, width, height; without a size, as much of it as the nearest one takes.
 
         Raises:
-            UserError: it is not inside of the picture, or has another aspect ratio than the network.
+            UserError: it is too small, not inside of the picture, or has another aspect ratio than the network.
         """
         x, y, width, height = box
-        if min(width, height) < LEAST_PX or x + width > whole[0] or y + height > whole[1]:
+        if min(width, height) < LEAST_PX:
+            raise UserError(
+                f"--crop {x},{y},{width},{height} is too small: {LEAST_PX} pixels are the least, of its width and its "
+                "height."
+            )
+        if x + width > whole[0] or y + height > whole[1]:
             raise UserError(f"--crop {x},{y},{width},{height} is not inside of the pictures of {whole[0]}x{whole[1]}.")
         chosen_px = size_px or min(_sizes(), key=lambda size: _apart(size, (width, height)))
         fits = cls.at((width, height), chosen_px, (width / 2, height / 2))
