@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.errors import UserError
-from engines.files import NO_NPZ
+from engines.files import NO_NPZ, check_there
 from realtime.pose.measure import stature_px
 from realtime.pose.pose import Floats, Pose
 from realtime.pose.rig import rig_name
@@ -119,15 +119,16 @@ def load_truth(path: Path, frames: int) -> Truth:
     """Read the exact joints of a video with at least `frames` frames.
 
     Raises:
-        UserError: it is not such a file, or of another video.
+        UserError: there is no such file, it is another kind of file, or of another video.
     """
+    check_there(path)
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             names = [str(name) for name in file["names"]]
             xy = np.asarray(file["xy"], np.float32)
             visibility = np.asarray(file["visibility"] if "visibility" in file else np.full(xy.shape[:2], 2))
     except NO_NPZ as error:
-        raise UserError(f"{path} holds no exact joints ({error}): give an .npz with names, xy, visibility.") from error
+        raise UserError(f"{path} holds no exact joints: give an .npz with names, xy, visibility.") from error
     if xy.shape != (len(xy), len(names), 2) or visibility.shape != xy.shape[:2]:
         raise UserError(
             f"{path} has names {len(names)}, xy {xy.shape}, visibility {visibility.shape}: they do not fit."

@@ -126,7 +126,8 @@ def test_mistakes_get_one_sentence(truth: Path, tmp_path: Path) -> None:
         (["no.mp4"], ["There is no video", "no.mp4"]),
         ([CLIP, "--start-s", "3", "--end-s", "2"], ["--end-s"]),
         ([CLIP, "--start-s", "99"], ["--start-s", "99"]),
-        ([CLIP, "--truth", CLIP], ["bob_clip.mp4", "no exact joints"]),
+        ([CLIP, "--truth", CLIP], ["bob_clip.mp4 holds no exact joints: give an .npz"]),
+        ([CLIP, "--truth", "no.npz"], ["There is no no.npz: check the path."]),
     ):
         assert_refused(command_here("realtime", "pose", *arguments, "--out", out), *words)
     assert not list(tmp_path.rglob("*.*")), "nothing is half-written"
