@@ -120,8 +120,12 @@ class Atlas:
             )
 
 
-def load_atlas(path: Path) -> Atlas:
+def load_atlas(path: Path, mend: str = "export or download the subject again") -> Atlas:
     """Read what `Atlas.save` wrote.
+
+    Args:
+        path: the file.
+        mend: what to do about a damaged one.
 
     Raises:
         UserError: it is no atlas, or another version's.
@@ -132,7 +136,7 @@ def load_atlas(path: Path) -> Atlas:
         version = int(rows["format"])
         atlas = _unpack(rows) if version == FORMAT else None
     except NO_NPZ as error:
-        raise UserError(f"{path} is no atlas, or damaged ({error}): export or download the subject again.") from error
+        raise UserError(f"{path} is no atlas, or damaged: {mend}.") from error
     if atlas is None:
         raise UserError(f"The atlas {path} has format {version}, this program reads {FORMAT}: train the subject again.")
     return atlas

@@ -276,15 +276,16 @@ def test_a_damaged_checkpoint(toy_run: Path, toy_flags: list[str], tmp_path: Pat
     assert "body_*.pt are damaged" in refused.stderr.splitlines()[-1]
 
 
-@pytest.mark.parametrize("name", ["poses.npz", "frames.mp4", "plate.png"])
+@pytest.mark.parametrize("name", ["prepare.json", "poses.npz", "frames.mp4", "plate.png", "atlas.npz"])
 @pytest.mark.parametrize("share", [0, 0.5])
 def test_damaged_footage(toy_run: Path, toy_flags: list[str], tmp_path: Path, name: str, share: float) -> None:
     run = tmp_path / "run"
     shutil.copytree(toy_run / "data", run / "data")
     content = (run / "data" / name).read_bytes()
     (run / "data" / name).write_bytes(content[: round(share * len(content))])
-    refused = command_here("trainer", "train", run, *toy_flags, *chosen(references="false"))
-    assert_refused(refused, f"{name} is damaged", "prepare the video")
+    references = "true" if name == "atlas.npz" else "false"
+    refused = command_here("trainer", "train", run, *toy_flags, *chosen(references=references))
+    assert_refused(refused, f"{name} is ", "damaged", "bring it back from a copy, or prepare the video in a new folder")
 
 
 @pytest.mark.parametrize("program", ["realtime", "trainer", "engines"])

@@ -28,6 +28,8 @@ PLATE_GREY = 128
 """Value of every pixel of the plate where the background is not known: EDN's chains begin with it."""
 REFERENCE_GAP_S = 1.5
 """References are at least so far from the frame that they help to render: nearer ones are nearly that frame."""
+MEND = "bring it back from a copy, or prepare the video in a new folder"
+"""What to do about a damaged file."""
 
 
 class Prepared(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -68,13 +70,16 @@ def load_prepared(data: Path) -> Prepared:
     """Read `prepare.json`.
 
     Raises:
-        UserError: the folder was not made by `trainer prepare`.
+        UserError: the folder was not made by `trainer prepare`, or the file is damaged.
     """
-    try:
-        return msgspec.json.decode((data / "prepare.json").read_bytes(), type=Prepared)
-    except (OSError, *NO_JSON) as error:
+    file = data / "prepare.json"
+    if not file.exists():
         run = shlex.quote(str(data.parent))
-        raise UserError(f"{data} holds no prepared footage: run `trainer prepare VIDEO --out {run}` first.") from error
+        raise UserError(f"{data} holds no prepared footage: run `trainer prepare VIDEO --out {run}` first.")
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Prepared)
+    except (OSError, *NO_JSON) as error:
+        raise _damaged(file) from error
 
 
 def training_frames(frames: int, fps: float) -> int:
@@ -102,7 +107,7 @@ class Footage:
         self.plate: Rgb = _read_plate(data / "plate.png", self.about)
         if not background:
             self.plate = np.full_like(self.plate, PLATE_GREY)
-        self.atlas: Atlas | None = load_atlas(data / ATLAS) if references else None
+        self.atlas: Atlas | None = load_atlas(data / ATLAS, MEND) if references else None
         """The references for generators that have some, chosen from the training frames."""
         self._frames = data / "frames.mp4"
 
@@ -152,7 +157,7 @@ def _read_plate(file: Path, about: Prepared) -> Rgb:
 
 
 def _damaged(file: Path) -> UserError:
-    return UserError(f"{file} is damaged or missing: bring it back from a copy, or prepare the video in a new folder.")
+    return UserError(f"{file} is damaged or missing: {MEND}.")
 
 
 class PictureReader:

@@ -37,7 +37,7 @@ def test_what_is_no_atlas_is_refused(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for content in (b"", b"not an archive", whole[: len(whole) // 2]):
         path.write_bytes(content)
-        with pytest.raises(UserError, match="is no atlas"):
+        with pytest.raises(UserError, match=r"atlas.npz is no atlas, or damaged: export or download the subject"):
             load_atlas(path)
     np.savez(path, allow_pickle=False, format=np.array(99))
     with pytest.raises(UserError, match="format 99"):
