@@ -3,7 +3,7 @@
 import os
 import shlex
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +15,7 @@ from engines.errors import UserError
 from engines.files import check_free, check_there, check_writable, disk_full_message
 from engines.values import Inline
 from realtime.fetch import film_at, is_url
+from realtime.named_films import video_path
 from realtime.pose.estimation.config import PoseConfig
 from realtime.subject import BUNDLED, Subject, load_subject
 from realtime.subject_engines import EngineConfig
@@ -35,7 +36,8 @@ class EvaluateConfig:
     """Footage of the same person and background that was not trained on: the truth. As everywhere a video, a folder of
     pictures, or an URL."""
     driver: Annotated[str | None, tyro.conf.arg(metavar="VIDEO", help_behavior_hint="")] = None
-    """Video of somebody else, whose moves the subject makes: there is no truth to compare with."""
+    """Video of somebody else, whose moves the subject makes, also a bundled performer's name (bob): there is no truth
+    to compare with."""
     out: Path = Path("evaluation")
     """Folder for the videos to look at: footage | figure | output."""
     replace: bool = False
@@ -76,7 +78,10 @@ def evaluate(config: Annotated[EvaluateConfig, Inline]) -> None:
 
     Prints a table, and as its last line the same as JSON; after --video, the metrics of --driver are its `driver`.
     """
-    check_there(*(Path(film) for film in (config.video, config.driver) if film is not None and not is_url(film)))
+    if config.video is not None and not is_url(config.video):
+        check_there(Path(config.video))
+    if config.driver is not None and not is_url(config.driver):
+        config = replace(config, driver=str(video_path(config.driver)))
     check_writable(config.out)
     from trainer.evaluation.evaluate import record
 

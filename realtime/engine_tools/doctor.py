@@ -12,7 +12,8 @@ from engines.choose import FAILURES, Choice, candidates, trial
 from engines.console import counted
 from engines.cores import usable_cores
 from realtime.live.bench import BenchResult, bench
-from realtime.live.source import FileSource, performers
+from realtime.live.source import FileSource
+from realtime.named_films import performers
 from realtime.subject import Subject
 from realtime.subject_clips import SubjectClips
 from realtime.subject_engines import EngineConfig, choose_engines

@@ -20,9 +20,10 @@ from realtime.live.quality import QualityName
 from realtime.live.recording import RecordingOutput
 from realtime.live.run_config import CaptureConfig
 from realtime.live.session import Session
-from realtime.live.source import FileSource, Source, performers
+from realtime.live.source import FileSource, Source
 from realtime.live.stream_source import StreamSource
 from realtime.live.whip_source import WHIP, WhipSource
+from realtime.named_films import performers
 from realtime.pictures import write_picture
 from realtime.subject import Manifest, subject_folders
 from server.control import Command

@@ -19,13 +19,13 @@ from realtime.live.pace import Pace
 from realtime.live.run_config import CaptureConfig
 from realtime.live.stream_source import StreamSource
 from realtime.live.whip_source import WHIP
+from realtime.named_films import performers, video_path
 from realtime.pictures import PICTURES_FPS, PictureFolder
 from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.estimation.people import check_person
 from realtime.video import has_sound, read_video
 from server.sound import Hear, Samples
 
-PERFORMERS = Path(__file__).parents[1] / "performers"
 POSES = "poses:"
 MOST_FPS = 240
 LOG = logging.getLogger(__name__)
@@ -160,11 +160,6 @@ class FileSource:
             LOG.warning(sentence.replace(str(self.path), self.title))
 
 
-def performers() -> dict[str, Path]:
-    """The performers that come with the package, by name."""
-    return {path.stem: path for path in sorted(PERFORMERS.glob("*.mp4"))}
-
-
 def is_recorded(source: str) -> bool:
     """Whether a source is a film that can be read from its begin to its end: a file or a folder of pictures."""
     source = without_scheme(source)
@@ -187,18 +182,6 @@ def video_file(source: str, pose: PoseConfig = PoseConfig()) -> Iterator[Path]:
         check_film(str(path))
         check_person(path, pose)
         yield path
-
-
-def video_path(source: str) -> Path:
-    """The video that the command line means by a path or a bundled performer's name.
-
-    Raises:
-        UserError: there is no such video.
-    """
-    known = performers()
-    if source not in known and not (source and Path(source).exists()):
-        raise UserError(f"There is no video {source!r}: give a path, or one of {', '.join(known)}.")
-    return known.get(source, Path(source))
 
 
 def check_named(camera: str | None, source: str | None) -> None:

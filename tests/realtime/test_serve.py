@@ -28,8 +28,9 @@ from realtime.live.pipeline import CHAIN, STAGES
 from realtime.live.run_config import AccessConfig, OutputConfig, RunConfig
 from realtime.live.serve import _stopping, serve
 from realtime.live.session import Session
-from realtime.live.source import FileSource, performers
+from realtime.live.source import FileSource
 from realtime.meter import Meter
+from realtime.named_films import performers
 from realtime.pose.track import PoseTrack
 from realtime.subject import load_subject
 from realtime.subject_engines import EngineConfig

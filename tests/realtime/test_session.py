@@ -13,8 +13,9 @@ from realtime.frame import Frame, Rgb
 from realtime.live.output import Output, StreamOutput
 from realtime.live.pipeline import STAGES
 from realtime.live.session import Session
-from realtime.live.source import FileSource, performers
+from realtime.live.source import FileSource
 from realtime.meter import Meter
+from realtime.named_films import performers
 from realtime.pose.blur_meter import ADVICE, BlurMeter
 from realtime.pose.fill_missing import FillConfig
 from realtime.pose.pose import Pose

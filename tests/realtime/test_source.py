@@ -17,9 +17,10 @@ from realtime.live.openpose_source import PoseSource
 from realtime.live.pace import Pace
 from realtime.live.pipeline import STAGES, PosePipeline
 from realtime.live.run_config import CaptureConfig
-from realtime.live.source import FileSource, about_person, open_source, performers
+from realtime.live.source import FileSource, about_person, open_source
 from realtime.live.stream_source import StreamSource
 from realtime.meter import Meter
+from realtime.named_films import performers
 from realtime.pictures import PICTURES_FPS, write_picture
 from realtime.pose.estimation.config import PoseConfig
 from realtime.pose.estimation.economy import Economy

@@ -165,6 +165,15 @@ def test_bundled_subjects_keep_their_figures_unless_their_folder_is_named(
     assert manifest.read_bytes() != before
 
 
+def test_a_bundled_performer_drives_by_name(tmp_path: Path) -> None:
+    part: list[str | Path] = ["--start-s", "3", "--end-s", "3.3", "--every", "3", "--drift-frames", "0"]
+    done = command_here("trainer", "evaluate", "--driver", "bob", *part, "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["alice_bob_driver.mp4"]
+    refused = command_here("trainer", "evaluate", "--driver", "rob", "--out", tmp_path)
+    assert_refused(refused, "There is no video 'rob'", "bob")
+
+
 def test_a_detector_looks_where_the_person_is(aside: tuple[Path, Path], tmp_path: Path) -> None:
     video, folder = aside
     about = make_detector(load_subject(str(folder)), [video], tmp_path / "alice.safetensors", EngineConfig())
