@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import msgspec
 from tyro.conf import Positional, Suppress, arg
@@ -13,7 +13,7 @@ from engines.errors import UserError
 from engines.files import check_there
 from engines.values import Inline
 from realtime.fetch import is_url
-from realtime.pose.estimation.config import EstimatorName
+from realtime.pose.estimation.config import EstimatorName, Followed
 from realtime.pose.figure.styles import StyleName
 from realtime.subject import BUNDLED, Consent, user_subjects
 
@@ -105,6 +105,11 @@ class ExportConfig:
             raise UserError(f"{self.name!r} cannot be a subject's name: choose one without slashes, and no dot before.")
         if self.out is None and (BUNDLED / self.name).exists():
             raise UserError(f"{self.name} is a subject of this program: choose another --name.")
+        if (person := self.consent.person) in get_args(Followed) or person.isdecimal():
+            raise UserError(
+                f"--person is the name of who is shown and agreed, not {person!r}, whom to follow: give for example "
+                "'Eva, who agreed'."
+            )
 
     @property
     def folder(self) -> Path:

@@ -93,6 +93,14 @@ def test_export_replaces_a_subject_but_nothing_else(toy_run: Path, toy_subject: 
     assert_refused(refused, "precious", "not a subject")
 
 
+@pytest.mark.parametrize("person", ["main", "nearest", "left", "right", "2"])
+@pytest.mark.parametrize("words", [["export", "run"], ["fit", "eva.mp4"]])
+def test_whom_to_follow_is_nobodys_name(words: list[str], person: str) -> None:
+    """Elsewhere --person says who is followed."""
+    refused = command_here("trainer", *words, "--name", "eva", "--person", person)
+    assert_refused(refused, f"--person is the name of who is shown and agreed, not {person!r}")
+
+
 def test_two_exports_of_one_name_write_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".toy.17.new").mkdir()
     os.utime(tmp_path / ".toy.17.new", (0, 0))  # of one that was killed long ago

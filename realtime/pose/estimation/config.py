@@ -9,6 +9,7 @@ from engines.errors import UserError
 from realtime.pose.skeleton import REFINED, UNREFINED
 
 EstimatorName = Literal["refined", "own", "mediapipe"]
+Followed = Literal["main", "nearest", "left", "right"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +24,7 @@ class PoseConfig:
     pose_effort: Literal["full", "fast", "lite"] = "full"
     """full: every network in every frame. fast: the large ones take turns, a small one follows body and hands in every
     frame, and the body is estimated in bf16. lite: fast, with a smaller network for the body."""
-    person: Literal["main", "nearest", "left", "right"] | int = "main"
+    person: Followed | int = "main"
     """Who is followed when there are several people: the one who is large and central, the largest, the one at the
     left or right edge of the picture, or the Nth from the left."""
 
