@@ -34,7 +34,7 @@ from realtime.pose.track import PoseTrack, TrackedPose
 from realtime.render import Renderer
 from realtime.subject import Manifest, Subject
 from realtime.subject_engines import BEST, EngineConfig, open_renderer
-from realtime.video import count_frames, frame_rate, open_sound, read_video
+from realtime.video import count_frames, frame_rate, open_sound, read_video, read_visible
 from realtime.video_writer import VideoWriter
 
 LOG = logging.getLogger(__name__)
@@ -154,7 +154,7 @@ def render(
         VideoWriter(out, fps, sound=sound, comment=subject.disclosure) as writer,
     ):
         total, watching = count_frames(video) or None, f"Watching {video.name}"
-        performances = watch(progress.track(read_video(video), total, description=watching), track)
+        performances = watch(progress.track(read_visible(video), total, description=watching), track)
         frames = sum(len(each.poses) for each in performances)
         if not frames:
             raise UserError(f"The video {video} has no picture in it: give another one.")

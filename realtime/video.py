@@ -32,6 +32,8 @@ ORDER_ONLY = ("avi", "h264", "hevc", "m4v")
 """Formats that tell the order of frames but not when they are shown."""
 GAP_S, GAP_STEPS = 60.0, 20
 """A film's clock that goes on by more seconds, and by more usual steps, has leapt: nobody waits for so long."""
+LEAST_SIDE_PX = 2
+"""In narrower or lower pictures there is nothing to see."""
 Packet: TypeAlias = "av.Packet[av.VideoStream]"
 AnyStream = TypeVar("AnyStream", av.VideoStream, av.AudioStream)
 
@@ -194,6 +196,18 @@ def read_video(
             raise UserError(f"The video {path} is damaged: none of its pictures can be decoded.")
         for what in _losses(decoder, clock, _length_s(container, stream)):
             note(f"The video {path}: {what}.")
+
+
+def read_visible(path: Path) -> Iterator[tuple[Rgb, float]]:
+    """The pictures as `read_video` yields them, as long as there can be anything to see in them.
+
+    Raises:
+        UserError: the film cannot be read, or a picture of it is less than two pixels wide or high.
+    """
+    for rgb, at_s in read_video(path):
+        if min(rgb.shape[:2]) < LEAST_SIDE_PX:
+            raise UserError(f"The video {path} is {rgb.shape[1]}x{rgb.shape[0]}: there is nothing to see in it.")
+        yield rgb, at_s
 
 
 @contextmanager

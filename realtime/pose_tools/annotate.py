@@ -5,6 +5,8 @@ OUT/
   report.html   metrics and plots; needs nothing from outside
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,7 +25,7 @@ from realtime.pose.pose import Pose
 from realtime.pose.quality import Truth, load_truth
 from realtime.pose.track import PoseTrack
 from realtime.pose_tools.report import TruthReport, compare_with_truth, page, report_track
-from realtime.video import count_frames, film_length_s, frame_rate, read_video
+from realtime.video import count_frames, film_length_s, frame_rate, read_visible
 from realtime.video_writer import VideoWriter
 
 STILL_COUNT = 6
@@ -73,8 +75,7 @@ def report_poses(
     total = count_frames(video)
     exact = load_truth(truth, 1) if truth else None
     track = PoseTrack.of(config)
-    out.mkdir(parents=True, exist_ok=True)
-    with disk_full_message(annotated.name, out):
+    with _made(out), disk_full_message(annotated.name, out):
         recorded = _record(video, track, annotated, total, start_s, end_s)
     frames = range(recorded.first, recorded.first + len(recorded.raw))
     report = report_track(legible(video.name), recorded.raw, recorded.smooth, recorded.fps, recorded.sharpness)
@@ -87,6 +88,20 @@ def report_poses(
         print(line)
     print(f"Look at {annotated} and {page_file}")
     print(msgspec.json.encode(report).decode())
+
+
+@contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """Make a folder, and those around it, for the block; what is new and still empty when it fails is deleted."""
+    new = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # there is something in it
+            for each in new:
+                each.rmdir()
+        raise
 
 
 def _against(truth: Truth, recorded: RecordedTrack) -> dict[str, TruthReport]:
@@ -103,15 +118,13 @@ def _record(video: Path, track: PoseTrack, annotated: Path, total: int, start_s:
     blur = BlurMeter(memory=10_000)
     with progress_bar(transient=True) as progress, VideoWriter(annotated, fps, crf=23) as writer:
         task = progress.add_task("Watching", total=wanted or None)
-        for number, (rgb, at_s) in enumerate(read_video(video)):
+        for number, (rgb, at_s) in enumerate(read_visible(video)):
             if at_s >= end_s:
                 break
             if at_s < start_s:
                 continue
             if not recorded.raw:
                 recorded.first = number
-            if min(rgb.shape[:2]) < 2:
-                raise UserError(f"The video {video} is {rgb.shape[1]}x{rgb.shape[0]}: there is nothing to see in it.")
             tracked = track.step(rgb, at_s)
             blur.see(rgb, tracked.seen)
             recorded.raw.append(tracked.seen)

@@ -1,5 +1,6 @@
 """`realtime pose`, as its users run it."""
 
+import errno
 import json
 import re
 from pathlib import Path
@@ -7,14 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engines.errors import UserError
 from realtime.pose.measure import stature_px
 from realtime.pose.pose import Pose
 from realtime.pose.quality import FINGERTIPS, JOINTS, Truth
 from realtime.pose.skeleton import BODY_NAMES, INDEX, LEFT_HAND, K
+from realtime.pose_tools.annotate import report_poses
 from realtime.pose_tools.report import compare_with_truth, report_track
 from realtime.video import count_frames, read_video
 from realtime.video_writer import VideoWriter
 from tests.support.commands import DATA, assert_refused, command, command_here
+from tests.support.footage_files import write_film
 from tests.support.standing_pose import standing
 
 CLIP = DATA / "bob_clip.mp4"
@@ -136,6 +140,29 @@ def test_mistakes_get_one_sentence(truth: Path, tmp_path: Path) -> None:
         np.savez(short, names=rows["names"], xy=rows["xy"][:10])
     refused = command_here("realtime", "pose", CLIP, "--truth", short, "--end-s", "1", "--out", out)
     assert_refused(refused, "short.npz", "10 rows")
+
+
+def test_a_point_is_no_picture(tmp_path: Path) -> None:
+    point = write_film(tmp_path / "point.mkv", [np.zeros((1, 1, 3), np.uint8)] * 3, 1 / 30, codec="ffv1")
+    for name, out in (("pose", tmp_path / "new" / "out"), ("render", tmp_path / "out.mp4")):
+        refused = command_here("realtime", name, point, "--out", out)
+        assert_refused(refused, "point.mkv is 1x1: there is nothing to see in it")
+    assert [path.name for path in tmp_path.iterdir()] == ["point.mkv"], "nothing is half-written"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device")])
+def test_no_empty_folder_is_left_unless_it_was_there(
+    error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("realtime.pose_tools.annotate._record", fail)
+    (tmp_path / "mine").mkdir()
+    for out in (tmp_path / "new", tmp_path / "mine", tmp_path / "mine" / "deep" / "new"):
+        with pytest.raises((KeyboardInterrupt, UserError)):
+            report_poses(CLIP, out, truth=None, start_s=0, end_s=1)
+    assert [path.name for path in tmp_path.rglob("*")] == ["mine"]
 
 
 def test_a_constant_offset_is_told_from_scatter_and_hands_are_measured_where_they_are_visible() -> None:
