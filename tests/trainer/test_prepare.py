@@ -42,7 +42,10 @@ def test_any_rate_and_container(name: str, codec: str, fps: int, every: int, tmp
     count = round(3.2 * fps)
     video = write_film(tmp_path / name, [numbered_picture(i) for i in range(count)], 1 / fps, codec=codec)
     moves = swaying(count, scale=1.8)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "fit.json").write_text("{}")
     about = prepare(video, write_labels(tmp_path / "labels", moves), tmp_path / "run")
+    assert not (tmp_path / "run" / "fit.json").exists(), "it is of another film"
     assert (about.fps, about.source_fps, about.frames) == (fps / every, fps, -(-count // every))
     assert numbers(tmp_path / "run") == list(range(0, count, every))
     nose = INDEX["nose"]

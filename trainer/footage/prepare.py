@@ -128,6 +128,7 @@ def _write_data(
     learnt = training_frames(len(track.poses), timing.fps)
     style = load_style(config.style_name)
     (data / "prepare.json").unlink(missing_ok=True)  # written last: it says that the rest is whole
+    (data.parent / "fit.json").unlink(missing_ok=True)  # it tells what was prepared before
     save_poses(data / "poses.npz", track.poses, exact=style.exact)
     crop = Crop(*report.crop, report.size_px)
     plate = extract_frames(source, timing, crop, track.poses, data / "frames.mp4", learnt if report.static else 0)
