@@ -13,6 +13,7 @@ export class Camera {
   #query = "";
   #asked = false;
   #asking = false;
+  #begins = false;
 
   #notice = "";
   #timer = 0;
@@ -21,7 +22,7 @@ export class Camera {
    * @param {HTMLButtonElement} button
    * @param {(stream: MediaStream | null) => void} onStream the camera's own picture while it is used
    * @param {() => void} onNotice there is another `notice`
-   * @param {() => void} onLive the server has its pictures
+   * @param {() => void} onLive the server has its pictures, for the first time since the button was pressed
    */
   constructor(button, onStream, onNotice, onLive) {
     this.button = button;
@@ -79,6 +80,7 @@ export class Camera {
     track.addEventListener("ended", () => this.stop("The camera is gone."));
     this.#stream = stream;
     this.#query ||= "?ask";
+    this.#begins = true;
     this.button.setAttribute("aria-pressed", "true");
     this.onStream(stream);
     this.#link = new Link(() => this.#publish(track), (...state) => this.#show(...state));
@@ -99,7 +101,10 @@ export class Camera {
       this.stop(sentence);
     } else {
       this.#tell(state === "waiting" ? sentence : "");
-      if (state === "live") this.onLive();
+      if (state === "live" && this.#begins) {
+        this.#begins = false;  // whoever chooses another source later is not overruled by a connection that comes back
+        this.onLive();
+      }
     }
   }
 
