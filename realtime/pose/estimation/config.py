@@ -23,7 +23,8 @@ class PoseConfig:
     """Body, hands and face; body and hands; body and face; the body alone, which takes a third of the time of all."""
     pose_effort: Literal["full", "fast", "lite"] = "full"
     """full: every network in every frame. fast: the large ones take turns, a small one follows body and hands in every
-    frame, and the body is estimated in bf16. lite: fast, with a smaller network for the body."""
+    frame, and the body is estimated in bf16. lite: fast, with a smaller network for the body,
+    and the face in every second frame."""
     person: Followed | int = "main"
     """Who is followed when there are several people: the one who is large and central, the largest, the one at the
     left or right edge of the picture, or the Nth from the left."""

@@ -132,7 +132,7 @@ class PoseEstimator:
         elif isinstance(self._hands, HandTracker):
             self._hands.look_every = max(2, economy.hands_every) if hands_take_turns else 1
         if self._face is not None:
-            self._face.look_every = economy.face_every
+            self._face.look_every = max(economy.face_every, 2 if self._effort == "lite" else 1)
 
     def estimate(self, rgb: Rgb) -> Pose | None:
         """Estimate the pose in a picture.

@@ -68,6 +68,15 @@ def test_cheaper_is_near(effort: str, body: float, full: list[Pose]) -> None:
     assert np.median(off_hands) <= 0.1
 
 
+def test_the_cheapest_looks_at_the_face_in_every_second_picture(looks: list[str], full: list[Pose]) -> None:
+    off = []
+    for pose, whole in zip(poses(PoseConfig(pose_effort="lite")), full, strict=True):
+        height = np.ptp(whole.xy[BODY, 1])
+        off.append(np.linalg.norm(pose.xy[FACE] - whole.xy[FACE], axis=1).mean() / height)
+    assert looks.count("face") == len(full) / 2
+    assert 0 < np.mean(off) < 0.01
+
+
 def test_a_running_estimator_becomes_cheaper_and_is_whole_again(full: list[Pose]) -> None:
     """In pictures 4 to 11 it is; before and afterwards it sees what it would have seen."""
     estimator, off, people = PoseEstimator(), [], set()
