@@ -1,7 +1,7 @@
 """How command lines read numbers, in words of people's (tyro's errors speak of types), and configs."""
 
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
@@ -12,6 +12,10 @@ VALUES = ConstructorRegistry()
 """The rules; with this as a context tyro follows them."""
 Inline = tyro.conf.arg(name="")
 """For a config among the arguments of a command, or in another: its options are named by its fields alone."""
+SubjectName = Annotated[str, tyro.conf.arg(metavar="SUBJECT")]
+"""A subject's name, or the path of its folder; as an option."""
+SubjectArgument = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="[SUBJECT]")]
+"""The same as an argument that may be left out."""
 
 
 @VALUES.primitive_rule

@@ -11,7 +11,7 @@ from tyro.conf import Positional
 from engines.console import run_commands, stopping_says
 from engines.errors import UserError
 from engines.files import check_writable
-from engines.values import Inline
+from engines.values import Inline, SubjectName
 from realtime.bench_tools.config import BenchConfig
 from realtime.live.run_config import AccessConfig, CaptureConfig, RunConfig
 from realtime.pose.estimation.config import PoseConfig
@@ -53,8 +53,8 @@ def run(config: Annotated[RunConfig, Inline] = RunConfig()) -> None:
 def render(
     video: Annotated[Positional[str], tyro.conf.arg(metavar="VIDEO")],
     /,
-    subject: str = "alice",
-    out: Path | None = None,
+    subject: SubjectName = "alice",
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE.mp4|FOLDER", help_behavior_hint="")] = None,
     side_by_side: bool = False,
     replace: bool = False,
     engines: Annotated[EngineConfig, Inline] = BEST,
@@ -83,9 +83,9 @@ def render(
 
 
 def calibrate(
-    performer: Positional[str],
-    camera: str | None = None,
-    source: str | None = None,
+    performer: Annotated[Positional[str], tyro.conf.arg(metavar="NAME")],
+    camera: Annotated[str | None, tyro.conf.arg(metavar="CAMERA", help_behavior_hint="")] = None,
+    source: Annotated[str | None, tyro.conf.arg(metavar="VIDEO", help_behavior_hint="")] = None,
     capture: Annotated[CaptureConfig, Inline] = CaptureConfig(),
     pose: Annotated[PoseConfig, Inline] = PoseConfig(),
 ) -> None:
@@ -156,10 +156,10 @@ def bench(config: Annotated[BenchConfig, Inline] = BenchConfig()) -> None:
 
 
 def bench_pose(
-    source: str = "bob",
+    source: Annotated[str, tyro.conf.arg(metavar="VIDEO")] = "bob",
     frames: int = 300,
     cores: int = 1,
-    mediapipe_python: Path | None = None,
+    mediapipe_python: Annotated[Path | None, tyro.conf.arg(metavar="PYTHON", help_behavior_hint="")] = None,
     pose: Annotated[PoseConfig, Inline] = PoseConfig(),
 ) -> None:
     """Measure frame to pose on this machine, side by side with the mediapipe library where there is one.
@@ -184,8 +184,8 @@ def bench_pose(
 def pose(
     video: Annotated[Positional[str], tyro.conf.arg(metavar="VIDEO")],
     /,
-    out: Path | None = None,
-    truth: Path | None = None,
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="")] = None,
+    truth: Annotated[Path | None, tyro.conf.arg(metavar="FILE.npz", help_behavior_hint="")] = None,
     start_s: float = 0.0,
     end_s: float = math.inf,
     replace: bool = False,

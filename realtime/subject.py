@@ -46,9 +46,9 @@ MetricValue = float | str | dict[str, float]
 class Consent(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True, omit_defaults=True):
     """Who agreed to be played by others, and what of them the folder holds."""
 
-    person: str
+    person: Annotated[str, tyro.conf.arg(metavar="NAME")]
     """Who is shown, e.g. "fictional person"."""
-    licence: str
+    licence: Annotated[str, tyro.conf.arg(metavar="TEXT")]
     """What the subject may be used for, e.g. "CC0-1.0"."""
     pictures: Annotated[bool, tyro.conf.Suppress] = False
     """Whether the folder holds pictures of the person, cut out of the footage; networks and a thumbnail it always

@@ -46,7 +46,7 @@ class PrepareConfig:
 
     def __post_init__(self) -> None:
         if self.fps is not None and not 0 < self.fps < float("inf"):
-            raise UserError(f"fps must be more than 0, not {self.fps:g}.")
+            raise UserError(f"--fps must be more than 0, not {self.fps:g}.")
         if any(side < 64 or side % 32 or side > MOST_PX for side in self.size_px or ()):
             raise UserError(f"--size must be multiples of 32, from 64 to {MOST_PX} pixels, not {self.size}.")
         if self.crop is not None:
@@ -91,7 +91,7 @@ NOT_STATED = Consent(person="not stated", licence="not stated")
 class ExportConfig:
     """Which subject to write, and where."""
 
-    name: str
+    name: Annotated[str, arg(metavar="NAME")]
     """The subject's name."""
     out: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="")] = None
     """Where to put the subject's folder; by default among your own subjects."""

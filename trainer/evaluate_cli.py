@@ -13,7 +13,7 @@ from tyro.conf import Positional
 
 from engines.errors import UserError
 from engines.files import check_free, check_there, check_writable, disk_full_message
-from engines.values import Inline
+from engines.values import Inline, SubjectName
 from realtime.fetch import film_at, is_url
 from realtime.named_films import video_path
 from realtime.pose.estimation.config import PoseConfig
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class EvaluateConfig:
     """Which subject to measure, on which footage, and how."""
 
-    subject: str = "alice"
+    subject: SubjectName = "alice"
     """The subject's name, or the path of its folder."""
     video: Annotated[str | None, tyro.conf.arg(metavar="VIDEO", help_behavior_hint="")] = None
     """Footage of the same person and background that was not trained on: the truth. As everywhere a video, a folder of
@@ -38,7 +38,7 @@ class EvaluateConfig:
     driver: Annotated[str | None, tyro.conf.arg(metavar="VIDEO", help_behavior_hint="")] = None
     """Video of somebody else, whose moves the subject makes, also a bundled performer's name (bob): there is no truth
     to compare with."""
-    out: Path = Path("evaluation")
+    out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("evaluation")
     """Folder for the videos to look at: footage | figure | output."""
     replace: bool = False
     """Make anew those of them that are there already."""
@@ -154,11 +154,11 @@ class DetectorTrain:
     video is held out: the accuracy on it is reported, and kept in the file.
     """
 
-    real: tuple[str, ...]
+    real: Annotated[tuple[str, ...], tyro.conf.arg(metavar="[VIDEO ...]")]
     """Videos of the person, also folders of pictures and URLs."""
-    out: Path
+    out: Annotated[Path, tyro.conf.arg(metavar="FILE.safetensors")]
     """The detector to write, .safetensors."""
-    subject: str = "alice"
+    subject: SubjectName = "alice"
     """The subject whose videos are to be detected: its name, or the path of its folder."""
     replace: bool = False
     """Make --out anew if it is there already."""
@@ -172,7 +172,7 @@ class DetectorRun:
 
     video: Annotated[Positional[str], tyro.conf.arg(metavar="VIDEO")]
     """The video, with the whole body in it, also a folder of pictures or an URL."""
-    model: Path
+    model: Annotated[Path, tyro.conf.arg(metavar="FILE.safetensors")]
     """A detector made by `trainer detector train`."""
     engines: Annotated[EngineConfig, Inline] = field(default_factory=EngineConfig)
     pose: Annotated[PoseConfig, Inline] = field(default_factory=PoseConfig)

@@ -7,7 +7,7 @@ from typing import Annotated
 import tyro
 
 from engines.errors import UserError
-from engines.values import Inline
+from engines.values import Inline, SubjectName
 from realtime.live.quality import FULL, QualityConfig
 from realtime.pose.estimation.config import PoseConfig
 from realtime.subject_engines import EngineConfig
@@ -17,9 +17,9 @@ from realtime.subject_engines import EngineConfig
 class BenchConfig:
     """Which session is measured, and what of it."""
 
-    subject: str = "alice"
+    subject: SubjectName = "alice"
     """Who is shown: a name, or the path of a subject's folder."""
-    source: str = "bob"
+    source: Annotated[str, tyro.conf.arg(metavar="VIDEO")] = "bob"
     """The video that drives it: a path, an URL, a folder of pictures, or a bundled performer's name."""
     seconds: float = 20.0
     """How long to measure, after a warm-up; with --scaling, each row. With --minutes it has no effect."""
@@ -32,7 +32,7 @@ class BenchConfig:
     """Measure smaller pictures, one core and all, and 1 to 100 viewers."""
     minutes: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None
     """Measure for so long whether memory and latency stay as they are; exit code 1 if they grow."""
-    mediapipe_python: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
+    mediapipe_python: Annotated[Path | None, tyro.conf.arg(metavar="PYTHON")] = None
     """With --compare: Python of another environment that has mediapipe 0.10.21, if this one has not."""
     engines: Annotated[EngineConfig, Inline] = EngineConfig()
     """How the networks run."""

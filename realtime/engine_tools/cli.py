@@ -3,13 +3,14 @@
 import sys
 import time
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from tyro.conf import Positional
+import tyro
 
 from engines.backends import Auto, BackendName, Precision
 from engines.console import run_commands, stopping_says
 from engines.errors import UserError
+from engines.values import SubjectArgument
 from realtime.engine_tools.verify import verify_subject
 from realtime.subject_engines import EngineConfig, check_threads
 
@@ -30,11 +31,11 @@ EXAMPLES = {
 
 
 def build(
-    subject: Positional[str] = "alice",
+    subject: SubjectArgument = "alice",
     /,
     backend: Auto | BackendName = "auto",
     precision: Auto | Precision = "auto",
-    target: tuple[str, ...] = (),
+    target: Annotated[tuple[str, ...], tyro.conf.arg(metavar="[GPU ...]")] = (),
     threads: int = EngineConfig.threads,
 ) -> None:
     """Build a subject's engines, and check on the subject's own clips that each is near enough to f32.
@@ -107,7 +108,7 @@ def prune(limit_mib: int = 2048) -> None:
     print(f"{len(gone)} deleted, {len(cache.entries())} left in {cache.folder}.")
 
 
-def doctor(subject: Positional[str] = "alice", /, threads: int = EngineConfig.threads, json: bool = False) -> None:
+def doctor(subject: SubjectArgument = "alice", /, threads: int = EngineConfig.threads, json: bool = False) -> None:
     """Say what runs on this machine, what is missing and how to get it, how fast it is, and what to choose.
 
     Args:
@@ -128,7 +129,7 @@ def doctor(subject: Positional[str] = "alice", /, threads: int = EngineConfig.th
         show(report)
 
 
-def bench(subject: Positional[str] = "alice", /, threads: tuple[int, ...] = (1,), runs: int = 30) -> None:
+def bench(subject: SubjectArgument = "alice", /, threads: tuple[int, ...] = (1,), runs: int = 30) -> None:
     """Measure a step (generator and face) on every backend in every precision, beside the paper's generator in torch.
 
     Args:

@@ -10,7 +10,6 @@ import msgspec
 import numpy as np
 from rich.console import Console
 from rich.table import Table
-from tyro.conf import Positional
 
 from engines.backends import BACKENDS, Auto, BackendName, Precision, known_backend
 from engines.choose import Choice
@@ -19,7 +18,7 @@ from engines.errors import UserError
 from engines.load import has_windows, load_engine
 from engines.parity import CHAIN_FLOORS_DB, RecordingEngine, only_output, psnr_db
 from engines.recurrent import MovingEngine
-from engines.values import Inline
+from engines.values import Inline, SubjectArgument
 from engines.verify import Check, ReferenceFrames, VerifyConfig, verify, verify_once
 from engines.windowed import WindowedEngine
 from realtime.frame import Rgb
@@ -39,7 +38,7 @@ FACES = 8
 
 
 def verify_subject(
-    subject: Positional[str] = "alice",
+    subject: SubjectArgument = "alice",
     /,
     backend: BackendName = "tensorrt",
     precision: Auto | Precision = "auto",

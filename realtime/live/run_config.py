@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import tyro
 
 from engines.errors import UserError
-from engines.values import Inline
+from engines.values import Inline, SubjectName
 from realtime.live.quality import AUTO, QualityConfig
 from realtime.pose.estimation.config import PoseConfig
 from realtime.subject_engines import EngineConfig
@@ -54,19 +54,19 @@ class CaptureConfig:
 class AccessConfig:
     """Where the session is served, and who may watch and control it."""
 
-    host: str = "127.0.0.1"
+    host: Annotated[str, tyro.conf.arg(metavar="ADDRESS")] = "127.0.0.1"
     """Address to serve on. Only this machine can watch unless you change it; then links with tokens are printed: one
     to watch, and one to control and publish, too."""
     port: int = 8080
     """Port to serve on."""
-    allow_host: tuple[str, ...] = ()
+    allow_host: Annotated[tuple[str, ...], tyro.conf.arg(metavar="[NAME ...]")] = ()
     """Names under which browsers may reach the server, besides this machine's own."""
     no_token: bool = False
     """Let everybody who reaches another address watch, control and publish."""
     tls: bool = False
     """Serve https by a certificate of its own, so that phones may use their camera. It is made once; browsers warn of
     it, and its fingerprint is printed to compare."""
-    ice_server: tuple[str, ...] = ()
+    ice_server: Annotated[tuple[str, ...], tyro.conf.arg(metavar="[URL ...]")] = ()
     """STUN or TURN servers that help browsers in other networks: stun:HOST:PORT, turn:USER:PASSWORD@HOST:PORT."""
     osc: Annotated[int | None, tyro.conf.arg(metavar="PORT")] = None
     """UDP port for commands by Open Sound Control, e.g. of a lighting desk: /bodydouble/mirror 1."""
@@ -117,7 +117,7 @@ class OutputConfig:
 class RunConfig:
     """Who is played from which source, how, and to whom."""
 
-    subject: str = "alice"
+    subject: SubjectName = "alice"
     """Who is shown: a name, or the path of a subject's folder."""
     camera: Annotated[str | None, tyro.conf.arg(metavar="CAMERA")] = None
     """Which camera to use: its number, 0 being the first, its path, or a part of its name. Without a camera the bundled
