@@ -78,14 +78,15 @@ def list_subjects(console: Console) -> None:
     """Print what there is, folder by folder; nothing but the manifests is read."""
     for folder, group in groupby(subject_folders().values(), lambda path: path.parent):
         paths = [*group]
+        damaged = [path for path in paths if not is_whole(path)]
         console.print(str(folder), soft_wrap=True, markup=False, highlight=False)
         table = Table("subject", "px", "has", "LPIPS-like", "licence", "MB", box=SIMPLE_HEAD)
         for path in paths:
-            table.add_row(path.name, *_cells(path), f"{_size_bytes(path) / 1e6:.1f}")
+            cells = ("", "damaged", "", "") if path in damaged else _cells(path)
+            table.add_row(path.name, *cells, f"{_size_bytes(path) / 1e6:.1f}")
         console.print(table)
-        for path in paths:
-            if not is_whole(path):
-                console.print(f"What is damaged: realtime subjects show {shlex.quote(path.name)}", soft_wrap=True)
+        for path in damaged:
+            console.print(f"What is damaged: realtime subjects show {shlex.quote(path.name)}", soft_wrap=True)
     console.print("LPIPS-like: distance of body / face from footage of the person, 0 is equal.")
 
 
@@ -117,8 +118,6 @@ def remove_subject(name: str, *, sure: bool) -> None:
 
 
 def _cells(folder: Path) -> tuple[str, ...]:
-    if not is_whole(folder):
-        return "", "damaged", "", ""
     manifest = read_manifest(folder / MANIFEST)
     metrics = manifest.training.metrics or {}
     lpips = [_part(metrics, crop).get("lpips_like") for crop in ("body", "face")]
