@@ -9,7 +9,8 @@ import socket
 import subprocess
 import sys
 from collections import deque
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -124,28 +125,35 @@ def test_bench_prints_figures_for_people_and_programs() -> None:
     assert last["size"] == load_subject("alice").manifest.height_px
 
 
+@contextmanager
+def playing(*options: str | Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`realtime run` in a process of its own, and its URL; killed at the end."""
+    port, program = free_port(), Path(sys.executable).with_name("realtime")
+    arguments = [program, "run", "--source", DATA / "bob_clip.mp4", "--port", str(port), *options]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process, f"http://127.0.0.1:{port}"
+        finally:
+            process.kill()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_a_signal_ends_the_session_and_its_peers(number: signal.Signals) -> None:
-    port = free_port()
-    program = Path(sys.executable).with_name("realtime")
-    arguments: list[str | Path] = [program, "run", "--source", DATA / "bob_clip.mp4", "--port", str(port), "--mirror"]
-    with ExitStack() as ends:
-        process = ends.enter_context(subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True))
-        ends.callback(process.kill)
+    with playing("--mirror") as (process, url):
         assert process.stdout is not None
-        while f"http://127.0.0.1:{port}/" not in (line := await asyncio.to_thread(process.stdout.readline)):
+        while f"{url}/" not in (line := await asyncio.to_thread(process.stdout.readline)):
             assert line, "it ended"
         peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         peer.addTransceiver("video", direction="recvonly")
         await peer.setLocalDescription(await peer.createOffer())
         async with ClientSession() as http:
             answer = await http.post(
-                f"http://127.0.0.1:{port}/whep",
+                f"{url}/whep",
                 data=peer.localDescription.sdp,
                 headers={"Content-Type": "application/sdp"},
             )
             assert answer.status == 201
-            stats = await (await http.get(f"http://127.0.0.1:{port}/stats")).json()
+            stats = await (await http.get(f"{url}/stats")).json()
             assert stats["state"]["mirror"] is True
             await peer.setRemoteDescription(RTCSessionDescription(await answer.text(), "answer"))
         await asyncio.wait_for(peer.getReceivers()[0].track.recv(), HANG_S)
@@ -159,13 +167,7 @@ async def test_a_signal_ends_the_session_and_its_peers(number: signal.Signals) -
 @pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGHUP])
 async def test_two_signals_at_a_time_are_one(tmp_path: Path, second: signal.Signals) -> None:
     """A shell tells its programs, too, that the terminal closes."""
-    port, film = free_port(), tmp_path / "dance.mp4"
-    program = Path(sys.executable).with_name("realtime")
-    clip = DATA / "bob_clip.mp4"
-    arguments: list[str | Path] = [program, "run", "--source", clip, "--port", str(port), "--record", film]
-    with ExitStack() as ends:
-        process = ends.enter_context(subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True))
-        ends.callback(process.kill)
+    with playing("--record", tmp_path / "dance.mp4") as (process, _):
         assert process.stdout is not None
         while "first picture" not in (line := await asyncio.to_thread(process.stdout.readline)):
             assert line, "it ended"
@@ -177,12 +179,7 @@ async def test_two_signals_at_a_time_are_one(tmp_path: Path, second: signal.Sign
 
 
 async def test_whoever_reads_the_first_line_alone_does_not_end_the_session() -> None:
-    port = free_port()
-    program = Path(sys.executable).with_name("realtime")
-    arguments: list[str | Path] = [program, "run", "--source", DATA / "bob_clip.mp4", "--port", str(port)]
-    with ExitStack() as ends:
-        process = ends.enter_context(subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True))
-        ends.callback(process.kill)
+    with playing() as (process, url):
         assert process.stdout is not None
         process.stdout.close()
         async with ClientSession() as http, asyncio.timeout(HANG_S):
@@ -191,7 +188,7 @@ async def test_whoever_reads_the_first_line_alone_does_not_end_the_session() -> 
                 assert process.poll() is None, "it ended"
                 await asyncio.sleep(0.2)
                 with suppress(ClientConnectionError):
-                    flowing = (await http.get(f"http://127.0.0.1:{port}/healthz")).status == 200
+                    flowing = (await http.get(f"{url}/healthz")).status == 200
         process.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(process.wait, HANG_S) == 0
 
